@@ -1,0 +1,117 @@
+"""What is given to whom, by which means it is held, and what a node itself knows of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Share(StrEnum):
+    """How a device is shared."""
+
+    EXCLUSIVE = "exclusive"
+    MIG = "mig"
+    MPS = "mps"
+    TIME_SLICE = "time-slice"
+
+
+class Hold(StrEnum):
+    """What holds a limit."""
+
+    BOOKED = "booked"
+    """Only in gpualloc's books and the node's claims."""
+    SOFT = "soft"
+    """The process was told (environment) and this was verified; it could still evade it."""
+    HARD = "hard"
+    """The kernel or the driver enforces it, read back after it was set."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBy:
+    """What holds each limit; None means no such limit was asked for."""
+
+    gpu: Hold | None = None
+    cpu: Hold | None = None
+    memory: Hold | None = None
+    pids: Hold | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One device, or a part of it, given to a workload."""
+
+    device: str
+    """UUID of the device."""
+    share: Share
+    mig_instance: str | None = None
+    """UUID of the MIG instance when `share` is MIG; else None."""
+    fraction: float = 1.0
+    """Part of the device's compute, in (0, 1]."""
+    memory_mib: int | None = None
+    """GPU memory booked; None means all of it."""
+
+    @property
+    def visible_uuid(self) -> str:
+        """What CUDA_VISIBLE_DEVICES names: the MIG instance, else the device."""
+        return self.mig_instance or self.device
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """A request bound to a node and devices."""
+
+    workload: str
+    """Workload id."""
+    node: str
+    grants: tuple[Grant, ...]
+    """In the order the workload sees them; empty for CPU-only work."""
+    cpus: float | None = None
+    """CPU quota in cores; None is no limit."""
+    cpuset: str | None = None
+    """CPU list as the kernel writes it, such as `0-3,8`; None is no restriction."""
+    memory_mib: int | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A node's own record that a device is given to a workload."""
+
+    device: str
+    workload: str
+    controller: str
+    """Id of the gpualloc state (controller) that made it; another controller's claim is not free."""
+    share: Share
+    mig_instance: str | None
+    fraction: float
+    memory_mib: int | None
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadEnd:
+    """How a workload ended, as its keeper wrote it."""
+
+    exit_code: int
+    """0..255; 128 + signal when a signal ended it."""
+    at_s: float
+    signal: int | None = None
+    oom: bool = False
+    """Ended by the memory limit of its group."""
+    reason: str | None = None
+    """`at-most`, `released`, `start-failed`, `keeper-lost`, `rebooted`, or None for an end of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadRecord:
+    """What a node knows of one workload it was asked to run."""
+
+    workload: str
+    controller: str
+    attempt: int
+    pid: int | None
+    started_at_s: float | None
+    end: WorkloadEnd | None
+    """None while it runs."""
+    held_by: HeldBy = HeldBy()
+    log_bytes: int = 0

@@ -1,0 +1,61 @@
+"""What a policy is asked and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gpualloc.model.allocation import Allocation
+from gpualloc.model.inventory import Snapshot
+from gpualloc.model.workload import Workload
+
+
+class RejectionReason(StrEnum):
+    """Why a request waits or is refused; one per request."""
+
+    NO_CAPACITY = "no capacity"
+    """It fits the fleet when idle, not now."""
+    FRAGMENTED = "fragmented"
+    """Enough is free in sum, but not together on one node."""
+    NODE_DOWN = "node down"
+    """It would fit only on nodes that do not answer."""
+    RESERVED = "reserved"
+    QUOTA = "quota"
+    POLICY = "policy"
+    """Only nodes that gpualloc may not manage would do."""
+    INFEASIBLE = "infeasible"
+    """No node of the configured fleet could ever hold it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A request that gets nothing now."""
+
+    workload: str
+    reason: RejectionReason
+    detail: str
+    """One sentence for a person: what is missing, and the closest that would fit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Everything a decision may depend on. Equal problems give equal decisions."""
+
+    snapshot: Snapshot
+    """Measured state; measured free memory is a hard input."""
+    requests: tuple[Workload, ...]
+    """Pending workloads; their order carries no meaning."""
+    running: tuple[Allocation, ...] = ()
+    """Allocations in force according to our books, beside the claims in the snapshot."""
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Desired new allocations and the requests that get none."""
+
+    policy: str
+    policy_version: str
+    seed: int
+    allocations: tuple[Allocation, ...]
+    rejections: tuple[Rejection, ...]

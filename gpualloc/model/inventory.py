@@ -1,0 +1,211 @@
+"""What the fleet is: nodes, devices, MIG instances, processes, and everything seen at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gpualloc.model.allocation import Claim, WorkloadRecord
+
+
+class NodeState(StrEnum):
+    """How a node stands, in the words an operator reads."""
+
+    OK = "ok"
+    UNREACHABLE = "unreachable"
+    AUTH_FAILED = "auth failed"
+    HOST_KEY = "host key unknown"
+    NO_PYTHON = "no python3"
+    HUNG = "node program hung"
+    FAILED = "node program failed"
+
+
+class DeviceState(StrEnum):
+    """How a device stands. Anything but OK takes no new work."""
+
+    OK = "ok"
+    HUNG = "driver not answering"
+    LOST = "GPU lost"
+    NEEDS_RESET = "needs reset"
+    NO_PERMISSION = "no permission"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class MigInstance:
+    """One MIG device: a GPU instance with its (single) compute instance."""
+
+    uuid: str
+    """Full MIG UUID, `MIG-...`."""
+    profile: str
+    """Profile name, such as `2g.20gb`; a label, never a source of bytes."""
+    start: int | None
+    """First unit on the placement axis; None when the driver would not say."""
+    size: int | None
+    """Width on the placement axis in units; None when the driver would not say."""
+    memory_total_mib: int | None
+    memory_used_mib: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A whole GPU with its latest readings. Every reading is a number or None with a reason."""
+
+    uuid: str
+    """Full UUID, `GPU-...`: the only identity; `index` is for display."""
+    index: int
+    model: str
+    memory_total_mib: int | None
+    state: DeviceState = DeviceState.OK
+    reason: str | None = None
+    """Why `state` is not OK, with the time since when; None when OK."""
+    memory_used_mib: int | None = None
+    gpu_utilization_ratio: float | None = None
+    """0..1 over the driver's last window."""
+    memory_utilization_ratio: float | None = None
+    """Share of time the memory bus was busy, 0..1."""
+    power_w: float | None = None
+    power_limit_w: float | None = None
+    temperature_c: int | None = None
+    sm_clock_mhz: int | None = None
+    mig_enabled: bool | None = None
+    """Current MIG mode; None when the model has none."""
+    mig_pending: bool | None = None
+    """MIG mode after the next reset; None when the model has none."""
+    mig_instances: tuple[MigInstance, ...] = ()
+    minor: int | None = None
+    """Number in /dev/nvidia<minor>, which is not `index`."""
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    """Field name to reason, for each reading that is None."""
+
+    @property
+    def memory_free_mib(self) -> int | None:
+        """Total less used; None when either is unknown."""
+        if self.memory_total_mib is None or self.memory_used_mib is None:
+            return None
+        return max(0, self.memory_total_mib - self.memory_used_mib)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process seen on a device by the driver."""
+
+    pid: int
+    device: str
+    """UUID of the device."""
+    mig_instance: str | None
+    """UUID of the MIG instance; None on a whole GPU."""
+    gpu_memory_used_mib: int | None
+    user: str | None
+    command: str | None
+    """Command line as the kernel shows it; untrusted text."""
+    started_at_s: float | None
+    """Epoch seconds; with `pid` the identity of the process."""
+    workload: str | None
+    """Id of the gpualloc workload it belongs to; None for a stranger."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostReading:
+    """The host's own load. None is unknown."""
+
+    cpus: int | None = None
+    cpu_utilization_ratio: float | None = None
+    memory_total_mib: int | None = None
+    memory_available_mib: int | None = None
+    disk_total_mib: int | None = None
+    disk_used_mib: int | None = None
+    network_rx_bytes_per_s: float | None = None
+    network_tx_bytes_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """A node as the configuration (or the simulated cluster) names it, before anything was asked of it."""
+
+    name: str
+    pool: str
+    transport: str
+    """`local`, `ssh` or `simulated`."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    price_per_gpu_hour: float | None = None
+    reserved_cpus: float = 0.0
+    reserved_memory_mib: int = 0
+    manage: bool | None = None
+    """True: may be changed although another controller owns it; False: observe only; None: observe
+    only when another controller is found on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CgroupSupport:
+    """What the node can do with control groups."""
+
+    mode: str
+    """`v1`, `v2` or `none`."""
+    controllers: tuple[str, ...] = ()
+    writable: bool = False
+    """Whether the node program may make groups there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Everything seen of one node at one moment."""
+
+    spec: NodeSpec
+    state: NodeState
+    at_s: float
+    """When it was last heard, epoch seconds; for a node never heard, when it was asked."""
+    reason: str | None = None
+    boot_id: str | None = None
+    hostname: str | None = None
+    driver_version: str | None = None
+    nvml_reason: str | None = None
+    """Why there are no devices (no driver library, version mismatch); None when NVML works."""
+    python_version: str | None = None
+    user: str | None = None
+    """Account the node program runs as."""
+    privileged: bool = False
+    cgroup: CgroupSupport = CgroupSupport("none")
+    other_controllers: tuple[str, ...] = ()
+    """Names of foreign controllers found, such as `slurmd` or `kubelet`."""
+    host: HostReading = HostReading()
+    devices: tuple[Device, ...] = ()
+    processes: tuple[Process, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    workloads: tuple[WorkloadRecord, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The node's configured name."""
+        return self.spec.name
+
+    @property
+    def simulated(self) -> bool:
+        """Whether this node exists only in a simulation."""
+        return self.spec.transport == "simulated"
+
+    @property
+    def manageable(self) -> bool:
+        """Whether gpualloc may change it: reached, and not owned by someone else."""
+        if self.state is not NodeState.OK or self.spec.manage is False:
+            return False
+        return bool(self.spec.manage) or not self.other_controllers
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything seen at one moment. A node that failed is data in it, not an exception."""
+
+    at_s: float
+    nodes: tuple[Node, ...]
+    """Sorted by name."""
+
+    def node(self, name: str) -> Node | None:
+        """The node of that name, or None."""
+        return next((node for node in self.nodes if node.name == name), None)
+
+    @property
+    def reached(self) -> tuple[Node, ...]:
+        """The nodes that answered."""
+        return tuple(node for node in self.nodes if node.state is NodeState.OK)

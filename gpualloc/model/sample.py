@@ -1,0 +1,80 @@
+"""Readings over time: the metrics gpualloc keeps, their units, and points of a series."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class SeriesKind(StrEnum):
+    """What a series describes."""
+
+    DEVICE = "device"
+    MIG_INSTANCE = "mig-instance"
+    NODE = "node"
+    WORKLOAD = "workload"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One kept reading. Stored as round(value × scale) in an integer column, NULL when unknown."""
+
+    name: str
+    unit: str
+    scale: int
+    kinds: frozenset[SeriesKind]
+
+
+_GPU = frozenset({SeriesKind.DEVICE})
+_GPU_LIKE = frozenset({SeriesKind.DEVICE, SeriesKind.MIG_INSTANCE, SeriesKind.WORKLOAD})
+_NODE = frozenset({SeriesKind.NODE})
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("gpu_utilization_ratio", "ratio", 10_000, _GPU),
+        Metric("memory_utilization_ratio", "ratio", 10_000, _GPU),
+        Metric("gpu_memory_used_mib", "MiB", 1, _GPU_LIKE),
+        Metric("gpu_memory_total_mib", "MiB", 1, _GPU | {SeriesKind.MIG_INSTANCE}),
+        Metric("power_w", "W", 1000, _GPU),
+        Metric("temperature_c", "°C", 1, _GPU),
+        Metric("sm_clock_mhz", "MHz", 1, _GPU),
+        Metric("cpu_utilization_ratio", "ratio", 10_000, _NODE),
+        Metric("memory_available_mib", "MiB", 1, _NODE),
+        Metric("disk_used_mib", "MiB", 1, _NODE),
+        Metric("network_rx_bytes_per_s", "B/s", 1, _NODE),
+        Metric("network_tx_bytes_per_s", "B/s", 1, _NODE),
+    )
+}
+"""Every metric by name; the order is the order of the columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesKey:
+    """What a series belongs to; stable over restarts."""
+
+    kind: SeriesKind
+    node: str
+    key: str
+    """Device or MIG UUID, workload id, or "" for the node itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """All readings of one series at one tick. A metric that is absent or None is unknown."""
+
+    series: SeriesKey
+    at_s: int
+    """Epoch seconds, snapped to the sampling grid."""
+    values: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Points of one metric of one series, oldest first."""
+
+    key: SeriesKey
+    metric: Metric
+    points: tuple[tuple[float, float | None], ...]
+    """(epoch seconds, value or None for unknown)."""

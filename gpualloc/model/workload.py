@@ -1,0 +1,149 @@
+"""What is asked for, and what became of it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gpualloc.errors import UsageError
+from gpualloc.model.allocation import Allocation, HeldBy, Share
+
+MAX_NAME_CHARS = 200
+MAX_GPUS = 65_536
+MAX_CPUS = 65_536.0
+MAX_PIDS = 4_194_304
+"""The kernel's own ceiling for process ids."""
+ID_PATTERN = re.compile(r"w[0-9a-hjkmnp-tv-z]{8}")
+"""Workload ids enter paths and group names on nodes, so their shape is checked wherever they arrive."""
+_CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+
+
+class WorkloadState(StrEnum):
+    """Where a workload stands; the words are part of the JSON contract."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    SUSPENDED = "suspended"
+    FINISHED = "finished"
+    FAILED = "failed"
+    LOST = "lost"
+    RELEASED = "released"
+
+    @property
+    def ended(self) -> bool:
+        """Whether it will never run again."""
+        return self not in (WorkloadState.PENDING, WorkloadState.RUNNING, WorkloadState.SUSPENDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a workload asks for. Limits that are None are not asked for."""
+
+    command: tuple[str, ...]
+    gpus: int = 1
+    """Devices (or MIG instances) wanted; 0 is CPU-only work."""
+    gpu_memory_mib: int | None = None
+    """GPU memory needed on each device, MiB."""
+    gpu_model: str | None = None
+    """Case-insensitive part of the product name, or a glob."""
+    fraction: float | None = None
+    """Part of each device's compute, in (0, 1); None is the whole device."""
+    mig_profile: str | None = None
+    """Wanted MIG profile, on instances that exist already."""
+    cpus: float | None = None
+    cpuset: str | None = None
+    memory_mib: int | None = None
+    pids: int | None = None
+    priority: int = 0
+    """Higher goes first."""
+    nodes: tuple[str, ...] = ()
+    """Allowed node names; empty is any."""
+    cwd: str | None = None
+    env: tuple[tuple[str, str], ...] = ()
+    """Extra environment; the values are secrets and are never shown, logged or planned."""
+    at_most_s: float | None = None
+    """Longest run time in seconds; None is no limit."""
+
+    @property
+    def share(self) -> Share:
+        """How the devices would be shared."""
+        if self.mig_profile is not None:
+            return Share.MIG
+        return Share.TIME_SLICE if self.fraction is not None else Share.EXCLUSIVE
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What runs, waits or ended, as gpualloc's own state knows it."""
+
+    id: str
+    name: str
+    owner: str
+    """Unix account that submitted it; the command runs as this account."""
+    request: Request
+    state: WorkloadState
+    submitted_at_s: float
+    revision: int = 1
+    """Raised at every change of state; a plan made on an older one is stale."""
+    attempt: int = 0
+    """How many times a start was decided; names the start on the node, so that none happens twice."""
+    reason: str | None = None
+    """Why it waits or how it ended; None when there is nothing to tell."""
+    allocation: Allocation | None = None
+    pid: int | None = None
+    started_at_s: float | None = None
+    ended_at_s: float | None = None
+    exit_code: int | None = None
+    held_by: HeldBy = field(default_factory=HeldBy)
+
+
+def check_name(name: str) -> str:
+    """Accept any non-empty name of at most 200 characters without NUL, unchanged.
+
+    Raises:
+        UsageError: empty, too long, a NUL, or not encodable as UTF-8.
+    """
+    if not name or len(name) > MAX_NAME_CHARS or "\0" in name:
+        raise UsageError(
+            f"a workload name has 1 to {MAX_NAME_CHARS} characters and no NUL; this one has {len(name)}"
+        )
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("the workload name is not valid UTF-8") from error
+    return name
+
+
+def check_request(request: Request) -> Request:
+    """Refuse sizes that have no meaning, whatever the fleet looks like.
+
+    Raises:
+        UsageError: names the field, the value and the accepted range.
+    """
+    if not request.command or not request.command[0]:
+        raise UsageError("no command was given", hint="put the command after --, such as: -- python train.py")
+    _in_range("--gpus", request.gpus, 0, MAX_GPUS)
+    _in_range("--cpus", request.cpus, 0.001, MAX_CPUS)
+    _in_range("--pids", request.pids, 1, MAX_PIDS)
+    _in_range("--priority", request.priority, -1_000_000, 1_000_000)
+    if request.fraction is not None and not 0 < request.fraction < 1:
+        raise UsageError(f"--fraction {request.fraction:g} is not between 0 and 1", hint="leave it out for a whole GPU")
+    if request.gpus == 0 and (request.fraction or request.gpu_memory_mib or request.gpu_model or request.mig_profile):
+        raise UsageError("--gpus 0 asks for no GPU, so no GPU memory, model, fraction or profile can be asked for")
+    if request.mig_profile is not None and request.fraction is not None:
+        raise UsageError("--mig and --fraction exclude each other")
+    if request.cpuset is not None and not _CPUSET.fullmatch(request.cpuset):
+        raise UsageError(f"--cpuset {request.cpuset!r} is not a CPU list", hint="write it as the kernel does: 0-3,8")
+    for text in (*request.command, *(part for pair in request.env for part in pair), request.cwd or ""):
+        if "\0" in text:
+            raise UsageError("a NUL character cannot be passed to a process")
+    for key, _ in request.env:
+        if not key or "=" in key:
+            raise UsageError(f"{key!r} is not the name of an environment variable", hint="write --env KEY=VALUE")
+    return request
+
+
+def _in_range(flag: str, value: float | None, low: float, high: float) -> None:
+    if value is not None and not low <= value <= high:
+        raise UsageError(f"{flag} {value:g} is out of range", hint=f"{flag} takes {low:g} to {high:g}")

@@ -1,0 +1,107 @@
+"""The one wire between gpualloc and its node programs: JSON lines, each operation with its own end record.
+
+The same messages travel over the pipes of a local child, over ssh, and in process for simulated nodes.
+docs/wire.md describes every message; this module holds the words and the framing.
+"""
+
+import json
+
+WIRE_VERSION = 1
+START_MARK = "GPUALLOC-NODE"
+"""First word of the line that ends a login shell's noise: `GPUALLOC-NODE <wire version> <nonce>`."""
+
+MAX_LINE_BYTES = 8 * 1024 * 1024
+"""A longer line is refused: remote text is untrusted."""
+
+VERBS = (
+    "hello",
+    "inventory",
+    "sample",
+    "processes",
+    "claims",
+    "events",
+    "preflight",
+    "do",
+    "verify",
+    "undo",
+    "logs",
+)
+
+STEP_KINDS = ("claim", "limit", "start", "stop", "unlimit", "unclaim")
+
+REASONS = (
+    "bad-request",  # the message makes no sense to this node program
+    "locked",  # the node's lock is held by someone else for too long
+    "fenced",  # a newer run was obeyed already
+    "claimed",  # the device is given to another workload
+    "gone",  # the device, MIG instance or workload does not exist here
+    "memory",  # too little free GPU memory
+    "stranger",  # a process nobody booked is on an exclusive target
+    "no-command",  # the command does not exist, or the working directory does not (exit code 127)
+    "not-executable",  # the command exists and cannot be executed (exit code 126)
+    "no-user",  # the account to run as does not exist, or may not be used
+    "no-cgroup",  # the limit cannot be set on this node
+    "not-permitted",  # the node program lacks the privilege
+    "unhealthy",  # the device does not answer
+    "disk",  # the node's state folder cannot be written
+    "failed",  # anything else; the message says what
+)
+"""Every reason an error record may carry."""
+
+UNAVAILABLE = ("not supported", "no permission", "mig", "lost", "hung", "vanished", "failed")
+"""Why a reading is null."""
+
+
+class WireError(Exception):
+    """The other side sent something that is not a message of this wire."""
+
+
+class Refused(Exception):
+    """A node will not or cannot do what it was asked; becomes an error record."""
+
+    def __init__(self, reason, message, **facts):
+        # type: (str, str, object) -> None
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+        self.facts = facts
+
+
+def encode(message):
+    # type: (dict) -> bytes
+    """One message as one line of ASCII JSON."""
+    return json.dumps(message, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
+
+
+def decode(line):
+    # type: (bytes) -> dict
+    """One line as a message; raises WireError."""
+    if len(line) > MAX_LINE_BYTES:
+        raise WireError("a line of %d bytes is longer than the wire allows" % len(line))
+    try:
+        message = json.loads(line.decode("utf-8"))
+    except ValueError as error:
+        raise WireError("not JSON: %s" % error)
+    if not isinstance(message, dict):
+        raise WireError("not a JSON object")
+    return message
+
+
+def request(number, verb, args=None):
+    # type: (int, str, object) -> dict
+    """A request record."""
+    return {"id": number, "verb": verb, "args": args or {}}
+
+
+def answer(number, result):
+    # type: (int, dict) -> dict
+    """The end record of an operation that worked."""
+    return {"id": number, "ok": result}
+
+
+def refusal(number, reason, message, facts=None):
+    # type: (object, str, str, object) -> dict
+    """The end record of an operation that did not."""
+    error = {"reason": reason, "message": message}
+    error.update(facts or {})
+    return {"id": number, "error": error}

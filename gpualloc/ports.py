@@ -1,0 +1,297 @@
+"""What the core needs from the outside, as protocols. Blocking; results come as they arrive.
+
+Adapters and the store implement them, `wiring` puts them together, and the engine knows nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from gpualloc.model.allocation import Allocation
+from gpualloc.model.audit import AuditEntry
+from gpualloc.model.decision import Problem, Rejection
+from gpualloc.model.inventory import Node, NodeSpec
+from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState
+from gpualloc.model.sample import Metric, Sample, Series
+from gpualloc.model.workload import Workload, WorkloadState
+
+
+class Clock(Protocol):
+    """Wall time of the world that is looked at; simulated worlds have their own."""
+
+    def now_s(self) -> float:
+        """Epoch seconds."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Let that many seconds of this clock pass."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StepCall:
+    """A step on its way to a node."""
+
+    run: str
+    seq: int
+    fence: int
+    controller: str
+    step: Step
+    workload: Workload | None
+    """The workload with its secrets, for steps that start something; None when the state lost it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a node answered to do, verify or undo."""
+
+    holds: bool
+    """For do and undo always True (failure raises); for verify, whether the effect is in force."""
+    facts: Mapping[str, object]
+    """Read back from the node: pid, started_at_s, held_by, boot_id, ... (`node.wire`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogChunk:
+    """A piece of a workload's output."""
+
+    data: bytes
+    next_offset: int
+    """Where to read on; larger than asked when the beginning was dropped by the log cap."""
+    ended: bool
+    """The workload ended and nothing is left beyond `next_offset`."""
+
+
+class Fleet(Protocol):
+    """The nodes, whatever the transport."""
+
+    def specs(self) -> tuple[NodeSpec, ...]:
+        """Every configured node, sorted by name."""
+        ...
+
+    def observe(self, names: Sequence[str] | None = None) -> Iterator[Node]:
+        """Look at the nodes (all, or those named) at once; yield each as it answers or fails.
+
+        Never raises for a failing node: its state says what is wrong.
+        """
+        ...
+
+    def preflight(self, call: StepCall) -> None:
+        """Ask the node whether the step could be done now.
+
+        Raises:
+            StepError: it could not; the reason says why.
+            UnreachableError: the node does not answer.
+        """
+        ...
+
+    def do(self, call: StepCall) -> StepResult:
+        """Do the step; when it is done already, say so without doing it again.
+
+        Raises:
+            StepError: the node refused or failed; nothing of the step is left.
+            FencedError: the node has obeyed a newer run.
+            UnknownOutcomeError: the connection went away; it may have happened.
+            UnreachableError: the node could not be asked at all.
+        """
+        ...
+
+    def verify(self, call: StepCall) -> StepResult:
+        """Say whether the effect of the step is in force; raises as `do`."""
+        ...
+
+    def undo(self, call: StepCall) -> StepResult:
+        """Take the step's effect back if it is there; raises as `do`."""
+        ...
+
+    def logs(self, node: str, workload: str, offset: int, limit: int = 65536) -> LogChunk:
+        """Read the workload's output from a byte offset; raises NotFoundError, UnreachableError."""
+        ...
+
+    def wait_for_event(self, timeout_s: float) -> bool:
+        """Block until a node reports that something changed (work ended, node back), or the time is over."""
+        ...
+
+    def close(self) -> None:
+        """Let go of every node within a second, hung ones included."""
+        ...
+
+
+class Executor(Protocol):
+    """Carries out one step. The real one, dry run, journaled and guarded are layers of this."""
+
+    def execute(self, step: Step) -> StepResult:
+        """Carry the step out; raises what `Fleet.do` raises."""
+        ...
+
+
+class JournalWriter(Protocol):
+    """Writes to the state under the apply lock. Each call is one durable transaction."""
+
+    def open_run(self, run_id: str, plan: Plan, actor: str, at_s: float) -> Run:
+        """Record that a plan is being applied, with the next fence."""
+        ...
+
+    def refence(self, run: Run) -> Run:
+        """Give an interrupted run the next fence, for its recovery."""
+        ...
+
+    def record_step(
+        self,
+        run: Run,
+        step: Step,
+        state: StepState,
+        *,
+        result: Mapping[str, object] | None = None,
+        error: str | None = None,
+        workload: Workload | None = None,
+        audit: Sequence[AuditEntry] = (),
+    ) -> None:
+        """Record a step's state together with what it made of the workload and its audit entries."""
+        ...
+
+    def close_run(self, run: Run, state: RunState, at_s: float) -> None:
+        """Record how the run ended."""
+        ...
+
+    def save(self, workloads: Sequence[Workload], audit: Sequence[AuditEntry] = ()) -> None:
+        """Store changed workloads and audit entries in one transaction.
+
+        Raises:
+            StalePlanError: a stored workload has another revision than the one this change is based on
+                (`revision - 1`).
+        """
+        ...
+
+    def mark_rebalance(self, at_s: float, summary: str) -> None:
+        """Remember when rebalance last ran and what it did."""
+        ...
+
+
+class Journal(Protocol):
+    """Workloads, plans, runs and the audit trail."""
+
+    @property
+    def controller(self) -> str:
+        """Id of this state; claims on nodes carry it."""
+        ...
+
+    def workloads(self, states: Iterable[WorkloadState] | None = None) -> tuple[Workload, ...]:
+        """Workloads in those states (all when None), oldest first."""
+        ...
+
+    def find(self, reference: str) -> Workload:
+        """The workload with that id, unique id prefix, or unique name among work not ended, else among all.
+
+        Raises:
+            NotFoundError: none or several match.
+        """
+        ...
+
+    def submit(self, workload: Workload, audit: AuditEntry) -> None:
+        """Store a new pending workload; takes no apply lock."""
+        ...
+
+    def save_plan(self, plan: Plan) -> None:
+        """Remember a plan that was shown; takes no apply lock."""
+        ...
+
+    def applied(self, plan_id: str) -> Run | None:
+        """The run that applied the plan, or None."""
+        ...
+
+    def open_runs(self) -> tuple[Run, ...]:
+        """Runs that never ended: interrupted, or under way in another process."""
+        ...
+
+    def steps(self, run_id: str) -> tuple[StepRecord, ...]:
+        """The journaled steps of a run, by seq."""
+        ...
+
+    def audit(
+        self, *, since_s: float | None = None, workload: str | None = None, limit: int | None = None
+    ) -> tuple[AuditEntry, ...]:
+        """Audit entries, oldest first; with a limit, the newest that many."""
+        ...
+
+    def verify_audit(self) -> int | None:
+        """Check the hash chain: None when whole, else the seq of the first entry that does not fit."""
+        ...
+
+    def last_rebalance(self) -> tuple[float, str] | None:
+        """When rebalance last ran and what it did; None when never."""
+        ...
+
+    def write(self, purpose: str, wait_s: float = 0.0) -> AbstractContextManager[JournalWriter]:
+        """Take the apply lock for the length of the context.
+
+        Raises:
+            LockedError: held by another process for longer than `wait_s`; names it.
+        """
+        ...
+
+    def data_version(self) -> int:
+        """A number that changes whenever another process wrote to the state."""
+        ...
+
+    def close(self) -> None:
+        """Close the database."""
+        ...
+
+
+class History(Protocol):
+    """Samples over time."""
+
+    def append(self, samples: Sequence[Sample]) -> int:
+        """Store one tick; a second write of the same tick replaces it. Returns rows written."""
+        ...
+
+    def read(
+        self,
+        metric: Metric,
+        since_s: float,
+        until_s: float,
+        *,
+        node: str | None = None,
+        key: str | None = None,
+    ) -> Iterator[Series]:
+        """Series of one metric in the window, those with no row in it left out."""
+        ...
+
+    def prune(self, before_s: float) -> int:
+        """Delete samples older than that; returns rows deleted."""
+        ...
+
+    def close(self) -> None:
+        """Close the database."""
+        ...
+
+
+class Session(Protocol):
+    """One problem being decided; keeps what was placed so far."""
+
+    def place(self, workload: Workload) -> Allocation | Rejection:
+        """Give the workload a place in the remaining room, or say why not."""
+        ...
+
+    def free(self, allocation: Allocation) -> None:
+        """Give an allocation's room back."""
+        ...
+
+
+class Policy(Protocol):
+    """Decides places. Pure and deterministic: equal problem, equal answer."""
+
+    name: str
+    version: str
+
+    def begin(self, problem: Problem) -> Session:
+        """Start deciding the problem."""
+        ...
+
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what, done, total) while something lasts."""
