@@ -45,7 +45,9 @@ def parse_memory_mib(text: str) -> int:
     """
     match = _SIZE.fullmatch(text)
     if match is None or match[2].lower() not in _MIB_PER_UNIT:
-        raise UsageError(f"{text!r} is not a size", hint="write a positive number with its unit, such as 512MiB or 20GiB")
+        raise UsageError(
+            f"{text!r} is not a size", hint="write a positive number with its unit, such as 512MiB or 20GiB"
+        )
     mib = float(match[1]) * _MIB_PER_UNIT[match[2].lower()]
     if not 0 < mib <= MAX_MEMORY_MIB:
         raise UsageError(f"{text!r} is not a usable size", hint="a size is more than 0 and at most 1EiB")

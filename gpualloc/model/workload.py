@@ -105,9 +105,7 @@ def check_name(name: str) -> str:
         UsageError: empty, too long, a NUL, or not encodable as UTF-8.
     """
     if not name or len(name) > MAX_NAME_CHARS or "\0" in name:
-        raise UsageError(
-            f"a workload name has 1 to {MAX_NAME_CHARS} characters and no NUL; this one has {len(name)}"
-        )
+        raise UsageError(f"a workload name has 1 to {MAX_NAME_CHARS} characters and no NUL; this one has {len(name)}")
     try:
         name.encode()
     except UnicodeEncodeError as error:
