@@ -37,7 +37,7 @@ lint:
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/vermin --quiet --no-tips --target=3.6- --violations --eval-annotations gpualloc/node
+	$(BIN)/vermin --quiet --no-tips --target=3.6- --violations gpualloc/node
 
 format: $(VENV)/.installed-dev      ## put every file in form
 	$(BIN)/ruff format .

@@ -2,5 +2,5 @@
 
 It runs on nodes where nothing of ours is installed, under whatever python3 is there (3.6 or newer),
 so it uses the standard library only (and nvidia-ml-py's single file, sent along), and imports nothing of gpualloc
-but itself. The exceptions to the project's habits that follow (comments for types, no dataclasses) are on purpose.
+but itself. Annotations that 3.6 cannot evaluate are quoted; there are no dataclasses; `%` formats where it is clearer.
 """

@@ -5,6 +5,7 @@ docs/wire.md describes every message; this module holds the words and the framin
 """
 
 import json
+from typing import Any
 
 WIRE_VERSION = 1
 START_MARK = "GPUALLOC-NODE"
@@ -59,22 +60,19 @@ class WireError(Exception):
 class Refused(Exception):
     """A node will not or cannot do what it was asked; becomes an error record."""
 
-    def __init__(self, reason, message, **facts):
-        # type: (str, str, object) -> None
+    def __init__(self, reason: str, message: str, **facts: Any) -> None:
         super().__init__(message)
         self.reason = reason
         self.message = message
         self.facts = facts
 
 
-def encode(message):
-    # type: (dict) -> bytes
+def encode(message: "dict[str, Any]") -> bytes:
     """One message as one line of ASCII JSON."""
     return json.dumps(message, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode("ascii") + b"\n"
 
 
-def decode(line):
-    # type: (bytes) -> dict
+def decode(line: bytes) -> "dict[str, Any]":
     """One line as a message; raises WireError."""
     if len(line) > MAX_LINE_BYTES:
         raise WireError("a line of %d bytes is longer than the wire allows" % len(line))
@@ -87,21 +85,18 @@ def decode(line):
     return message
 
 
-def request(number, verb, args=None):
-    # type: (int, str, object) -> dict
+def request(number: int, verb: str, args: "dict[str, Any] | None" = None) -> "dict[str, Any]":
     """A request record."""
     return {"id": number, "verb": verb, "args": args or {}}
 
 
-def answer(number, result):
-    # type: (int, dict) -> dict
+def answer(number: "int | None", result: "dict[str, Any]") -> "dict[str, Any]":
     """The end record of an operation that worked."""
     return {"id": number, "ok": result}
 
 
-def refusal(number, reason, message, facts=None):
-    # type: (object, str, str, object) -> dict
+def refusal(number: "int | None", reason: str, message: str, facts: "dict[str, Any] | None" = None) -> "dict[str, Any]":
     """The end record of an operation that did not."""
-    error = {"reason": reason, "message": message}
+    error: "dict[str, Any]" = {"reason": reason, "message": message}
     error.update(facts or {})
     return {"id": number, "error": error}

@@ -1,0 +1,1 @@
+"""The one loop: observe, decide, plan, apply, over ports only."""

@@ -1,0 +1,1 @@
+"""Policies decide places: pure, deterministic plug-ins behind `ports.Policy`."""

@@ -1,0 +1,1 @@
+"""SQLite: state.db (workloads, plans, runs, audit) and history.db (samples)."""

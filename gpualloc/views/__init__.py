@@ -1,0 +1,1 @@
+"""Results turned into text, JSON or CSV. No decision is made here."""
