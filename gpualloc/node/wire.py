@@ -79,7 +79,7 @@ def decode(line: bytes) -> "dict[str, Any]":
     try:
         message = json.loads(line.decode("utf-8"))
     except ValueError as error:
-        raise WireError("not JSON: %s" % error)
+        raise WireError("not JSON: %s" % error) from error
     if not isinstance(message, dict):
         raise WireError("not a JSON object")
     return message
