@@ -197,6 +197,14 @@ class Journal(Protocol):
         """Store a new pending workload; takes no apply lock."""
         ...
 
+    def withdraw(self, workload: Workload, audit: AuditEntry) -> None:
+        """Store a pending workload as released; takes no apply lock.
+
+        Raises:
+            StalePlanError: it is not pending any more.
+        """
+        ...
+
     def save_plan(self, plan: Plan) -> None:
         """Remember a plan that was shown; takes no apply lock."""
         ...
@@ -233,6 +241,22 @@ class Journal(Protocol):
         Raises:
             LockedError: held by another process for longer than `wait_s`; names it.
         """
+        ...
+
+    def lock_holder(self) -> str | None:
+        """Who holds the apply lock, since when and for what, in words; None when it is free."""
+        ...
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Be the one watcher of this state for the length of the context.
+
+        Raises:
+            LockedError: another `rebalance --watch` runs on this state.
+        """
+        ...
+
+    def watched(self) -> bool:
+        """Whether a `rebalance --watch` runs on this state."""
         ...
 
     def data_version(self) -> int:

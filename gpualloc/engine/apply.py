@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gpualloc.engine.chain import Chains, OnStep, Report, chains
 from gpualloc.engine.context import Context
+from gpualloc.engine.execute import workload_of
 from gpualloc.engine.observe import observe
 from gpualloc.engine.recover import recover
 from gpualloc.errors import GpuallocError, PartlyAppliedError, StalePlanError
@@ -63,8 +64,8 @@ def check_fresh(ctx: Context, plan: Plan) -> None:
     touched = sorted({step.node for step in plan.steps})
     if not touched:
         return
-    used = {step.workload for step in plan.steps}
-    workloads = [workload for workload in ctx.journal.workloads() if workload.id in used]
+    used = [workload_of(ctx, step) for step in plan.steps]
+    workloads = list({workload.id: workload for workload in used if workload is not None}.values())
     changed = drift(plan.base, base_facts(observe(ctx, touched), plan.steps, workloads))
     if changed:
         raise StalePlanError(

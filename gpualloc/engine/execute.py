@@ -96,18 +96,14 @@ class Journaled:
             actor=self._run.actor,
             at_s=self._ctx.clock.now_s(),
         )
-        self._writer.record_step(
-            self._run, step, StepState.DONE, result=result.facts, workload=workload, audit=audit
-        )
+        self._writer.record_step(self._run, step, StepState.DONE, result=result.facts, workload=workload, audit=audit)
 
     def failed(self, step: Step, error: GpuallocError) -> None:
         """Journal the step as failed, with what that means for its workload."""
         workload, audit = after_failure(
             workload_of(self._ctx, step), step, error, actor=self._run.actor, at_s=self._ctx.clock.now_s()
         )
-        self._writer.record_step(
-            self._run, step, StepState.FAILED, error=error.message, workload=workload, audit=audit
-        )
+        self._writer.record_step(self._run, step, StepState.FAILED, error=error.message, workload=workload, audit=audit)
 
 
 def workload_of(ctx: Context, step: Step) -> Workload | None:

@@ -37,9 +37,7 @@ class Cycle:
         return not self.plan.steps and not self.recovered
 
 
-def rebalance(
-    ctx: Context, *, dry_run: bool = False, wait_s: float = 0.0, on_step: OnStep | None = None
-) -> Cycle:
+def rebalance(ctx: Context, *, dry_run: bool = False, wait_s: float = 0.0, on_step: OnStep | None = None) -> Cycle:
     """Observe, settle, decide, plan and apply once; never asks.
 
     Args:
@@ -74,16 +72,17 @@ def watch(
     """Run a cycle now and at every event: work ended, work submitted, a node came back; until `stopped`.
 
     A lock held by somebody else or a fleet that does not answer is reported and tried again at the next event.
+
+    Raises:
+        LockedError: somebody watches this state already.
     """
-    while not stopped():
-        seen = ctx.journal.data_version()
-        try:
-            on_cycle(rebalance(ctx))
-            # Our own writes are no event.
-            seen = ctx.journal.data_version()
-        except (LockedError, UnreachableError) as error:
-            on_trouble(error)
-        _wait_for_event(ctx, seen, stopped)
+    with ctx.journal.watching():
+        while not stopped():
+            try:
+                on_cycle(rebalance(ctx))
+            except (LockedError, UnreachableError) as error:
+                on_trouble(error)
+            _wait_for_event(ctx, ctx.journal.data_version(), stopped)
 
 
 def _wait_for_event(ctx: Context, seen: int, stopped: Callable[[], bool]) -> None:

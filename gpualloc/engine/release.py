@@ -68,7 +68,10 @@ def _withdraw(ctx: Context, writer: JournalWriter, wanted: Sequence[str]) -> Non
     if withdrawn:
         writer.save(
             withdrawn,
-            [AuditEntry(at_s=now_s, kind="release", actor=ctx.actor, workload=work.id, node=None) for work in withdrawn],
+            [
+                AuditEntry(at_s=now_s, kind="release", actor=ctx.actor, workload=work.id, node=None)
+                for work in withdrawn
+            ],
         )
 
 

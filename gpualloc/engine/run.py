@@ -74,9 +74,5 @@ def _withdraw(ctx: Context, identity: str, why: str) -> None:
     if workload.state is not WorkloadState.PENDING or identity in doubtful(ctx):
         return
     now_s = ctx.clock.now_s()
-    gone = replace(
-        workload, state=WorkloadState.RELEASED, reason=why, revision=workload.revision + 1, ended_at_s=now_s
-    )
+    gone = replace(workload, state=WorkloadState.RELEASED, reason=why, revision=workload.revision + 1, ended_at_s=now_s)
     ctx.journal.withdraw(gone, AuditEntry(at_s=now_s, kind="release", actor=ctx.actor, workload=identity, node=None))
-
-
