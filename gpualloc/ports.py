@@ -179,8 +179,10 @@ class Journal(Protocol):
         """Id of this state; claims on nodes carry it."""
         ...
 
-    def workloads(self, states: Iterable[WorkloadState] | None = None) -> tuple[Workload, ...]:
-        """Workloads in those states (all when None), oldest first."""
+    def workloads(
+        self, states: Iterable[WorkloadState] | None = None, *, ended_since_s: float | None = None
+    ) -> tuple[Workload, ...]:
+        """Workloads in those states (all when None), oldest first; of the ended ones only those ended since then."""
         ...
 
     def find(self, reference: str) -> Workload:
