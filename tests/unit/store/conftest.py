@@ -2,7 +2,9 @@
 
 import os
 import subprocess
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +65,16 @@ def make_entry():
         return AuditEntry(at_s, kind, "ann", workload, None, detail)
 
     return make
+
+
+@pytest.fixture
+def common_folder():
+    """A folder that every account can reach, unlike pytest's own."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another account")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
 
 
 @pytest.fixture

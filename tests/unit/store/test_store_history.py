@@ -162,4 +162,4 @@ def test_every_metric_survives_to_its_scale(lasting_history, data):
     key = SeriesKey(sorted(metric.kinds)[0], "n1", os.urandom(8).hex())
     lasting_history.append([Sample(key, 7, {metric.name: value})])
     ((_, read),) = points(lasting_history, metric, key=key.key)[key]
-    assert read is None if value is None else read == pytest.approx(value, abs=0.51 / metric.scale)
+    assert read is None if value is None else read == pytest.approx(value, rel=1e-12, abs=0.51 / metric.scale)
