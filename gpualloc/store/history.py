@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gpualloc.errors import NotFoundError
 from gpualloc.model.sample import METRICS, Metric, Sample, Series, SeriesKey, SeriesKind
-from gpualloc.store.database import Database, Row, Schema
+from gpualloc.store.database import Database, Schema
 from gpualloc.store.paths import StatePaths
 
 if TYPE_CHECKING:
@@ -29,9 +29,11 @@ SCHEMA = Schema(
     remedy="it holds only samples: delete it (and its -wal and -shm) to begin anew",
 )
 
-_COLUMNS = tuple((metric.name, metric.scale) for metric in METRICS.values())
-_NAMES = ", ".join(name for name, _ in _COLUMNS)
-_INSERT = f"INSERT OR REPLACE INTO sample (series, at_s, {_NAMES}) VALUES (?, ?{', ?' * len(_COLUMNS)})"  # noqa: S608 (names of METRICS)
+_PLACES = {metric.name: (place, metric.scale) for place, metric in enumerate(METRICS.values(), start=2)}
+"""Metric name to its place in a row, and its scale."""
+_WIDTH = 2 + len(_PLACES)
+_NAMES = ", ".join(_PLACES)
+_INSERT = f"INSERT OR REPLACE INTO sample (series, at_s, {_NAMES}) VALUES (?{', ?' * (_WIDTH - 1)})"  # noqa: S608 (names of METRICS)
 _SELECT_POINTS = "SELECT at_s, {column} FROM sample WHERE series = ? AND at_s BETWEEN ? AND ? ORDER BY at_s"
 _SELECT_NEWEST = (
     f"SELECT at_s, {_NAMES} FROM sample WHERE series = "  # noqa: S608 (names of METRICS)
@@ -72,13 +74,11 @@ class SqliteHistory:
         with self._appending, self._database.transaction() as connection:
             # Changed only by other processes, which cannot commit now.
             (version,) = connection.execute("PRAGMA data_version").fetchone()
-            known = self._series if version == self._series_version else _all_series(connection)
-            known = _with_new(connection, known, samples)
-            rows = [_row(known[sample.series], sample) for sample in samples]
-            connection.executemany(_INSERT, rows)
+            known = dict(self._series) if version == self._series_version else _all_series(connection)
+            connection.executemany(_INSERT, [_row(_series_id(connection, known, sample), sample) for sample in samples])
         # Only now: had the transaction failed, the new ids would not exist.
         self._series, self._series_version = known, version
-        return len(rows)
+        return len(samples)
 
     def read(
         self,
@@ -148,31 +148,29 @@ def _all_series(connection: sqlite3.Connection) -> dict[SeriesKey, int]:
     return {SeriesKey(SeriesKind(kind), node, key): series_id for series_id, kind, node, key in rows}
 
 
-def _with_new(
-    connection: sqlite3.Connection, known: dict[SeriesKey, int], samples: Sequence[Sample]
-) -> dict[SeriesKey, int]:
-    """The ids of all series; those of the samples that have none yet are added to the table."""
-    new: dict[SeriesKey, int] = {}
-    for sample in samples:
-        key = sample.series
-        if key not in known and key not in new:
-            added = connection.execute(
-                "INSERT INTO series (kind, node, key) VALUES (?, ?, ?)", (key.kind, key.node, key.key)
-            )
-            new[key] = added.lastrowid or 0
-    return known | new if new else known
+def _series_id(connection: sqlite3.Connection, known: dict[SeriesKey, int], sample: Sample) -> int:
+    """The id of the sample's series; one that is not known yet is added to the table and to `known`."""
+    key = sample.series
+    series_id = known.get(key)
+    if series_id is None:
+        added = connection.execute(
+            "INSERT INTO series (kind, node, key) VALUES (?, ?, ?)", (key.kind, key.node, key.key)
+        )
+        series_id = known[key] = added.lastrowid or 0
+    return series_id
 
 
-def _row(series_id: int, sample: Sample) -> Row:
-    values = sample.values
-    if not values.keys() <= METRICS.keys():
-        raise KeyError(f"not kept: {', '.join(sorted(values.keys() - METRICS.keys()))}")
-    return (series_id, sample.at_s, *[_stored(values.get(name), scale) for name, scale in _COLUMNS])
+def _row(series_id: int, sample: Sample) -> list[int | None]:
+    row: list[int | None] = [None] * _WIDTH
+    row[0], row[1] = series_id, sample.at_s
+    for name, value in sample.values.items():
+        place, scale = _PLACES[name]
+        if value is not None:
+            row[place] = _stored(value, scale)
+    return row
 
 
-def _stored(value: float | None, scale: int) -> int | None:
-    if value is None:
-        return None
+def _stored(value: float, scale: int) -> int | None:
     try:
         number = round(value * scale)
     except (ValueError, OverflowError):
