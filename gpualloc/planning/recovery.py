@@ -112,7 +112,7 @@ def _forward(chain: Sequence[Step], states: Mapping[int, StepState], holds: Mapp
 def _backward(
     chain: Sequence[Step], states: Mapping[int, StepState], holds: Mapping[int, bool], reason: str
 ) -> list[Move]:
-    """Undo from the end; what lies before a step whose node does not say must stay, or a process would lose its claim."""
+    """Undo from the end; what lies before a step whose node does not say must stay: a process may rely on it."""
     moves: list[Move] = []
     waiting = False
     for step in reversed(chain):

@@ -9,7 +9,8 @@ from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.decision import Problem
 from gpualloc.model.inventory import Device, DeviceState, Node
 from gpualloc.model.workload import Request
-from gpualloc.policies.filters import FRACTION_TOLERANCE, matches_model
+from gpualloc.policies.filters import matches_model
+from gpualloc.policies.room import FRACTION_TOLERANCE
 
 _Held = list[tuple[str, Grant]]
 
