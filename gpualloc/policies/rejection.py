@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from gpualloc.model.decision import Rejection, RejectionReason
 from gpualloc.model.inventory import Node, NodeState, Snapshot
 from gpualloc.model.workload import Request, Workload
-from gpualloc.policies.feasibility import closest, could_hold
+from gpualloc.policies.feasibility import closest
 from gpualloc.policies.filters import allowed
-from gpualloc.policies.offer import Offer, offer, shortages
-from gpualloc.policies.room import NodeRoom
+from gpualloc.policies.offer import Offer, shortages
 from gpualloc.policies.wording import have, joined, need
 
 
-def reject(snapshot: Snapshot, rooms: Mapping[str, NodeRoom], workload: Workload) -> Rejection:
+def reject(snapshot: Snapshot, offers: Mapping[str, Offer], able: Set[str], workload: Workload) -> Rejection:
     """Why the workload fits nowhere.
+
+    Args:
+        snapshot: all nodes, those that do not answer too.
+        offers: what each node that answers offers now, by name.
+        able: names of the nodes that could hold the request if they were empty and healthy.
+        workload: what got no place.
 
     In this order: a managed node could hold it when empty (fragmented, else no capacity); an observed node could
     (policy); a node that does not answer might (node down); nothing could (infeasible).
@@ -24,12 +29,12 @@ def reject(snapshot: Snapshot, rooms: Mapping[str, NodeRoom], workload: Workload
     request = workload.request
     nodes = [node for node in sorted(snapshot.nodes, key=lambda node: node.name) if allowed(node, request)]
     reached = [node for node in nodes if node.state is NodeState.OK]
-    able = [node for node in reached if could_hold(node, request)]
-    managed = [rooms[node.name] for node in reached if node.manageable]
-    if any(node.manageable for node in able):
-        reason, detail = _no_room(managed, {node.name for node in able}, request)
-    elif able:
-        reason, detail = RejectionReason.POLICY, _observed(able, request)
+    holders = [node for node in reached if node.name in able]
+    if any(node.manageable for node in holders):
+        managed = [offers[node.name] for node in reached if node.manageable]
+        reason, detail = _no_room(managed, able, request)
+    elif holders:
+        reason, detail = RejectionReason.POLICY, _observed(holders, request)
     elif len(reached) < len(nodes):
         reason, detail = RejectionReason.NODE_DOWN, _down(nodes, request)
     else:
@@ -37,8 +42,7 @@ def reject(snapshot: Snapshot, rooms: Mapping[str, NodeRoom], workload: Workload
     return Rejection(workload.id, reason, detail)
 
 
-def _no_room(managed: Sequence[NodeRoom], able: set[str], request: Request) -> tuple[RejectionReason, str]:
-    offers = [offer(room, request) for room in managed]
+def _no_room(offers: Sequence[Offer], able: Set[str], request: Request) -> tuple[RejectionReason, str]:
     best = min(offers, key=lambda found: (found.node not in able, *_distance(found, request), found.node))
     detail = f"needs {need(request)} on one node; the closest is {have(best, request)}"
     if not _fits_in_sum(offers, request):
@@ -59,8 +63,8 @@ def _fits_in_sum(offers: Sequence[Offer], request: Request) -> bool:
     return gpus >= request.gpus and cpus >= (request.cpus or 0.0) and memory_mib >= (request.memory_mib or 0)
 
 
-def _observed(able: Sequence[Node], request: Request) -> str:
-    owners = [f"{node.name} ({_owner(node)})" for node in able]
+def _observed(holders: Sequence[Node], request: Request) -> str:
+    owners = [f"{node.name} ({_owner(node)})" for node in holders]
     return f"needs {need(request)}, which only nodes that gpualloc just observes could hold: {joined(owners)}"
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Problem, Rejection
-from gpualloc.model.workload import Request, Workload
+from gpualloc.model.workload import Workload
 from gpualloc.policies.filters import allowed
-from gpualloc.policies.offer import Candidate, allocate, enough, offer
+from gpualloc.policies.market import Market
+from gpualloc.policies.offer import Candidate, allocate, enough
 from gpualloc.policies.rejection import reject
 from gpualloc.policies.room import NodeRoom, Target
 from gpualloc.policies.survey import survey
@@ -38,36 +39,33 @@ class RoomSession:
     def __init__(self, problem: Problem, preference: Preference) -> None:
         self._snapshot = problem.snapshot
         self._preference = preference
-        self._rooms = survey(problem)
+        self._market = Market(survey(problem))
 
     def place(self, workload: Workload) -> Allocation | Rejection:
         """Give the workload the place the policy likes best among those that fit, or say why there is none."""
-        candidates = self._candidates(workload.request)
+        request = workload.request
+        offers = self._market.offers(request)
+        candidates = [
+            Candidate(found.room, request, found.usable, self._choose(found.usable, request.gpus))
+            for found in offers.values()
+            if found.room.node.manageable and allowed(found.room.node, request) and enough(found, request)
+        ]
         if not candidates:
-            return reject(self._snapshot, self._rooms, workload)
+            return reject(self._snapshot, offers, self._market.able(request), workload)
         best = min(candidates, key=lambda found: (self._preference.nodes(found), found.room.node.name))
         allocation = allocate(workload.id, best)
-        self._rooms[allocation.node] = best.room.book(allocation)
+        self._market.put(best.room.book(allocation))
         return allocation
 
     def free(self, allocation: Allocation) -> None:
         """Give an allocation's room back; one on a node that does not answer has no room here."""
-        room = self._rooms.get(allocation.node)
+        room = self._market.room(allocation.node)
         if room is not None:
-            self._rooms[allocation.node] = room.give_back(allocation)
+            self._market.put(room.give_back(allocation))
 
     def room(self, node: str) -> NodeRoom | None:
         """What is left on the node now; None when it did not answer."""
-        return self._rooms.get(node)
-
-    def _candidates(self, request: Request) -> list[Candidate]:
-        rooms = (room for room in self._rooms.values() if room.node.manageable and allowed(room.node, request))
-        offers = (offer(room, request) for room in rooms)
-        return [
-            Candidate(found.room, request, found.usable, self._choose(found.usable, request.gpus))
-            for found in offers
-            if enough(found, request)
-        ]
+        return self._market.room(node)
 
     def _choose(self, usable: tuple[Target, ...], count: int) -> tuple[Target, ...]:
         ranked = sorted(usable, key=lambda target: (self._preference.targets(target), target.order))
