@@ -109,9 +109,10 @@ def _belongs(workload: Workload | None, node: str) -> bool:
 
 
 def _cleanup_step(workload_id: str, workload: Workload | None, node: str) -> Step:
-    state = (
-        "unknown here" if workload is None else f"{workload.state}{'' if workload.state.ended else ' on another node'}"
-    )
+    if workload is None:
+        why = "nobody here knows that work"
+    else:
+        why = f"that work is {workload.state}{'' if workload.state.ended else ' on another node'}"
     return Step(
         seq=1,
         kind=StepKind.UNCLAIM,
@@ -119,7 +120,7 @@ def _cleanup_step(workload_id: str, workload: Workload | None, node: str) -> Ste
         workload=workload_id,
         target=f"{node}: {workload_id}",
         reason=StepReason.CLEANUP,
-        detail=f"a claim of {workload_id} is left, which is {state}",
+        detail=f"a claim of {workload_id} is left, and {why}",
         allocation=None,
         attempt=workload.attempt if workload else 0,
         revision=workload.revision if workload else 0,

@@ -1,6 +1,6 @@
 """Filters: what a target must be to serve a request. Each is one reason, and says it in words.
 
-A filter returns None when the target passes, else a short reason an operator reads, such as `claimed`.
+A filter returns None when the target passes, else a short reason an operator reads, such as `in MIG mode`.
 Constraints of a request are always filters, never preferences.
 """
 
@@ -18,6 +18,9 @@ from gpualloc.policies.room import FRACTION_TOLERANCE, MEMORY_MARGIN_MIB, Target
 
 IDLE_USE_RATIO = 1 / 16
 """Part of a device's memory that may be in use although no process is seen (driver, page tables)."""
+
+GIVEN = "given to other work"
+"""Said of what is claimed on the node, in our books, or given by the decision under way."""
 
 StateFilter = Callable[[Target], str | None]
 """Looks at the target alone."""
@@ -50,7 +53,7 @@ def other_model(target: Target, request: Request) -> str | None:
 
 def unhealthy(target: Target) -> str | None:
     """The device does not take work."""
-    return None if healthy(target.room) else target.room.device.state.value
+    return None if healthy(target.room) else f"not healthy: {target.room.device.state}"
 
 
 def in_mig_mode(target: Target) -> str | None:
@@ -60,7 +63,7 @@ def in_mig_mode(target: Target) -> str | None:
 
 def claimed(target: Target) -> str | None:
     """Someone holds a part of the device."""
-    return "claimed" if target.room.bookings else None
+    return GIVEN if target.room.bookings else None
 
 
 def stranger(target: Target) -> str | None:
@@ -91,7 +94,7 @@ def too_little_memory(target: Target, request: Request) -> str | None:
 
 def not_shared(target: Target) -> str | None:
     """Someone holds the device in a way that leaves no time slices."""
-    return None if all(booking.share is Share.TIME_SLICE for booking in target.room.bookings) else "claimed"
+    return None if all(booking.share is Share.TIME_SLICE for booking in target.room.bookings) else GIVEN
 
 
 def too_little_compute(target: Target, request: Request) -> str | None:
@@ -130,7 +133,7 @@ def not_in_mig_mode(target: Target) -> str | None:
 
 def claimed_instance(target: Target) -> str | None:
     """Someone holds the instance, or the whole device."""
-    return "claimed" if target.room.holds(target.instance.uuid if target.instance else None) else None
+    return GIVEN if target.room.holds(target.instance.uuid if target.instance else None) else None
 
 
 def stranger_on_instance(target: Target) -> str | None:

@@ -21,7 +21,7 @@ def need(request: Request) -> str:
 
 
 def have(found: Offer, request: Request) -> str:
-    """What the node has of it, such as `gpu03 with 2 free (1 claimed) and 6 CPUs`."""
+    """What the node has of it, such as `gpu03 with 2 free (1 in MIG mode) and 6 CPUs`."""
     room = found.room
     has = []
     if request.gpus:

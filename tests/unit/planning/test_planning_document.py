@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fakes import scenes
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.errors import BrokenInputError
@@ -69,12 +69,14 @@ def test_round_trip() -> None:
     assert TEXT.isascii()
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(TEXT) - 2))
 def test_truncated_anywhere_is_refused(length: int) -> None:
     with pytest.raises(BrokenInputError):
         load(TEXT[:length])
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(TEXT) - 1), st.sampled_from('0a9}"x,'))
 def test_one_edited_character_is_refused_or_changes_nothing(place: int, character: str) -> None:
     edited = TEXT[:place] + character + TEXT[place + 1 :]

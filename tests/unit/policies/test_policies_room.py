@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fakes import scenes
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.model.allocation import Allocation, Grant, Share
@@ -65,6 +65,7 @@ def test_giving_back_what_is_not_there_changes_nothing() -> None:
     assert session.room("gpu02") is None
 
 
+@settings(deadline=None)
 @given(st.permutations([0.1, 0.2, 0.3, 0.15, 0.05]))
 def test_free_compute_does_not_depend_on_the_order_of_bookings(fractions: list[float]) -> None:
     bookings = tuple(
