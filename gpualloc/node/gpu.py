@@ -27,7 +27,8 @@ _STATES = {
     pynvml.NVML_ERROR_GPU_IS_LOST: "GPU lost",
     pynvml.NVML_ERROR_RESET_REQUIRED: "needs reset",
 }
-_HANDLE_STATES = dict(_STATES, **{pynvml.NVML_ERROR_NO_PERMISSION: "no permission"})
+_HANDLE_STATES = {pynvml.NVML_ERROR_NO_PERMISSION: "no permission"}
+_HANDLE_STATES.update(_STATES)
 
 STATIC = ("uuid", "index", "minor", "model", "memory_total_mib", "mig_enabled", "mig_pending")
 READINGS = (

@@ -126,10 +126,10 @@ def _read_requests(stdin_fd: int, session: "_Session") -> None:
 def _write(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        _, writable, _ = select.select([], [fd], [], WRITE_WAIT_S)
-        if not writable:
-            raise _ReaderGone
         try:
+            _, writable, _ = select.select([], [fd], [], WRITE_WAIT_S)
+            if not writable:
+                raise _ReaderGone
             view = view[os.write(fd, view[:_PIPE_BUF]) :]
         except OSError as error:
             raise _ReaderGone from error
