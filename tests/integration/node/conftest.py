@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import glob
 import json
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -168,14 +166,3 @@ def any_node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
     made = Node(tmp_path / "state", request.param)
     yield made
     made.close()
-
-
-@pytest.fixture
-def kill() -> Iterator[Callable[[int], None]]:
-    """SIGKILL a process that a test started."""
-
-    def now(pid: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-    yield now
