@@ -190,10 +190,20 @@ int nvmlDeviceGetHandleByUUID(const char *uuid, Device *handle) {
     return code;
 }
 
+static const Profile *profile_of(const Gpu *gpu, int by_id, int number) {
+    for (int i = 0; i < gpu->profiles; i++)
+        if ((by_id ? gpu->profile[i].id : gpu->profile[i].index) == number) return &gpu->profile[i];
+    return NULL;
+}
+
 int nvmlDeviceGetName(Device handle, char *out, uint length) {
     View view;
     int code = identify(handle, &view);
-    return code == OK ? copy_text(out, length, view.gpu.name) : code;
+    if (code != OK) return code;
+    const Profile *profile = view.instance.uuid[0] ? profile_of(&view.gpu, 1, view.instance.profile) : NULL;
+    char name[160];
+    snprintf(name, sizeof name, "%s%s%s", view.gpu.name, profile ? " MIG " : "", profile ? profile->name : "");
+    return copy_text(out, length, name);
 }
 
 int nvmlDeviceGetUUID(Device handle, char *out, uint length) {

@@ -20,6 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gpualloc.sim.catalog import MigProfile
+from gpualloc.sim.gpu import GpuModel
+
 SOURCES = ("nvml_stub.c", "nvml_stub_state.h", "nvml_stub_mig.h")
 SONAME = "libnvidia-ml.so.1"
 FAULTS = (None, "hang", "lost", "needs-reset", "no-permission")
@@ -213,3 +216,66 @@ def _known(value: int | None) -> int:
 
 def _milli(value: float | None) -> int:
     return -1 if value is None else round(value * 1000)
+
+
+def fake_gpu(model: GpuModel, at_s: float, fault: str | None = None) -> FakeGpu:
+    """The GPU of the library that shows a simulated one as it stands at that time."""
+    readings = model.readings(at_s)
+    table = model.kind.mig
+    gi = {instance.uuid: instance.gi for instance in model.instances}
+    return FakeGpu(
+        index=model.index,
+        uuid=model.uuid,
+        name=model.kind.product,
+        memory_total_mib=model.kind.memory_total_mib,
+        memory_used_mib=readings.memory_used_mib,
+        gpu_utilization_percent=_percent(readings.gpu_utilization_ratio),
+        memory_utilization_percent=_percent(readings.memory_utilization_ratio),
+        power_w=readings.power_w,
+        power_limit_w=model.kind.power_limit_w,
+        temperature_c=readings.temperature_c,
+        sm_clock_mhz=readings.sm_clock_mhz,
+        processes=tuple(
+            (each.pid, each.memory_mib) if each.instance is None else (each.pid, each.memory_mib, gi[each.instance])
+            for each in model.processes
+        ),
+        mig_enabled=model.mig_enabled if model.kind.has_mig else None,
+        mig_pending=model.mig_pending if model.kind.has_mig else None,
+        mig_profiles=tuple(_fake_profile(profile) for profile in table.profiles) if table else (),
+        mig_instances=tuple(
+            FakeMigInstance(
+                uuid=each.uuid,
+                gi=each.gi,
+                profile=each.profile.id,
+                start=each.start,
+                size=each.profile.size,
+                memory_total_mib=each.profile.memory_mib,
+                memory_used_mib=model.memory_used_mib(each.uuid),
+            )
+            for each in model.instances
+        ),
+        max_mig_instances=table.max_instances if table else 0,
+        fault=fault,
+    )
+
+
+def _fake_profile(profile: MigProfile) -> FakeMigProfile:
+    return FakeMigProfile(
+        name=profile.name,
+        index=profile.index,
+        id=profile.id,
+        slices=profile.slices,
+        instances=profile.max_instances,
+        sm=profile.sm,
+        memory_mib=profile.memory_mib,
+        placements=tuple((start, profile.size) for start in profile.starts),
+        copy_engines=profile.engines["copy"],
+        nvdec=profile.engines["nvdec"],
+        nvenc=profile.engines["nvenc"],
+        nvjpg=profile.engines["nvjpg"],
+        ofa=profile.engines["ofa"],
+    )
+
+
+def _percent(ratio: float | None) -> int | None:
+    return None if ratio is None else round(ratio * 100)

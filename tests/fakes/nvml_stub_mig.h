@@ -58,12 +58,6 @@ static int instance_number(Device handle, uint *out, int which_ci) {
 int nvmlDeviceGetGpuInstanceId(Device handle, uint *id) { return instance_number(handle, id, 0); }
 int nvmlDeviceGetComputeInstanceId(Device handle, uint *id) { return instance_number(handle, id, 1); }
 
-static const Profile *profile_of(const Gpu *gpu, int by_id, int number) {
-    for (int i = 0; i < gpu->profiles; i++)
-        if ((by_id ? gpu->profile[i].id : gpu->profile[i].index) == number) return &gpu->profile[i];
-    return NULL;
-}
-
 /* One struct carries all numbers of a profile, so one that is not known makes the whole call unsupported. */
 static int complete(const Profile *p) {
     return p && p->sm >= 0 && p->memory_mib >= 0 && p->copy >= 0 && p->decoders >= 0 && p->encoders >= 0 &&

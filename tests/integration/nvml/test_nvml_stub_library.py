@@ -189,6 +189,7 @@ def test_mig_devices_are_listed_with_place_memory_and_processes(state: Path, rea
     assert reader.ask("nvmlDeviceGetMigMode(gpu(0))") == [1, 1]
     assert reader.ask("[nvmlDeviceGetUUID(mig(0, i)) for i in range(2)]") == ["MIG-aaaa", "MIG-bbbb"]
     assert reader.ask("nvmlDeviceGetMigDeviceHandleByIndex(gpu(0), 2)") == {"error": "NVMLError_NotFound"}
+    assert reader.ask("nvmlDeviceGetName(mig(0, 1))") == "NVIDIA A100-SXM4-40GB MIG 1g.5gb"
     assert reader.ask("nvmlDeviceGetMemoryInfo(mig(0, 0)).used >> 20") == 700
     assert reader.ask("nvmlDeviceGetAttributes(mig(0, 0)).multiprocessorCount") == 42
     assert reader.ask("[nvmlDeviceGetGpuInstanceId(mig(0, i)) for i in range(2)]") == [2, 7]
