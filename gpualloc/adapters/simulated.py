@@ -58,7 +58,6 @@ class SimulatedNodes:
         self._spec = check_cluster(spec if speed is None else replace(spec, speed=speed))
         self._file = _ClusterFile(folder, self._spec, wall)
         self._file.open()
-        self._closed = threading.Event()
         self.clock = SimulatedClock(self._file)
 
     def specs(self) -> tuple[NodeSpec, ...]:
@@ -70,7 +69,7 @@ class SimulatedNodes:
         """The way to one node; raises NotFoundError."""
         if all(host.name != name for host in self._spec.nodes):
             raise NotFoundError(f"there is no simulated node {name!r}")
-        return SimulatedLink(self._file, name, self._closed)
+        return SimulatedLink(self._file, name)
 
     def add_fault(self, fault: Fault) -> None:
         """Let something go wrong, beside the faults of the spec; raises ConfigError, StateError."""
@@ -81,10 +80,6 @@ class SimulatedNodes:
                 self._file.save()
         except (OSError, Refused) as error:
             raise StateError(f"the fault cannot be stored in {self._file.path}: {error}") from error
-
-    def close(self) -> None:
-        """Let go of everything that waits."""
-        self._closed.set()
 
 
 class SimulatedClock:
@@ -110,11 +105,12 @@ class SimulatedClock:
 class SimulatedLink:
     """The way to one simulated node; an `adapters.link.NodeLink`."""
 
-    def __init__(self, file: _ClusterFile, name: str, closed: threading.Event) -> None:
+    def __init__(self, file: _ClusterFile, name: str) -> None:
         self._file = file
         self._name = name
-        self._machine = _SimulatedMachine(file, name, closed)
-        self._server = Server(self._machine, self._machine)
+        self._closed = threading.Event()
+        machine = _SimulatedMachine(file, name, self._closed)
+        self._server = Server(machine, machine)
         self._one_at_a_time = threading.Lock()
 
     @property
@@ -137,7 +133,8 @@ class SimulatedLink:
             return [self._server.handle(request) for request in requests]
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """End a wait under way; nothing else is held."""
+        self._closed.set()
 
 
 class _ClusterFile:
@@ -315,8 +312,8 @@ class _SimulatedMachine:
             return self._look(lambda host: host.undo(step))
 
     def events(self, timeout_s: float) -> dict[str, Any]:
-        """Wait until a workload ended since the last call; `timeout_s` counts simulated seconds."""
-        until_s = self._file.now_s() + timeout_s
+        """Wait until a workload ended since the last call; `timeout_s` counts seconds of the one who waits."""
+        until_s = time.monotonic() + timeout_s
         while True:
             with self._file.mutex:
                 self._file.refresh()
@@ -325,10 +322,11 @@ class _SimulatedMachine:
                 speed = self._file.cluster.clock.speed
             changed = bool(ended - self._known_ended)
             self._known_ended = ended
-            if changed or now_s >= until_s or self._closed.is_set():
+            left_s = until_s - time.monotonic()
+            if changed or left_s <= 0 or self._closed.is_set():
                 return {"changed": changed}
-            wake_s = until_s if next_s is None else min(until_s, next_s)
-            self._closed.wait(min(_EVENT_POLL_S, max(0.001, (wake_s - now_s) / speed)))
+            ends_s = left_s if next_s is None else max(0.001, (next_s - now_s) / speed)
+            self._closed.wait(min(_EVENT_POLL_S, left_s, ends_s))
 
     # ---- ledger
 

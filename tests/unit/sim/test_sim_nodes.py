@@ -145,7 +145,7 @@ def test_waiting_ends_when_work_ends(tmp_path: Path) -> None:
     (reply,) = link.exchange([request(1, "events", {"timeout_s": 30})], 60.0)
     assert reply["ok"] == {"changed": True}
     assert ok(nodes, "claims")["workloads"][0]["end"]["exit_code"] == 0
-    (reply,) = link.exchange([request(2, "events", {"timeout_s": 1})], 60.0)
+    (reply,) = link.exchange([request(2, "events", {"timeout_s": 0})], 60.0)
     assert reply["ok"] == {"changed": False}
 
 
@@ -159,12 +159,15 @@ def test_work_that_ended_between_two_waits_is_not_missed(tmp_path: Path, wall: W
 
 def test_closing_ends_a_wait(tmp_path: Path, wall: Wall) -> None:
     nodes = SimulatedNodes(tmp_path, SPEC, wall=wall)
+    link = nodes.link("n1")
     replies: list[dict[str, Any]] = []
-    waiting = threading.Thread(target=lambda: replies.append(ok(nodes, "events", {"timeout_s": 30})))
+    waiting = threading.Thread(
+        target=lambda: replies.extend(link.exchange([request(1, "events", {"timeout_s": 30})], 60))
+    )
     waiting.start()
-    nodes.close()
+    link.close()
     waiting.join(timeout=10)
-    assert replies == [{"changed": False}]
+    assert [reply["ok"] for reply in replies] == [{"changed": False}]
 
 
 def test_faults_of_the_file_come_and_go(tmp_path: Path, wall: Wall) -> None:
