@@ -350,19 +350,19 @@ class _SimulatedMachine:
                 self._holding = False
 
     def fence(self, controller: str) -> int:
-        return self._look(lambda host: host.fence(controller))
+        return self._look(lambda host: host.ledger.fence(controller))
 
     def set_fence(self, controller: str, fence: int) -> None:
-        return self._look(lambda host: host.set_fence(controller, fence))
+        return self._look(lambda host: host.ledger.set_fence(controller, fence))
 
     def claims(self) -> list[dict[str, Any]]:
-        return self._look(SimulatedHost.claims)
+        return self._look(lambda host: host.ledger.claims())
 
     def add_claims(self, new: list[dict[str, Any]]) -> None:
-        return self._look(lambda host: host.add_claims(new))
+        return self._look(lambda host: host.ledger.add_claims(new))
 
     def remove_claims(self, workload: str) -> None:
-        return self._look(lambda host: host.remove_claims(workload))
+        return self._look(lambda host: host.ledger.remove_claims(workload))
 
     def _look(self, ask: Callable[[SimulatedHost], T]) -> T:
         with self._file.mutex:

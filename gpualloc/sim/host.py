@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from gpualloc import __version__
 from gpualloc.node.wire import Refused
 from gpualloc.sim.cluster import HostSpec, Stranger
 from gpualloc.sim.command import is_missing
 from gpualloc.sim.gpu import FaultKind, GpuModel, GpuProcess
-from gpualloc.sim.rows import inventory_row, process_row, sample_row
+from gpualloc.sim.ledger import SimulatedLedger
+from gpualloc.sim.rows import hello_row, inventory_row, process_row, sample_row
 from gpualloc.sim.use import Pattern, utilization
 from gpualloc.sim.work import HostedWork
 
@@ -22,7 +22,6 @@ _REMEMBERED = 500
 _BASE_MEMORY_MIB = 2048
 """Host memory in use without any work."""
 _DISK_MIB = 1_900_000
-_CONTROLLERS = ["cpu", "cpuset", "memory", "pids"]
 
 Faults = Mapping[int, tuple[FaultKind, float]]
 """What is wrong now with the GPUs of a node, by index, and since when."""
@@ -30,7 +29,7 @@ Faults = Mapping[int, tuple[FaultKind, float]]
 
 @dataclass(slots=True)
 class SimulatedHost:
-    """State of one simulated node: a `node.server.Machine` but for waiting, and a ledger but for its lock.
+    """State of one simulated node; answers as a `node.server.Machine`, but for waiting.
 
     `advance` must be called with the time before anything is asked; it ends what is due.
     """
@@ -45,8 +44,7 @@ class SimulatedHost:
     """Limits by workload."""
     work: dict[str, HostedWork] = field(default_factory=dict)
     """The latest start of each workload."""
-    fences: dict[str, int] = field(default_factory=dict)
-    claimed: list[dict[str, Any]] = field(default_factory=list)
+    ledger: SimulatedLedger = field(default_factory=SimulatedLedger)
 
     # ---- time
 
@@ -89,20 +87,7 @@ class SimulatedHost:
 
     def hello(self) -> dict[str, Any]:
         """Who and what this node is."""
-        return {
-            "version": __version__,
-            "hostname": self.spec.name,
-            "boot_id": self.boot_id,
-            "pid": 1,
-            "uid": 0,
-            "user": "root",
-            "python": "3.11.0",
-            "privileged": True,
-            "state_dir": "(simulated)",
-            "nvml": self._nvml(),
-            "cgroup": {"mode": "v2", "controllers": list(_CONTROLLERS), "writable": True},
-            "other_controllers": [],
-        }
+        return hello_row(self.spec, self.boot_id)
 
     def inventory(self) -> dict[str, Any]:
         """Devices and host, without their readings."""
@@ -203,29 +188,6 @@ class SimulatedHost:
         self.groups.pop(step["workload"], None)
         return {}
 
-    # ---- ledger
-
-    def fence(self, controller: str) -> int:
-        """The highest fence seen from that controller; 0 when none was."""
-        return self.fences.get(controller, 0)
-
-    def set_fence(self, controller: str, fence: int) -> None:
-        """Remember a fence."""
-        self.fences[controller] = fence
-
-    def claims(self) -> list[dict[str, Any]]:
-        """Every claim written down."""
-        return list(self.claimed)
-
-    def add_claims(self, new: list[dict[str, Any]]) -> None:
-        """Write claims of one workload down, in place of any it had."""
-        workloads = {claim["workload"] for claim in new}
-        self.claimed = [*(claim for claim in self.claimed if claim["workload"] not in workloads), *new]
-
-    def remove_claims(self, workload: str) -> None:
-        """Forget the claims of a workload."""
-        self.claimed = [claim for claim in self.claimed if claim["workload"] != workload]
-
     # ---- plain JSON
 
     def to_plain(self) -> dict[str, Any]:
@@ -236,8 +198,8 @@ class SimulatedHost:
             "next_pid": self.next_pid,
             "groups": dict(self.groups),
             "work": [work.to_plain() for work in self.work.values()],
-            "fences": dict(self.fences),
-            "claims": list(self.claimed),
+            "fences": dict(self.ledger.fences),
+            "claims": self.ledger.claims(),
         }
 
     @classmethod
@@ -251,22 +213,10 @@ class SimulatedHost:
             next_pid=plain["next_pid"],
             groups=plain["groups"],
             work={each.workload: each for each in work},
-            fences=plain["fences"],
-            claimed=plain["claims"],
+            ledger=SimulatedLedger(plain["fences"], plain["claims"]),
         )
 
     # ---- inside
-
-    def _nvml(self) -> dict[str, Any]:
-        if not self.gpus:
-            return {
-                "state": "absent",
-                "reason": "this simulated node has no GPU",
-                "driver_version": None,
-                "library_version": None,
-            }
-        driver = self.spec.driver
-        return {"state": "ok", "reason": None, "driver_version": driver, "library_version": driver}
 
     def _check_limits(self, step: dict[str, Any]) -> None:
         if step["cpuset"] is not None and max(_cpus(step["cpuset"])) >= self.spec.cpus:
@@ -351,9 +301,7 @@ class SimulatedHost:
     def _clear(self, work: HostedWork) -> None:
         """What ended work held: its group, its claims, and its place on the GPUs."""
         self.groups.pop(work.workload, None)
-        self.claimed = [
-            claim for claim in self.claimed if claim["workload"] != work.workload or claim["attempt"] > work.attempt
-        ]
+        self.ledger.remove_claims(work.workload, up_to_attempt=work.attempt)
         for gpu in self.gpus:
             gpu.processes = [process for process in gpu.processes if process.workload != work.workload]
 

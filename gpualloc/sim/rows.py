@@ -1,10 +1,12 @@
-"""A simulated GPU in the words of the wire (docs/wire.md)."""
+"""A simulated node and its GPUs in the words of the wire (docs/wire.md)."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
+from gpualloc import __version__
+from gpualloc.sim.cluster import HostSpec
 from gpualloc.sim.gpu import FaultKind, GpuModel, GpuProcess, Instance
 
 _STATES = {
@@ -14,6 +16,30 @@ _STATES = {
     FaultKind.NO_PERMISSION: ("no permission", "no permission"),
 }
 """State of the device, and why its readings are null."""
+
+
+def hello_row(spec: HostSpec, boot_id: str) -> dict[str, Any]:
+    """What a node with control groups and full rights says of itself in `hello`."""
+    driver = spec.driver if spec.gpus else None
+    return {
+        "version": __version__,
+        "hostname": spec.name,
+        "boot_id": boot_id,
+        "pid": 1,
+        "uid": 0,
+        "user": "root",
+        "python": "3.11.0",
+        "privileged": True,
+        "state_dir": "(simulated)",
+        "nvml": {
+            "state": "ok" if spec.gpus else "absent",
+            "reason": None if spec.gpus else "this simulated node has no GPU",
+            "driver_version": driver,
+            "library_version": driver,
+        },
+        "cgroup": {"mode": "v2", "controllers": ["cpu", "cpuset", "memory", "pids"], "writable": True},
+        "other_controllers": [],
+    }
 
 
 def inventory_row(gpu: GpuModel, fault: tuple[FaultKind, float] | None) -> dict[str, Any]:

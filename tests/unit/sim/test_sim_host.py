@@ -80,13 +80,13 @@ def test_work_raises_memory_and_use_until_it_ends_by_itself() -> None:
 
 def test_group_and_claims_go_when_the_work_ends_whoever_looks() -> None:
     host = new_host()
-    host.add_claims([{"workload": W, "attempt": 1, "device": host.gpus[0].uuid}])
+    host.ledger.add_claims([{"workload": W, "attempt": 1, "device": host.gpus[0].uuid}])
     facts = host.do(step("limit", cpus=2.0, memory_mib=64))
     assert facts == {"held_by": {"cpu": "hard", "memory": "hard", "pids": None}, "group": f"simulated/{W}"}
     assert host.verify(step("limit", cpus=2.0, memory_mib=64))["holds"]
     host.do(step("start", command=["sleep", "1"]))
     host.advance(1001.0, {})
-    assert (host.groups, host.claims()) == ({}, [])
+    assert (host.groups, host.ledger.claims()) == ({}, [])
     assert host.verify(step("unlimit"))["holds"]
 
 
@@ -215,7 +215,7 @@ def test_plain_json_gives_the_same_host_back() -> None:
     host = new_host()
     host.do(step("limit", cpus=1.0))
     host.do(step("start", command=["sleep", "5"], cpus=1.0, grants=[grant(host)]))
-    host.set_fence("c" * 32, 4)
+    host.ledger.set_fence("c" * 32, 4)
     again = SimulatedHost.from_plain(json.loads(json.dumps(host.to_plain())), SPEC)
     again.advance(host.now_s, {})
     assert again == host
