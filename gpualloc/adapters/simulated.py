@@ -203,14 +203,14 @@ class _ClusterFile:
         """Replace the file; call under the lock."""
         scratch = self.path.with_name("cluster.tmp")
         try:
-            with scratch.open("w", encoding="ascii") as file:
+            with open(scratch, "w", encoding="ascii", opener=_private) as file:
                 json.dump(self.cluster.to_plain(), file, separators=(",", ":"))
                 file.flush()
                 os.fsync(file.fileno())
             scratch.replace(self.path)
-        except OSError:
+        except OSError as error:
             scratch.unlink(missing_ok=True)
-            raise
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
         stat = self.path.stat()
         self._seen = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
 
@@ -262,6 +262,10 @@ class _ClusterFile:
                 time.sleep(_LOCK_POLL_S)
             else:
                 return
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 class _SimulatedMachine:

@@ -97,8 +97,19 @@ def _check_host(host: HostSpec) -> None:
         if not 0 <= index < len(kinds):
             raise ConfigError(f"simulated node {host.name!r} has {len(kinds)} GPUs, so none of index {index} for MIG")
         mig_table(kinds[index])
-    if any(not 0 <= index < len(kinds) for stranger in host.strangers for index in stranger.gpus):
-        raise ConfigError(f"simulated node {host.name!r} has {len(kinds)} GPUs; a stranger uses one beyond them")
+    for stranger in host.strangers:
+        _check_stranger(stranger, host)
+
+
+def _check_stranger(stranger: Stranger, host: HostSpec) -> None:
+    where = f"simulated node {host.name!r}: a stranger uses"
+    for index in stranger.gpus:
+        if not 0 <= index < len(host.gpus):
+            raise ConfigError(f"{where} GPU {index}, of {len(host.gpus)} counted from 0")
+        if stranger.profile is not None and (index, stranger.profile) not in host.instances:
+            raise ConfigError(f"{where} a MIG instance {stranger.profile} of GPU {index}, which has none")
+        if stranger.profile is None and index in host.mig:
+            raise ConfigError(f"{where} GPU {index} as a whole, which is in MIG mode")
 
 
 def _check_fault(fault: Fault, hosts: Mapping[str, HostSpec]) -> None:

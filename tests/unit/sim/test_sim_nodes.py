@@ -14,16 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gpualloc.adapters.simulated import SimulatedNodes
 from gpualloc.errors import BrokenInputError, ConfigError, NewerStateError, NotFoundError, StateError, UnreachableError
 from gpualloc.node.wire import request
-from gpualloc.sim.cluster import ClusterSpec, Fault, HostSpec, demo_cluster
+from gpualloc.sim.cluster import ClusterSpec, Fault, HostSpec, Stranger, demo_cluster
 from gpualloc.sim.gpu import FaultKind
+from gpualloc.sim.use import Pattern
 
 CONTROLLER = "c" * 32
 W = "w00000000"
 SPEC = ClusterSpec("test", (HostSpec("n1", ("A100-40GB", "T4")), HostSpec("n2", ("L4",))))
+
+STRANGER = Stranger("bob", "python serve.py", (0,), 1000, Pattern.STEADY)
 
 
 class Wall:
@@ -325,6 +330,9 @@ def test_a_folder_that_cannot_be_made_is_named(unwritable: Path) -> None:
         ({"nodes": (HostSpec("n1", ("T4",), mig=(4,)),)}, "index 4"),
         ({"nodes": (HostSpec("n1", ("A30-24GB",), instances=((0, "4g.24gb"),)),)}, "MIG mode"),
         ({"nodes": (HostSpec("n1", (), cpus=0),)}, "CPU"),
+        ({"nodes": (HostSpec("n1", ("T4",), strangers=(replace(STRANGER, gpus=(1,)),)),)}, "uses GPU 1"),
+        ({"nodes": (HostSpec("n1", ("A30-24GB",), mig=(0,), strangers=(STRANGER,)),)}, "as a whole"),
+        ({"nodes": (HostSpec("n1", ("T4",), strangers=(replace(STRANGER, profile="1g.6gb"),)),)}, "which has none"),
         ({"faults": (Fault("n9", FaultKind.UNREACHABLE),)}, "n9"),
         ({"faults": (Fault("n1", FaultKind.LOST),)}, "lost"),
         ({"faults": (Fault("n1", FaultKind.LOST, gpu=2),)}, "GPU 2"),
@@ -339,19 +347,85 @@ def test_a_cluster_without_meaning_is_refused_before_anything_is_written(
     assert not (tmp_path / "new" / "cluster.json").exists()
 
 
+def in_process(folder: Path, *lines: str) -> subprocess.CompletedProcess[str]:
+    """Run lines in a process of their own that has the nodes of SPEC open as `nodes`."""
+    start = (
+        "import os, resource, signal, sys",
+        "from pathlib import Path",
+        "from gpualloc.adapters.simulated import SimulatedNodes",
+        "from gpualloc.node.wire import request",
+        "from gpualloc.sim.cluster import ClusterSpec, Fault, HostSpec",
+        "from gpualloc.sim.gpu import FaultKind",
+        f"nodes = SimulatedNodes(Path(sys.argv[1]), {SPEC!r})",
+    )
+    program = "\n".join((*start, *lines))
+    command = [sys.executable, "-c", program, str(folder)]
+    return subprocess.run(command, timeout=60, check=False, capture_output=True, text=True)
+
+
+def test_a_full_disk_is_told_and_leaves_the_old_state(tmp_path: Path) -> None:
+    SimulatedNodes(tmp_path, SPEC)
+    before = (tmp_path / "cluster.json").read_text()
+    done = in_process(
+        tmp_path,
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))",
+        f"print(nodes.link('n1').exchange([request(1, 'do', {call('limit')!r})], 5)[0]['error']['reason'])",
+        "print(nodes.link('n1').exchange([request(1, 'claims')], 5)[0]['ok'])",
+    )
+    assert done.stdout == "disk\n{'claims': [], 'workloads': []}\n", done.stderr
+    assert (tmp_path / "cluster.json").read_text() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cluster.json", "lock"]
+
+
 def test_a_process_killed_while_it_writes_leaves_the_old_state(tmp_path: Path) -> None:
     SimulatedNodes(tmp_path, SPEC)
     before = json.loads((tmp_path / "cluster.json").read_text())
-    program = (
-        "import os, signal, sys\nfrom pathlib import Path\n"
-        "from gpualloc.adapters.simulated import SimulatedNodes\n"
-        "from gpualloc.sim.cluster import ClusterSpec, Fault, HostSpec\nfrom gpualloc.sim.gpu import FaultKind\n"
-        "spec = ClusterSpec('test', (HostSpec('n1', ('A100-40GB', 'T4')), HostSpec('n2', ('L4',))))\n"
-        "nodes = SimulatedNodes(Path(sys.argv[1]), spec)\n"
-        "os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "nodes.add_fault(Fault('n1', FaultKind.LOST, gpu=0))\n"
+    killed = in_process(
+        tmp_path,
+        "os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)",
+        "nodes.add_fault(Fault('n1', FaultKind.LOST, gpu=0))",
     )
-    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], timeout=60, check=False)
     assert killed.returncode == -9
     assert json.loads((tmp_path / "cluster.json").read_text()) == before
     SimulatedNodes(tmp_path, SPEC).add_fault(Fault("n1", FaultKind.LOST, gpu=0))
+
+
+MOVES = st.tuples(
+    st.sampled_from(["give", "share", "stop", "wait"]),
+    st.integers(0, 4),
+    st.sampled_from(["30", "90"]),
+    st.integers(0, 1),
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(MOVES, max_size=12))
+def test_whatever_is_done_no_device_is_given_twice_and_nothing_outlives_its_work(
+    moves: list[tuple[str, int, str, int]],
+) -> None:
+    wall = Wall()
+    with tempfile.TemporaryDirectory() as folder:
+        nodes = SimulatedNodes(Path(folder), SPEC, wall=wall)
+        for what, number, seconds, index in moves:
+            workload = f"w0000000{number}"
+            if what == "wait":
+                wall.now_s += 40
+            elif what == "stop":
+                ask(nodes, "do", call("stop", workload=workload, grace_s=1))
+            else:
+                shared = {"share": "time-slice", "fraction": 0.4} if what == "share" else {}
+                grants = [{**whole(nodes, index), **shared}]
+                if "ok" in ask(nodes, "do", call("claim", workload=workload, grants=grants)):
+                    ask(nodes, "do", call("start", workload=workload, grants=grants, command=["sleep", seconds]))
+            _check_books(nodes)
+
+
+def _check_books(nodes: SimulatedNodes) -> None:
+    told = ok(nodes, "claims")
+    running = {record["workload"] for record in told["workloads"] if record["end"] is None}
+    assert {claim["workload"] for claim in told["claims"]} == running
+    assert {process["workload"] for process in ok(nodes, "processes")["processes"]} == running
+    for device in ok(nodes, "sample")["devices"]:
+        claims = [claim for claim in told["claims"] if claim["device"] == device["uuid"]]
+        assert sum(claim["fraction"] for claim in claims) <= 1
+        assert len(claims) <= 1 or all(claim["share"] == "time-slice" for claim in claims)
