@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import os
 import tempfile
@@ -12,31 +11,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import gpualloc
+from gpualloc.adapters.nvml_file import nvml_file
 
-_STUB_PACKAGE = b'"""Holds the node program and nothing else of gpualloc."""\n'
 _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 """Zip members carry a time; a fixed one makes equal contents give equal archives."""
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A zip of the stub package, the node program and nvidia-ml-py's single file."""
+    """A zip of the package's own file (its version), the node program, and nvidia-ml-py's single file."""
 
     data: bytes
     digest: str
     """SHA-256 of `data`, hexadecimal; the node caches by it."""
-
-
-def nvml_module() -> Path | None:
-    """The file of nvidia-ml-py, found without importing it.
-
-    None when it is not installed, or when what answers to the name `pynvml` is another distribution's package.
-    """
-    spec = importlib.util.find_spec("pynvml")
-    if spec is None or spec.origin is None or spec.submodule_search_locations is not None:
-        return None
-    path = Path(spec.origin)
-    return path if path.name == "pynvml.py" else None
 
 
 def node_archive(cache: Path | None = None) -> Archive:
@@ -63,8 +50,9 @@ def _sealed(data: bytes) -> Archive:
 def _members() -> list[tuple[str, Path]]:
     """Name in the archive and source file of everything that goes in, sorted."""
     package = Path(gpualloc.__file__).parent
-    members = [(f"gpualloc/{path.relative_to(package).as_posix()}", path) for path in package.glob("node/**/*.py")]
-    nvml = nvml_module()
+    sources = [package / "__init__.py", *package.glob("node/**/*.py")]
+    members = [(f"gpualloc/{path.relative_to(package).as_posix()}", path) for path in sources]
+    nvml = nvml_file()
     if nvml is not None:
         members.append((nvml.name, nvml))
     return sorted(members)
@@ -78,18 +66,13 @@ def _fingerprint(members: list[tuple[str, Path]]) -> str:
 
 def _zip(members: list[tuple[str, Path]]) -> bytes:
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        _add(archive, "gpualloc/__init__.py", _STUB_PACKAGE)
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, path in members:
-            _add(archive, name, path.read_bytes())
+            info = zipfile.ZipInfo(name, _FIXED_TIME)
+            info.external_attr = 0o600 << 16
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, path.read_bytes())
     return buffer.getvalue()
-
-
-def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
-    info = zipfile.ZipInfo(name, _FIXED_TIME)
-    info.external_attr = 0o600 << 16
-    info.compress_type = zipfile.ZIP_DEFLATED
-    archive.writestr(info, data)
 
 
 def _cache_folder() -> Path:

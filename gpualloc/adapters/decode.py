@@ -35,7 +35,7 @@ class Hello:
 
     hostname: str
     boot_id: str | None
-    user: str
+    user: str | None
     python: str
     privileged: bool
     driver_version: str | None
@@ -53,7 +53,7 @@ def decode_hello(result: object) -> Hello:
     return Hello(
         hostname=fields.text("hostname"),
         boot_id=fields.text_or_none("boot_id"),
-        user=fields.text("user"),
+        user=fields.text_or_none("user"),
         python=fields.text("python"),
         privileged=fields.flag("privileged"),
         driver_version=nvml.text_or_none("driver_version"),

@@ -56,11 +56,10 @@ def main(nonce: str) -> None:
     if privileged is not None:
         _say("unprivileged", nonce, privileged)
     folder = _cached(digest)
+    _say("have" if folder else "need", nonce)
     if folder is None:
-        _say("need", nonce)
-        folder = _unpacked(_archive(digest, int(size)), digest)
-    else:
-        _say("have", nonce)
+        data = _archive(digest, int(size))
+        folder = _unpacked(data, digest) or _unpacked_for_once(data)
     import runpy
 
     sys.path.append(folder)
@@ -116,8 +115,8 @@ def _cached(digest: str) -> "str | None":
     return folder
 
 
-def _unpacked(data: bytes, digest: str) -> str:
-    """Unpack into the cache, by rename; into a private folder for this run when the home cannot be written."""
+def _unpacked(data: bytes, digest: str) -> "str | None":
+    """Unpack into the cache, by rename; None when the cache cannot be written."""
     import tempfile
 
     root = _root()
@@ -126,12 +125,7 @@ def _unpacked(data: bytes, digest: str) -> str:
         folder = tempfile.mkdtemp(prefix="new-", dir=root)
         _extract(data, folder)
     except OSError:
-        folder = tempfile.mkdtemp(prefix="gpualloc-node-")
-        _extract(data, folder)
-        import atexit
-
-        atexit.register(_remove, folder)
-        return folder
+        return None
     try:
         os.rename(folder, os.path.join(root, "node-" + digest))
     except OSError:
@@ -141,6 +135,20 @@ def _unpacked(data: bytes, digest: str) -> str:
     if found is None:
         sys.exit(f"gpualloc: {root}/node-{digest} belongs to someone else; remove it")
     return found
+
+
+def _unpacked_for_once(data: bytes) -> str:
+    """Unpack into a private folder, which this process removes when the node program, a child of it, has ended."""
+    import tempfile
+
+    folder = tempfile.mkdtemp(prefix="gpualloc-node-")
+    _extract(data, folder)
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        _remove(folder)
+        os._exit(1 if status else 0)
+    return folder
 
 
 def _extract(data: bytes, folder: str) -> None:

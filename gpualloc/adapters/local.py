@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import gpualloc
-from gpualloc.adapters.archive import nvml_module
 from gpualloc.adapters.link import Failure
 from gpualloc.adapters.loader import installed_program
+from gpualloc.adapters.nvml_file import nvml_file
 from gpualloc.adapters.pipe_link import PipeLink
 from gpualloc.model.inventory import NodeState
 
@@ -37,7 +37,7 @@ class LocalLaunch:
         if isinstance(privileged, list):
             return privileged
         self.unprivileged_reason = privileged
-        nvml = nvml_module()
+        nvml = nvml_file()
         folders = [str(Path(gpualloc.__file__).parent.parent), str(nvml.parent) if nvml is not None else ""]
         return [self._python, "-I", "-S", "-c", _START, *folders, nonce]
 

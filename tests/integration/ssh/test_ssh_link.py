@@ -134,11 +134,11 @@ class ShellLaunch(SshLaunch):
 
 
 def test_python_3_6_is_enough(tmp_path):
-    old = shutil.which("python3.6") or next(map(str, Path.home().glob(".pyenv/versions/3.6*/bin/python3.6")), None)
+    old = next(map(str, Path.home().glob(".pyenv/versions/3.6*/bin/python3.6")), None) or shutil.which("python3.6")
     if old is None:
         pytest.skip("no Python 3.6 here")
     (tmp_path / "python3").symlink_to(old)
-    link = PipeLink("n", ShellLaunch({"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}))
+    link = PipeLink("n", ShellLaunch({"PATH": f"{tmp_path}:/usr/bin:/bin", "XDG_CACHE_HOME": str(tmp_path / "cache")}))
     assert ask(link)["python"] == [3, 6]
     link.close()
 
