@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gpualloc.adapters.fields import MAX_TEXT
+from gpualloc.adapters.fields import clean
 from gpualloc.errors import FencedError, StepError
 from gpualloc.node.wire import REASONS
 
@@ -29,7 +29,7 @@ def refused(error: object, node: str) -> StepError:
     fields = error if isinstance(error, dict) else {}
     said, message = fields.get("reason"), fields.get("message")
     reason = said if isinstance(said, str) and said in REASONS else "failed"
-    text = message[:MAX_TEXT] if isinstance(message, str) and message else f"refused without a message ({reason})"
+    text = clean(message) if isinstance(message, str) and message else f"refused without a message ({reason})"
     kind = FencedError if reason == "fenced" else StepError
     return kind(
         f"{node}: {text}", reason=reason, command_exit_code=_EXIT_CODES.get(reason), node=node, hint=_HINTS.get(reason)

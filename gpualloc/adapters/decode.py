@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gpualloc.adapters.decode_device import DEVICE_UUID, MIG_UUID, decode_devices
-from gpualloc.adapters.fields import Fields, MalformedError
+from gpualloc.adapters.fields import MAX_NAME, Fields, MalformedError, clean
 from gpualloc.model.allocation import Claim, HeldBy, Hold, Share, WorkloadEnd, WorkloadRecord
 from gpualloc.model.inventory import CgroupSupport, HostReading, Node, NodeSpec, NodeState, Process
 from gpualloc.model.workload import ID_PATTERN
@@ -18,7 +17,8 @@ from gpualloc.ports import LogChunk, StepResult
 OBSERVED = ("inventory", "sample", "processes", "claims")
 """The verbs that make up one look at a node, beside `hello`."""
 
-MAX_FACT_CHARS = 4096
+_MAX_FACT_DEPTH = 4
+_MAX_FACT_ITEMS = 1024
 _CONTROLLER = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_PID = 4_194_304
 _MAX_MIB = 1 << 40
@@ -100,23 +100,18 @@ def decode_node(spec: NodeSpec, at_s: float, hello: Hello, results: Mapping[str,
 
 
 def decode_step(result: object) -> StepResult:
-    """The answer to do, verify or undo: facts in bounded texts, numbers and records of them."""
+    """The answer to do, verify or undo: facts in bounded texts, numbers, and records and lists of them."""
     fields = Fields(result, "step")
     holds = fields.flag("holds") if fields.has("holds") else True
-    facts = {name: _fact(value, name) for name, value in _mapping(result).items() if name != "holds"}
-    return StepResult(holds, facts)
+    facts = _fact(result, "step")
+    assert isinstance(facts, dict)
+    return StepResult(holds, {name: fact for name, fact in facts.items() if name != "holds"})
 
 
 def decode_logs(result: object, limit: int) -> LogChunk:
     """The answer to `logs`."""
     fields = Fields(result, "logs")
-    try:
-        data = base64.b64decode(str(_mapping(result).get("data")), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise MalformedError("logs.data is not base64") from error
-    if len(data) > limit:
-        raise MalformedError(f"logs.data has {len(data)} bytes, at most {limit} were asked for")
-    return LogChunk(data, fields.integer("next_offset"), fields.flag("ended"))
+    return LogChunk(fields.blob("data", limit), fields.integer("next_offset"), fields.flag("ended"))
 
 
 def decode_changed(result: object) -> bool:
@@ -198,21 +193,15 @@ def _held_by(fields: Fields) -> HeldBy:
     return HeldBy(**holds)
 
 
-def _mapping(value: object) -> Mapping[str, object]:
-    assert isinstance(value, dict)  # Fields checked it.
-    return value
-
-
 def _fact(value: object, where: str, depth: int = 0) -> object:
-    """A fact as it may be journaled: texts cut, numbers checked, records and lists not nested deeper than four."""
-    if value is None or isinstance(value, bool):
-        return value
     if isinstance(value, str):
-        return value[:MAX_FACT_CHARS]
-    if isinstance(value, int | float):
-        return Fields({where: value}, "step").number(where, -float(1 << 62)) if isinstance(value, float) else value
-    if depth < 4 and isinstance(value, list) and len(value) <= 1024:
+        return clean(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise MalformedError(f"{where} holds a number that is none")
+    if isinstance(value, list | dict) and (depth > _MAX_FACT_DEPTH or len(value) > _MAX_FACT_ITEMS):
+        raise MalformedError(f"{where} is nested too deep or too long")
+    if isinstance(value, list):
         return [_fact(item, where, depth + 1) for item in value]
-    if depth < 4 and isinstance(value, dict) and len(value) <= 64:
-        return {name[:200]: _fact(item, where, depth + 1) for name, item in value.items()}
-    raise MalformedError(f"step.{where[:100]} is nested too deep or too long")
+    if isinstance(value, dict):
+        return {clean(name, MAX_NAME): _fact(item, where, depth + 1) for name, item in value.items()}
+    return value

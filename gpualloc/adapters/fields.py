@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from enum import StrEnum
 from typing import TypeVar
 
 MAX_TEXT = 4096
+MAX_NAME = 200
 MAX_ITEMS = 65_536
 MAX_NUMBER = float(1 << 62)
 _E = TypeVar("_E", bound=StrEnum)
@@ -42,7 +44,7 @@ class Fields:
         if not isinstance(value, str):
             raise self._wrong(key, "a text")
         if pattern is None:
-            return value[:MAX_TEXT]
+            return clean(value)
         if len(value) > MAX_TEXT or not pattern.fullmatch(value):
             raise self._wrong(key, f"a text like {pattern.pattern}")
         return value
@@ -102,11 +104,11 @@ class Fields:
         return [Fields(item, f"{self._where}.{key}[{number}]") for number, item in enumerate(self._list(key))]
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """A list of texts, each cut to 200 characters."""
+        """A list of texts, each cut to `MAX_NAME` characters."""
         items = self._list(key)
         if not all(isinstance(item, str) for item in items):
             raise self._wrong(key, "a list of texts")
-        return tuple(str(item)[:200] for item in items)
+        return tuple(clean(str(item), MAX_NAME) for item in items)
 
     def map_of_texts(self, key: str) -> dict[str, str]:
         """A record with only texts in it; empty when null or absent."""
@@ -115,7 +117,18 @@ class Fields:
             return {}
         if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
             raise self._wrong(key, "an object of texts")
-        return {name[:200]: item[:MAX_TEXT] for name, item in value.items()}
+        return {clean(name, MAX_NAME): clean(item) for name, item in value.items()}
+
+    def blob(self, key: str, limit: int) -> bytes:
+        """Bytes that travelled as base64; at most `limit`."""
+        value = self._values.get(key)
+        try:
+            data = base64.b64decode(value, validate=True) if isinstance(value, str) else None
+        except ValueError:
+            data = None
+        if data is None or len(data) > limit:
+            raise self._wrong(key, f"base64 of at most {limit} bytes")
+        return data
 
     def _list(self, key: str) -> list[object]:
         value = self._values.get(key)
@@ -127,6 +140,11 @@ class Fields:
         return _malformed(f"{self._where}.{key}", expected, self._values.get(key))
 
 
+def clean(text: str, limit: int = MAX_TEXT) -> str:
+    """The text, cut, and with a question mark for each half of a character, which no database or terminal takes."""
+    return text[:limit].encode("utf-8", "replace").decode("utf-8")
+
+
 def _malformed(where: str, expected: str, value: object) -> MalformedError:
-    shown = repr(value)
+    shown = ascii(value)
     return MalformedError(f"{where} is {shown[:80]}{'...' * (len(shown) > 80)}, expected {expected}")

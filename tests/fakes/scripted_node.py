@@ -174,10 +174,14 @@ def scripted_archive(answers: Mapping[str, object] = ANSWERS) -> Archive:
 
 
 class ScriptedLaunch:
-    """Starts the node program here; `before` is Python that runs first, `NONCE` is known to it."""
+    """Starts the node program here.
 
-    def __init__(self, answers: Mapping[str, object] = ANSWERS, before: str = "") -> None:
-        self._source = f"import sys\nNONCE = sys.argv[2]\n{before}\n{program(answers)}"
+    `before` is Python that runs first, `NONCE` is known to it; `dies_at` is a verb to die at.
+    """
+
+    def __init__(self, answers: Mapping[str, object] = ANSWERS, before: str = "", dies_at: str = "die") -> None:
+        source = program(answers).replace('verb == "die"', f'verb == "{dies_at}"')
+        self._source = f"import sys\nNONCE = sys.argv[2]\n{before}\n{source}"
         self.starts = 0
 
     def argv(self, nonce: str) -> Sequence[str]:

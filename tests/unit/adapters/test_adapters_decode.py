@@ -192,6 +192,11 @@ def test_long_texts_are_cut(answers):
     assert len(look(answers).processes[0].command or "") == MAX_TEXT
 
 
+def test_halves_of_characters_do_not_come_through(answers):
+    answers["processes"]["processes"][0]["command"] = "caf\udce9 \ud83d"
+    assert look(answers).processes[0].command == "caf? ?"
+
+
 def test_step_answers_keep_their_facts():
     result = decode_step({"holds": False, "pid": 7, "held_by": {"gpu": "soft"}, "visible": "GPU-1", "ratio": 0.5})
     assert not result.holds

@@ -115,12 +115,25 @@ def test_a_program_that_died_unasked_is_replaced_without_a_failure(made):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "not json", "[]", '{"id": 2, "ok": {}}', '{"id": 1}', '{"id": 1, "ok": {}, "error": {}}', "\x1b[31m{}"],
+    [
+        "",
+        "not json",
+        "[]",
+        '{"id": 2, "ok": {}}',
+        '{"id": 1}',
+        '{"id": 1, "ok": {}, "error": {}}',
+        "\x1b[31m{}",
+    ],
 )
 def test_an_answer_that_is_not_the_end_record_fails_the_node(made, text):
     with pytest.raises(LinkCutError) as caught:
         made().exchange([request(1, "garbage", {"text": text})], DEADLINE_S)
     assert caught.value.failure.state is NodeState.FAILED
+
+
+def test_an_answer_nested_without_end_fails_the_node(made):
+    with pytest.raises(LinkCutError, match="not JSON"):
+        made().exchange([request(1, "garbage", {"text": "[" * 200_000})], DEADLINE_S)
 
 
 def test_an_endless_line_is_refused(made):
