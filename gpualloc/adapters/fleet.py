@@ -14,7 +14,7 @@ from gpualloc.adapters.fields import MalformedError
 from gpualloc.adapters.link import NodeLink
 from gpualloc.adapters.parallel import run_each
 from gpualloc.adapters.session import NodeSession
-from gpualloc.errors import NotFoundError, StepError, UnknownOutcomeError, UnreachableError
+from gpualloc.errors import GpuallocError, NotFoundError, StepError, UnknownOutcomeError, UnreachableError
 from gpualloc.model.inventory import Node, NodeSpec
 from gpualloc.model.plan import StepKind
 from gpualloc.ports import Clock, LogChunk, StepCall, StepResult
@@ -147,6 +147,7 @@ class _EventWait:
         self._deadline = time.monotonic() + timeout_s
         self._closed = closed
         self._changed = False
+        self._error: GpuallocError | None = None
         self._over = threading.Event()
 
     def run(self) -> bool:
@@ -157,6 +158,8 @@ class _EventWait:
                 self._over.wait(min(0.2, self._left_s()))
         finally:
             self._over.set()
+        if self._error is not None:
+            raise self._error
         return self._changed
 
     def _left_s(self) -> float:
@@ -177,6 +180,10 @@ class _EventWait:
         try:
             return decode_changed(session.call("events", {"timeout_s": timeout_s}, timeout_s + 5.0))
         except (UnreachableError, StepError, MalformedError):
+            return False
+        except GpuallocError as error:
+            self._error = error
+            self._over.set()
             return False
 
 

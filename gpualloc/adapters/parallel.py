@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import TypeVar, cast
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -15,13 +15,14 @@ _R = TypeVar("_R")
 def run_each(work: Callable[[_T], _R], items: Sequence[_T], width: int) -> Iterator[_R]:
     """Call `work` on every item in at most `width` threads; yield results as they come.
 
-    `work` must not raise. A caller that stops iterating leaves the calls under way to their own deadlines.
+    What `work` raises is raised here, in its turn. A caller that stops iterating leaves the calls under way to their
+    own deadlines.
     """
     if len(items) <= 1:
         yield from map(work, items)
         return
     waiting = deque(items)
-    results: SimpleQueue[_R] = SimpleQueue()
+    outcomes: SimpleQueue[tuple[_R, None] | tuple[None, BaseException]] = SimpleQueue()
 
     def take() -> None:
         while True:
@@ -29,13 +30,19 @@ def run_each(work: Callable[[_T], _R], items: Sequence[_T], width: int) -> Itera
                 item = waiting.popleft()
             except IndexError:
                 return
-            results.put(work(item))
+            try:
+                outcomes.put((work(item), None))
+            except BaseException as error:  # noqa: BLE001 - handed to the caller's thread
+                outcomes.put((None, error))
 
     for number in range(min(width, len(items))):
         # Daemons, so that a node that hangs cannot keep the process from ending.
         threading.Thread(target=take, name=f"node-{number}", daemon=True).start()
     try:
         for _ in items:
-            yield results.get()
+            result, error = outcomes.get()
+            if error is not None:
+                raise error
+            yield cast(_R, result)
     finally:
         waiting.clear()

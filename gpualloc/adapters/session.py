@@ -46,8 +46,8 @@ class NodeSession:
         except MalformedError as error:
             failure = Failure(NodeState.FAILED, f"its answer makes no sense: {error}")
         except StepError as error:
-            failure = Failure(NodeState.FAILED, error.message.removeprefix(f"{self.spec.name}: "))
-        return Node(self.spec, failure.state, asked_at_s, reason=_with_hint(failure))
+            failure = Failure(NodeState.FAILED, error.message)
+        return Node(self.spec, failure.state, asked_at_s, reason=self._reason(failure))
 
     def call(self, verb: str, args: Message, deadline_s: float) -> object:
         """Ask one thing and return its result.
@@ -102,12 +102,13 @@ class NodeSession:
                 raise refused(answer["error"], self.spec.name)
         return [answer["ok"] for answer in answers]
 
+    def _reason(self, failure: Failure) -> str:
+        """Without what is shown beside it: the node's name and state."""
+        reason = failure.reason.removeprefix(f"{self.spec.name}: ").removeprefix(f"{failure.state.value}: ")
+        return reason if failure.hint is None else f"{reason}; {failure.hint}"
+
     def _the_link(self) -> NodeLink:
         with self._link_lock:
             if self._link is None:
                 self._link = self._connect()
             return self._link
-
-
-def _with_hint(failure: Failure) -> str:
-    return failure.reason if failure.hint is None else f"{failure.reason}; {failure.hint}"

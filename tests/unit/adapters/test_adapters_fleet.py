@@ -12,7 +12,7 @@ from gpualloc.adapters.backoff import BackOff
 from gpualloc.adapters.fleet import LinkedFleet
 from gpualloc.adapters.link import Failure, LinkDownError
 from gpualloc.adapters.pipe_link import PipeLink
-from gpualloc.errors import FencedError, NotFoundError, StepError, UnknownOutcomeError, UnreachableError
+from gpualloc.errors import FencedError, NotFoundError, StateError, StepError, UnknownOutcomeError, UnreachableError
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.inventory import NodeSpec, NodeState
 from gpualloc.model.plan import Step, StepKind, StepReason
@@ -127,7 +127,7 @@ def test_a_node_that_hangs_delays_only_itself(fleet_of):
 @pytest.mark.parametrize(
     ("error", "state"),
     [
-        (UnreachableError("it is switched off"), NodeState.UNREACHABLE),
+        (UnreachableError("n1: unreachable: switched off"), NodeState.UNREACHABLE),
         (LinkDownError(Failure(NodeState.NO_PYTHON, "switched off", "try x"), "n1"), NodeState.NO_PYTHON),
         (UnknownOutcomeError("switched off"), NodeState.UNREACHABLE),
     ],
@@ -138,9 +138,20 @@ def test_a_node_that_fails_is_data(fleet_of, error, state):
 
     node = next(fleet_of({"n1": TalkingLink(fail)}).observe())
     assert node.state is state
-    assert "switched off" in (node.reason or "")
+    assert (node.reason or "").startswith("switched off")
     assert node.devices == ()
     assert not node.manageable
+
+
+def test_what_is_wrong_with_our_own_files_is_raised_not_shown_as_a_node(fleet_of):
+    def broken(request):
+        raise StateError("the cluster's file cannot be read")
+
+    fleet = fleet_of({"a": TalkingLink(broken), "b": TalkingLink(healthy)})
+    with pytest.raises(StateError):
+        list(fleet.observe())
+    with pytest.raises(StateError):
+        fleet.wait_for_event(3600)
 
 
 def test_a_node_that_talks_nonsense_is_failed_and_named(fleet_of):

@@ -13,6 +13,12 @@ def test_every_item_gives_one_result(count, width):
     assert sorted(run_each(lambda item: item * item, range(count), width)) == [item * item for item in range(count)]
 
 
+@pytest.mark.parametrize("items", [[0], [1, 0, 2]])
+def test_what_is_raised_in_a_thread_is_raised_to_the_caller(items):
+    with pytest.raises(ZeroDivisionError):
+        list(run_each(lambda item: 1 / item, items, 2))
+
+
 def test_no_more_than_width_run_at_once():
     running, most, lock = 0, 0, threading.Lock()
     gate = threading.Barrier(3)
