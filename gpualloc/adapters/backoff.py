@@ -6,10 +6,10 @@ from gpualloc.adapters.link import Failure
 
 
 class BackOff:
-    """Doubles the pause after each failure in a row, up to a ceiling.
+    """Doubles the pause after each failure in a row, up to a ceiling; the first one after an answer costs no pause.
 
     Args:
-        first_s: pause after the first failure, seconds.
+        first_s: shortest pause, seconds.
         ceiling_s: longest pause, seconds.
     """
 
@@ -19,9 +19,13 @@ class BackOff:
         self._pause_s = 0.0
         self._until_s = 0.0
         self._failure: Failure | None = None
+        self._answered = False
 
     def failed(self, failure: Failure, now_s: float) -> None:
         """Note a failure at `now_s` on the monotonic clock."""
+        if self._answered:
+            self._answered = False
+            return
         self._pause_s = min(self._ceiling_s, 2 * self._pause_s or self._first_s)
         self._until_s = now_s + self._pause_s
         self._failure = failure
@@ -30,6 +34,7 @@ class BackOff:
         """Note that the node answered."""
         self._pause_s = 0.0
         self._failure = None
+        self._answered = True
 
     def pending(self, now_s: float) -> Failure | None:
         """The last failure while the pause after it lasts; None when the node may be tried."""

@@ -32,6 +32,8 @@ def test_pauses_double_up_to_the_ceiling_and_start_anew_after_an_answer():
     back_off.succeeded()
     assert back_off.pending(400.0) is None
     back_off.failed(FAILURE, 500.0)
+    assert back_off.pending(500.0) is None
+    back_off.failed(FAILURE, 500.0)
     assert pause_of(back_off, 500.0) == 0.5
 
 

@@ -70,7 +70,6 @@ def test_threads_take_turns(made):
 
 
 def test_the_child_does_not_share_our_session(made):
-    pid = made().exchange([ECHO], DEADLINE_S)[0]["ok"]["pid"]
     link = made()
     pid = link.exchange([ECHO], DEADLINE_S)[0]["ok"]["pid"]
     assert os.getsid(pid) == pid != os.getsid(0)
@@ -189,6 +188,14 @@ def test_a_failing_program_is_left_alone_for_a_while(made):
         messages.add(caught.value.message)
     assert launch.starts == 1
     assert len(messages) == 1
+
+
+def test_a_program_that_answered_before_is_replaced_at_once_when_it_dies(made):
+    link = made(back_off=BackOff(first_s=3600, ceiling_s=3600))
+    link.exchange([ECHO], DEADLINE_S)
+    with pytest.raises(LinkCutError):
+        link.exchange([request(1, "die")], DEADLINE_S)
+    assert link.exchange([ECHO], DEADLINE_S)
 
 
 @pytest.mark.parametrize("before", ["", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"])
