@@ -6,7 +6,7 @@ A verb is a module with
   as `config show`);
 - functions that parse, call the engine and return an `outcome.Answer`: data for `--json` and a function that makes the
   text. `outcome` prints it. A failure is a `GpuallocError` that is raised, never printed;
-- parameters declared as `str`, `list[str]` or `bool` (`cli.values` turns text into numbers and tells what was expected).
+- parameters declared as `str`, `list[str]` or `bool`; `cli.values` turns text into numbers and tells what was expected.
   Their metavar says what completes them (`cli.completions`).
 
 Options every verb takes (`--config`, `--sim`, `--state-dir`, `--json`) are attached here and read with
@@ -74,11 +74,11 @@ VERBS: dict[str, Verb] = {
 class LazyGroup(TyperGroup):
     """The root command: knows its verbs by the table and imports one when it is asked for."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  typer's signature
         """Verbs in the order of the table, without the hidden ones."""
         return [name for name, verb in VERBS.items() if not verb.hidden]
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  typer's signature
         """Import the verb's module and give its command the options every verb takes; None when unknown."""
         verb = VERBS.get(cmd_name)
         return None if verb is None else load(cmd_name, verb)
@@ -91,7 +91,7 @@ class LazyGroup(TyperGroup):
             raise UsageError(f"{args[0]!r} is not a verb of gpualloc", hint=hint)
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002  typer's signature
         """The verbs by panel, from the table alone."""
         for panel in (LOOK, WORK, CHANGE, SETUP):
             with formatter.section(panel):

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gpualloc.model.units import parse_duration_s
+
 if TYPE_CHECKING:
     from gpualloc.engine.context import Context
 
@@ -38,7 +40,7 @@ Workloads = Annotated[list[str], typer.Argument(metavar="WORKLOAD...", help="Id,
 OneWorkload = Annotated[str, typer.Argument(metavar="WORKLOAD", help="Id, unique start of an id, or name.")]
 Policy = Annotated[str | None, typer.Option("--policy", metavar="POLICY", help="Decide with this policy.")]
 Wait = Annotated[
-    str, typer.Option("--wait", metavar="DURATION", help="How long to wait for the lock when another holds it.")
+    str | None, typer.Option("--wait", metavar="DURATION", help="How long to wait for the lock when another holds it.")
 ]
 DetailedExitCode = Annotated[
     bool, typer.Option("--detailed-exitcode", help="Exit with 10 when there is something to change.")
@@ -140,3 +142,29 @@ def open_world(
 
 def _path(text: str | None) -> Path | None:
     return Path(text) if text else None
+
+
+def chosen_nodes(world: Context, texts: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The node names that sets such as `gpu[01-04]` or `@pool` stand for; None when nothing was named.
+
+    Raises:
+        UsageError: a text is no node set, or names no pool.
+    """
+    if not texts:
+        return None
+    from gpualloc.config.nodeset import expand
+
+    pools: dict[str, list[str]] = {}
+    for spec in world.fleet.specs():
+        pools.setdefault(spec.pool, []).append(spec.name)
+    return tuple(dict.fromkeys(name for text in texts for name in expand(text, pools)))
+
+
+def wait_s(text: str | None) -> float:
+    """`--wait` in seconds; not waiting at all when it was not given."""
+    return parse_duration_s(text) if text else 0.0
+
+
+def policy_override(policy: str | None) -> dict[str, str]:
+    """The configuration that `--policy` overrides."""
+    return {"policy": policy} if policy else {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from gpualloc.errors import UsageError
 
 
@@ -27,6 +29,6 @@ def number(flag: str, text: str) -> float:
         value = float(text)
     except ValueError as error:
         raise UsageError(f"{flag} {text!r} is not a number") from error
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise UsageError(f"{flag} {text!r} is not a usable number")
     return value

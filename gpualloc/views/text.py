@@ -10,7 +10,10 @@ UNKNOWN = "n/a"
 
 
 def escape(text: str) -> str:
-    """Make foreign text harmless on a terminal: control, format (bidi) and unassigned characters as `\\x1b`, `\\u202e`."""
+    """Make foreign text harmless on a terminal.
+
+    Control, format (bidi) and unassigned characters become `\\x1b` or `\\u202e`, a backslash becomes two.
+    """
     return "".join(_escaped(char) for char in text)
 
 
