@@ -179,8 +179,10 @@ class Journal(Protocol):
         """Id of this state; claims on nodes carry it."""
         ...
 
-    def workloads(self, states: Iterable[WorkloadState] | None = None) -> tuple[Workload, ...]:
-        """Workloads in those states (all when None), oldest first."""
+    def workloads(
+        self, states: Iterable[WorkloadState] | None = None, *, ended_since_s: float | None = None
+    ) -> tuple[Workload, ...]:
+        """Workloads in those states (all when None), oldest first; of the ended ones only those ended since then."""
         ...
 
     def find(self, reference: str) -> Workload:
@@ -193,6 +195,14 @@ class Journal(Protocol):
 
     def submit(self, workload: Workload, audit: AuditEntry) -> None:
         """Store a new pending workload; takes no apply lock."""
+        ...
+
+    def withdraw(self, workload: Workload, audit: AuditEntry) -> None:
+        """Store a pending workload as released; takes no apply lock.
+
+        Raises:
+            StalePlanError: it is not pending any more.
+        """
         ...
 
     def save_plan(self, plan: Plan) -> None:
@@ -231,6 +241,22 @@ class Journal(Protocol):
         Raises:
             LockedError: held by another process for longer than `wait_s`; names it.
         """
+        ...
+
+    def lock_holder(self) -> str | None:
+        """Who holds the apply lock, since when and for what, in words; None when it is free."""
+        ...
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Be the one watcher of this state for the length of the context.
+
+        Raises:
+            LockedError: another `rebalance --watch` runs on this state.
+        """
+        ...
+
+    def watched(self) -> bool:
+        """Whether a `rebalance --watch` runs on this state."""
         ...
 
     def data_version(self) -> int:

@@ -1,0 +1,110 @@
+"""Apply a plan: refuse it when the world moved, else carry out its steps under the apply lock."""
+
+from __future__ import annotations
+
+from gpualloc.engine.chain import Chains, OnStep, Report, chains
+from gpualloc.engine.context import Context
+from gpualloc.engine.execute import workload_of
+from gpualloc.engine.observe import observe
+from gpualloc.engine.recover import recover
+from gpualloc.errors import GpuallocError, PartlyAppliedError, StalePlanError
+from gpualloc.model.audit import AuditEntry
+from gpualloc.model.identity import new_run_id
+from gpualloc.model.plan import Plan, RunState
+from gpualloc.planning.base import base_facts, drift
+from gpualloc.ports import JournalWriter
+
+
+def apply(ctx: Context, plan: Plan, *, wait_s: float = 0.0, on_step: OnStep | None = None) -> Report:
+    """Apply the plan; a half-applied one is resumed, any other interrupted run is finished first.
+
+    Args:
+        ctx: the ports.
+        plan: what to do.
+        wait_s: how long to wait for another gpualloc to let go of the apply lock.
+        on_step: told of each step as it moves.
+
+    Raises:
+        LockedError: another gpualloc holds the lock for longer than `wait_s`.
+        StalePlanError: applied already, or the facts under it have changed.
+    """
+    with ctx.journal.write("apply", wait_s) as writer:
+        resumed = recover(ctx, writer, on_step)
+        for report in resumed:
+            run = ctx.journal.applied(plan.id)
+            if run is not None and run.id == report.run_id:
+                return report
+        return apply_locked(ctx, writer, plan, on_step)
+
+
+def apply_locked(ctx: Context, writer: JournalWriter, plan: Plan, on_step: OnStep | None = None) -> Report:
+    """As `apply`, for a command that holds the apply lock and has recovered what was interrupted."""
+    if plan.simulated != ctx.simulated:
+        kind = "a simulated cluster" if plan.simulated else "real nodes"
+        raise StalePlanError(f"plan {plan.id} was made for {kind}", hint="make a new plan where you want to apply it")
+    check_fresh(ctx, plan)
+    actor = ctx.actor
+    run = writer.open_run(new_run_id(), plan, actor, ctx.clock.now_s())
+    carried = Chains(ctx, writer, run, on_step)
+    for chain in chains(plan.steps):
+        carried.carry_out(chain, {})
+    writer.close_run(run, final_state(carried.report), ctx.clock.now_s())
+    return carried.report
+
+
+def check_fresh(ctx: Context, plan: Plan) -> None:
+    """Refuse a plan whose facts no longer hold.
+
+    Raises:
+        StalePlanError: names what drifted.
+    """
+    run = ctx.journal.applied(plan.id)
+    if run is not None:
+        raise StalePlanError(f"plan {plan.id} was applied already (run {run.id})", hint="gpualloc plan makes a new one")
+    touched = sorted({step.node for step in plan.steps})
+    if not touched:
+        return
+    used = [workload_of(ctx, step) for step in plan.steps]
+    workloads = list({workload.id: workload for workload in used if workload is not None}.values())
+    changed = drift(plan.base, base_facts(observe(ctx, touched), plan.steps, workloads))
+    if changed:
+        raise StalePlanError(
+            f"plan {plan.id} is stale: " + "; ".join(changed[:10]), hint="gpualloc plan makes a new one"
+        )
+
+
+def final_state(report: Report) -> RunState:
+    """How a run stands after its chains were carried out; open while an outcome is unknown."""
+    if report.unknown:
+        return RunState.OPEN
+    if not report.failed:
+        return RunState.DONE
+    return RunState.PARTIAL if report.done else RunState.FAILED
+
+
+def failure(report: Report) -> GpuallocError | None:
+    """The error that a command exits with after this run; None when all went well."""
+    troubles = report.failed + report.unknown
+    if not troubles:
+        return None
+    first = troubles[0][1]
+    if not report.done and not report.unknown and len(troubles) == 1:
+        return first
+    unknown = f", {len(report.unknown)} of unknown outcome" if report.unknown else ""
+    return PartlyAppliedError(
+        f"{len(report.done)} steps done, {len(report.failed)} failed{unknown}; first: {first.message}",
+        hint="the next plan, apply or rebalance takes up what is open" if report.unknown else first.hint,
+        node=first.node,
+    )
+
+
+def apply_entry(plan: Plan, run_id: str, actor: str, at_s: float) -> AuditEntry:
+    """The audit entry of a plan being applied."""
+    return AuditEntry(
+        at_s=at_s,
+        kind="apply",
+        actor=actor,
+        workload=None,
+        node=None,
+        detail={"plan": plan.id, "run": run_id, "steps": len(plan.steps), "policy": plan.policy},
+    )

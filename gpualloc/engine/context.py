@@ -1,0 +1,34 @@
+"""What every engine function takes first: the ports, and a few settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gpualloc.ports import Clock, Fleet, History, Journal, Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of the loop that come from the configuration."""
+
+    grace_s: float = 10.0
+    """Time between TERM and KILL when a workload is stopped."""
+    sample_every_s: float = 10.0
+    """Width of the sampling grid."""
+    history_retention_s: float = 14 * 86400.0
+    """Samples older than this are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """One gpualloc: its world, its state, its policy, and who runs it."""
+
+    fleet: Fleet
+    journal: Journal
+    history: History
+    clock: Clock
+    policy: Policy
+    actor: str
+    """Unix account on whose behalf the command runs."""
+    simulated: bool = False
+    settings: Settings = field(default_factory=Settings)

@@ -1,0 +1,24 @@
+"""Ask the policy for a place for each request, the most urgent first."""
+
+from __future__ import annotations
+
+from gpualloc.model.allocation import Allocation
+from gpualloc.model.decision import Decision, Problem
+from gpualloc.ports import Policy
+
+
+def decide(problem: Problem, policy: Policy) -> Decision:
+    """Place every request of the problem, by priority, then age, then id.
+
+    The order of `problem.requests` does not matter; every request gets exactly one answer.
+    """
+    session = policy.begin(problem)
+    allocations = []
+    rejections = []
+    for workload in sorted(problem.requests, key=lambda work: (-work.request.priority, work.submitted_at_s, work.id)):
+        answer = session.place(workload)
+        if isinstance(answer, Allocation):
+            allocations.append(answer)
+        else:
+            rejections.append(answer)
+    return Decision(policy.name, policy.version, problem.seed, tuple(allocations), tuple(rejections))

@@ -1,0 +1,114 @@
+"""Executors of one step, as layers: on the fleet, read back, journaled; or a dry run."""
+
+from __future__ import annotations
+
+from gpualloc.engine.context import Context
+from gpualloc.engine.outcome import after_failure, after_success
+from gpualloc.errors import FencedError, GpuallocError, NotFoundError, StepError, UnknownOutcomeError
+from gpualloc.model.plan import Run, Step, StepState
+from gpualloc.model.workload import Workload
+from gpualloc.ports import Executor, JournalWriter, StepCall, StepResult
+
+
+class FleetExecutor:
+    """Does a step on its node and reads the effect back."""
+
+    def __init__(self, ctx: Context, run: Run) -> None:
+        self._ctx = ctx
+        self._run = run
+
+    def call(self, step: Step) -> StepCall:
+        """The step with everything its node needs, secrets included."""
+        return StepCall(
+            run=self._run.id,
+            seq=step.seq,
+            fence=self._run.fence,
+            controller=self._ctx.journal.controller,
+            step=step,
+            workload=workload_of(self._ctx, step),
+        )
+
+    def preflight(self, step: Step) -> None:
+        """Ask the node whether the step could be done; raises as `Fleet.preflight`."""
+        self._ctx.fleet.preflight(self.call(step))
+
+    def execute(self, step: Step) -> StepResult:
+        """Do and verify.
+
+        Raises:
+            StepError: also when the node says done and the effect is not there.
+        """
+        call = self.call(step)
+        result = self._ctx.fleet.do(call)
+        if not self._ctx.fleet.verify(call).holds:
+            raise StepError(
+                f"{step.kind.value} of {step.target} was answered as done, and is not in force",
+                reason="failed",
+                node=step.node,
+            )
+        return result
+
+    def verify(self, step: Step) -> StepResult:
+        """Ask whether the effect is in force; waits for a step still under way on the node."""
+        return self._ctx.fleet.verify(self.call(step))
+
+    def undo(self, step: Step) -> StepResult:
+        """Take the effect back."""
+        return self._ctx.fleet.undo(self.call(step))
+
+
+class DryRun:
+    """Touches nothing and says it worked."""
+
+    def execute(self, step: Step) -> StepResult:
+        """Answer without any effect."""
+        return StepResult(holds=True, facts={"dry_run": step.seq})
+
+
+class Journaled:
+    """Commits the intent before the inner executor acts and the result after, with what it made of the workload."""
+
+    def __init__(self, inner: Executor, ctx: Context, writer: JournalWriter, run: Run) -> None:
+        self._inner = inner
+        self._ctx = ctx
+        self._writer = writer
+        self._run = run
+
+    def execute(self, step: Step) -> StepResult:
+        """Intent, effect, result; a step of unknown outcome stays an intent."""
+        self._writer.record_step(self._run, step, StepState.INTENT)
+        try:
+            result = self._inner.execute(step)
+        except (UnknownOutcomeError, FencedError):
+            raise
+        except GpuallocError as error:
+            self.failed(step, error)
+            raise
+        self.done(step, result)
+        return result
+
+    def done(self, step: Step, result: StepResult) -> None:
+        """Journal the step as done, with its workload's new state."""
+        workload, audit = after_success(
+            workload_of(self._ctx, step),
+            step,
+            result.facts,
+            actor=self._run.actor,
+            at_s=self._ctx.clock.now_s(),
+        )
+        self._writer.record_step(self._run, step, StepState.DONE, result=result.facts, workload=workload, audit=audit)
+
+    def failed(self, step: Step, error: GpuallocError) -> None:
+        """Journal the step as failed, with what that means for its workload."""
+        workload, audit = after_failure(
+            workload_of(self._ctx, step), step, error, actor=self._run.actor, at_s=self._ctx.clock.now_s()
+        )
+        self._writer.record_step(self._run, step, StepState.FAILED, error=error.message, workload=workload, audit=audit)
+
+
+def workload_of(ctx: Context, step: Step) -> Workload | None:
+    """The workload a step serves, as the state knows it now; None when it knows it no more."""
+    try:
+        return ctx.journal.find(step.workload)
+    except NotFoundError:
+        return None

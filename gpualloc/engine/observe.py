@@ -1,0 +1,60 @@
+"""Look at the fleet once."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+
+from gpualloc.engine.context import Context
+from gpualloc.errors import NotFoundError, UnreachableError
+from gpualloc.model.inventory import Node, Snapshot
+
+
+def observe(
+    ctx: Context, names: Sequence[str] | None = None, progress: Callable[[Node], None] | None = None
+) -> Snapshot:
+    """See all nodes, or those named, at once; failing nodes are data in the snapshot.
+
+    Args:
+        ctx: the ports.
+        names: node names; None is every node.
+        progress: called with each node as it arrives.
+
+    Raises:
+        NotFoundError: a name is not in the fleet.
+        UnreachableError: not one of the nodes answered.
+    """
+    check_names(ctx, names or ())
+    nodes = []
+    for node in ctx.fleet.observe(names):
+        nodes.append(node)
+        if progress is not None:
+            progress(node)
+    snapshot = Snapshot(at_s=ctx.clock.now_s(), nodes=tuple(sorted(nodes, key=lambda node: node.name)))
+    if nodes and not snapshot.reached:
+        raise UnreachableError(
+            "no node answered: " + "; ".join(_complaint(node) for node in snapshot.nodes[:8]),
+            hint="gpualloc doctor says what is wrong with each node",
+            node=snapshot.nodes[0].name if len(nodes) == 1 else None,
+        )
+    return snapshot
+
+
+def check_names(ctx: Context, names: Sequence[str]) -> None:
+    """Refuse node names that are not in the fleet.
+
+    Raises:
+        NotFoundError: names the unknown node and the nearest known one.
+    """
+    known = [spec.name for spec in ctx.fleet.specs()]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise NotFoundError(
+                f"there is no node {name!r} in the fleet",
+                hint=f"did you mean {near[0]!r}?" if near else "gpualloc nodes lists the nodes",
+            )
+
+
+def _complaint(node: Node) -> str:
+    return f"{node.name}: {node.state.value}" + (f" ({node.reason})" if node.reason else "")

@@ -1,0 +1,117 @@
+"""What a step's success or failure makes of the workload it serves. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from gpualloc.errors import GpuallocError, StepError
+from gpualloc.model.allocation import HeldBy, WorkloadEnd
+from gpualloc.model.audit import AuditEntry
+from gpualloc.model.codec import from_plain
+from gpualloc.model.plan import Step, StepKind
+from gpualloc.model.workload import Workload, WorkloadState
+
+from gpualloc.engine.settle import after_end, end_entry  # isort: skip
+
+Outcome = tuple[Workload | None, tuple[AuditEntry, ...]]
+"""The changed workload (None when the step changed nothing of it) and what the audit trail gains."""
+
+_HOPELESS = frozenset({"no-command", "not-executable", "no-user", "bad-request"})
+"""Reasons that the next attempt would meet again."""
+
+
+def after_success(
+    workload: Workload | None, step: Step, facts: Mapping[str, object], *, actor: str, at_s: float
+) -> Outcome:
+    """The workload after the step was done and read back."""
+    if workload is None:
+        return None, ()
+    if step.kind is StepKind.START:
+        return _started(workload, step, facts, actor)
+    if step.kind is StepKind.STOP:
+        return _stopped(workload, facts, actor, at_s)
+    return None, ()
+
+
+def after_failure(workload: Workload | None, step: Step, error: GpuallocError, *, actor: str, at_s: float) -> Outcome:
+    """The workload after the step failed and nothing of the step is left.
+
+    A start that would fail again ends the workload; otherwise it waits on, with the reason.
+    """
+    entry = AuditEntry(
+        at_s=at_s,
+        kind="step-failed",
+        actor=actor,
+        workload=step.workload,
+        node=step.node,
+        detail={"step": step.kind.value, "error": error.message, "code": error.code},
+    )
+    if workload is None or workload.state is not WorkloadState.PENDING:
+        return None, (entry,)
+    reason = f"{step.node}: {error.message}"
+    if isinstance(error, StepError) and error.reason in _HOPELESS:
+        return (
+            replace(
+                workload,
+                state=WorkloadState.FAILED,
+                reason=reason,
+                revision=workload.revision + 1,
+                attempt=step.attempt,
+                ended_at_s=at_s,
+                exit_code=error.command_exit_code,
+            ),
+            (entry,),
+        )
+    return replace(workload, reason=reason, revision=workload.revision + 1, attempt=step.attempt), (entry,)
+
+
+def held_by_from(facts: Mapping[str, object]) -> HeldBy:
+    """The `held_by` of a node's answer; limits it does not mention are not held."""
+    plain = facts.get("held_by")
+    return from_plain(HeldBy, plain) if isinstance(plain, Mapping) else HeldBy()
+
+
+def _started(workload: Workload, step: Step, facts: Mapping[str, object], actor: str) -> Outcome:
+    if workload.state is not WorkloadState.PENDING:
+        return None, ()
+    pid = facts.get("pid")
+    started_at_s = facts.get("started_at_s")
+    running = replace(
+        workload,
+        state=WorkloadState.RUNNING,
+        reason=None,
+        revision=workload.revision + 1,
+        attempt=step.attempt,
+        allocation=step.allocation,
+        pid=pid if isinstance(pid, int) else None,
+        started_at_s=float(started_at_s) if isinstance(started_at_s, int | float) else None,
+        held_by=held_by_from(facts),
+    )
+    devices = [grant.visible_uuid for grant in step.allocation.grants] if step.allocation else []
+    entry = AuditEntry(
+        at_s=running.started_at_s or workload.submitted_at_s,
+        kind="start",
+        actor=actor,
+        workload=workload.id,
+        node=step.node,
+        detail={
+            "name": workload.name,
+            "owner": workload.owner,
+            "attempt": step.attempt,
+            "pid": running.pid,
+            "devices": devices,
+            "command": list(workload.request.command),
+        },
+    )
+    return running, (entry,)
+
+
+def _stopped(workload: Workload, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
+    if workload.state.ended:
+        return None, ()
+    plain = facts.get("end")
+    end = from_plain(WorkloadEnd, plain) if isinstance(plain, Mapping) else WorkloadEnd(0, at_s, reason="released")
+    # Work that ended by itself a moment before keeps its own end.
+    ended = after_end(workload, end)
+    return ended, (end_entry(ended, end, actor),)

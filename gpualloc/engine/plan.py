@@ -1,0 +1,91 @@
+"""Make a plan: observe, settle, decide, and bind the steps to the facts they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gpualloc.engine.context import Context
+from gpualloc.engine.decide import decide
+from gpualloc.engine.observe import observe
+from gpualloc.engine.recover import doubtful
+from gpualloc.engine.settle import catch_up, catch_up_locked
+from gpualloc.errors import UsageError
+from gpualloc.model.decision import Decision, Problem
+from gpualloc.model.identity import new_plan_id
+from gpualloc.model.inventory import Node, Snapshot
+from gpualloc.model.plan import Plan, Step
+from gpualloc.model.workload import Workload, WorkloadState
+from gpualloc.planning.plan import build
+from gpualloc.planning.steps import cleanup_steps, release_steps
+from gpualloc.ports import JournalWriter
+
+_LIVE = (WorkloadState.PENDING, WorkloadState.RUNNING, WorkloadState.SUSPENDED)
+
+
+def make_plan(
+    ctx: Context,
+    only: Sequence[str] | None = None,
+    progress: Callable[[Node], None] | None = None,
+    *,
+    writer: JournalWriter | None = None,
+    snapshot: Snapshot | None = None,
+) -> Plan:
+    """Plan places for waiting work.
+
+    Args:
+        ctx: the ports.
+        only: ids of the workloads to plan for; None is all that wait.
+        progress: called with each node as it is seen.
+        writer: given by a command that holds the apply lock.
+        snapshot: what was seen a moment ago, to save looking twice; None looks now.
+    """
+    snapshot = snapshot or observe(ctx, progress=progress)
+    if writer is None:
+        catch_up(ctx, snapshot)
+    else:
+        catch_up_locked(ctx, writer, snapshot)
+    workloads = ctx.journal.workloads(_LIVE)
+    held_back = doubtful(ctx)
+    pending = [
+        workload
+        for workload in workloads
+        if workload.state is WorkloadState.PENDING
+        and workload.id not in held_back
+        and (only is None or workload.id in only)
+    ]
+    problem = Problem(
+        snapshot=snapshot,
+        requests=tuple(pending),
+        running=tuple(work.allocation for work in workloads if work.allocation is not None),
+    )
+    extra: tuple[Step, ...] = ()
+    if only is None:
+        extra = cleanup_steps(snapshot, workloads, ctx.journal.controller)
+    return _bound(ctx, decide(problem, ctx.policy), snapshot, workloads, extra)
+
+
+def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot) -> Plan:
+    """Plan the end of running workloads.
+
+    Raises:
+        UsageError: one of them does not run.
+    """
+    for workload in workloads:
+        if workload.state is not WorkloadState.RUNNING or workload.allocation is None:
+            raise UsageError(f"workload {workload.id} does not run; it is {workload.state.value}")
+    nothing = Decision(ctx.policy.name, ctx.policy.version, 0, (), ())
+    return _bound(ctx, nothing, snapshot, tuple(workloads), release_steps(workloads))
+
+
+def _bound(
+    ctx: Context, decision: Decision, snapshot: Snapshot, workloads: Sequence[Workload], extra: Sequence[Step]
+) -> Plan:
+    return build(
+        decision,
+        snapshot,
+        workloads,
+        plan_id=new_plan_id(),
+        created_at_s=ctx.clock.now_s(),
+        simulated=ctx.simulated,
+        extra_steps=tuple(extra),
+    )

@@ -1,0 +1,99 @@
+"""The whole cycle, once under the lock (cron) or at every event (watch)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gpualloc.engine.apply import apply_locked
+from gpualloc.engine.chain import OnStep, Report
+from gpualloc.engine.context import Context
+from gpualloc.engine.observe import observe
+from gpualloc.engine.plan import make_plan
+from gpualloc.engine.recover import recover
+from gpualloc.engine.sample import sample
+from gpualloc.errors import GpuallocError, LockedError, UnreachableError
+from gpualloc.model.plan import Plan
+
+WATCH_PAUSE_S = 60.0
+"""Longest time without a cycle while watching: strangers come and go without an event."""
+WATCH_POLL_S = 1.0
+"""How often a watcher looks whether somebody submitted work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """What one cycle found and did."""
+
+    plan: Plan
+    report: Report | None
+    """None when nothing was applied: no steps, or a dry run."""
+    recovered: tuple[Report, ...] = ()
+    """Runs of an interrupted apply that were brought to their end first."""
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing changed."""
+        return not self.plan.steps and not self.recovered
+
+
+def rebalance(ctx: Context, *, dry_run: bool = False, wait_s: float = 0.0, on_step: OnStep | None = None) -> Cycle:
+    """Observe, settle, decide, plan and apply once; never asks.
+
+    Args:
+        ctx: the ports.
+        dry_run: stop before anything is applied or recovered; takes no lock.
+        wait_s: how long to wait for the apply lock.
+        on_step: told of each step as it moves.
+
+    Raises:
+        LockedError: another gpualloc is at work.
+        UnreachableError: no node answered.
+    """
+    if dry_run:
+        return Cycle(make_plan(ctx), None)
+    with ctx.journal.write("rebalance", wait_s) as writer:
+        recovered = tuple(recover(ctx, writer, on_step))
+        snapshot = observe(ctx)
+        sample(ctx, snapshot)
+        plan = make_plan(ctx, writer=writer, snapshot=snapshot)
+        ctx.journal.save_plan(plan)
+        report = apply_locked(ctx, writer, plan, on_step) if plan.applyable else None
+        writer.mark_rebalance(ctx.clock.now_s(), _summary(plan, report))
+    return Cycle(plan, report, recovered)
+
+
+def watch(
+    ctx: Context,
+    stopped: Callable[[], bool],
+    on_cycle: Callable[[Cycle], None],
+    on_trouble: Callable[[GpuallocError], None],
+) -> None:
+    """Run a cycle now and at every event: work ended, work submitted, a node came back; until `stopped`.
+
+    A lock held by somebody else or a fleet that does not answer is reported and tried again at the next event.
+
+    Raises:
+        LockedError: somebody watches this state already.
+    """
+    with ctx.journal.watching():
+        while not stopped():
+            try:
+                on_cycle(rebalance(ctx))
+            except (LockedError, UnreachableError) as error:
+                on_trouble(error)
+            _wait_for_event(ctx, ctx.journal.data_version(), stopped)
+
+
+def _wait_for_event(ctx: Context, seen: int, stopped: Callable[[], bool]) -> None:
+    waited_s = 0.0
+    while waited_s < WATCH_PAUSE_S and not stopped():
+        if ctx.fleet.wait_for_event(WATCH_POLL_S) or ctx.journal.data_version() != seen:
+            return
+        waited_s += WATCH_POLL_S
+
+
+def _summary(plan: Plan, report: Report | None) -> str:
+    if report is None:
+        return f"no changes, {len(plan.rejections)} waiting"
+    return f"{len(report.done)} steps done, {len(report.failed)} failed, {len(plan.rejections)} waiting"

@@ -1,0 +1,90 @@
+"""Take work back: waiting work is withdrawn, running work is stopped and its devices are freed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gpualloc.engine.apply import apply_locked, failure
+from gpualloc.engine.chain import OnStep
+from gpualloc.engine.context import Context
+from gpualloc.engine.observe import observe
+from gpualloc.engine.plan import release_plan
+from gpualloc.engine.recover import recover
+from gpualloc.engine.settle import catch_up_locked
+from gpualloc.errors import UnreachableError
+from gpualloc.model.audit import AuditEntry
+from gpualloc.model.inventory import NodeState, Snapshot
+from gpualloc.model.workload import Workload, WorkloadState
+from gpualloc.ports import JournalWriter
+
+
+def release(
+    ctx: Context, references: Sequence[str], *, wait_s: float = 0.0, on_step: OnStep | None = None
+) -> tuple[Workload, ...]:
+    """Release the workloads; those that ended already are left as they are.
+
+    Returns:
+        the workloads in the state they are in now, in the order asked.
+
+    Raises:
+        NotFoundError: a reference names no workload, or several.
+        UnreachableError: a node with one of them does not answer; nothing was released there.
+        GpuallocError: a step failed, as `engine.apply.failure` words it.
+    """
+    wanted = [ctx.journal.find(reference).id for reference in references]
+    with ctx.journal.write("release", wait_s) as writer:
+        recover(ctx, writer, on_step)
+        _withdraw(ctx, writer, wanted)
+        running = _running(ctx, wanted)
+        if running:
+            snapshot = observe(ctx, sorted({work.allocation.node for work in running if work.allocation}))
+            _need_nodes(snapshot)
+            catch_up_locked(ctx, writer, snapshot)
+            running = _running(ctx, wanted)
+        if running:
+            report = apply_locked(ctx, writer, release_plan(ctx, running, snapshot), on_step)
+            error = failure(report)
+            if error is not None:
+                raise error
+    return tuple(ctx.journal.find(workload) for workload in wanted)
+
+
+def _withdraw(ctx: Context, writer: JournalWriter, wanted: Sequence[str]) -> None:
+    now_s = ctx.clock.now_s()
+    withdrawn = []
+    for identity in dict.fromkeys(wanted):
+        workload = ctx.journal.find(identity)
+        if workload.state is WorkloadState.PENDING:
+            withdrawn.append(
+                replace(
+                    workload,
+                    state=WorkloadState.RELEASED,
+                    reason="released before it started",
+                    revision=workload.revision + 1,
+                    ended_at_s=now_s,
+                )
+            )
+    if withdrawn:
+        writer.save(
+            withdrawn,
+            [
+                AuditEntry(at_s=now_s, kind="release", actor=ctx.actor, workload=work.id, node=None)
+                for work in withdrawn
+            ],
+        )
+
+
+def _running(ctx: Context, wanted: Sequence[str]) -> list[Workload]:
+    found = [ctx.journal.find(identity) for identity in dict.fromkeys(wanted)]
+    return [workload for workload in found if workload.state is WorkloadState.RUNNING]
+
+
+def _need_nodes(snapshot: Snapshot) -> None:
+    for node in snapshot.nodes:
+        if node.state is not NodeState.OK:
+            raise UnreachableError(
+                f"{node.name} does not answer ({node.state.value}), so nothing can be released there",
+                hint="its work stays as it is until the node is back",
+                node=node.name,
+            )

@@ -1,0 +1,121 @@
+"""Remember what was seen: one tick of samples on the grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from gpualloc.engine.context import Context
+from gpualloc.engine.observe import observe
+from gpualloc.errors import UnreachableError
+from gpualloc.model.inventory import Device, Node, NodeState, Snapshot
+from gpualloc.model.sample import Sample, SeriesKey, SeriesKind
+
+PRUNE_EVERY_TICKS = 360
+"""Old samples are dropped every that many ticks: retention need not be exact."""
+
+
+def sample(ctx: Context, snapshot: Snapshot | None = None, *, every_s: float | None = None) -> int:
+    """Store one tick of everything seen; looks at the fleet when no snapshot is given.
+
+    Returns:
+        the number of rows stored.
+
+    Raises:
+        UnreachableError: no node answered.
+    """
+    seen = snapshot or observe(ctx)
+    grid_s = every_s or ctx.settings.sample_every_s
+    at_s = int(seen.at_s // grid_s * grid_s)
+    return ctx.history.append(list(samples_of(seen, at_s)))
+
+
+def sample_every(
+    ctx: Context, every_s: float, stopped: Callable[[], bool], on_tick: Callable[[int, int, str | None], None]
+) -> None:
+    """Sample on the grid until `stopped`; a tick with no node answering is a gap, not an end.
+
+    Args:
+        ctx: the ports.
+        every_s: width of the grid in seconds.
+        stopped: asked before every tick and while waiting.
+        on_tick: called with (epoch second of the tick, rows stored, what went wrong or None).
+    """
+    ticks = 0
+    while not stopped():
+        now_s = ctx.clock.now_s()
+        try:
+            rows, trouble = sample(ctx, every_s=every_s), None
+        except UnreachableError as error:
+            rows, trouble = 0, error.message
+        on_tick(int(now_s // every_s * every_s), rows, trouble)
+        if ticks % PRUNE_EVERY_TICKS == 0:
+            ctx.history.prune(now_s - ctx.settings.history_retention_s)
+        ticks += 1
+        _sleep_to_next(ctx, every_s, stopped)
+
+
+def samples_of(snapshot: Snapshot, at_s: int) -> Iterator[Sample]:
+    """One sample for each node, device, MIG instance and running workload that was seen at all.
+
+    A node that was not reached has no sample: a gap, not a row of zeros.
+    """
+    for node in snapshot.nodes:
+        if node.state is not NodeState.OK:
+            continue
+        yield Sample(SeriesKey(SeriesKind.NODE, node.name, ""), at_s, _host_values(node))
+        for device in node.devices:
+            yield Sample(SeriesKey(SeriesKind.DEVICE, node.name, device.uuid), at_s, _device_values(device))
+            for instance in device.mig_instances:
+                yield Sample(
+                    SeriesKey(SeriesKind.MIG_INSTANCE, node.name, instance.uuid),
+                    at_s,
+                    {
+                        "gpu_memory_used_mib": instance.memory_used_mib,
+                        "gpu_memory_total_mib": instance.memory_total_mib,
+                    },
+                )
+        for record in node.workloads:
+            if record.end is None:
+                used = _memory_of(node, record.workload)
+                yield Sample(
+                    SeriesKey(SeriesKind.WORKLOAD, node.name, record.workload), at_s, {"gpu_memory_used_mib": used}
+                )
+
+
+def _host_values(node: Node) -> Mapping[str, float | None]:
+    host = node.host
+    return {
+        "cpu_utilization_ratio": host.cpu_utilization_ratio,
+        "memory_available_mib": host.memory_available_mib,
+        "disk_used_mib": host.disk_used_mib,
+        "network_rx_bytes_per_s": host.network_rx_bytes_per_s,
+        "network_tx_bytes_per_s": host.network_tx_bytes_per_s,
+    }
+
+
+def _device_values(device: Device) -> Mapping[str, float | None]:
+    return {
+        "gpu_utilization_ratio": device.gpu_utilization_ratio,
+        "memory_utilization_ratio": device.memory_utilization_ratio,
+        "gpu_memory_used_mib": device.memory_used_mib,
+        "gpu_memory_total_mib": device.memory_total_mib,
+        "power_w": device.power_w,
+        "temperature_c": device.temperature_c,
+        "sm_clock_mhz": device.sm_clock_mhz,
+    }
+
+
+def _memory_of(node: Node, workload: str) -> int | None:
+    """GPU memory of all its processes; None when it has none on a GPU, or one is unknown."""
+    used = [process.gpu_memory_used_mib for process in node.processes if process.workload == workload]
+    known = [mib for mib in used if mib is not None]
+    return sum(known) if used and len(known) == len(used) else None
+
+
+def _sleep_to_next(ctx: Context, every_s: float, stopped: Callable[[], bool]) -> None:
+    until_s = (ctx.clock.now_s() // every_s + 1) * every_s
+    while not stopped():
+        left_s = until_s - ctx.clock.now_s()
+        if left_s <= 0:
+            return
+        ctx.clock.sleep(min(left_s, max(0.2, every_s / 20)))

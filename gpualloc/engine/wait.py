@@ -1,0 +1,85 @@
+"""Wait for a workload's end, and follow what it prints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from gpualloc.engine.context import Context
+from gpualloc.engine.observe import observe
+from gpualloc.engine.settle import catch_up
+from gpualloc.errors import GpuallocError, NotFoundError, UnreachableError
+from gpualloc.model.workload import Workload, WorkloadState
+
+POLL_S = 0.25
+"""Longest wait between two looks, in seconds of wall time."""
+
+
+def refresh(ctx: Context, workload: Workload) -> Workload:
+    """The workload as it is now, its end recorded; an unreachable node leaves it as it was."""
+    if workload.state is WorkloadState.RUNNING and workload.allocation is not None:
+        try:
+            shown = catch_up(ctx, observe(ctx, [workload.allocation.node]))
+        except (UnreachableError, NotFoundError):
+            shown = ()
+        for other in shown:
+            if other.id == workload.id:
+                return other
+    return ctx.journal.find(workload.id)
+
+
+def wait(
+    ctx: Context,
+    reference: str,
+    *,
+    timeout_s: float | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Workload:
+    """Block until the workload has ended.
+
+    Args:
+        ctx: the ports.
+        reference: id, unique prefix or name.
+        timeout_s: give up after that many seconds; None waits for ever.
+        stopped: asked between looks; True gives up as a timeout does.
+
+    Raises:
+        NotFoundError: no such workload.
+        GpuallocError: it has not ended in time.
+    """
+    workload = ctx.journal.find(reference)
+    end_s = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        workload = refresh(ctx, workload)
+        if workload.state.ended:
+            return workload
+        if stopped() or (end_s is not None and time.monotonic() >= end_s):
+            raise GpuallocError(f"workload {workload.id} has not ended; it is {workload.state.value}")
+        ctx.fleet.wait_for_event(POLL_S)
+
+
+def follow(
+    ctx: Context, workload: Workload, write: Callable[[bytes], None], *, until_end: bool, offset: int = 0
+) -> int:
+    """Pass on what the workload printed, and with `until_end` what it prints until it ends.
+
+    Returns:
+        the byte offset after the last byte passed on.
+
+    Raises:
+        NotFoundError: it never started, or its node has dropped the output.
+        UnreachableError: its node does not answer.
+    """
+    if workload.allocation is None:
+        raise NotFoundError(f"workload {workload.id} has not started; it is {workload.state.value}")
+    while True:
+        chunk = ctx.fleet.logs(workload.allocation.node, workload.id, offset)
+        if chunk.data:
+            write(chunk.data)
+        progressed = bool(chunk.data) or chunk.next_offset > offset
+        offset = chunk.next_offset
+        if progressed:
+            continue
+        if chunk.ended or not until_end:
+            return offset
+        ctx.fleet.wait_for_event(POLL_S)

@@ -1,0 +1,80 @@
+"""What a node's record of an end makes of the workload."""
+
+import pytest
+
+from gpualloc.engine.settle import settle
+from gpualloc.model.allocation import Allocation, WorkloadEnd, WorkloadRecord
+from gpualloc.model.inventory import Node, NodeSpec, NodeState, Snapshot
+from gpualloc.model.workload import Request, Workload, WorkloadState
+
+CONTROLLER = "c" * 32
+
+
+def running(**changes):
+    fields = {
+        "id": "w00000001",
+        "name": "train",
+        "owner": "ann",
+        "request": Request(command=("sleep", "9"), gpus=0),
+        "state": WorkloadState.RUNNING,
+        "submitted_at_s": 1.0,
+        "attempt": 1,
+        "allocation": Allocation("w00000001", "gpu01", ()),
+        "pid": 77,
+        "started_at_s": 2.0,
+    }
+    return Workload(**{**fields, **changes})
+
+
+def seen(*records, state=NodeState.OK):
+    spec = NodeSpec("gpu01", "default", "ssh")
+    return Snapshot(100.0, (Node(spec, state, 100.0, workloads=tuple(records)),))
+
+
+def record(end, attempt=1):
+    return WorkloadRecord("w00000001", CONTROLLER, attempt, 77, 2.0, end)
+
+
+@pytest.mark.parametrize(
+    ("end", "state", "exit_code", "word"),
+    [
+        (WorkloadEnd(0, 50.0), WorkloadState.FINISHED, 0, None),
+        (WorkloadEnd(3, 50.0), WorkloadState.FAILED, 3, "exit code 3"),
+        (WorkloadEnd(137, 50.0, signal=9, oom=True), WorkloadState.FAILED, 137, "memory limit"),
+        (WorkloadEnd(143, 50.0, signal=15), WorkloadState.FAILED, 143, "signal 15"),
+        (WorkloadEnd(143, 50.0, signal=15, reason="at-most"), WorkloadState.FAILED, 143, "--at-most"),
+        (WorkloadEnd(143, 50.0, signal=15, reason="released"), WorkloadState.RELEASED, 143, "released"),
+        (WorkloadEnd(255, 50.0, reason="rebooted"), WorkloadState.LOST, None, "rebooted"),
+        (WorkloadEnd(255, 50.0, reason="keeper-lost"), WorkloadState.LOST, None, "keeper"),
+    ],
+)
+def test_an_end_decides_state_exit_code_and_reason(end, state, exit_code, word):
+    changed, audit = settle([running()], seen(record(end)))
+    assert [(work.state, work.exit_code, work.ended_at_s) for work in changed] == [(state, exit_code, 50.0)]
+    assert changed[0].revision == 2
+    assert (word in (changed[0].reason or "")) if word else changed[0].reason is None
+    assert [(entry.kind, entry.workload, entry.node) for entry in audit] == [("end", "w00000001", "gpu01")]
+
+
+def test_work_still_running_stays():
+    assert settle([running()], seen(record(None))) == ((), ())
+
+
+@pytest.mark.parametrize("state", [state for state in NodeState if state is not NodeState.OK])
+def test_a_node_that_was_not_reached_says_nothing(state):
+    assert settle([running()], seen(record(WorkloadEnd(0, 50.0)), state=state)) == ((), ())
+
+
+def test_a_reached_node_without_a_record_lost_the_work():
+    changed, _ = settle([running()], seen())
+    assert changed[0].state is WorkloadState.LOST
+    assert changed[0].exit_code is None
+
+
+def test_the_record_of_an_older_attempt_is_not_this_one():
+    changed, _ = settle([running(attempt=2)], seen(record(WorkloadEnd(0, 50.0), attempt=1)))
+    assert changed[0].state is WorkloadState.LOST
+
+
+def test_waiting_work_is_never_settled():
+    assert settle([running(state=WorkloadState.PENDING)], seen(record(WorkloadEnd(0, 5.0)))) == ((), ())
