@@ -130,13 +130,17 @@ def root(
     return 0
 
 
+def root_command() -> Any:
+    """The whole command line, its verbs not yet imported."""
+    command = typer.main.get_command(_root)
+    shared.make_plain(command, envvars=True)
+    return command
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit status; every failure ends here as a message."""
     call = outcome.Call.read(arguments, VERBS)
     with outcome.guarded(call) as status:
-        command = typer.main.get_command(_root)
-        shared.make_plain(command, envvars=True)
-        status.code = outcome.finish(
-            call, command.main(args=list(arguments), prog_name="gpualloc", standalone_mode=False)
-        )
+        result = root_command().main(args=list(arguments), prog_name="gpualloc", standalone_mode=False)
+        status.code = outcome.finish(call, result)
     return status.code

@@ -7,9 +7,9 @@ import typer
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer
 from gpualloc.cli.progress import nodes_seen
-from gpualloc.engine.free import free as free_room
 from gpualloc.engine.observe import observe
 from gpualloc.engine.settle import catch_up
+from gpualloc.policies.free import free_room
 from gpualloc.views.envelope import unreached
 from gpualloc.views.free import free_data, free_text
 
@@ -18,14 +18,15 @@ app = shared.verb_app()
 
 @app.command()
 def free(ctx: typer.Context) -> Answer:
-    """Say in one line what a request could get at once."""
+    """Say in one line what a request could get at once, on nodes that gpualloc manages."""
     with shared.open_world(ctx) as world:
         with nodes_seen(world) as progress:
             snapshot = observe(world, None, progress)
-        catch_up(world, snapshot)
-        room, simulated = free_room(snapshot), world.simulated
+        workloads = catch_up(world, snapshot)
+        simulated = world.simulated
+    room = free_room(snapshot, [work.allocation for work in workloads if work.allocation and not work.state.ended])
     return Answer(
-        free_data(room.gpus, room.largest_on_one_node, room.memory_mib_largest, simulated=simulated),
-        lambda _look: free_text(room.gpus, room.largest_on_one_node, room.memory_mib_largest, simulated=simulated),
+        free_data(room, simulated=simulated),
+        lambda _look: free_text(room, simulated=simulated),
         errors=unreached(snapshot),
     )

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import typer
-
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer
+from gpualloc.errors import GpuallocError
+from gpualloc.policies import registry
+from gpualloc.views.policies import PolicyFound, policies_data, policies_text
 
 app = shared.verb_app()
 
 
 @app.command()
 def policies() -> Answer:
-    """List the policies that are installed; a broken plug-in is listed with what is wrong with it."""
-    raise typer.Exit(0)
+    """List the installed policies; a plug-in that cannot be loaded is listed with what is wrong with it."""
+    found, errors = [], []
+    for name in registry.names():
+        try:
+            policy = registry.load(name)
+        except GpuallocError as error:
+            errors.append(error)
+            found.append(PolicyFound(name, None, error.message))
+        else:
+            found.append(PolicyFound(name, policy.version, (type(policy).__doc__ or "").partition("\n")[0]))
+    return Answer(policies_data(found), lambda look: policies_text(found, look), errors=tuple(errors))

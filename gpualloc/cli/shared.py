@@ -18,6 +18,7 @@ from gpualloc.model.units import parse_duration_s
 
 if TYPE_CHECKING:
     from gpualloc.engine.context import Context
+    from gpualloc.wiring import Options
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 _GIVEN = "gpualloc.given"
@@ -124,20 +125,26 @@ def given(ctx: typer.Context) -> Mapping[str, Any]:
     return values
 
 
-def open_world(
-    ctx: typer.Context, *, needs_state: bool = True, overrides: Mapping[str, str] | None = None
-) -> AbstractContextManager[Context]:
-    """Open what the options name: configuration, fleet, state. `overrides` are configuration keys set by flags."""
-    from gpualloc.wiring import Options, open_context
+def options(ctx: typer.Context, overrides: Mapping[str, str] | None = None) -> Options:
+    """What the attached options say; `overrides` are configuration keys set by flags of the verb."""
+    from gpualloc.wiring import Options
 
     values = given(ctx)
-    options = Options(
+    return Options(
         config=_path(values["config"]),
         sim=values["sim"] or None,
         state_dir=_path(values["state_dir"]),
         overrides=overrides or {},
     )
-    return open_context(options, needs_state=needs_state)
+
+
+def open_world(
+    ctx: typer.Context, *, needs_state: bool = True, overrides: Mapping[str, str] | None = None
+) -> AbstractContextManager[Context]:
+    """Open what the options name: configuration, fleet, state."""
+    from gpualloc.wiring import open_context
+
+    return open_context(options(ctx, overrides), needs_state=needs_state)
 
 
 def _path(text: str | None) -> Path | None:

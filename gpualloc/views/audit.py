@@ -27,7 +27,7 @@ def audit_data(
     """`data` of `audit --json`; `broken_at` is the first entry that does not fit the chain."""
     return {
         "simulated": simulated,
-        "verified": verified and broken_at is None if verified else None,
+        "verified": broken_at is None if verified else None,
         "broken_at": broken_at,
         "entries": [
             {

@@ -39,7 +39,7 @@ def unreached(snapshot: Snapshot) -> tuple[GpuallocError, ...]:
     return tuple(
         UnreachableError(
             f"{node.name}: {node.state}" + (f" ({node.reason})" if node.reason else ""),
-            hint=f"`gpualloc doctor {node.name}` looks into it",
+            hint="`gpualloc doctor` says what is wrong with it and what to do",
             node=node.name,
         )
         for node in snapshot.nodes
