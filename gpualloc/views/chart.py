@@ -45,7 +45,7 @@ def sparkline(points: Points, width: int) -> str:
     if not known:
         return "·" * width
     low, high = _range(known)
-    slots = _slots(points, width)
+    slots = _spread(points, width)
     top = len(_LEVELS) - 1
     return "".join("·" if value is None else _LEVELS[round((value - low) / (high - low) * top)] for value in slots)
 

@@ -10,9 +10,10 @@ from gpualloc.views.look import Look, Role
 from gpualloc.views.table import Cell, Column, table
 from gpualloc.views.text import UNKNOWN, bar, duration, escape, memory, percent, plural, quantity
 
+_BAR = 6
 _COLUMNS = (
     Column("gpu", right=True),
-    Column("model", least=12),
+    Column("model", least=10),
     Column("memory"),
     Column("util", right=True),
     Column("power", right=True),
@@ -117,6 +118,7 @@ def _node_text(node: Node, names: Mapping[str, str], now_s: float, look: Look) -
     if node.devices:
         rows = [row for device in node.devices for row in _rows(node, device, names)]
         lines.append(table(_COLUMNS, rows, look, indent=2))
+        lines.extend(f"  gpu {device.index}: {escape(device.reason)}" for device in node.devices if device.reason)
         lines.extend(f"  {line}" for line in _unknowns(node.devices))
     return "\n".join(lines)
 
@@ -137,32 +139,30 @@ def _headline(node: Node, now_s: float, look: Look) -> str:
 
 
 def _rows(node: Node, device: Device, names: Mapping[str, str]) -> list[list[str | Cell]]:
-    state = device.state.value + (f": {escape(device.reason)}" if device.reason else "")
-    if device.state is DeviceState.OK and device.mig_enabled:
-        state = "ok, MIG"
-    role = Role.GOOD if device.state is DeviceState.OK else Role.BAD
+    well = device.state is DeviceState.OK
+    state = "ok, MIG" if well and device.mig_enabled else device.state.value
     rows: list[list[str | Cell]] = [
         [
             str(device.index),
-            escape(device.model),
+            escape(device.model.removeprefix("NVIDIA ")),
             _memory_bar(device.memory_used_mib, device.memory_total_mib),
             percent(device.gpu_utilization_ratio),
             quantity(device.power_w, "W"),
             quantity(device.temperature_c, "°C"),
-            Cell(state, role),
-            "" if device.mig_instances else _held_by(node, device.uuid, None, names),
+            Cell(state, Role.GOOD if well else Role.BAD),
+            "" if device.mig_instances else _held_by(node, device, None, names),
         ]
     ]
     for instance in device.mig_instances:
         bars = _memory_bar(instance.memory_used_mib, instance.memory_total_mib)
-        held = _held_by(node, device.uuid, instance.uuid, names)
+        held = _held_by(node, device, instance.uuid, names)
         rows.append(["", f"└ {escape(instance.profile)}", bars, "", "", "", "", held])
     return rows
 
 
 def _memory_bar(used_mib: int | None, total_mib: int | None) -> str:
     used = UNKNOWN if used_mib is None else memory(used_mib).removesuffix(" GiB")
-    return f"{bar(used_mib, total_mib)} {used}/{memory(total_mib)}"
+    return f"{bar(used_mib, total_mib, _BAR)} {used}/{memory(total_mib)}"
 
 
 def _holders(node: Node, device: str, instance: str | None) -> tuple[str, ...]:
@@ -176,15 +176,15 @@ def _holders(node: Node, device: str, instance: str | None) -> tuple[str, ...]:
     )
 
 
-def _held_by(node: Node, device: str, instance: str | None, names: Mapping[str, str]) -> str:
-    held = [escape(names.get(workload, workload)) for workload in _holders(node, device, instance)]
+def _held_by(node: Node, device: Device, instance: str | None, names: Mapping[str, str]) -> str:
+    held = [escape(names.get(workload, workload)) for workload in _holders(node, device.uuid, instance)]
     strangers = [
         process
         for process in node.processes
-        if process.device == device and process.workload is None and (instance in (None, process.mig_instance))
+        if process.device == device.uuid and process.workload is None and (instance in (None, process.mig_instance))
     ]
     held += list(dict.fromkeys(f"stranger: {escape(process.user or UNKNOWN)}" for process in strangers))
-    return ", ".join(held) or "free"
+    return ", ".join(held) or ("free" if device.state is DeviceState.OK else "")
 
 
 def _unknowns(devices: Sequence[Device]) -> list[str]:
