@@ -37,7 +37,7 @@ def apply(
     wait_s = shared.wait_s(wait)
     with shared.open_world(ctx, overrides=shared.policy_override(policy)) as world:
         plan = read_plan(Path(file)) if file else _made(world)
-        names = {workload.id: workload.name for workload in world.journal.workloads()}
+        names = shared.names_of(world)
         if not plan.applyable and not file:
             return Answer(
                 {"plan": plan_data(plan), "report": None, "confirmed": True}, lambda look: plan_text(plan, names, look)

@@ -38,5 +38,5 @@ def _values(ctx: typer.Context, kind: str) -> list[str]:
         if kind == "nodes":
             return [spec.name for spec in world.fleet.specs()]
         if kind == "workloads":
-            return [text for workload in world.journal.workloads() for text in (workload.id, workload.name)]
+            return [text for named in shared.names_of(world).items() for text in named]
     return []

@@ -32,7 +32,7 @@ def plan(
         with nodes_seen(world) as progress:
             made = make_plan(world, progress=progress)
         world.journal.save_plan(made)
-        names = {workload.id: workload.name for workload in world.journal.workloads()}
+        names = shared.names_of(world)
     if output:
         write_plan(made, Path(output))
     return Answer(

@@ -43,7 +43,7 @@ def rebalance(
         if until_stopped:
             return _watch(world, as_json=bool(shared.given(ctx)["json"]))
         cycle = rebalance_once(world, dry_run=dry_run, wait_s=wait_s, on_step=step_teller(0))
-        names = {workload.id: workload.name for workload in world.journal.workloads()}
+        names = shared.names_of(world)
     return _answer(cycle, names, dry_run=dry_run, detailed=detailed_exitcode)
 
 

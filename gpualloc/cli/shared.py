@@ -167,6 +167,14 @@ def chosen_nodes(world: Context, texts: Sequence[str] | None) -> tuple[str, ...]
     return tuple(dict.fromkeys(name for text in texts for name in expand(text, pools)))
 
 
+def names_of(world: Context) -> dict[str, str]:
+    """Workload names by id, of work not ended or ended within the last day."""
+    from gpualloc.engine.settle import SHOWN_AFTER_END_S
+
+    shown = world.journal.workloads(ended_since_s=world.clock.now_s() - SHOWN_AFTER_END_S)
+    return {workload.id: workload.name for workload in shown}
+
+
 def wait_s(text: str | None) -> float:
     """`--wait` in seconds; not waiting at all when it was not given."""
     return parse_duration_s(text) if text else 0.0

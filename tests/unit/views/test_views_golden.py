@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 from fakes import sample_world as world
-from gpualloc.policies.free import FreeRoom
 
+from gpualloc.policies.free import FreeRoom
 from gpualloc.views.audit import audit_text
 from gpualloc.views.free import free_text
 from gpualloc.views.history import history_text

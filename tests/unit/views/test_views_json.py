@@ -4,9 +4,9 @@ import json
 
 import pytest
 from fakes import sample_world as world
-from gpualloc.policies.free import FreeRoom
 
 from gpualloc.errors import UnreachableError
+from gpualloc.policies.free import FreeRoom
 from gpualloc.views.audit import audit_data
 from gpualloc.views.envelope import envelope, line, unreached
 from gpualloc.views.free import free_data
