@@ -70,21 +70,23 @@ def guarded(call: Call) -> Iterator[Status]:
     """Turn whatever is raised inside into a message and an exit code."""
     status = Status()
     try:
-        try:
-            yield status
-        except GpuallocError as error:
-            status.code = _fail(call, error)
-        except _PARSE_ERROR as error:
-            status.code = _fail(call, UsageError(error.format_message(), hint=_usage_hint(call)))
-        except (KeyboardInterrupt, typer.Abort):
-            say("interrupted")
-            status.code = INTERRUPTED
-        except BrokenPipeError:
-            status.code = _pipe_closed()
-        except Exception as error:  # noqa: BLE001  the outermost guard: a person must never see a bare traceback
-            status.code = _internal(call, error)
+        yield status
+    except GpuallocError as error:
+        status.code = _fail(call, error)
+    except _PARSE_ERROR as error:
+        status.code = _fail(call, UsageError(error.format_message(), hint=_usage_hint(call)))
+    except (KeyboardInterrupt, typer.Abort):
+        say("interrupted")
+        status.code = INTERRUPTED
     except BrokenPipeError:
-        status.code = _pipe_closed()
+        status.code = _reader_left()
+    except SystemExit as end:
+        # typer ends the program itself when a pipe breaks inside a verb.
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        status.code = _reader_left()
+    except Exception as error:  # noqa: BLE001  the outermost guard: a person must never see a bare traceback
+        status.code = _internal(call, error)
 
 
 def finish(call: Call, result: object) -> int:
@@ -173,7 +175,7 @@ def _internal(call: Call, error: Exception) -> int:
     return _fail(call, GpuallocError(what, hint=hint))
 
 
-def _pipe_closed() -> int:
-    """Whoever read us has gone: let the interpreter flush into nothing on its way out."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _reader_left() -> int:
+    """Whoever read us has gone, as `head` does: what is still buffered goes nowhere when the interpreter ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return PIPE_CLOSED

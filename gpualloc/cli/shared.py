@@ -86,23 +86,31 @@ def attach(command: Any, declared: Sequence[Callable[..., None]]) -> None:
 
 
 def make_plain(command: Any, *, envvars: bool) -> None:
-    """Let the command's parameters keep the text they were given."""
+    """Let the command's parameters, `--help` among them, keep the text they were given."""
     for param in command.params:
         _plain(param, envvars=envvars)
+    found = command.get_help_option
+
+    def get_help_option(ctx: Any) -> Any:
+        option = found(ctx)
+        if option is not None:
+            _plain(option, envvars=envvars)
+        return option
+
+    command.get_help_option = get_help_option
 
 
 def _plain(param: Any, *, envvars: bool) -> None:
     if not envvars:
         param.envvar = None
-    if getattr(param, "is_flag", False):
-        return
+    flag = getattr(param, "is_flag", False)
     several = getattr(param, "multiple", False) or param.nargs != 1
     checked = param.process_value
 
     def process_value(ctx: Any, value: Any) -> Any:
         if param.required and not value:
             return checked(ctx, value)
-        kept = [str(part) for part in value or ()] if several else value
+        kept = bool(value) if flag else [str(part) for part in value or ()] if several else value
         return param.callback(ctx, param, kept) if param.callback else kept
 
     param.process_value = process_value
