@@ -10,10 +10,11 @@ from gpualloc.engine.chain import OnStep, Report
 from gpualloc.engine.context import Context
 from gpualloc.engine.observe import observe
 from gpualloc.engine.plan import make_plan
-from gpualloc.engine.recover import recover
+from gpualloc.engine.recover import doubtful, recover
 from gpualloc.engine.sample import sample
 from gpualloc.errors import GpuallocError, LockedError, UnreachableError
 from gpualloc.model.plan import Plan
+from gpualloc.model.workload import WorkloadState
 
 WATCH_PAUSE_S = 60.0
 """Longest time without a cycle while watching: strangers come and go without an event."""
@@ -79,10 +80,21 @@ def watch(
     with ctx.journal.watching():
         while not stopped():
             try:
-                on_cycle(rebalance(ctx))
+                cycle = rebalance(ctx)
             except (LockedError, UnreachableError) as error:
                 on_trouble(error)
+            else:
+                on_cycle(cycle)
+                if _came_meanwhile(ctx, cycle.plan):
+                    continue
             _wait_for_event(ctx, ctx.journal.data_version(), stopped)
+
+
+def _came_meanwhile(ctx: Context, plan: Plan) -> bool:
+    """Whether work waits that the plan knew nothing of."""
+    known = {step.workload for step in plan.steps} | {rejection.workload for rejection in plan.rejections}
+    known |= doubtful(ctx)
+    return any(workload.id not in known for workload in ctx.journal.workloads([WorkloadState.PENDING]))
 
 
 def _wait_for_event(ctx: Context, seen: int, stopped: Callable[[], bool]) -> None:

@@ -1,0 +1,217 @@
+"""Puts gpualloc together: options and configuration become a `Context`. The only place that knows both sides."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gpualloc.adapters.clock import WallClock
+from gpualloc.adapters.fleet import LinkedFleet
+from gpualloc.adapters.link import NodeLink
+from gpualloc.config.load import Loaded, load
+from gpualloc.config.settings import Config
+from gpualloc.engine.context import Context, Settings
+from gpualloc.errors import ConfigError, GpuallocError, UsageError
+from gpualloc.model.inventory import Node, NodeSpec, Snapshot
+from gpualloc.policies.registry import load as load_policy
+from gpualloc.ports import Clock
+from gpualloc.store.history import SqliteHistory
+from gpualloc.store.paths import StatePaths, default_state_dir
+from gpualloc.store.state import SqliteJournal
+
+if TYPE_CHECKING:
+    from gpualloc.adapters.simulated import SimulatedNodes
+    from gpualloc.engine.doctor import LocalFacts
+
+SIM_VARIABLE = "GPUALLOC_SIM"
+SPEED_VARIABLE = "GPUALLOC_SIM_SPEED"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says about which world to work on; None and empty leave it to the environment."""
+
+    config: Path | None = None
+    sim: str | None = None
+    """Name of an embedded cluster, or the path of a cluster's file."""
+    state_dir: Path | None = None
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    """Dotted configuration key to text, from flags."""
+
+
+@contextmanager
+def open_context(options: Options | None = None) -> Iterator[Context]:
+    """Open the world the options name, and close it at the end.
+
+    Raises:
+        ConfigError: the configuration or the simulated cluster is wrong.
+        StateError: the state cannot be used.
+    """
+    options = options or Options()
+    config = load_config(options).config
+    sim = options.sim or os.environ.get(SIM_VARIABLE) or None
+    paths = _paths(options)
+    if sim is not None:
+        paths = paths.sim(_sim_key(sim))
+    fleet, clock, close_world = _simulated(sim, paths, config) if sim is not None else _real(config)
+    journal = SqliteJournal(paths)
+    history = SqliteHistory(paths)
+    try:
+        yield Context(
+            fleet=fleet,
+            journal=journal,
+            history=history,
+            clock=clock,
+            policy=load_policy(config.policy),
+            actor=actor(),
+            simulated=sim is not None,
+            settings=Settings(
+                grace_s=config.apply.grace_s,
+                sample_every_s=config.sample_every_s,
+                history_retention_s=config.history_retention_s,
+            ),
+        )
+    finally:
+        fleet.close()
+        close_world()
+        history.close()
+        journal.close()
+
+
+def load_config(options: Options) -> Loaded:
+    """The configuration in force, with where each value comes from.
+
+    Raises:
+        ConfigError: names file, line, key, what was expected and the nearest right key.
+    """
+    return load(options.config, os.environ, options.overrides, _paths(options).root / "cache")
+
+
+def actor() -> str:
+    """The unix account on whose behalf this runs: who called sudo, else who we are."""
+    uid = os.environ.get("SUDO_UID") if os.geteuid() == 0 else None
+    number = int(uid) if uid is not None and uid.isdigit() else os.geteuid()
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def local_node() -> Node:
+    """This machine as its own node program sees it; no state and no configuration is read."""
+    from gpualloc.adapters.local import LocalLink
+    from gpualloc.config.settings import local_pools, specs_of
+
+    host = os.uname().nodename
+    (spec,) = specs_of(local_pools(host), host)
+    fleet = LinkedFleet([(spec, lambda: LocalLink(spec.name))])
+    try:
+        (node,) = fleet.observe()
+    finally:
+        fleet.close()
+    return node
+
+
+def look_for_doctor(options: Options) -> tuple[Snapshot | None, LocalFacts]:
+    """Everything `doctor` judges; what is broken is data here, so that it can be told."""
+    from gpualloc.config.surroundings import file_system_of, folder_problem, pynvml_distributions
+    from gpualloc.engine.doctor import LocalFacts
+
+    root = _paths(options).root
+    file, problem, snapshot = None, None, None
+    try:
+        file = load_config(options).file
+        with open_context(options) as ctx:
+            nodes = tuple(sorted(ctx.fleet.observe(), key=lambda node: node.name))
+            snapshot = Snapshot(at_s=ctx.clock.now_s(), nodes=nodes)
+    except ConfigError as error:
+        problem = error.message
+    except GpuallocError:
+        # The state is judged below, by itself.
+        snapshot = None
+    return snapshot, LocalFacts(
+        config_file=str(file) if file else None,
+        config_problem=problem,
+        state_dir=str(root),
+        state_problem=folder_problem(root),
+        state_file_system=file_system_of(root),
+        pynvml_distributions=pynvml_distributions(),
+        now_s=WallClock().now_s(),
+    )
+
+
+def _paths(options: Options) -> StatePaths:
+    return StatePaths(options.state_dir.absolute() if options.state_dir else default_state_dir(os.environ))
+
+
+def _real(config: Config) -> tuple[LinkedFleet, Clock, Callable[[], None]]:
+    links = [(spec, _link_of(spec, config)) for spec in config.nodes]
+    fleet = LinkedFleet(links, grace_s=config.apply.grace_s, step_s=config.apply.step_timeout_s)
+    return fleet, WallClock(), lambda: None
+
+
+def _link_of(spec: NodeSpec, config: Config) -> Callable[[], NodeLink]:
+    def local() -> NodeLink:
+        from gpualloc.adapters.local import LocalLink
+
+        return LocalLink(spec.name)
+
+    def ssh() -> NodeLink:
+        from gpualloc.adapters.ssh import SshLink, SshTarget
+
+        settings = config.pool(spec.pool).ssh
+        return SshLink(spec.name, SshTarget(spec.name, settings.user, settings.port, settings.options))
+
+    return local if spec.transport == "local" else ssh
+
+
+def _simulated(sim: str, paths: StatePaths, config: Config) -> tuple[LinkedFleet, Clock, Callable[[], None]]:
+    world = _simulated_nodes(sim, paths)
+
+    def link_of(spec: NodeSpec) -> Callable[[], NodeLink]:
+        return lambda: world.link(spec.name)
+
+    links = [(spec, link_of(spec)) for spec in world.specs()]
+    fleet = LinkedFleet(links, clock=world.clock, grace_s=config.apply.grace_s, step_s=config.apply.step_timeout_s)
+    return fleet, world.clock, world.close
+
+
+def _simulated_nodes(sim: str, paths: StatePaths) -> SimulatedNodes:
+    from gpualloc.adapters.simulated import SimulatedNodes
+    from gpualloc.config.simfile import load_cluster
+    from gpualloc.sim.demo import demo_cluster
+
+    if _is_file(sim):
+        spec = load_cluster(Path(sim))
+    elif sim == "demo":
+        spec = demo_cluster()
+    else:
+        raise UsageError(
+            f"there is no simulated cluster {sim!r}", hint="the embedded one is `demo`; or name a file, FILE.toml"
+        )
+    return SimulatedNodes(paths.root, spec, speed=_speed())
+
+
+def _speed() -> float | None:
+    text = os.environ.get(SPEED_VARIABLE)
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(
+            f"{SPEED_VARIABLE}={text!r} is not a number", hint="3600 lets an hour pass each second"
+        ) from None
+
+
+def _is_file(sim: str) -> bool:
+    return "/" in sim or sim.endswith(".toml")
+
+
+def _sim_key(sim: str) -> str:
+    return str(Path(sim).absolute()) if _is_file(sim) else sim

@@ -1,0 +1,140 @@
+"""gpualloc as an operator runs it: the command in a process of its own, with state of its own.
+
+The node programs it starts keep their state in the same scratch folder and see the GPUs of the C library.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fakes.nvml_stub import FakeGpu, environment, write_state
+
+CGROUP_ROOTS = ("/sys/fs/cgroup",)
+
+
+@dataclass
+class Command:
+    """A scratch world: state, node state, GPUs, and ways to run gpualloc in it."""
+
+    root: Path
+    extra_env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def state_dir(self) -> Path:
+        return self.root / "state"
+
+    @property
+    def node_dir(self) -> Path:
+        return self.root / "node"
+
+    @property
+    def nvml_state(self) -> Path:
+        return self.root / "nvml"
+
+    @property
+    def env(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("GPUALLOC_")}
+        return {
+            **kept,
+            **environment(self.nvml_state),
+            "GPUALLOC_STATE_DIR": str(self.state_dir),
+            "GPUALLOC_NODE_STATE_DIR": str(self.node_dir),
+            "GPUALLOC_CONFIG": str(self.root / "config.toml"),
+            "NO_COLOR": "1",
+            **self.extra_env,
+        }
+
+    def gpus(self, *gpus: FakeGpu) -> None:
+        """Set what the driver library shows."""
+        write_state(self.nvml_state, list(gpus))
+
+    def configure(self, text: str) -> None:
+        """Write the configuration file."""
+        (self.root / "config.toml").write_text(text)
+
+    def run(self, *args: str, timeout_s: float = 60, check: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run gpualloc; its exit code must be `check` (None: any)."""
+        done = subprocess.run(
+            [sys.executable, "-m", "gpualloc", *args],
+            env=self.env,
+            text=True,
+            capture_output=True,
+            timeout=timeout_s,
+            stdin=subprocess.DEVNULL,
+            errors="replace",
+        )
+        if check is not None:
+            assert done.returncode == check, f"{args}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def json(self, *args: str, check: int | None = 0) -> dict:
+        """The `data` of an answer."""
+        done = self.run(*args, "--json", check=check)
+        return json.loads(done.stdout)["data"]
+
+    def python(self, script: Path, *args: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a script of the tests in the same world."""
+        return subprocess.run(
+            [sys.executable, str(script), *args], env=self.env, text=True, capture_output=True, timeout=timeout_s
+        )
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        """Start gpualloc and leave it running."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "gpualloc", *args],
+            env=self.env,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def workload(self, identity: str) -> dict:
+        """One row of `ps`."""
+        rows = {row["id"]: row for row in self.json("ps")["workloads"]}
+        return rows[identity]
+
+    def groups(self, identities: Sequence[str]) -> list[str]:
+        """Control groups that belong to the workloads."""
+        return [
+            str(path)
+            for root in CGROUP_ROOTS
+            for identity in identities
+            for path in Path(root).glob(f"*/gpualloc/{identity}")
+        ]
+
+    def claims(self) -> list[str]:
+        """Names of the claims on the node."""
+        return sorted(path.name for path in (self.node_dir / "claims").glob("*@*"))
+
+    def stop_everything(self) -> None:
+        """End every workload that a test left running, by its keeper."""
+        for started in self.node_dir.glob("workloads/*/started.json"):
+            if (started.parent / "end.json").exists():
+                continue
+            record = json.loads(started.read_text())
+            for key in ("pid", "keeper_pid"):
+                if record.get(key):
+                    try:
+                        os.kill(record[key], signal.SIGKILL)
+                    except ProcessLookupError:
+                        pass
+
+
+def wait_until(true: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
+    """Block until the condition holds; fails the test when it does not come."""
+    end_s = time.monotonic() + timeout_s
+    while time.monotonic() < end_s:
+        if true():
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"in {timeout_s:g} s it did not come about that {what}")

@@ -1,0 +1,100 @@
+"""SIGKILL of an apply at every gap of every kind of step: the next write command brings it to the same end."""
+
+from pathlib import Path
+
+import pytest
+from fakes.command import Command, wait_until
+from fakes.nvml_stub import FakeGpu
+
+from killed_apply import POINTS
+
+SCRIPT = Path(__file__).with_name("killed_apply.py")
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def world(tmp_path):
+    command = Command(tmp_path)
+    # Slow readings keep the node program at work after its controller died.
+    command.gpus(FakeGpu(0, call_delay_ms=5.0), FakeGpu(1, call_delay_ms=5.0))
+    yield command
+    command.stop_everything()
+
+
+def submit(world):
+    """Work that writes a line each time it is started, with every kind of limit."""
+    starts = world.root / "starts"
+    data = world.json(
+        *("submit", "--name", "killed", "--gpus", "1", "--memory", "64MiB", "--cpus", "0.5", "--pids", "20"),
+        *("--", "/bin/sh", "-c", f"echo started >> {starts}; exec sleep 300"),
+    )
+    return data["id"], starts
+
+
+def final(world, identity, starts):
+    """All that may be told apart from outside."""
+    row = world.workload(identity)
+    return {
+        "state": row["state"],
+        "devices": row["devices"],
+        "held_by": row["held_by"],
+        "claims": world.claims(),
+        "groups": len(world.groups([identity])),
+        "starts": starts.read_text() if starts.exists() else "",
+        "open": world.json("status").get("open_runs"),
+        "steps_left": world.json("plan")["steps"],
+    }
+
+
+def undisturbed(world):
+    identity, starts = submit(world)
+    world.run("rebalance")
+    wait_until(starts.exists, "the work started")
+    seen = final(world, identity, starts)
+    return {**seen, "claims": [claim.replace(identity, "ID") for claim in seen["claims"]]}
+
+
+@pytest.mark.parametrize("kind", ["claim", "limit", "start"])
+@pytest.mark.parametrize("point", POINTS)
+def test_a_killed_apply_ends_as_an_undisturbed_one(tmp_path_factory, world, point, kind):
+    reference = Command(tmp_path_factory.mktemp("undisturbed"))
+    reference.gpus(FakeGpu(0), FakeGpu(1))
+    try:
+        wanted = undisturbed(reference)
+    finally:
+        reference.stop_everything()
+
+    identity, starts = submit(world)
+    killed = world.python(SCRIPT, point, kind)
+    assert killed.returncode == -9, killed.stderr
+
+    world.run("rebalance")
+
+    wait_until(starts.exists, "the work started")
+    seen = final(world, identity, starts)
+    assert {**seen, "claims": [claim.replace(identity, "ID") for claim in seen["claims"]]} == wanted
+    assert wanted["starts"] == "started\n"
+    assert wanted["state"] == "running"
+
+    world.run("release", identity)
+    assert world.workload(identity)["state"] == "released"
+    wait_until(lambda: not world.groups([identity]), "its groups are gone")
+    assert world.claims() == []
+    assert world.run("audit", "--verify").returncode == 0
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_killed_release_ends_released(world, point):
+    identity, starts = submit(world)
+    world.run("rebalance")
+    wait_until(starts.exists, "the work started")
+
+    killed = world.python(SCRIPT.with_name("killed_release.py"), point, "stop", identity)
+    assert killed.returncode == -9, killed.stderr
+    world.run("rebalance")
+
+    assert world.workload(identity)["state"] == "released"
+    assert starts.read_text() == "started\n"
+    wait_until(lambda: not world.groups([identity]), "its groups are gone")
+    assert world.claims() == []
+    assert world.json("plan")["steps"] == []
