@@ -35,7 +35,7 @@ def apply(
 ) -> Answer:
     """Carry a plan out: show it, ask, then do its steps. Refuses a plan that the world has left behind."""
     wait_s = shared.wait_s(wait)
-    with shared.open_world(ctx, overrides=shared.policy_override(policy)) as world:
+    with shared.open_world(ctx, shared.policy_override(policy)) as world:
         plan = read_plan(Path(file)) if file else _made(world)
         names = shared.names_of(world)
         if not plan.applyable and not file:

@@ -28,7 +28,7 @@ def plan(
     detailed_exitcode: shared.DetailedExitCode = False,
 ) -> Answer:
     """Decide places for waiting work and show the steps, with a reason for each; nothing is changed."""
-    with shared.open_world(ctx, overrides=shared.policy_override(policy)) as world:
+    with shared.open_world(ctx, shared.policy_override(policy)) as world:
         with nodes_seen(world) as progress:
             made = make_plan(world, progress=progress)
         world.journal.save_plan(made)

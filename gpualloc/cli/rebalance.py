@@ -39,7 +39,7 @@ def rebalance(
     if dry_run and until_stopped:
         raise UsageError("--dry-run and --watch exclude each other")
     wait_s = shared.wait_s(wait)
-    with shared.open_world(ctx, overrides=shared.policy_override(policy)) as world:
+    with shared.open_world(ctx, shared.policy_override(policy)) as world:
         if until_stopped:
             return _watch(world, as_json=bool(shared.given(ctx)["json"]))
         cycle = rebalance_once(world, dry_run=dry_run, wait_s=wait_s, on_step=step_teller(0))

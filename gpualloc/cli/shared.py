@@ -146,13 +146,11 @@ def options(ctx: typer.Context, overrides: Mapping[str, str] | None = None) -> O
     )
 
 
-def open_world(
-    ctx: typer.Context, *, needs_state: bool = True, overrides: Mapping[str, str] | None = None
-) -> AbstractContextManager[Context]:
+def open_world(ctx: typer.Context, overrides: Mapping[str, str] | None = None) -> AbstractContextManager[Context]:
     """Open what the options name: configuration, fleet, state."""
     from gpualloc.wiring import open_context
 
-    return open_context(options(ctx, overrides), needs_state=needs_state)
+    return open_context(options(ctx, overrides))
 
 
 def _path(text: str | None) -> Path | None:

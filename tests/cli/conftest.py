@@ -40,7 +40,7 @@ def world():
     seen.options = []
 
     @contextmanager
-    def open_context(options, *, needs_state=True):
+    def open_context(options):
         seen.options.append(options)
         if isinstance(seen.context, Exception):
             raise seen.context
