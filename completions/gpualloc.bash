@@ -1,0 +1,232 @@
+# Made by `make completions`; do not edit.
+
+_gpualloc_reply() {
+    mapfile -t COMPREPLY < <(compgen "$@" -- "$current")
+}
+
+_gpualloc_ask() {
+    local value
+    while IFS= read -r value; do
+        [[ $value == "$current"* ]] && COMPREPLY+=("$(printf '%q' "$value")")
+    done < <(gpualloc "${world[@]}" __complete "$1" 2>/dev/null)
+}
+
+_gpualloc() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} verb='' done='' i
+    local -a world=()
+    COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+            --) _gpualloc_reply -c; return ;;
+            --config | --sim | --state-dir)
+                ((i + 1 < COMP_CWORD)) && world+=("${COMP_WORDS[i]}" "${COMP_WORDS[i + 1]}")
+                ((i++))
+                ;;
+            -*) ;;
+            *)
+                if [[ -z $verb ]]; then
+                    verb=${COMP_WORDS[i]}
+                    case $verb in 'config' | 'node') ;; *) done=1 ;; esac
+                elif [[ -z $done ]]; then
+                    verb+=" ${COMP_WORDS[i]}" done=1
+                fi
+                ;;
+        esac
+    done
+    case $previous in
+        --config) compopt -o filenames; _gpualloc_reply -f; return ;;
+        --sim) compopt -o filenames; _gpualloc_reply -f; return ;;
+        --state-dir) compopt -o filenames; _gpualloc_reply -d; return ;;
+    esac
+    case $verb in
+        '')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
+            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release plan apply rebalance sample policies init config doctor node completion'; fi
+            ;;
+        'nodes')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
+            ;;
+        'top')
+            case $previous in
+                --every) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--every --config --sim --state-dir -h --help'
+            else :; fi
+            ;;
+        'free')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'status')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'history')
+            case $previous in
+                --metric) _gpualloc_ask metrics; return ;;
+                --since) :; return ;;
+                --node) _gpualloc_ask nodes; return ;;
+                --device) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--metric --since --node --device --csv --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'audit')
+            case $previous in
+                --since) :; return ;;
+                --workload) _gpualloc_ask workloads; return ;;
+                --limit) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--since --workload --limit --verify --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'submit')
+            case $previous in
+                --name) :; return ;;
+                --gpus) :; return ;;
+                --gpu-memory) :; return ;;
+                --gpu-model) :; return ;;
+                --fraction) :; return ;;
+                --mig) :; return ;;
+                --cpus) :; return ;;
+                --cpuset) :; return ;;
+                --memory) :; return ;;
+                --pids) :; return ;;
+                --priority) :; return ;;
+                --nodes) _gpualloc_ask nodes; return ;;
+                --cwd) compopt -o filenames; _gpualloc_reply -d; return ;;
+                --env) :; return ;;
+                --at-most) :; return ;;
+                -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --mig --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most -f --file --json -h --help'
+            else :; fi
+            ;;
+        'run')
+            case $previous in
+                --wait) :; return ;;
+                --name) :; return ;;
+                --gpus) :; return ;;
+                --gpu-memory) :; return ;;
+                --gpu-model) :; return ;;
+                --fraction) :; return ;;
+                --mig) :; return ;;
+                --cpus) :; return ;;
+                --cpuset) :; return ;;
+                --memory) :; return ;;
+                --pids) :; return ;;
+                --priority) :; return ;;
+                --nodes) _gpualloc_ask nodes; return ;;
+                --cwd) compopt -o filenames; _gpualloc_reply -d; return ;;
+                --env) :; return ;;
+                --at-most) :; return ;;
+                -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --mig --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most -f --file -h --help'
+            else :; fi
+            ;;
+        'ps')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'show')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else _gpualloc_ask workloads; fi
+            ;;
+        'logs')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-f --follow --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask workloads; fi
+            ;;
+        'wait')
+            case $previous in
+                --timeout) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--timeout --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask workloads; fi
+            ;;
+        'release')
+            case $previous in
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask workloads; fi
+            ;;
+        'plan')
+            case $previous in
+                -o | --output) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --policy) _gpualloc_ask policies; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-o --output --policy --detailed-exitcode --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'apply')
+            case $previous in
+                --policy) _gpualloc_ask policies; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--yes -y --policy --wait --config --sim --state-dir --json -h --help'
+            else compopt -o filenames; _gpualloc_reply -f; fi
+            ;;
+        'rebalance')
+            case $previous in
+                --policy) _gpualloc_ask policies; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --watch --policy --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'sample')
+            case $previous in
+                --every) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--every --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'policies')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'init')
+            case $previous in
+                --output | -o) compopt -o filenames; _gpualloc_reply -f; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--force --output -o --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'config')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
+            else _gpualloc_reply -W 'show path check'; fi
+            ;;
+        'config show')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--origin --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'config path')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'config check')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'doctor')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--detailed-exitcode --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'node')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
+            else _gpualloc_reply -W 'install'; fi
+            ;;
+        'node install')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'completion')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else _gpualloc_reply -W 'bash zsh fish'; fi
+            ;;
+    esac
+}
+
+complete -o bashdefault -F _gpualloc gpualloc

@@ -1,0 +1,352 @@
+#compdef gpualloc
+# Made by `make completions`; do not edit.
+
+_gpualloc_ask() {
+    local -a values
+    values=("${(@f)$(gpualloc __complete "$1" 2>/dev/null)}")
+    compadd -- ${values:#}
+}
+
+_gpualloc() {
+    local curcontext="$curcontext" state line
+    local -a verbs
+    verbs=(
+        'nodes:Nodes and devices with their readings'
+        'top:Full-screen dashboard'
+        'free:What could be had now, in one line'
+        'status:When work was last placed, what waits, who holds the lock'
+        'history:Readings over time, as a chart or as numbers'
+        'audit:What was done, to what, by whom'
+        'submit:Ask for devices and limits for a command'
+        'run:Submit, place, follow the output, return the exit code'
+        'ps:Workloads that wait, run, or ended in the last day'
+        'show:Everything known of one workload'
+        'logs:The output of a workload'
+        'wait:Wait until a workload ends'
+        'release:End workloads and give their devices back'
+        'plan:What would be changed now, and why'
+        'apply:Carry a plan out'
+        'rebalance:Plan and apply once, without asking; for cron'
+        'sample:Write one reading of everything to the history'
+        'policies:The policies that can decide'
+        'init:Look round and write a commented configuration'
+        'config:The configuration in force and where it comes from'
+        'doctor:Find out what is wrong with nodes and set-up'
+        'node:Prepare this machine as a node'
+        'completion:Print the completion file of a shell'
+    )
+    _arguments -C \
+        '*--config[Configuration file.]:value:_files' \
+        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+        '*--state-dir[Where all state is kept.]:value:_files -/' \
+        '*--version[Show the version and exit.]' \
+        '*-h[Show this message and exit.]' \
+        '*--help[Show this message and exit.]' \
+        '1: :->verb' \
+        '*:: :->rest'
+    case $state in
+        verb) _describe -t verbs 'gpualloc verb' verbs ;;
+        rest)
+            case $line[1] in
+                nodes)
+                    _arguments \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
+                    ;;
+                top)
+                    _arguments \
+                        '*--every[Time between two looks. (default; 2s)]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                free)
+                    _arguments \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                status)
+                    _arguments \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                history)
+                    _arguments \
+                        '*--metric[Which reading. (default; gpu_utilization_ratio)]:value:{_gpualloc_ask metrics}' \
+                        '*--since[How far back. (default; 1h)]:value:' \
+                        '*--node[Only this node.]:value:{_gpualloc_ask nodes}' \
+                        '*--device[Only this device.]:value:' \
+                        '*--csv[Answer as CSV.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                audit)
+                    _arguments \
+                        '*--since[How far back.]:value:' \
+                        '*--workload[Only about this workload.]:value:{_gpualloc_ask workloads}' \
+                        '*--limit[Only the newest N entries.]:value:' \
+                        '*--verify[Check that no entry was changed or removed.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                submit)
+                    _arguments \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--name[Name; else that of the command.]:value:' \
+                        '*--gpus[Devices or MIG instances; 0 is CPU-only. (default; 1)]:value:' \
+                        '*--gpu-memory[GPU memory needed on each device, as 20GiB.]:value:' \
+                        '*--gpu-model[Part of the product name, or a glob.]:value:' \
+                        '*--fraction[Share each device; its part, between 0 and 1.]:value:' \
+                        '*--mig[MIG instances, such as 2g.20gb.]:value:' \
+                        '*--cpus[CPU limit in cores, such as 2.5.]:value:' \
+                        '*--cpuset[Only these CPUs; 0-3,8.]:value:' \
+                        '*--memory[Memory limit, as 16GiB.]:value:' \
+                        '*--pids[Most processes and threads.]:value:' \
+                        '*--priority[Higher goes first.]:value:' \
+                        '*--nodes[Only on these nodes.]:value:{_gpualloc_ask nodes}' \
+                        '*--cwd[Working directory on the node.]:value:_files -/' \
+                        '*--env[Environment variable; its value stays secret.]:value:' \
+                        '*--at-most[Stop it after this time, such as 4h.]:value:' \
+                        '*-f[TOML file with the long option names as keys.]:value:_files' \
+                        '*--file[TOML file with the long option names as keys.]:value:_files' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                run)
+                    _arguments \
+                        '*--wait[How long to wait for the lock. (default; 10s)]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--name[Name; else that of the command.]:value:' \
+                        '*--gpus[Devices or MIG instances; 0 is CPU-only. (default; 1)]:value:' \
+                        '*--gpu-memory[GPU memory needed on each device, as 20GiB.]:value:' \
+                        '*--gpu-model[Part of the product name, or a glob.]:value:' \
+                        '*--fraction[Share each device; its part, between 0 and 1.]:value:' \
+                        '*--mig[MIG instances, such as 2g.20gb.]:value:' \
+                        '*--cpus[CPU limit in cores, such as 2.5.]:value:' \
+                        '*--cpuset[Only these CPUs; 0-3,8.]:value:' \
+                        '*--memory[Memory limit, as 16GiB.]:value:' \
+                        '*--pids[Most processes and threads.]:value:' \
+                        '*--priority[Higher goes first.]:value:' \
+                        '*--nodes[Only on these nodes.]:value:{_gpualloc_ask nodes}' \
+                        '*--cwd[Working directory on the node.]:value:_files -/' \
+                        '*--env[Environment variable; its value stays secret.]:value:' \
+                        '*--at-most[Stop it after this time, such as 4h.]:value:' \
+                        '*-f[TOML file with the long option names as keys.]:value:_files' \
+                        '*--file[TOML file with the long option names as keys.]:value:_files' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                ps)
+                    _arguments \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                show)
+                    _arguments \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask workloads}'
+                    ;;
+                logs)
+                    _arguments \
+                        '*-f[Go on until the workload ends.]' \
+                        '*--follow[Go on until the workload ends.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask workloads}'
+                    ;;
+                wait)
+                    _arguments \
+                        '*--timeout[Give up after this.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask workloads}'
+                    ;;
+                release)
+                    _arguments \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask workloads}'
+                    ;;
+                plan)
+                    _arguments \
+                        '*-o[Also write the plan for `gpualloc apply FILE`.]:value:_files' \
+                        '*--output[Also write the plan for `gpualloc apply FILE`.]:value:_files' \
+                        '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                apply)
+                    _arguments \
+                        '*--yes[Do not ask.]' \
+                        '*-y[Do not ask.]' \
+                        '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :_files'
+                    ;;
+                rebalance)
+                    _arguments \
+                        '*--dry-run[Show the plan; change nothing, take no lock.]' \
+                        '*--watch[Go on; again whenever work ends or is submitted, or a node is back.]' \
+                        '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                sample)
+                    _arguments \
+                        '*--every[Go on at this interval until stopped.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                policies)
+                    _arguments \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                init)
+                    _arguments \
+                        '*--force[Write over a file that is there.]' \
+                        '*--output[Where to write; else the usual.]:value:_files' \
+                        '*-o[Where to write; else the usual.]:value:_files' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                config)
+                    _arguments \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*--origin[Also show where each value comes from.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*: :(show path check)'
+                    ;;
+                doctor)
+                    _arguments \
+                        '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                node)
+                    _arguments \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*: :(install)'
+                    ;;
+                completion)
+                    _arguments \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :(bash zsh fish)'
+                    ;;
+            esac
+            ;;
+    esac
+}
+
+if [[ $funcstack[1] == _gpualloc ]]; then _gpualloc "$@"; else compdef _gpualloc gpualloc; fi

@@ -1,0 +1,67 @@
+"""`gpualloc apply`: carry a plan out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gpualloc.cli import shared
+from gpualloc.cli.outcome import Answer, look, say
+from gpualloc.cli.plan_file import read_plan
+from gpualloc.cli.progress import nodes_seen
+from gpualloc.cli.reporting import applied, step_teller
+from gpualloc.engine.apply import apply as apply_plan
+from gpualloc.engine.plan import make_plan
+from gpualloc.errors import UsageError
+from gpualloc.model.plan import Plan
+from gpualloc.views.plan import plan_data, plan_text
+
+if TYPE_CHECKING:
+    from gpualloc.engine.context import Context
+
+app = shared.verb_app()
+
+
+@app.command()
+def apply(
+    ctx: typer.Context,
+    file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="A plan file; else a plan is made now.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    policy: shared.Policy = None,
+    wait: shared.Wait = None,
+) -> Answer:
+    """Carry a plan out: show it, ask, then do its steps. Refuses a plan that the world has left behind."""
+    wait_s = shared.wait_s(wait)
+    with shared.open_world(ctx, shared.policy_override(policy)) as world:
+        plan = read_plan(Path(file)) if file else _made(world)
+        names = shared.names_of(world)
+        if not plan.applyable and not file:
+            return Answer(
+                {"plan": plan_data(plan), "report": None, "confirmed": True}, lambda look: plan_text(plan, names, look)
+            )
+        say(plan_text(plan, names, look(sys.stderr)))
+        if not yes and not _confirmed():
+            return Answer(
+                {"plan": plan_data(plan), "report": None, "confirmed": False}, lambda _look: "nothing was done"
+            )
+        report = apply_plan(world, plan, wait_s=wait_s, on_step=step_teller(len(plan.steps)))
+    return applied(plan, report)
+
+
+def _made(world: Context) -> Plan:
+    with nodes_seen(world) as progress:
+        plan = make_plan(world, progress=progress)
+    world.journal.save_plan(plan)
+    return plan
+
+
+def _confirmed() -> bool:
+    """Ask on stderr; no answer is no."""
+    if not sys.stdin.isatty():
+        raise UsageError("apply asks before it changes anything, and nobody is there to answer", hint="add --yes")
+    sys.stderr.write("Carry this out? Only `yes` does: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip() == "yes"

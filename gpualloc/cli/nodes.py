@@ -1,0 +1,26 @@
+"""`gpualloc nodes`: nodes and devices with their readings."""
+
+from __future__ import annotations
+
+import typer
+
+from gpualloc.cli import shared
+from gpualloc.cli.outcome import Answer
+from gpualloc.cli.progress import nodes_seen
+from gpualloc.engine.observe import observe
+from gpualloc.engine.settle import catch_up
+from gpualloc.views.envelope import unreached
+from gpualloc.views.nodes import nodes_data, nodes_text
+
+app = shared.verb_app()
+
+
+@app.command()
+def nodes(ctx: typer.Context, names: shared.NodeNames = None) -> Answer:
+    """Look at the nodes now: how they stand, what each device reads, and who holds it."""
+    with shared.open_world(ctx) as world:
+        chosen = shared.chosen_nodes(world, names)
+        with nodes_seen(world, chosen) as progress:
+            snapshot = observe(world, chosen, progress)
+        workloads = catch_up(world, snapshot)
+    return Answer(nodes_data(snapshot), lambda look: nodes_text(snapshot, workloads, look), errors=unreached(snapshot))

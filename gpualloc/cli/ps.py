@@ -1,0 +1,30 @@
+"""`gpualloc ps`: workloads that wait, run, or ended in the last day."""
+
+from __future__ import annotations
+
+import typer
+
+from gpualloc.cli import shared
+from gpualloc.cli.outcome import Answer
+from gpualloc.cli.progress import nodes_seen
+from gpualloc.engine.observe import observe
+from gpualloc.engine.settle import catch_up
+from gpualloc.views.envelope import unreached
+from gpualloc.views.workloads import workloads_data, workloads_text
+
+app = shared.verb_app()
+
+
+@app.command()
+def ps(ctx: typer.Context) -> Answer:
+    """List the workloads, oldest first, after looking at the nodes for those that ended."""
+    with shared.open_world(ctx) as world:
+        with nodes_seen(world) as progress:
+            snapshot = observe(world, None, progress)
+        workloads = catch_up(world, snapshot)
+        simulated = world.simulated
+    return Answer(
+        workloads_data(workloads, simulated=simulated),
+        lambda look: workloads_text(workloads, snapshot.at_s, look, simulated=simulated),
+        errors=unreached(snapshot),
+    )

@@ -1,0 +1,107 @@
+"""`gpualloc rebalance`: plan and apply once without asking, or whenever something happens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gpualloc.cli import shared, stopping
+from gpualloc.cli.outcome import CHANGES, Answer, say, write
+from gpualloc.cli.reporting import report_line, report_of, step_teller
+from gpualloc.engine.apply import failure
+from gpualloc.engine.rebalance import Cycle, watch
+from gpualloc.engine.rebalance import rebalance as rebalance_once
+from gpualloc.errors import GpuallocError, UsageError
+from gpualloc.views.envelope import error_data, line
+from gpualloc.views.look import Look
+from gpualloc.views.plan import plan_data, plan_text
+
+if TYPE_CHECKING:
+    from gpualloc.engine.context import Context
+
+app = shared.verb_app()
+
+
+@app.command()
+def rebalance(
+    ctx: typer.Context,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan; change nothing, take no lock.")] = False,
+    until_stopped: Annotated[
+        bool, typer.Option("--watch", help="Go on: again whenever work ends or is submitted, or a node is back.")
+    ] = False,
+    policy: shared.Policy = None,
+    wait: shared.Wait = None,
+    detailed_exitcode: shared.DetailedExitCode = False,
+) -> Answer | int:
+    """Do the whole cycle once and never ask; says nothing when nothing changes, which suits cron."""
+    if dry_run and until_stopped:
+        raise UsageError("--dry-run and --watch exclude each other")
+    wait_s = shared.wait_s(wait)
+    with shared.open_world(ctx, shared.policy_override(policy)) as world:
+        if until_stopped:
+            return _watch(world, as_json=bool(shared.given(ctx)["json"]))
+        cycle = rebalance_once(world, dry_run=dry_run, wait_s=wait_s, on_step=step_teller(0))
+        names = shared.names_of(world)
+    return _answer(cycle, names, dry_run=dry_run, detailed=detailed_exitcode)
+
+
+def _answer(cycle: Cycle, names: dict[str, str], *, dry_run: bool, detailed: bool) -> Answer:
+    error = _failure(cycle)
+
+    def text(look: Look) -> str:
+        if dry_run:
+            return plan_text(cycle.plan, names, look)
+        return _said(cycle)
+
+    changes = CHANGES if detailed and not cycle.quiet else 0
+    return Answer(
+        _data(cycle, dry_run=dry_run),
+        text,
+        errors=(error,) if error else (),
+        exit_code=error.exit_code if error else changes,
+    )
+
+
+def _watch(world: Context, *, as_json: bool) -> int:
+    def tell(cycle: Cycle) -> None:
+        said = line("rebalance", _data(cycle, dry_run=False)) if as_json else _said(cycle)
+        if said and not cycle.quiet:
+            write(said + "\n")
+        error = _failure(cycle)
+        if error is not None:
+            trouble(error)
+
+    def trouble(error: GpuallocError) -> None:
+        if as_json:
+            write(line("rebalance", {"errors": [error_data(error)]}) + "\n")
+        else:
+            say(f"error: {error.message}")
+
+    with stopping.on_signal() as stop:
+        watch(world, stop.asked, tell, trouble)
+    return stop.exit_code or 0
+
+
+def _failure(cycle: Cycle) -> GpuallocError | None:
+    reports = [*cycle.recovered, *([cycle.report] if cycle.report else [])]
+    return next((error for error in map(failure, reports) if error is not None), None)
+
+
+def _said(cycle: Cycle) -> str:
+    """A line for each run that was brought to its end; nothing when nothing changed."""
+    mark = " (simulated)" if cycle.plan.simulated else ""
+    lines = [f"interrupted run {report.run_id}: {report_line(report)}{mark}" for report in cycle.recovered]
+    if cycle.report is not None:
+        lines.append(f"plan {cycle.plan.id}: {report_line(cycle.report)}{mark}")
+    return "\n".join(lines)
+
+
+def _data(cycle: Cycle, *, dry_run: bool) -> dict[str, object]:
+    return {
+        "dry_run": dry_run,
+        "plan": plan_data(cycle.plan),
+        "report": report_of(cycle.report) if cycle.report else None,
+        "recovered": [report_of(report) for report in cycle.recovered],
+    }

@@ -1,0 +1,151 @@
+"""What `submit` and `run` ask for: flags, a request file, or both (flags win)."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gpualloc.cli.shared import chosen_nodes, given
+from gpualloc.cli.values import number, whole_number
+from gpualloc.errors import BrokenInputError, UsageError
+from gpualloc.model.units import parse_duration_s, parse_memory_mib
+from gpualloc.model.workload import Request
+
+if TYPE_CHECKING:
+    from gpualloc.engine.context import Context
+
+COMMAND_SETTINGS = {"allow_interspersed_args": False, "help_option_names": ["-h", "--help"]}
+"""What follows the first word of the command belongs to the command, with or without `--`."""
+
+
+def request_options(
+    *,
+    command: Annotated[list[str] | None, typer.Argument(metavar="[--] COMMAND...", help="What to run.")] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name; else that of the command.")] = None,
+    gpus: Annotated[
+        str | None, typer.Option("--gpus", metavar="N", help="Devices or MIG instances; 0 is CPU-only. [default: 1]")
+    ] = None,
+    gpu_memory: Annotated[
+        str | None, typer.Option("--gpu-memory", metavar="SIZE", help="GPU memory needed on each device, as 20GiB.")
+    ] = None,
+    gpu_model: Annotated[
+        str | None, typer.Option("--gpu-model", metavar="MODEL", help="Part of the product name, or a glob.")
+    ] = None,
+    fraction: Annotated[
+        str | None, typer.Option("--fraction", metavar="F", help="Share each device: its part, between 0 and 1.")
+    ] = None,
+    mig: Annotated[str | None, typer.Option("--mig", metavar="PROFILE", help="MIG instances, such as 2g.20gb.")] = None,
+    cpus: Annotated[str | None, typer.Option("--cpus", metavar="N", help="CPU limit in cores, such as 2.5.")] = None,
+    cpuset: Annotated[str | None, typer.Option("--cpuset", metavar="LIST", help="Only these CPUs: 0-3,8.")] = None,
+    memory: Annotated[str | None, typer.Option("--memory", metavar="SIZE", help="Memory limit, as 16GiB.")] = None,
+    pids: Annotated[str | None, typer.Option("--pids", metavar="N", help="Most processes and threads.")] = None,
+    priority: Annotated[str | None, typer.Option("--priority", metavar="P", help="Higher goes first.")] = None,
+    nodes: Annotated[list[str] | None, typer.Option("--nodes", metavar="SET", help="Only on these nodes.")] = None,
+    cwd: Annotated[str | None, typer.Option("--cwd", metavar="DIR", help="Working directory on the node.")] = None,
+    env: Annotated[
+        list[str] | None, typer.Option("--env", metavar="K=V", help="Environment variable; its value stays secret.")
+    ] = None,
+    at_most: Annotated[
+        str | None, typer.Option("--at-most", metavar="DURATION", help="Stop it after this time, such as 4h.")
+    ] = None,
+    file: Annotated[
+        str | None, typer.Option("-f", "--file", metavar="FILE", help="TOML file with the long option names as keys.")
+    ] = None,
+) -> None:
+    """Declare the options of a request; `request_of` reads them."""
+
+
+_LISTS = ("command", "nodes", "env")
+_TEXTS = (
+    "name", "gpus", "gpu-memory", "gpu-model", "fraction", "mig", "cpus", "cpuset", "memory", "pids", "priority",
+    "cwd", "at-most",
+)  # fmt: skip
+
+
+def request_of(ctx: typer.Context, world: Context) -> tuple[str, Request]:
+    """The name and the request that the command line and its request file describe.
+
+    Raises:
+        UsageError: a flag has a wrong value.
+        BrokenInputError: the request file cannot be read or has a wrong key or value.
+    """
+    flags = given(ctx)
+    asked: dict[str, Any] = _from_file(Path(flags["file"])) if flags["file"] else {}
+    asked |= {key: flags[key.replace("-", "_")] for key in (*_LISTS, *_TEXTS) if flags[key.replace("-", "_")]}
+    command = tuple(asked.get("command", ()))
+    request = Request(
+        command=command,
+        gpus=_whole(asked, "gpus") if "gpus" in asked else 1,
+        gpu_memory_mib=_size(asked, "gpu-memory"),
+        gpu_model=asked.get("gpu-model"),
+        fraction=_number(asked, "fraction"),
+        mig_profile=asked.get("mig"),
+        cpus=_number(asked, "cpus"),
+        cpuset=asked.get("cpuset"),
+        memory_mib=_size(asked, "memory"),
+        pids=_whole(asked, "pids") if "pids" in asked else None,
+        priority=_whole(asked, "priority") if "priority" in asked else 0,
+        nodes=chosen_nodes(world, asked.get("nodes")) or (),
+        cwd=asked.get("cwd"),
+        env=tuple(_pair(text) for text in asked.get("env", ())),
+        at_most_s=parse_duration_s(asked["at-most"]) if "at-most" in asked else None,
+    )
+    return asked.get("name") or (Path(command[0]).name if command else "") or "unnamed", request
+
+
+def _whole(asked: Mapping[str, Any], key: str) -> int:
+    return whole_number(f"--{key}", asked[key])
+
+
+def _number(asked: Mapping[str, Any], key: str) -> float | None:
+    return number(f"--{key}", asked[key]) if key in asked else None
+
+
+def _size(asked: Mapping[str, Any], key: str) -> int | None:
+    if key not in asked:
+        return None
+    try:
+        return parse_memory_mib(asked[key])
+    except UsageError as error:
+        raise UsageError(f"--{key}: {error.message}", hint=error.hint) from error
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, mark, value = text.partition("=")
+    if not mark:
+        # The text may be a secret that was meant as the value, so it is not repeated.
+        raise UsageError("--env was given a text without '='", hint="write --env KEY=VALUE")
+    return key, value
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    """The keys of a request file, every value as the text a flag would carry."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BrokenInputError(f"the request file {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BrokenInputError(f"the request file {path} is not TOML: {error}") from error
+    return {key: _file_value(path, key, value) for key, value in document.items()}
+
+
+def _file_value(path: Path, key: str, value: object) -> str | list[str]:
+    if key in _TEXTS and isinstance(value, str | int | float) and not isinstance(value, bool):
+        return str(value)
+    if key == "env" and isinstance(value, dict) and all(isinstance(text, str) for text in value.values()):
+        return [f"{name}={text}" for name, text in value.items()]
+    if key in _LISTS and isinstance(value, list) and all(isinstance(text, str) for text in value):
+        return list(value)
+    if key == "nodes" and isinstance(value, str):
+        return [value]
+    if key in _TEXTS or key in _LISTS:
+        expected = "an array of texts" if key in _LISTS else "a text or a number"
+        raise BrokenInputError(f"{path}: the key {key!r} is not {expected}")
+    near = get_close_matches(key, (*_TEXTS, *_LISTS), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "the keys are the long option names of `gpualloc submit`"
+    raise BrokenInputError(f"{path}: {key!r} is not a key of a request", hint=hint)

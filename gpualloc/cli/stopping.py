@@ -1,0 +1,40 @@
+"""Ending a command that runs until it is told to stop, between two of its rounds rather than inside one."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from gpualloc.cli.outcome import INTERRUPTED
+
+
+@dataclass(slots=True)
+class Stop:
+    """Whether a signal asked for the end."""
+
+    exit_code: int | None = None
+
+    def asked(self) -> bool:
+        """Whether to stop now."""
+        return self.exit_code is not None
+
+
+@contextmanager
+def on_signal() -> Iterator[Stop]:
+    """Let TERM (exit code 0, as for a service) and INT (130) ask for the end; a second INT interrupts at once."""
+    stop = Stop()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        stop.exit_code = INTERRUPTED if number == signal.SIGINT else 0
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

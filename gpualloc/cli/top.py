@@ -1,0 +1,41 @@
+"""`gpualloc top`: the dashboard."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from gpualloc.cli import shared
+from gpualloc.engine.settle import catch_up
+from gpualloc.errors import UsageError
+from gpualloc.model.units import parse_duration_s
+
+app = shared.verb_app()
+
+
+@app.command()
+def top(
+    ctx: typer.Context,
+    every: Annotated[
+        str, typer.Option("--every", metavar="DURATION", help="Time between two looks. [default: 2s]")
+    ] = "2s",
+) -> None:
+    """Watch nodes, devices, processes and workloads on the whole screen."""
+    every_s = parse_duration_s(every)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("top needs a terminal", hint="`gpualloc nodes` and `gpualloc ps` answer into pipes")
+    # Textual takes longer to import than every other verb takes in all, and a usage error should not wait for it.
+    from gpualloc.tui.app import run_top
+    from gpualloc.tui.source import Source
+
+    with shared.open_world(ctx) as world:
+        source = Source(
+            look=world.fleet.observe,
+            workloads=lambda snapshot: catch_up(world, snapshot),
+            now_s=world.clock.now_s,
+            specs=world.fleet.specs(),
+            simulated=world.simulated,
+        )
+        run_top(source, every_s=every_s)

@@ -1,0 +1,95 @@
+"""Series over time: charts, numbers as JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+
+from gpualloc.model.sample import Metric, Series, SeriesKind
+from gpualloc.views.chart import chart, sparkline
+from gpualloc.views.look import Look, Role
+from gpualloc.views.text import cells, duration, escape, shorten, stamp
+
+CHARTS_AT_MOST = 8
+"""With more series than this each gets one line instead of a chart."""
+_HEIGHT = 6
+
+
+def history_data(metric: Metric, series: Sequence[Series], *, simulated: bool) -> dict[str, object]:
+    """`data` of `history --json`."""
+    return {
+        "metric": metric.name,
+        "unit": metric.unit,
+        "simulated": simulated,
+        "series": [
+            {
+                "device": one.key.key if one.key.kind in (SeriesKind.DEVICE, SeriesKind.MIG_INSTANCE) else None,
+                "workload": one.key.key if one.key.kind is SeriesKind.WORKLOAD else None,
+                "kind": one.key.kind.value,
+                "node": one.key.node,
+                "metric": metric.name,
+                "unit": metric.unit,
+                "points": [[at_s, value] for at_s, value in one.points],
+            }
+            for one in series
+        ],
+    }
+
+
+def history_csv(metric: Metric, series: Sequence[Series], *, simulated: bool) -> str:
+    """One row per point; an unknown value is an empty field. Ends without a newline."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["at_s", "node", "kind", "key", metric.name, "simulated"])
+    for one in series:
+        for at_s, value in one.points:
+            shown = "" if value is None else value
+            writer.writerow([at_s, one.key.node, one.key.kind.value, one.key.key, shown, str(simulated).lower()])
+    return out.getvalue().rstrip("\n")
+
+
+def history_text(metric: Metric, series: Sequence[Series], look: Look, *, simulated: bool) -> str:
+    """A chart for each series, or a line each when there are many."""
+    if not series:
+        return f"no samples of {metric.name} in this time"
+    head = f"{metric.name} ({metric.unit})" + (", " + look.paint("simulated", Role.WARN) if simulated else "")
+    if len(series) > CHARTS_AT_MOST:
+        return "\n".join([head, *_lines(metric, series, look)])
+    return "\n\n".join([head, *(_chart(metric, one, look) for one in series)])
+
+
+def _chart(metric: Metric, one: Series, look: Look) -> str:
+    start, end = one.points[0][0], one.points[-1][0]
+    axis = f"{stamp(start)} … {stamp(end)} ({duration(end - start)})"
+    drawn = chart(one.points, look.width, _HEIGHT, lambda value: f"{value:.4g}")
+    return "\n".join([look.paint(_label(one), Role.STRONG), *drawn, axis, _figures(metric, one)])
+
+
+def _lines(metric: Metric, series: Sequence[Series], look: Look) -> list[str]:
+    labels = [shorten(_label(one), look.width // 2) for one in series]
+    margin = max(cells(label) for label in labels)
+    width = max(8, look.width - margin - 16)
+    return [
+        f"{label}{' ' * (margin - cells(label))} {sparkline(one.points, width)} {_latest(metric, one)}"
+        for label, one in zip(labels, series, strict=True)
+    ]
+
+
+def _label(one: Series) -> str:
+    return escape(" ".join(part for part in (one.key.node, one.key.key) if part))
+
+
+def _latest(metric: Metric, one: Series) -> str:
+    value = one.points[-1][1]
+    return "n/a" if value is None else f"{value:.4g} {metric.unit}"
+
+
+def _figures(metric: Metric, one: Series) -> str:
+    known = [value for _, value in one.points if value is not None]
+    gaps = len(one.points) - len(known)
+    told = f", {gaps} of {len(one.points)} unknown" if gaps else ""
+    if not known:
+        return f"min n/a, mean n/a, max n/a{told}"
+    mean = sum(known) / len(known)
+    return f"min {min(known):.4g}, mean {mean:.4g}, max {max(known):.4g} {metric.unit}{told}"

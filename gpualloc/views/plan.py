@@ -1,0 +1,157 @@
+"""A plan as a diff: one line per step with its reason, who notices, what gets no place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gpualloc.errors import GpuallocError
+from gpualloc.model.decision import Rejection
+from gpualloc.model.plan import Plan, Step, StepKind, StepState
+from gpualloc.views.look import Look, Role
+from gpualloc.views.text import escape, plural
+
+_GLYPHS = {
+    StepKind.CLAIM: ("+", Role.GOOD),
+    StepKind.LIMIT: ("~", Role.WARN),
+    StepKind.START: ("+", Role.GOOD),
+    StepKind.STOP: ("-", Role.BAD),
+    StepKind.UNLIMIT: ("~", Role.WARN),
+    StepKind.UNCLAIM: ("-", Role.BAD),
+}
+_STATE_WORDS = {
+    StepState.INTENT: "…",
+    StepState.DONE: "done",
+    StepState.FAILED: "FAILED",
+    StepState.UNDONE: "taken back",
+    StepState.SKIPPED: "skipped",
+}
+
+
+def plan_data(plan: Plan) -> dict[str, object]:
+    """`data` of `plan --json`."""
+    return {
+        "id": plan.id,
+        "created_at_s": plan.created_at_s,
+        "policy": plan.policy,
+        "policy_version": plan.policy_version,
+        "seed": plan.seed,
+        "simulated": plan.simulated,
+        "base_digest": plan.base_digest,
+        "applyable": plan.applyable,
+        "steps": [step_data(step) for step in plan.steps],
+        "rejections": [_rejection_data(rejection) for rejection in plan.rejections],
+    }
+
+
+def step_data(step: Step) -> dict[str, object]:
+    """One step as scripts read it."""
+    return {
+        "seq": step.seq,
+        "kind": step.kind.value,
+        "node": step.node,
+        "workload": step.workload,
+        "target": step.target,
+        "reason": step.reason.value,
+        "detail": step.detail,
+        "blast_radius": {
+            "workloads": list(step.blast_radius.workloads),
+            "users": list(step.blast_radius.users),
+            "resets": list(step.blast_radius.resets),
+        },
+        "needs": list(step.needs),
+    }
+
+
+def _rejection_data(rejection: Rejection) -> dict[str, object]:
+    return {"workload": rejection.workload, "reason": rejection.reason.value, "detail": rejection.detail}
+
+
+def plan_text(plan: Plan, names: Mapping[str, str], look: Look) -> str:
+    """The plan for a person; `names` gives workload names by id."""
+    head = f"plan {plan.id}, policy {escape(plan.policy)} {escape(plan.policy_version)}"
+    lines = [head + (", " + look.paint("simulated", Role.WARN) if plan.simulated else "")]
+    for workload in dict.fromkeys(step.workload for step in plan.steps):
+        lines.append("")
+        lines += _workload_lines(plan, workload, names, look)
+    if plan.rejections:
+        lines += ["", "gets no place now:"]
+        lines += [f"  {_titled(r.workload, names)}: {r.reason.value}: {escape(r.detail)}" for r in plan.rejections]
+    return "\n".join([*lines, "", summary(plan)])
+
+
+def _workload_lines(plan: Plan, workload: str, names: Mapping[str, str], look: Look) -> list[str]:
+    steps = [step for step in plan.steps if step.workload == workload]
+    where = ", ".join(dict.fromkeys(escape(step.node) for step in steps))
+    lines = [f"{look.paint(_titled(workload, names), Role.STRONG)} on {where}"]
+    for step in steps:
+        glyph, role = _GLYPHS[step.kind]
+        what = f"{step.kind.value:<7} {escape(step.target)}"
+        lines.append(f"  {look.paint(glyph, role)} {step.seq:>2} {what}  ({_why(step)})")
+        lines += [f"       {line}" for line in _radius(step, workload, names)]
+    return lines
+
+
+def _why(step: Step) -> str:
+    return step.reason.value + (f": {escape(step.detail)}" if step.detail else "")
+
+
+def _radius(step: Step, own: str, names: Mapping[str, str]) -> list[str]:
+    """Who notices besides the workload that the step serves."""
+    radius = step.blast_radius
+    others = [_titled(workload, names) for workload in radius.workloads if workload != own]
+    lines = [f"disturbs {', '.join(others)}"] if others else []
+    if radius.users and step.kind is StepKind.STOP:
+        lines.append(f"noticed by {', '.join(escape(user) for user in radius.users)}")
+    if radius.resets:
+        lines.append(f"resets {', '.join(escape(uuid) for uuid in radius.resets)}")
+    return lines
+
+
+def _titled(workload: str, names: Mapping[str, str]) -> str:
+    return f'{workload} "{escape(names[workload])}"' if workload in names else escape(workload)
+
+
+def summary(plan: Plan) -> str:
+    """One line: what would change, for whom, and what waits."""
+    waiting = f"; {len(plan.rejections)} waiting" if plan.rejections else ""
+    if not plan.steps:
+        return f"no changes{waiting}"
+    kinds = [step.kind for step in plan.steps]
+    starts, stops = kinds.count(StepKind.START), kinds.count(StepKind.STOP)
+    rest = len({step.workload for step in plan.steps}) - starts - stops
+    parts = [plural(starts, "start")] if starts else []
+    parts += [plural(stops, "stop")] if stops else []
+    parts += [f"{rest} cleaned up"] if rest > 0 else []
+    nodes = {step.node for step in plan.steps}
+    users = {user for step in plan.steps for user in step.blast_radius.users}
+    touched = f"{plural(len(nodes), 'node')} touched" + (f", {plural(len(users), 'user')} concerned" if users else "")
+    return f"{plural(len(plan.steps), 'step')}: {', '.join(parts)}; {touched}{waiting}"
+
+
+def step_line(step: Step, state: StepState, error: str | None, total: int) -> str:
+    """One step as it moves, for a person who watches."""
+    glyph, _ = _GLYPHS[step.kind]
+    tail = f": {escape(error)}" if error else ""
+    what = f"{glyph} {step.kind.value} {escape(step.target)} on {escape(step.node)}"
+    return f"[{step.seq}/{total}] {what}: {_STATE_WORDS[state]}{tail}"
+
+
+def report_data(
+    run: str, done: int, failed: Mapping[int, GpuallocError], skipped: int, unknown: Mapping[int, GpuallocError]
+) -> dict[str, object]:
+    """What became of an apply; `failed` and `unknown` are keyed by the step's seq."""
+    return {
+        "run": run,
+        "done": done,
+        "failed": [{"seq": seq, "code": error.code, "message": error.message} for seq, error in failed.items()],
+        "skipped": skipped,
+        "unknown": [{"seq": seq, "code": error.code, "message": error.message} for seq, error in unknown.items()],
+    }
+
+
+def report_text(done: int, failed: int, skipped: int, unknown: int) -> str:
+    """What became of an apply in one line."""
+    parts = [f"{plural(done, 'step')} done"]
+    parts += [f"{count} {word}" for count, word in ((failed, "failed"), (skipped, "skipped")) if count]
+    parts += [f"{unknown} of unknown outcome"] if unknown else []
+    return ", ".join(parts)

@@ -1,0 +1,205 @@
+"""Workloads: the list, one in full, and what could be had now. Values of --env are never shown."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from gpualloc.model.allocation import Allocation, HeldBy, Hold
+from gpualloc.model.workload import Request, Workload, WorkloadState
+from gpualloc.views.look import Look, Role
+from gpualloc.views.table import Cell, Column, table
+from gpualloc.views.text import UNKNOWN, ago, duration, escape, memory, plural, stamp
+
+HIDDEN = "(hidden)"
+_ROLES = {
+    WorkloadState.PENDING: Role.WARN,
+    WorkloadState.RUNNING: Role.GOOD,
+    WorkloadState.FAILED: Role.BAD,
+    WorkloadState.LOST: Role.BAD,
+}
+_COLUMNS = (
+    Column("id"),
+    Column("name", least=8),
+    Column("owner", least=6),
+    Column("state"),
+    Column("for", right=True),
+    Column("where", least=8),
+    Column("exit", right=True),
+    Column("reason", least=10),
+)
+
+
+def workloads_data(workloads: Sequence[Workload], *, simulated: bool) -> dict[str, object]:
+    """`data` of `ps --json`."""
+    return {"simulated": simulated, "workloads": [workload_data(workload) for workload in workloads]}
+
+
+def workload_data(workload: Workload) -> dict[str, object]:
+    """One workload as `ps --json` and `wait --json` give it."""
+    allocation = workload.allocation
+    return {
+        "id": workload.id,
+        "name": workload.name,
+        "owner": workload.owner,
+        "state": workload.state.value,
+        "reason": workload.reason,
+        "node": allocation.node if allocation else None,
+        "devices": [grant.visible_uuid for grant in allocation.grants] if allocation else [],
+        "pid": workload.pid,
+        "exit_code": workload.exit_code,
+        "held_by": _held_data(workload.held_by),
+        "submitted_at_s": workload.submitted_at_s,
+        "started_at_s": workload.started_at_s,
+        "ended_at_s": workload.ended_at_s,
+    }
+
+
+def workload_in_full(workload: Workload, *, simulated: bool) -> dict[str, object]:
+    """`data` of `show --json`."""
+    return {
+        **workload_data(workload),
+        "simulated": simulated,
+        "attempt": workload.attempt,
+        "request": _request_data(workload.request),
+        "allocation": _allocation_data(workload.allocation) if workload.allocation else None,
+    }
+
+
+def _held_data(held_by: HeldBy) -> dict[str, str | None]:
+    return {"gpu": held_by.gpu, "cpu": held_by.cpu, "memory": held_by.memory, "pids": held_by.pids}
+
+
+def _request_data(request: Request) -> dict[str, object]:
+    return {
+        "command": list(request.command),
+        "gpus": request.gpus,
+        "gpu_memory_mib": request.gpu_memory_mib,
+        "gpu_model": request.gpu_model,
+        "fraction": request.fraction,
+        "mig_profile": request.mig_profile,
+        "cpus": request.cpus,
+        "cpuset": request.cpuset,
+        "memory_mib": request.memory_mib,
+        "pids": request.pids,
+        "priority": request.priority,
+        "nodes": list(request.nodes),
+        "cwd": request.cwd,
+        "env": {key: HIDDEN for key, _ in request.env},
+        "at_most_s": request.at_most_s,
+    }
+
+
+def _allocation_data(allocation: Allocation) -> dict[str, object]:
+    return {
+        "node": allocation.node,
+        "grants": [
+            {
+                "device": grant.device,
+                "share": grant.share.value,
+                "mig_instance": grant.mig_instance,
+                "fraction": grant.fraction,
+                "memory_mib": grant.memory_mib,
+            }
+            for grant in allocation.grants
+        ],
+        "cpus": allocation.cpus,
+        "cpuset": allocation.cpuset,
+        "memory_mib": allocation.memory_mib,
+        "pids": allocation.pids,
+    }
+
+
+def workloads_text(workloads: Sequence[Workload], now_s: float, look: Look, *, simulated: bool) -> str:
+    """The list, oldest first."""
+    head = [look.paint("simulated", Role.WARN)] if simulated else []
+    if not workloads:
+        return "\n".join([*head, "no workloads"])
+    return "\n".join([*head, table(_COLUMNS, [_row(workload, now_s) for workload in workloads], look)])
+
+
+def _row(workload: Workload, now_s: float) -> list[str | Cell]:
+    exit_code = "" if workload.exit_code is None else str(workload.exit_code)
+    return [
+        workload.id,
+        escape(workload.name),
+        escape(workload.owner),
+        Cell(workload.state.value, _ROLES.get(workload.state)),
+        duration(_lasted_s(workload, now_s)),
+        _where(workload),
+        exit_code,
+        escape(workload.reason or ""),
+    ]
+
+
+def _lasted_s(workload: Workload, now_s: float) -> float:
+    """How long it waits, runs or ran."""
+    return (workload.ended_at_s or now_s) - (workload.started_at_s or workload.submitted_at_s)
+
+
+def _where(workload: Workload) -> str:
+    if workload.allocation is None:
+        return ""
+    count = len(workload.allocation.grants)
+    return escape(workload.allocation.node) + (f" ({plural(count, 'GPU')})" if count else "")
+
+
+def workload_text(workload: Workload, now_s: float, *, simulated: bool) -> str:
+    """Everything known of one workload, a line for each fact."""
+    facts = [
+        ("id", workload.id + (" (simulated)" if simulated else "")),
+        ("name", escape(workload.name)),
+        ("owner", escape(workload.owner)),
+        ("state", workload.state.value + (f": {escape(workload.reason)}" if workload.reason else "")),
+        ("command", escape(shlex.join(workload.request.command))),
+        ("asks for", request_text(workload.request)),
+        ("submitted", f"{stamp(workload.submitted_at_s)} ({ago(now_s - workload.submitted_at_s)})"),
+        *_started(workload, now_s),
+        *((f"env {escape(key)}", HIDDEN) for key, _ in workload.request.env),
+    ]
+    return "\n".join(f"{label + ':':<12} {text}" for label, text in facts)
+
+
+def _started(workload: Workload, now_s: float) -> list[tuple[str, str]]:
+    facts: list[tuple[str, str]] = []
+    if workload.allocation is not None:
+        facts.append(("node", escape(workload.allocation.node)))
+        facts += [("device", f"{grant.visible_uuid} ({grant.share.value})") for grant in workload.allocation.grants]
+    held = {name: hold for name, hold in _held_data(workload.held_by).items() if hold is not None}
+    if held:
+        facts.append(("held by", ", ".join(f"{name} {Hold(hold).value}" for name, hold in held.items())))
+    if workload.started_at_s is not None:
+        facts.append(("started", f"{stamp(workload.started_at_s)} ({ago(now_s - workload.started_at_s)})"))
+        facts.append(("pid", UNKNOWN if workload.pid is None else str(workload.pid)))
+    if workload.ended_at_s is not None:
+        facts.append(("ended", f"{stamp(workload.ended_at_s)} ({ago(now_s - workload.ended_at_s)})"))
+        facts.append(("exit code", UNKNOWN if workload.exit_code is None else str(workload.exit_code)))
+    return facts
+
+
+def request_text(request: Request) -> str:
+    """A request in a few words."""
+    parts = [plural(request.gpus, "GPU") if request.gpus else "no GPU"]
+    if request.mig_profile:
+        parts.append(f"MIG {escape(request.mig_profile)}")
+    if request.fraction is not None:
+        parts.append(f"{request.fraction:g} of each")
+    if request.gpu_memory_mib is not None:
+        parts.append(f"{memory(request.gpu_memory_mib)} GPU memory")
+    if request.gpu_model:
+        parts.append(f"model {escape(request.gpu_model)}")
+    if request.cpus is not None:
+        parts.append(f"{request.cpus:g} CPUs")
+    if request.cpuset:
+        parts.append(f"CPUs {request.cpuset}")
+    if request.memory_mib is not None:
+        parts.append(f"{memory(request.memory_mib)} memory")
+    if request.pids is not None:
+        parts.append(f"{request.pids} processes")
+    if request.nodes:
+        parts.append("on " + ", ".join(escape(node) for node in request.nodes))
+    if request.at_most_s is not None:
+        parts.append(f"at most {duration(request.at_most_s)}")
+    if request.priority:
+        parts.append(f"priority {request.priority}")
+    return ", ".join(parts)

@@ -1,0 +1,66 @@
+"""The command line called in process, over a world in memory."""
+
+import sys
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from fakes.memory_context import memory_context
+
+from gpualloc.cli.app import main
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """As `wiring.Options`."""
+
+    config: Path | None
+    sim: str | None
+    state_dir: Path | None
+    overrides: Mapping[str, str]
+
+
+@pytest.fixture
+def world():
+    """The context that commands get; a test may put another in `world.context`."""
+    seen = ModuleType("gpualloc.wiring")
+    seen.context = memory_context()
+    seen.options = []
+
+    @contextmanager
+    def open_context(options):
+        seen.options.append(options)
+        if isinstance(seen.context, Exception):
+            raise seen.context
+        yield seen.context
+
+    seen.Options = Options
+    seen.open_context = open_context
+    return seen
+
+
+@pytest.fixture
+def run(world, monkeypatch, capsys):
+    """Call the command line; returns a `Ran`."""
+    monkeypatch.setitem(sys.modules, "gpualloc.wiring", world)
+    for name in ("GPUALLOC_SIM", "GPUALLOC_STATE_DIR", "GPUALLOC_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+
+    def call(*arguments):
+        code = main(list(arguments))
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return call

@@ -1,0 +1,140 @@
+"""Requests from flags and files."""
+
+import pytest
+
+from gpualloc.model.workload import Request
+
+
+@pytest.fixture
+def submitted(run, world):
+    """Submit with these arguments; returns (name, request)."""
+
+    def submit(*arguments):
+        ran = run("submit", *arguments)
+        assert ran.code == 0, ran.err
+        workload = world.context.journal.submitted[-1]
+        return workload.name, workload.request
+
+    return submit
+
+
+EVERY_FLAG = (
+    "--name", "train", "--gpus", "0", "--cpus", "2.5", "--cpuset", "0-3,8", "--memory", "16GiB", "--pids", "100",
+    "--priority", "-3", "--nodes", "gpu01,gpu02", "--nodes", "sim01", "--cwd", "/srv", "--env", "A=1=2",
+    "--env", "B=", "--at-most", "4h",
+)  # fmt: skip
+EVERYTHING = Request(
+    command=("python", "train.py", "--gpus", "9"),
+    gpus=0,
+    cpus=2.5,
+    cpuset="0-3,8",
+    memory_mib=16384,
+    pids=100,
+    priority=-3,
+    nodes=("gpu01", "gpu02", "sim01"),
+    cwd="/srv",
+    env=(("A", "1=2"), ("B", "")),
+    at_most_s=14400.0,
+)
+
+
+def test_every_flag_reaches_the_request(submitted):
+    assert submitted(*EVERY_FLAG, "--", *EVERYTHING.command) == ("train", EVERYTHING)
+
+
+def test_gpu_flags_reach_the_request(run, world):
+    ran = run("submit", "--gpus", "2", "--gpu-memory", "20GiB", "--gpu-model", "h100", "--fraction", "0.5", "--", "x")
+    assert ran.code in (0, 4), ran.err
+
+
+def test_the_dashes_may_be_left_out(submitted):
+    assert submitted("--gpus", "0", "python", "-c", "--json")[1].command == ("python", "-c", "--json")
+
+
+def test_a_nameless_request_is_called_after_its_command(submitted):
+    assert submitted("--gpus", "0", "--", "/usr/bin/python3", "x.py")[0] == "python3"
+
+
+def test_a_file_has_the_same_keys_and_flags_win(submitted, tmp_path):
+    file = tmp_path / "request.toml"
+    file.write_text(
+        'name = "train"\ncommand = ["python", "train.py", "--gpus", "9"]\ngpus = 0\ncpus = 1\ncpuset = "0-3,8"\n'
+        'memory = "16GiB"\npids = 100\npriority = -3\nnodes = ["gpu01,gpu02", "sim01"]\ncwd = "/srv"\n'
+        'at-most = "4h"\n[env]\nA = "1=2"\nB = ""\n'
+    )
+    assert submitted("-f", str(file), "--cpus", "2.5") == ("train", EVERYTHING)
+    assert submitted("-f", str(file), "--name", "other", "--", "true")[0] == "other"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("gpu = 1", "did you mean 'gpus'?"),
+        ("gpus = true", "is not a text or a number"),
+        ('command = "python x"', "is not an array of texts"),
+        ("gpus = ", "is not TOML"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_name(run, tmp_path, text, said):
+    file = tmp_path / "request.toml"
+    file.write_text(text)
+    ran = run("submit", "-f", str(file), "--", "true")
+    assert ran.code == 2
+    assert said in ran.err
+    assert str(file) in ran.err
+
+
+def test_a_missing_file_is_refused(run, tmp_path):
+    ran = run("submit", "-f", str(tmp_path / "none.toml"))
+    assert (ran.code, "cannot be read" in ran.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--gpus", "two"], "--gpus 'two' is not a whole number"),
+        (["--gpus", "-1"], "--gpus -1 is out of range"),
+        (["--gpus", "99999999999999999999"], "out of range"),
+        (["--gpu-memory", "20"], "--gpu-memory: '20' is not a size"),
+        (["--memory", "-5GiB"], "--memory: '-5GiB' is not a size"),
+        (["--memory", "0MiB"], "not a usable size"),
+        (["--memory", "99999999TiB"], "not a usable size"),
+        (["--cpus", "nan"], "--cpus 'nan' is not a usable number"),
+        (["--cpus", "inf"], "is not a usable number"),
+        (["--fraction", "1.5"], "--fraction 1.5 is not between 0 and 1"),
+        (["--at-most", "soon"], "'soon' is not a duration"),
+        (["--nodes", "gpu[1-"], "not a set of nodes"),
+        (["--nodes", "gpu99"], "gpu99"),
+        (["--name", ""], None),
+        (["--name", "x" * 201], "a workload name has 1 to 200 characters"),
+        (["--cpuset", "a"], "--cpuset 'a' is not a CPU list"),
+    ],
+)
+def test_a_wrong_value_is_exit_code_2_and_says_why(run, arguments, said):
+    ran = run("submit", *arguments, "--", "true")
+    if said is None:
+        assert ran.code == 0
+        return
+    assert (ran.code, ran.out) == (2, "")
+    assert said in ran.err
+
+
+def test_no_command_is_refused(run):
+    assert "no command was given" in run("submit").err
+
+
+def test_a_secret_given_wrongly_is_not_repeated(run):
+    ran = run("submit", "--env", "hunter2", "--", "true")
+    assert ran.code == 2
+    assert "hunter2" not in ran.err
+
+
+@pytest.mark.parametrize(
+    "name", ["a\nb", "\x1b[2J", "x" * 200, "$(reboot)", "'\"`", "日本", "\u202egnp", "--json", "-x"]
+)
+def test_any_name_is_kept_and_only_shown_escaped(run, world, name):
+    ran = run("submit", "--gpus", "0", f"--name={name}", "--", "true")
+    assert ran.code == 0, ran.err
+    assert world.context.journal.submitted[-1].name == name
+    assert all(char.isprintable() or char == "\n" for char in ran.out + ran.err)
+    assert len(ran.out.splitlines()) == 1
