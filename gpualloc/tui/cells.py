@@ -36,7 +36,7 @@ class Span:
 
 Cell = tuple[Span, ...]
 
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_FULL, _HALF, _TRACK = "▄▖▁"
 NOTHING: Cell = ()
 
 
@@ -73,15 +73,15 @@ def dimmed(content: Cell) -> Cell:
 
 
 def bar(ratio: float | None, width: int, role: Role) -> Cell:
-    """A bar in eighths of a cell over a track; unknown is an empty space without a track."""
+    """A bar of blocks in halves of a cell over a thin track; unknown is an empty space without a track."""
     if ratio is None or width <= 0:
         return cell(" " * max(0, width))
-    eighths = round(min(1.0, max(0.0, ratio)) * width * 8)
-    # A little use must not look like none.
-    eighths = max(eighths, 1) if ratio > 0 else eighths
-    full, rest = divmod(eighths, 8)
-    filled = "█" * full + (_EIGHTHS[rest] if rest else "")
-    return (Span(filled, role), Span(" " * (width - len(filled)), Role.TRACK))
+    halves = round(min(1.0, max(0.0, ratio)) * width * 2)
+    # A little use must not look like none, nor almost full like full.
+    halves = max(halves, 1) if ratio > 0 else halves
+    halves = min(halves, width * 2 - 1) if ratio < 1 else halves
+    filled = _FULL * (halves // 2) + _HALF * (halves % 2)
+    return (Span(filled, role), Span(_TRACK * (width - len(filled)), Role.TRACK))
 
 
 def percent(ratio: float | None, width: int = 4) -> Cell:
@@ -116,5 +116,5 @@ def memory_ratio(used_mib: int | None, total_mib: int | None) -> float | None:
 
 
 def watts(power_w: float) -> str:
-    """Power of one device or of a fleet."""
-    return f"{power_w:.0f}W" if power_w < 9999.5 else f"{power_w / 1000:.1f}kW"
+    """Power in at most five cells."""
+    return f"{power_w:.0f}W" if power_w < 9999.5 else f"{power_w / 1000:.0f}kW"

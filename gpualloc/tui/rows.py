@@ -107,8 +107,8 @@ class StateWords:
     role: Role
 
 
-_SHORT_NODE = {NodeState.HOST_KEY: "host key new", NodeState.HUNG: "program hung", NodeState.FAILED: "prog. failed"}
-_SHORT_DEVICE = {DeviceState.HUNG: "driver hung"}
+_SHORT_NODE = {NodeState.HOST_KEY: "key unknown", NodeState.HUNG: "prog. hung", NodeState.FAILED: "failed"}
+_SHORT_DEVICE = {DeviceState.HUNG: "driver hung", DeviceState.NO_PERMISSION: "not allowed"}
 
 
 def state_words(row: FleetRow, moment: Moment) -> StateWords:
@@ -124,6 +124,8 @@ def state_words(row: FleetRow, moment: Moment) -> StateWords:
     if moment.is_stale(row):
         age = age_text(moment.age_s(row.heard_s))
         return StateWords(f"silent {age}", f"no answer for {age}", Role.WARN)
+    if device is None and node.nvml_reason is not None:
+        return StateWords("no NVML", "no NVML", Role.WARN)
     if device is None:
         return StateWords("ok", "ok", Role.PLAIN)
     word = "busy" if row.standing is Standing.BUSY else "idle"

@@ -58,7 +58,7 @@ class FrozenWorld:
 
     def source(self) -> Source:
         return Source(
-            look=lambda: self.look(),
+            look=self.look,
             workloads=lambda _: self.workloads,
             now_s=lambda: self.now_s,
             specs=self.specs,
@@ -71,6 +71,16 @@ class FrozenWorld:
 
     def app(self, title: str = "gpualloc top", every_s: float = EVERY_S) -> TopApp:
         return TopApp(self.source(), every_s=every_s, title=title, meter=FrozenMeter())
+
+
+_READINGS = (
+    "memory_used_mib",
+    "gpu_utilization_ratio",
+    "memory_utilization_ratio",
+    "power_w",
+    "temperature_c",
+    "sm_clock_mhz",
+)
 
 
 def spec(name: str, transport: str = "ssh") -> NodeSpec:
@@ -95,7 +105,7 @@ def device(
 ) -> Device:
     model, total_mib, limit_w = kind
     well = state is DeviceState.OK
-    why = {} if well else dict.fromkeys(("memory_used_mib", "gpu_utilization_ratio", "power_w", "temperature_c"), "hung")
+    why = {} if well else dict.fromkeys(_READINGS, "hung" if state is DeviceState.HUNG else "lost")
     if mig:
         why = {"gpu_utilization_ratio": "mig"}
     return Device(
@@ -125,7 +135,9 @@ def claim(node: str, index: int, workload: str, mig_instance: str | None = None)
     return Claim(uuid(node, index), workload, "c1", share, mig_instance, 1.0, None, NOW_S - 4000)
 
 
-def process(node: str, index: int, pid: int, user: str | None, used_mib: int, workload: str | None, command: str) -> Process:
+def process(
+    node: str, index: int, pid: int, user: str | None, used_mib: int, workload: str | None, command: str
+) -> Process:
     return Process(pid, uuid(node, index), None, used_mib, user, command, NOW_S - 100 * (pid % 97), workload)
 
 
@@ -199,9 +211,30 @@ def _workloads() -> tuple[Workload, ...]:
         workload("w9t3j6v0b", "eval-nightly", "ci", WorkloadState.RUNNING, ("a100-01", (2,)), held=HELD),
         workload("w1h4p7s2z", "whisper-finetune", "dora", WorkloadState.RUNNING, ("l40s-01", (1,)), held=HELD),
         workload("w6d8e1f5g", "notebook-carl", "carl", WorkloadState.RUNNING, ("h200-01", (0,)), held=HELD),
-        workload("w3b9n4k6y", "diffusion-xl", "eve", WorkloadState.PENDING, gpus=8, reason="no capacity: 8 GPUs together, at most 3 are free on h100-01"),
-        workload("w7r2q5t8m", "bert-ablation", "bob", WorkloadState.PENDING, gpus=2, reason="node down: it would fit on l40s-02"),
-        workload("w4c6v8x0a", "tokenizer-bench", "ann", WorkloadState.FAILED, ("a100-01", (1,)), reason="ended by its memory limit"),
+        workload(
+            "w3b9n4k6y",
+            "diffusion-xl",
+            "eve",
+            WorkloadState.PENDING,
+            gpus=8,
+            reason="no capacity: 8 GPUs together, at most 3 are free on h100-01",
+        ),
+        workload(
+            "w7r2q5t8m",
+            "bert-ablation",
+            "bob",
+            WorkloadState.PENDING,
+            gpus=2,
+            reason="node down: it would fit on l40s-02",
+        ),
+        workload(
+            "w4c6v8x0a",
+            "tokenizer-bench",
+            "ann",
+            WorkloadState.FAILED,
+            ("a100-01", (1,)),
+            reason="ended by its memory limit",
+        ),
         workload("w8f0h2j4p", "smoke-test", "ci", WorkloadState.FINISHED, ("a100-01", (3,)), reason="exit 0"),
     )
 
@@ -219,17 +252,41 @@ def _a100() -> Node:
         process(name, 2, 21_950, "ci", 23_510, "w9t3j6v0b", "python -m evals.run --suite nightly"),
         process(name, 3, 30_412, "mallory", 9_412, None, "/home/mallory/miner --quiet"),
     )
-    return node(name, devices, processes=processes, claims=(claim(name, 0, "w5x1c8d2n"), claim(name, 2, "w9t3j6v0b")), cpu_ratio=0.38)
+    return node(
+        name,
+        devices,
+        processes=processes,
+        claims=(claim(name, 0, "w5x1c8d2n"), claim(name, 2, "w9t3j6v0b")),
+        cpu_ratio=0.38,
+    )
 
 
 def _h100() -> Node:
     name = "h100-01"
-    busy = tuple(device(name, index, H100, ratio=0.93 + index / 100, used_mib=76_100 + index, temperature_c=66 + index) for index in range(4))
+    busy = tuple(
+        device(name, index, H100, ratio=0.93 + index / 100, used_mib=76_100 + index, temperature_c=66 + index)
+        for index in range(4)
+    )
     hung = device(name, 4, H100, state=DeviceState.HUNG, reason="driver not answering since 14:11:02")
-    lost = device(name, 5, H100, state=DeviceState.LOST, reason="GPU lost since 13:40:19: the driver reports it has fallen off the bus")
+    lost = device(
+        name,
+        5,
+        H100,
+        state=DeviceState.LOST,
+        reason="GPU lost since 13:40:19: the driver reports it has fallen off the bus",
+    )
     idle = (device(name, 6, H100), device(name, 7, H100))
     processes = tuple(
-        process(name, index, 8_800 + index, "ann", 75_600, "w2k7m0q4r", f"python -m torch.distributed.run train.py --rank {index}") for index in range(4)
+        process(
+            name,
+            index,
+            8_800 + index,
+            "ann",
+            75_600,
+            "w2k7m0q4r",
+            f"python -m torch.distributed.run train.py --rank {index}",
+        )
+        for index in range(4)
     )
     claims = tuple(claim(name, index, "w2k7m0q4r") for index in range(4))
     return node(name, (*busy, hung, lost, *idle), processes=processes, claims=claims, cpu_ratio=0.61)
@@ -262,7 +319,9 @@ def _l40s() -> Node:
 
 def fleet() -> FrozenWorld:
     """Six nodes: busy, idle, a stranger, MIG, a hung, a lost and a sick GPU, and a node that does not answer."""
-    down = Node(spec("l40s-02"), NodeState.UNREACHABLE, NOW_S, reason="ssh: connect to host l40s-02 port 22: no route to host")
+    down = Node(
+        spec("l40s-02"), NodeState.UNREACHABLE, NOW_S, reason="ssh: connect to host l40s-02 port 22: no route to host"
+    )
     login = node("login", (), transport="local", cpu_ratio=0.04)
     nodes = (_a100(), _h100(), _h200(), _l40s(), down, login)
     return FrozenWorld(nodes, _workloads(), specs=tuple(one.spec for one in nodes))
@@ -273,7 +332,9 @@ def bare_machine() -> FrozenWorld:
     from dataclasses import replace
 
     here = node("laptop", (), transport="local", cpu_ratio=0.11)
-    here = replace(here, driver_version=None, nvml_reason="libnvidia-ml.so.1 was not found: no NVIDIA driver is installed")
+    here = replace(
+        here, driver_version=None, nvml_reason="libnvidia-ml.so.1 was not found: no NVIDIA driver is installed"
+    )
     return FrozenWorld((here,), specs=(here.spec,))
 
 
@@ -281,7 +342,13 @@ def large_fleet(nodes: int = 100, per_node: int = 8) -> FrozenWorld:
     """Many nodes full of busy devices."""
     names = [f"gpu-{number:04d}" for number in range(nodes)]
     made = tuple(
-        node(name, tuple(device(name, index, A100, ratio=(index + 1) / 10, used_mib=1000 * (index + 1)) for index in range(per_node)))
+        node(
+            name,
+            tuple(
+                device(name, index, A100, ratio=(index + 1) / 10, used_mib=1000 * (index + 1))
+                for index in range(per_node)
+            ),
+        )
         for name in names
     )
     return FrozenWorld(made, specs=tuple(one.spec for one in made))

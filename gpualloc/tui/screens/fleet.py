@@ -37,7 +37,7 @@ from gpualloc.tui.widgets.workload_table import WorkloadTable, ordered
 
 WIDE_FROM = 120
 """Terminal width from which both lower lists are shown side by side."""
-_LEAST_FLEET_HEIGHT = 4
+_LEAST_FLEET_HEIGHT = 2
 _REDRAW_S = 1.0
 _GATHER_S = 0.1
 """Answers that come within this time are drawn together."""
@@ -55,15 +55,15 @@ class FleetScreen(Screen[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "help", "help", tooltip="All keys"),
         Binding("slash", "filter", "filter", tooltip="Show only rows that contain a text"),
         Binding("escape", "clear_filter", "all", show=False, tooltip="Show all rows again"),
         Binding("s", "sort", "sort", tooltip="Sort by the next column: " + ", ".join(SortKey)),
-        Binding("r", "reverse", "reverse", tooltip="Reverse the order"),
+        Binding("r", "reverse", "reverse", show=False, tooltip="Reverse the order"),
         Binding("w", "switch", "work", tooltip="Change between processes and workloads"),
         Binding("p", "pause", "pause", tooltip="Stop looking at the fleet, or go on"),
         Binding("tab", "app.focus_next", "next", show=False, tooltip="Next list"),
         Binding("shift+tab", "app.focus_previous", "previous", show=False, tooltip="Previous list"),
-        Binding("question_mark", "help", "help", tooltip="All keys"),
     ]
 
     def __init__(self, source: Source, watcher: Watcher, *, every_s: float, title: str, meter: CostMeter) -> None:
@@ -174,7 +174,7 @@ class FleetScreen(Screen[None]):
         status = f"sort {self._sort.value} {'▼' if descends else '▲'} "
         if self._needle:
             status = f"{shown} of {len(self._rows)} rows · {status}"
-        bindings = [*self.BINDINGS, *Table.BINDINGS, *self.app.BINDINGS]
+        bindings = [*self.app.BINDINGS, *self.BINDINGS, *Table.BINDINGS]
         keys = [
             (key_name(binding.key.split(",")[0]), binding.description)
             for binding in bindings

@@ -23,7 +23,7 @@ from gpualloc.tui.cells import (
     watts,
 )
 from gpualloc.tui.columns import Column, PlacedColumn
-from gpualloc.tui.rows import FleetRow, HolderKind, Moment, state_words
+from gpualloc.tui.rows import FleetRow, HolderKind, Moment, Standing, state_words
 from gpualloc.tui.text import age_text, clip_middle, plain
 from gpualloc.tui.totals import Sums, sums
 from gpualloc.tui.widgets.table import Table
@@ -31,8 +31,11 @@ from gpualloc.tui.widgets.table import Table
 _PAIR_WIDTH = 9
 _STATE_WHOLE_FROM = 20
 """Width of the state column from which states are written out."""
+_REASON_FROM = 30
+"""Width from which a reason says more than it loses."""
+STATE = Column("state", "STATE", least=11, most=20, priority=2)
 COLUMNS = (
-    Column("node", "NODE", least=9, most=9, priority=0),
+    Column("node", "NODE", least=4, most=4, priority=0),
     Column("gpu", "GPU", least=3, most=3, priority=1, right=True),
     Column("model", "MODEL", least=14, most=24, priority=9),
     Column("util", "UTIL", least=8, most=17, priority=4),
@@ -40,8 +43,8 @@ COLUMNS = (
     Column("power", "POWER", least=5, most=5, priority=7, right=True),
     Column("temp", "TEMP", least=4, most=4, priority=8, right=True),
     Column("clock", "SM MHz", least=6, most=6, priority=10, right=True),
-    Column("state", "STATE", least=12, most=20, priority=2),
-    Column("who", "WHO", least=10, most=60, priority=3),
+    STATE,
+    Column("who", "WHO", least=12, most=60, priority=3),
     Column("age", "AGE", least=5, most=5, priority=6, right=True),
 )
 
@@ -66,7 +69,13 @@ class FleetTable(Table[FleetRow]):
         """Names of nodes get the room they need, within reason."""
         most = 12 if width < 100 else 32
         wanted = max(COLUMNS[0].least, min(self._name_width, most))
-        return (replace(COLUMNS[0], least=wanted, most=wanted), *COLUMNS[1:])
+        # Between its short and its whole words, more room for a state shows nothing more.
+        state_most = STATE.least if width < 110 else STATE.most
+        sized = {"node": (wanted, wanted), "state": (STATE.least, state_most)}
+        return [
+            replace(column, least=sized[column.key][0], most=sized[column.key][1]) if column.key in sized else column
+            for column in COLUMNS
+        ]
 
     def key_of(self, row: FleetRow) -> str:
         """Node name, and the device's UUID."""
@@ -91,7 +100,9 @@ class FleetTable(Table[FleetRow]):
             content = _node_cell(row, key, placed.width, has_model)
         else:
             content = _device_cell(row, row.device, key, placed.width, self._grouped)
-        return dimmed(content) if stale else content
+        # A node keeps its name in sight, whatever became of it.
+        keeps = row.device is None and key == "node"
+        return dimmed(content) if stale and not keeps else content
 
 
 def _node_cell(row: FleetRow, key: str, width: int, has_model: bool) -> Cell:
@@ -103,7 +114,7 @@ def _node_cell(row: FleetRow, key: str, width: int, has_model: bool) -> Cell:
     if key == "model":
         return cell(_models(devices))
     if key == "who":
-        return _node_note(row, has_model)
+        return _node_note(row, width, has_model)
     if not devices:
         return NOTHING
     known = sums(devices)
@@ -166,14 +177,14 @@ def _models(devices: Sequence[Device]) -> str:
     return models[0] if len(models) == 1 else f"{len(models)} models"
 
 
-def _node_note(row: FleetRow, has_model: bool) -> Cell:
+def _node_note(row: FleetRow, width: int, has_model: bool) -> Cell:
     node = row.node.node
     if node is None:
         return NOTHING
     if row.node.failing:
         return cell(plain(node.reason or ""), Role.DIM)
-    if node.nvml_reason is not None:
-        return cell(plain(node.nvml_reason), Role.WARN if node.devices else Role.DIM)
+    if node.nvml_reason is not None and width >= _REASON_FROM:
+        return cell(plain(node.nvml_reason), Role.DIM)
     if not has_model and row.node.devices:
         return cell(_models(row.node.devices), Role.DIM)
     host = node.host
@@ -188,7 +199,7 @@ def _node_note(row: FleetRow, has_model: bool) -> Cell:
 
 def _holders(row: FleetRow) -> Cell:
     if not row.holders:
-        return cell("free", Role.GOOD) if row.device is not None and row.standing.name == "IDLE" else NOTHING
+        return cell("free", Role.GOOD) if row.device is not None and row.standing is Standing.IDLE else NOTHING
     first = row.holders[0]
     more = cell(f" +{len(row.holders) - 1}", Role.DIM) if len(row.holders) > 1 else NOTHING
     if first.kind is HolderKind.STRANGER:

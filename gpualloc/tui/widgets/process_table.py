@@ -14,10 +14,10 @@ from gpualloc.tui.widgets.table import Table
 COLUMNS = (
     Column("gpu", "GPU", least=3, most=3, priority=5, right=True),
     Column("pid", "PID", least=7, most=7, priority=0, right=True),
-    Column("user", "USER", least=8, most=14, priority=1),
+    Column("user", "USER", least=8, most=10, priority=1),
     Column("memory", "MEM MiB", least=7, most=8, priority=2, right=True),
     Column("since", "SINCE", least=5, most=5, priority=6, right=True),
-    Column("workload", "WORKLOAD", least=14, most=24, priority=4),
+    Column("workload", "WORKLOAD", least=14, most=18, priority=4),
     Column("command", "COMMAND", least=12, most=200, priority=3),
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpualloc.tui.cells import Cell, Role, Span, bar, cell, gib, memory_ratio, watts, width_of
+from gpualloc.tui.cells import Cell, Role, Span, bar, cell, gib, memory_ratio, width_of
 from gpualloc.tui.cost import Cost
 from gpualloc.tui.rows import Standing
 from gpualloc.tui.text import plain, time_text
@@ -49,12 +49,12 @@ def _first_right(heading: Heading) -> list[Cell]:
 
 
 def _second_left(totals: Totals, width: int) -> list[Cell]:
-    return [_memory(totals, 10 if width < 100 else 24), _power(totals), _work(totals)]
+    return [_memory(totals, 6 if width < 100 else 24, width >= 100), _work(totals), _power(totals)]
 
 
 def _second_right(heading: Heading) -> list[Cell]:
     cpu = "n/a" if heading.cost.cpu_ratio is None else f"{heading.cost.cpu_ratio * 100:.1f}%"
-    own = f"every {heading.every_s:g}s · top {cpu} {heading.cost.rss_mib}M"
+    own = f"every {heading.every_s:g}s  own {cpu} {heading.cost.rss_mib}M"
     return [cell(own, Role.DIM)]
 
 
@@ -80,11 +80,13 @@ def _with_gaps(parts: Sequence[Cell]) -> Cell:
 
 def _nodes(totals: Totals) -> Cell:
     role = Role.PLAIN if totals.nodes_ok == totals.nodes else Role.BAD
-    return (Span("nodes ", Role.DIM), Span(f"{totals.nodes_ok}/{totals.nodes}", role), Span(" ok", Role.DIM))
+    return (Span(f"{totals.nodes_ok}/{totals.nodes}", role), Span(" nodes ok", Role.DIM))
 
 
 def _devices(totals: Totals) -> Cell:
-    spans = [Span("GPUs ", Role.DIM), Span(str(totals.devices))]
+    if not totals.devices:
+        return (Span("no GPU", Role.DIM),)
+    spans = [Span(str(totals.devices)), Span(" GPUs:", Role.DIM)]
     words = (
         (Standing.BUSY, "busy", Role.PLAIN),
         (Standing.IDLE, "idle", Role.PLAIN),
@@ -98,19 +100,19 @@ def _devices(totals: Totals) -> Cell:
     return tuple(spans)
 
 
-def _memory(totals: Totals, bar_width: int) -> Cell:
+def _memory(totals: Totals, bar_width: int, tell_unknown: bool) -> Cell:
     known = totals.sums
     if known.memory_used_mib is None or known.memory_total_mib is None:
         return (Span("memory ", Role.DIM), Span("n/a", Role.DIM))
     ratio = memory_ratio(known.memory_used_mib, known.memory_total_mib)
     text = f" {gib(known.memory_used_mib)}/{gib(known.memory_total_mib)} GiB"
-    missing = cell(f" +{known.unknown} n/a", Role.DIM) if known.unknown else ()
+    missing = cell(f" +{known.unknown} n/a", Role.DIM) if known.unknown and tell_unknown else ()
     return (Span("memory ", Role.DIM), *bar(ratio, bar_width, Role.MEMORY), Span(text), *missing)
 
 
 def _power(totals: Totals) -> Cell:
     power_w = totals.sums.power_w
-    return (Span("power ", Role.DIM), Span("n/a", Role.DIM) if power_w is None else Span(watts(power_w)))
+    return (Span("power ", Role.DIM), Span("n/a", Role.DIM) if power_w is None else Span(f"{power_w / 1000:.1f} kW"))
 
 
 def _work(totals: Totals) -> Cell:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gpualloc.model.allocation import HeldBy
+from gpualloc.model.allocation import HeldBy, Hold
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.tui.cells import Cell, Role, cell
 from gpualloc.tui.columns import Column, PlacedColumn
@@ -13,13 +13,13 @@ from gpualloc.tui.widgets.table import Table
 
 COLUMNS = (
     Column("id", "ID", least=9, most=9, priority=5),
-    Column("name", "NAME", least=14, most=28, priority=0),
+    Column("name", "NAME", least=14, most=22, priority=0),
     Column("owner", "OWNER", least=6, most=12, priority=4),
     Column("state", "STATE", least=9, most=9, priority=1),
     Column("node", "NODE", least=8, most=16, priority=2),
     Column("gpus", "GPUS", least=7, most=7, priority=3),
-    Column("held", "HELD BY", least=17, most=17, priority=7),
-    Column("reason", "REASON", least=10, most=120, priority=6),
+    Column("held", "HELD BY", least=10, most=18, priority=7),
+    Column("reason", "REASON", least=18, most=120, priority=6),
 )
 _ORDER = {
     state: at
@@ -49,8 +49,14 @@ def ordered(workloads: Sequence[Workload]) -> tuple[Workload, ...]:
     return tuple(sorted(workloads, key=lambda one: (_ORDER[one.state], one.submitted_at_s, one.id)))
 
 
+def weakest_first(held: HeldBy) -> str:
+    """The words for what holds the limits, each once, such as `soft, hard`."""
+    found = {held.gpu, held.cpu, held.memory, held.pids}
+    return ", ".join(hold.value for hold in Hold if hold in found)
+
+
 def held_text(held: HeldBy) -> str:
-    """What holds each limit: the strongest words once, such as `gpu soft, mem hard`."""
+    """What holds each limit, such as `gpu soft, cpu+mem hard`."""
     parts = {"gpu": held.gpu, "cpu": held.cpu, "mem": held.memory, "pids": held.pids}
     by_hold: dict[str, list[str]] = {}
     for name, hold in parts.items():
@@ -98,7 +104,7 @@ class WorkloadTable(Table[Workload]):
         if key == "gpus":
             return self._devices(row)
         if key == "held":
-            return held_text(row.held_by)
+            return weakest_first(row.held_by)
         return plain(row.reason or "")
 
     def _devices(self, row: Workload) -> str:
