@@ -38,7 +38,7 @@ class TopApp(App[None]):
         self.title = title
         self._watcher = Watcher(source, every_s, self.post_message)
         self._fleet = FleetScreen(source, self._watcher, every_s=every_s, title=title, meter=meter)
-        self.crash: BaseException | None = None
+        self.crash: Exception | None = None
         """A defect that ended the watching, and with it the dashboard."""
 
     def on_mount(self) -> None:
@@ -69,7 +69,7 @@ def run_top(source: Source, *, every_s: float = DEFAULT_EVERY_S, title: str = "g
         title: first words of the header.
 
     Raises:
-        BaseException: whatever other than GpuallocError the source raised, a defect.
+        Exception: whatever other than GpuallocError the source raised, a defect.
     """
     app = TopApp(source, every_s=every_s, title=title, meter=ProcessCostMeter())
     app.run()

@@ -22,6 +22,6 @@ class Sampled(Message):
 class Crashed(Message):
     """The watching thread met a defect and has ended."""
 
-    def __init__(self, error: BaseException) -> None:
+    def __init__(self, error: Exception) -> None:
         super().__init__()
         self.error = error

@@ -67,10 +67,8 @@ class Watcher:
                 self._look(began_s)
                 self._stopped.wait(max(0.0, self._every_s - (self._source.ticks_s() - began_s)))
                 self._going.wait()
-        except BaseException as error:
-            # The screen ends with it; without this it would go on showing what is old.
+        except Exception as error:  # noqa: BLE001 (outer guard of the thread: handed over, raised again by run_top)
             self._tell(Crashed(error))
-            raise SystemExit from error
 
     def _look(self, began_s: float) -> None:
         answers: dict[str, Node] = {}

@@ -27,6 +27,8 @@ class DetailScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter", "dismiss", "Back"),
+        # A modal screen hides the bindings of the app.
+        Binding("q,ctrl+c", "app.quit", "Quit", show=False),
         Binding("down,j", "scroll(1)", "Down", show=False),
         Binding("up,k", "scroll(-1)", "Up", show=False),
     ]

@@ -58,7 +58,7 @@ class FleetScreen(Screen[None]):
         Binding("question_mark", "help", "help", tooltip="All keys"),
         Binding("slash", "filter", "filter", tooltip="Show only rows that contain a text"),
         Binding("escape", "clear_filter", "all", show=False, tooltip="Show all rows again"),
-        Binding("s", "sort", "sort", tooltip="Sort by the next column: " + ", ".join(SortKey)),
+        Binding("s", "sort", "sort", tooltip="Sort by the next of " + ", ".join(SortKey)),
         Binding("r", "reverse", "reverse", show=False, tooltip="Reverse the order"),
         Binding("w", "switch", "work", tooltip="Change between processes and workloads"),
         Binding("p", "pause", "pause", tooltip="Stop looking at the fleet, or go on"),
@@ -168,6 +168,8 @@ class FleetScreen(Screen[None]):
         self.query_one(ProcessTable).show_at(moment.now_s, found)
         subject = "" if row is None else f" on {_subject(row)}"
         switch = "" if self._is_wide else "w: workloads"
+        if row is not None and found and moment.is_stale(row):
+            switch = f"as of {age_text(moment.age_s(row.node.heard_s))} ago   {switch}"
         self.query_one("#process-pane", Pane).entitle(_titled(f"Processes{subject}", str(len(found)), switch))
 
     def _redraw_keys(self, shown: int, descends: bool) -> None:

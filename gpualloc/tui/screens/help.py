@@ -13,7 +13,7 @@ from textual.screen import ModalScreen
 from gpualloc.tui.cells import Cell, Role, Span, cell
 from gpualloc.tui.widgets.lines import Lines
 
-_KEY_WIDTH = 22
+_KEY_WIDTH = 14
 _NAMES = {
     "question_mark": "?",
     "slash": "/",
@@ -68,6 +68,8 @@ class HelpScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,enter", "dismiss", "Back"),
+        # A modal screen hides the bindings of the app.
+        Binding("q,ctrl+c", "app.quit", "Quit", show=False),
         Binding("down,j", "scroll(1)", "Down", show=False),
         Binding("up,k", "scroll(-1)", "Up", show=False),
     ]

@@ -44,8 +44,7 @@ def _first_left(heading: Heading, totals: Totals) -> list[Cell]:
 
 
 def _first_right(heading: Heading) -> list[Cell]:
-    paused = [cell(" PAUSED ", Role.BANNER)] if heading.paused else []
-    return [*paused, cell(time_text(heading.now_s), Role.NAME)]
+    return [cell(time_text(heading.now_s), Role.NAME)]
 
 
 def _second_left(totals: Totals, width: int) -> list[Cell]:
@@ -54,8 +53,8 @@ def _second_left(totals: Totals, width: int) -> list[Cell]:
 
 def _second_right(heading: Heading) -> list[Cell]:
     cpu = "n/a" if heading.cost.cpu_ratio is None else f"{heading.cost.cpu_ratio * 100:.1f}%"
-    own = f"every {heading.every_s:g}s  own {cpu} {heading.cost.rss_mib}M"
-    return [cell(own, Role.DIM)]
+    period = cell(" PAUSED ", Role.BANNER) if heading.paused else cell(f"every {heading.every_s:g}s", Role.DIM)
+    return [period, cell(f"own {cpu} {heading.cost.rss_mib}M", Role.DIM)]
 
 
 def _joined(left: Sequence[Cell], right: Sequence[Cell], width: int) -> Cell:
@@ -95,7 +94,7 @@ def _devices(totals: Totals) -> Cell:
     )
     for standing, word, role in words:
         count = totals.standing[standing]
-        if count or role is Role.PLAIN:
+        if count:
             spans += [Span(" "), Span(str(count), role), Span(f" {word}", Role.DIM)]
     return tuple(spans)
 
