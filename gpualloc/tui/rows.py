@@ -134,7 +134,7 @@ def state_words(row: FleetRow, moment: Moment) -> StateWords:
 
 def fleet_rows(seen: Seen) -> tuple[FleetRow, ...]:
     """Every node, each followed by its devices by index."""
-    workloads = {workload.id: workload for workload in seen.workloads or ()}
+    workloads = None if seen.workloads is None else {workload.id: workload for workload in seen.workloads}
     rows = []
     for node in seen.nodes:
         rows.append(FleetRow(node, None))
@@ -147,7 +147,7 @@ def fleet_rows(seen: Seen) -> tuple[FleetRow, ...]:
 
 
 def _holders(
-    node: SeenNode, device: Device, processes: list[Process], workloads: Mapping[str, Workload]
+    node: SeenNode, device: Device, processes: list[Process], workloads: Mapping[str, Workload] | None
 ) -> tuple[Holder, ...]:
     claims = node.node.claims if node.node is not None else ()
     ids = [claim.workload for claim in claims if claim.device == device.uuid]
@@ -157,7 +157,10 @@ def _holders(
     return (*holders, *strangers)
 
 
-def _booked(workload_id: str, workloads: Mapping[str, Workload]) -> Holder:
+def _booked(workload_id: str, workloads: Mapping[str, Workload] | None) -> Holder:
+    if workloads is None:
+        # Nothing can be said of whose it is before our books were read.
+        return Holder(plain(workload_id, 40), None, HolderKind.WORKLOAD)
     workload = workloads.get(workload_id)
     if workload is None:
         return Holder(plain(workload_id, 40), None, HolderKind.OTHER)

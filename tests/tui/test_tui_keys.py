@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from tui.fleet_fixture import TICKS_S, FrozenWorld, fleet, uuid
 from tui.steering import fleet_table, row_keys, screen_text, text_of, until, until_drawn
@@ -117,6 +118,15 @@ async def test_keys_type_into_the_filter_and_do_nothing_else() -> None:
         assert isinstance(pilot.app.screen, FleetScreen)
         assert "PAUSED" not in text_of(pilot, "#summary")
         assert row_keys(pilot) == []
+
+
+async def test_a_key_right_after_the_filter_is_not_part_of_it() -> None:
+    async with fleet().app().run_test(size=(80, 24)) as pilot:
+        await until_drawn(pilot)
+        await pilot.press("slash")
+        for key in (*"h100", "enter", "q"):
+            pilot.app.post_message(Key(key, key if len(key) == 1 else None))
+        await until(pilot, lambda: not pilot.app.is_running)
 
 
 async def test_filter_keeps_workloads_too() -> None:

@@ -19,8 +19,9 @@ class FilterLine(Horizontal):
     """Hidden until asked for; filters while it is typed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "clear", "Clear the filter", show=False),
-        Binding("down,tab", "keep", "Keep the filter", show=False),
+        # With priority, so that a key typed fast after them is not taken for text of the filter.
+        Binding("escape", "clear", "Clear the filter", show=False, priority=True),
+        Binding("enter,down,tab", "keep", "Keep the filter", show=False, priority=True),
     ]
 
     class Edited(Message):
@@ -63,12 +64,8 @@ class FilterLine(Horizontal):
     def action_keep(self) -> None:
         """Back to the rows; an empty filter goes out of sight."""
         self.display = bool(self._input.value)
+        self.screen.set_focus(None)
         self.post_message(self.Left())
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter keeps the filter."""
-        event.stop()
-        self.action_keep()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Tell the screen."""
