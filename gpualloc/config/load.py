@@ -8,12 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpualloc.config import cache
+from gpualloc.config.files import find_file, read_file
 from gpualloc.config.overrides import collect
 from gpualloc.config.settings import Config, Origin, local_pools, specs_of
-from gpualloc.errors import ConfigError
-
-MAX_FILE_BYTES = 4 * 1024 * 1024
-SYSTEM_FILE = Path("/etc/gpualloc/config.toml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +46,7 @@ def load(
     """
     host = host or os.uname().nodename
     file = find_file(path, env)
-    text = _bytes_of(file) if file else b""
+    text = read_file(file) if file else b""
     overrides, problems = collect(env, flags)
     if file is None and not overrides and not problems:
         pools = local_pools(host)
@@ -64,38 +61,3 @@ def load(
     checked = validate(file, text, overrides, problems, host)
     cache.write(kept, key, checked.config, checked.origins)
     return Loaded(checked.config, checked.origins, file)
-
-
-def find_file(path: Path | None, env: Mapping[str, str]) -> Path | None:
-    """The file to read: the one named, else GPUALLOC_CONFIG, else the account's, else the system's; None if none.
-
-    Raises:
-        ConfigError: the file that was named, or GPUALLOC_CONFIG names, does not exist.
-    """
-    named = path or (Path(env["GPUALLOC_CONFIG"]) if env.get("GPUALLOC_CONFIG") else None)
-    if named is not None:
-        if not named.exists():
-            origin = "--config" if path else "GPUALLOC_CONFIG"
-            raise ConfigError(f"{named}: no such file ({origin})", hint=f"`gpualloc init --output {named}` writes one")
-        return named
-    return next((file for file in (account_file(env), SYSTEM_FILE) if file.exists()), None)
-
-
-def account_file(env: Mapping[str, str]) -> Path:
-    """Where this account's configuration file stands."""
-    # Three lines instead of platformdirs, whose import alone takes as long as everything else here.
-    base = env.get("XDG_CONFIG_HOME", "")
-    folder = Path(base) if base.startswith("/") else Path(env.get("HOME") or Path.home()) / ".config"
-    return folder / "gpualloc" / "config.toml"
-
-
-def _bytes_of(file: Path) -> bytes:
-    try:
-        with file.open("rb") as stream:
-            text = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        hint = "name another file with --config, or make this one readable"
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}", hint=hint) from error
-    if len(text) > MAX_FILE_BYTES:
-        raise ConfigError(f"{file}: larger than {MAX_FILE_BYTES >> 20} MiB", hint="is this a configuration file?")
-    return text

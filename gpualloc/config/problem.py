@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpualloc.config.settings import Origin
-from gpualloc.errors import GpuallocError
+from gpualloc.errors import ConfigError
 
 MAX_SHOWN_CHARS = 60
 MAX_SHOWN_PROBLEMS = 20
@@ -38,17 +38,17 @@ def shown(value: object) -> str:
     return str(value)
 
 
-def refuse(problems: Sequence[Problem], error: type[GpuallocError]) -> GpuallocError:
+def refuse(problems: Sequence[Problem]) -> ConfigError:
     """One error that tells every problem, to be raised; there must be at least one."""
     if len(problems) == 1:
-        return error(str(problems[0]), hint=problems[0].hint)
+        return ConfigError(str(problems[0]), hint=problems[0].hint)
     lines = [f"{len(problems)} wrong keys or values"]
     for problem in sorted(problems, key=_place)[:MAX_SHOWN_PROBLEMS]:
         hint = f" ({problem.hint})" if problem.hint else ""
         lines.append(f"  {problem}{hint}")
     if len(problems) > MAX_SHOWN_PROBLEMS:
         lines.append(f"  and {len(problems) - MAX_SHOWN_PROBLEMS} more")
-    return error("\n".join(lines))
+    return ConfigError("\n".join(lines))
 
 
 def _place(problem: Problem) -> tuple[str, int]:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from gpualloc.config import keys
+from gpualloc.config.document import Tree, dotted, parse, place_of
 from gpualloc.config.fleet import expand_pools
-from gpualloc.config.lines import key_lines, line_of
 from gpualloc.config.overrides import Override
 from gpualloc.config.problem import Problem, refuse, shown
 from gpualloc.config.schema import File
-from gpualloc.config.settings import Config, Origin, Source, local_pools
-from gpualloc.errors import ConfigError, GpuallocError
-
-Tree = dict[str, object]
+from gpualloc.config.settings import Config, Origin, local_pools
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +40,10 @@ def validate(
     Raises:
         ConfigError: every wrong key and value, each with file, line, what was expected and the nearest right key.
     """
-    tree, origins = parse(file, text, ConfigError)
+    tree: Tree = {}
+    origins: dict[str, Origin] = {}
+    if file is not None:
+        tree, origins = parse(file, text)
     lay_over(tree, overrides, origins)
     found = list(problems)
     model: File | None = None
@@ -57,28 +55,9 @@ def validate(
     pool_nodes = expand_pools(raw_pools if isinstance(raw_pools, dict) else {}, host)
     found += [Problem(place_of(key, origins), f"{key}: {what}", hint) for key, what, hint in pool_nodes.problems]
     if found or model is None:
-        raise refuse(found, ConfigError)
+        raise refuse(found)
     pools = tuple(model.pools[name].pool(name, pool_nodes.nodes[name]) for name in sorted(model.pools))
     return Checked(model.config(pools or local_pools(host), host), origins)
-
-
-def parse(file: Path | None, text: bytes, error: type[GpuallocError]) -> tuple[Tree, dict[str, Origin]]:
-    """The tree of a TOML text and the origin of each of its dotted keys; raises `error` when it is no TOML."""
-    if file is None:
-        return {}, {}
-    try:
-        decoded = text.decode()
-    except UnicodeDecodeError as cause:
-        line = text.count(b"\n", 0, cause.start) + 1
-        raise error(f"{file}, line {line}: not UTF-8 text", hint="save the file as UTF-8") from cause
-    decoded = decoded.replace("\r\n", "\n")
-    try:
-        tree = tomllib.loads(decoded)
-    except (tomllib.TOMLDecodeError, RecursionError) as cause:
-        raise _not_toml(file, decoded, str(cause), error) from cause
-    lines = key_lines(decoded)
-    origins = {dotted(path): Origin(Source.FILE, str(file), line_of(lines, path)) for path in _paths(tree, ())}
-    return tree, origins
 
 
 def lay_over(tree: Tree, overrides: Sequence[Override], origins: dict[str, Origin]) -> None:
@@ -91,23 +70,6 @@ def lay_over(tree: Tree, overrides: Sequence[Override], origins: dict[str, Origi
         if isinstance(table, dict):
             table[last] = override.text
             origins[override.path] = override.origin
-
-
-def dotted(path: Iterable[str | int]) -> str:
-    """A path as it is shown."""
-    return ".".join(str(part) for part in path)
-
-
-def _paths(value: object, above: tuple[str | int, ...]) -> Iterable[tuple[str | int, ...]]:
-    """The paths of all keys and array places in a tree."""
-    entries: Iterable[tuple[str | int, object]] = ()
-    if isinstance(value, dict):
-        entries = value.items()
-    elif isinstance(value, list):
-        entries = enumerate(value)
-    for name, below in entries:
-        yield (*above, name)
-        yield from _paths(below, (*above, name))
 
 
 def _told(kind: str, loc: tuple[str | int, ...], value: object, detail: str, origins: Mapping[str, Origin]) -> Problem:
@@ -124,18 +86,3 @@ def _told(kind: str, loc: tuple[str | int, ...], value: object, detail: str, ori
     got = "nothing" if kind == "missing" else shown(value)
     why = detail.removeprefix("Value error, ") if kind == "value_error" else None
     return Problem(origin, f"{path}: expected {expected}, found {got}", why)
-
-
-def place_of(path: str, origins: Mapping[str, Origin]) -> Origin | None:
-    """Where a key, or what holds it, was set; None when nothing of it was."""
-    while path and path not in origins:
-        path = path.rpartition(".")[0]
-    return origins.get(path)
-
-
-def _not_toml(file: Path, text: str, said: str, error: type[GpuallocError]) -> GpuallocError:
-    """The parser's complaint with its line in front."""
-    place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", said)
-    line = int(place[1]) if place and place[1] else text.count("\n") + 1
-    what = said[: place.start()] if place else said
-    return error(f"{file}, line {line}: not valid TOML: {what}", hint="texts stand in double quotes, as in TOML")
