@@ -24,7 +24,7 @@ def parse(file: Path, text: bytes) -> tuple[Tree, dict[str, Origin]]:
     decoded = decoded.replace("\r\n", "\n")
     try:
         tree = tomllib.loads(decoded)
-    except (tomllib.TOMLDecodeError, RecursionError) as cause:
+    except (ValueError, RecursionError) as cause:  # a number of 5000 digits is a plain ValueError
         raise _not_toml(file, decoded, str(cause)) from cause
     lines = key_lines(decoded)
     origins = {dotted(path): Origin(Source.FILE, str(file), line_of(lines, path)) for path in _paths(tree, ())}
@@ -58,6 +58,6 @@ def _paths(value: object, above: tuple[str | int, ...]) -> Iterable[tuple[str | 
 def _not_toml(file: Path, text: str, said: str) -> ConfigError:
     """The parser's complaint with its line in front."""
     place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", said)
-    line = int(place[1]) if place and place[1] else text.count("\n") + 1
+    line = int(place[1]) if place and place[1] else text.rstrip().count("\n") + 1
     what = said[: place.start()] if place else said
     return ConfigError(f"{file}, line {line}: not valid TOML: {what}", hint="texts stand in double quotes, as in TOML")

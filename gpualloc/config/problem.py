@@ -32,6 +32,8 @@ def shown(value: object) -> str:
     """A value from a file as a person would have written it, bounded and without control characters."""
     if isinstance(value, dict):
         return "a table"
+    if isinstance(value, int) and value.bit_length() > 256:
+        return "a number too large to show"
     if isinstance(value, (str, int, float, bool, list)):
         text = json.dumps(value, default=str)
         return text if len(text) <= MAX_SHOWN_CHARS else text[:MAX_SHOWN_CHARS] + "…"
