@@ -77,9 +77,9 @@ _FILE = {
 _NODE = {
     "name": _Key('node names, such as "sim[01-04]"', _node_set, required=True),
     "gpus": _Key('an array of GPU models, such as ["8xH100-80GB"], or []', _texts, required=True),
-    "cpus": _Key("a number of cores, 1 to 4096", _whole(1, 4096), required=True),
-    "memory_gib": _Key("a number of GiB, 1 to 65536", _number(1, 65536), required=True),
-    "driver": _Key('a driver version, such as "580.95.05"', _text, required=True),
+    "cpus": _Key("a number of cores, 1 to 4096", _whole(1, 4096)),
+    "memory_gib": _Key("a whole number of GiB, 1 to 65536", _whole(1, 65536)),
+    "driver": _Key('a driver version, such as "580.95.05"', _text),
     "labels": _Key("a table of texts", lambda value: isinstance(value, dict) and all(map(_text, value.values()))),
     "mig": _Key(
         "an array of the indices of GPUs with MIG on",
@@ -164,23 +164,14 @@ def _hosts(check: _Check, tables: object) -> dict[str, HostSpec]:
         path = f"nodes.{position}"
         if not check.table(path, table, _NODE):
             continue
+        given = {key: table[key] for key in ("cpus", "memory_gib", "driver", "labels") if key in table}
         gpus = _gpus(check, path, table["gpus"])
-        mig = tuple(sorted(set(table.get("mig", ()))))
-        if mig and mig[-1] >= len(gpus):
-            check.refuse(f"{path}.mig", f"there is no GPU {mig[-1]}", f"the node has {len(gpus)}")
+        mig = _mig(check, path, table.get("mig", ()), gpus)
         for name in check.names(f"{path}.name", table["name"]):
             if name in hosts:
                 check.refuse(f"{path}.name", f"node {name} is described twice")
                 break
-            hosts[name] = HostSpec(
-                name=name,
-                gpus=gpus,
-                cpus=table["cpus"],
-                memory_gib=table["memory_gib"],
-                driver=table["driver"],
-                labels=dict(table.get("labels", {})),
-                mig=mig,
-            )
+            hosts[name] = HostSpec(name=name, gpus=gpus, mig=mig, **given)
     if len(hosts) > MAX_NODES:
         check.refuse("nodes", f"{len(hosts)} nodes are too many", f"at most {MAX_NODES}")
     return hosts
@@ -204,22 +195,48 @@ def _gpus(check: _Check, path: str, texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(gpus)
 
 
+def _mig(check: _Check, path: str, indices: Iterable[int], gpus: tuple[str, ...]) -> tuple[int, ...]:
+    """The indices of GPUs with MIG on, each once."""
+    from gpualloc.sim import catalog
+
+    found = tuple(sorted(set(indices)))
+    for index in found:
+        if index >= len(gpus):
+            check.refuse(f"{path}.mig", f"there is no GPU {index}", f"the node has {len(gpus)}, counted from 0")
+            continue
+        try:
+            catalog.mig_table(catalog.find(gpus[index]))
+        except ConfigError as error:
+            check.refuse(f"{path}.mig", error.message, error.hint)
+    return found
+
+
 def _faults(check: _Check, tables: object, hosts: Mapping[str, HostSpec]) -> tuple[Fault, ...]:
     """The faults of all `[[faults]]`, one for each node named."""
     from gpualloc.sim.cluster import Fault
+    from gpualloc.sim.gpu import FaultKind
 
-    faults = []
+    faults: list[Fault] = []
     for position, table in enumerate(tables if isinstance(tables, list) else ()):
         path = f"faults.{position}"
         if not check.table(path, table, _FAULT):
             continue
-        times = [_time(check, f"{path}.{key}", table.get(key)) for key in ("from", "until")]
+        kinds = [kind.value for kind in FaultKind]
+        if table["kind"] not in kinds:
+            check.refuse(f"{path}.kind", f"expected one of {', '.join(kinds)}, found {shown(table['kind'])}")
+            continue
+        kind, gpu = FaultKind(table["kind"]), table.get("gpu")
+        if (kind is FaultKind.UNREACHABLE) != (gpu is None):
+            check.refuse(path, "a fault has a gpu, but for unreachable, which is of the whole node")
+        from_s, until_s = (_time(check, f"{path}.{key}", table.get(key)) for key in ("from", "until"))
+        if until_s is not None and until_s <= (from_s or 0.0):
+            check.refuse(f"{path}.until", "the fault ends before it begins")
         for name in check.names(f"{path}.node", table["node"]):
             if name not in hosts:
                 check.refuse(f"{path}.node", f"no node is called {name}")
-            faults.append(
-                Fault(node=name, gpu=table.get("gpu"), kind=table["kind"], from_s=times[0] or 0.0, until_s=times[1])
-            )
+            elif gpu is not None and gpu >= len(hosts[name].gpus):
+                check.refuse(f"{path}.gpu", f"{name} has no GPU {gpu}", f"it has {len(hosts[name].gpus)}")
+            faults.append(Fault(node=name, kind=kind, gpu=gpu, from_s=from_s or 0.0, until_s=until_s))
     return tuple(faults)
 
 
