@@ -28,7 +28,7 @@ def find_file(path: Path | None, env: Mapping[str, str]) -> Path | None:
 
 def account_file(env: Mapping[str, str]) -> Path:
     """Where this account's configuration file stands."""
-    # Three lines instead of platformdirs, whose import alone takes as long as everything else here.
+    # By hand, for the environment is an argument here: platformdirs reads the one of the process.
     base = env.get("XDG_CONFIG_HOME", "")
     folder = Path(base) if base.startswith("/") else Path(env.get("HOME") or Path.home()) / ".config"
     return folder / "gpualloc" / "config.toml"

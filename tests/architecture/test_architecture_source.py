@@ -12,7 +12,7 @@ PACKAGE = ROOT / "gpualloc"
 FILES = sorted(PACKAGE.rglob("*.py"))
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60
-VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc", "base", "tools", "handler", "info"}
+VAGUE_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "misc"}
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
