@@ -46,16 +46,10 @@ class Key:
 
 KEYS = (
     Key("policy", "the name of an installed policy", "which policy decides places", '"best-fit"'),
-    Key("sampling.every", "a duration of 1s to 1h", "time between two samples of `sample` and `top`", '"10s"'),
+    Key("sampling.every", "a duration of 1s to 1h", "width of the grid that samples are put on", '"10s"'),
     Key("history.retention", "a duration of 1h to 366d", "how long samples are kept", '"14d"'),
     Key("apply.grace", "a duration of up to 1h", "time between TERM and KILL when work is stopped", '"10s"'),
     Key("apply.step_timeout", "a duration of 1s to 1h", "longest time a node may take for one step", '"60s"'),
-    Key(
-        "apply.memory_margin",
-        "a size with its unit, such as 64MiB",
-        "GPU memory that must stay free beside what a request needs",
-        '"64MiB"',
-    ),
     Key("pools.*.nodes", 'node names, such as "gpu[01-04],login1"', "the nodes of the pool"),
     Key(
         "pools.*.transport",

@@ -102,7 +102,6 @@ class ApplyTable(_Table):
 
     grace: Annotated[Duration, Field(le=HOUR_S)] = ApplySettings().grace_s
     step_timeout: Annotated[Duration, Field(ge=1, le=HOUR_S)] = ApplySettings().step_timeout_s
-    memory_margin: Memory = ApplySettings().memory_margin_mib
 
 
 class SshTable(_Table):
@@ -168,9 +167,5 @@ class File(_Table):
             policy=self.policy,
             sample_every_s=self.sampling.every,
             history_retention_s=self.history.retention,
-            apply=ApplySettings(
-                grace_s=self.apply.grace,
-                step_timeout_s=self.apply.step_timeout,
-                memory_margin_mib=self.apply.memory_margin,
-            ),
+            apply=ApplySettings(grace_s=self.apply.grace, step_timeout_s=self.apply.step_timeout),
         )

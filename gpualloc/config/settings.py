@@ -80,8 +80,6 @@ class ApplySettings:
     """Time between TERM and KILL."""
     step_timeout_s: float = 60.0
     """Longest time a node may take for one step."""
-    memory_margin_mib: int = 64
-    """GPU memory that must stay free beside what a request needs."""
 
 
 @dataclass(frozen=True, slots=True)

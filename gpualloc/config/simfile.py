@@ -252,5 +252,5 @@ def _time(check: _Check, path: str, value: object) -> float | None:
 
 def _name_of(file: Path) -> str:
     """A folder name for the cluster's state: the file's own, and a part of the hash of where it lies."""
-    stem = re.sub(r"[^A-Za-z0-9_-]", "-", file.stem)[:40]
+    stem = re.sub(r"[^a-z0-9]+", "-", file.stem.lower()).strip("-")[:40] or "cluster"
     return f"{stem}-{hashlib.sha256(os.fsencode(file.resolve())).hexdigest()[:8]}"

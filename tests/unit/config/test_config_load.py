@@ -64,7 +64,6 @@ def test_every_key_is_read(read, write):
         [apply]
         grace = 5
         step_timeout = "2m"
-        memory_margin = "1GiB"
         [pools.gpu]
         nodes = "gpu[01-02],head"
         labels = { room = "b2", gpu = "h100" }
@@ -79,7 +78,7 @@ def test_every_key_is_read(read, write):
     )
     config = read(file).config
     assert (config.policy, config.sample_every_s, config.history_retention_s) == ("first-fit", 30.0, 7 * 86400.0)
-    assert config.apply == ApplySettings(grace_s=5.0, step_timeout_s=120.0, memory_margin_mib=1024)
+    assert config.apply == ApplySettings(grace_s=5.0, step_timeout_s=120.0)
     assert config.pool("gpu").ssh == SshSettings("ops", 2222, (("ProxyJump", "bastion"), ("ServerAliveInterval", "5")))
     assert [(node.name, node.transport) for node in config.nodes] == [
         ("gpu01", "ssh"),
