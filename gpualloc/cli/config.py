@@ -80,5 +80,8 @@ def _text(found: tuple[Entry, ...], look: Look, *, origin: bool) -> str:
 def _value(entry: Entry) -> str:
     if entry.value is None:
         return "-"
-    unit = f" {entry.unit}" if entry.unit else ""
-    return escape(entry.value if isinstance(entry.value, str) else json.dumps(entry.value)) + unit
+    if isinstance(entry.value, str):
+        return escape(entry.value)
+    whole = isinstance(entry.value, float) and entry.value.is_integer()
+    text = str(int(entry.value)) if whole else json.dumps(entry.value, ensure_ascii=False)
+    return escape(f"{text} {entry.unit}" if entry.unit else text)

@@ -94,6 +94,16 @@ def test_every_dependency_says_why_it_is_there(requirement):
     assert re.search(rf"^\| {re.escape(name)} \|", text_of("dependencies.md"), re.MULTILINE)
 
 
+def checks_of_the_doctor() -> list[str]:
+    source = (ROOT / "gpualloc" / "engine" / "doctor.py").read_text()
+    return sorted(set(re.findall(r'Finding\("([a-z-]+)"', source)))
+
+
+@pytest.mark.parametrize("check", checks_of_the_doctor())
+def test_every_check_of_the_doctor_is_documented(check):
+    assert re.search(rf"^\| `{check}` \|", text_of("doctor.md"), re.MULTILINE)
+
+
 def test_the_change_log_is_kept():
     text = (ROOT / "CHANGELOG.md").read_text()
     assert "## [Unreleased]" in text
