@@ -1,4 +1,4 @@
-"""The apply lock: one process at a time changes a state."""
+"""Locks of a state: one process at a time changes it, and one watches it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_RECORD_BYTES = 4096
 
 
 @contextmanager
-def apply_lock(path: Path, purpose: str, wait_s: float) -> Iterator[None]:
+def exclusive_lock(path: Path, purpose: str, wait_s: float) -> Iterator[None]:
     """Hold the lock for the length of the context.
 
     The kernel frees it when the process ends, however it ends. The descriptor is not passed on to children, as a
@@ -52,6 +52,22 @@ def apply_lock(path: Path, purpose: str, wait_s: float) -> Iterator[None]:
         os.close(descriptor)
 
 
+def holder_of(path: Path) -> str | None:
+    """Who holds the lock at that path, since when and for what, in words; None when it is free."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        # Shared: two that only look do not see each other as holders.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def _acquire(descriptor: int, wait_s: float) -> None:
     deadline = time.monotonic() + wait_s
     while True:
@@ -61,7 +77,7 @@ def _acquire(descriptor: int, wait_s: float) -> None:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise LockedError(
-                    f"the state is being changed by {_holder(descriptor)}",
+                    f"the state is in the hands of {_holder(descriptor)}",
                     hint="try again when it is done, or give --wait a time",
                 ) from None
             time.sleep(min(_POLL_S, left))

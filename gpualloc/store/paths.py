@@ -34,6 +34,11 @@ class StatePaths:
         """The file that whoever changes the state holds a lock on."""
         return self.root / "lock"
 
+    @property
+    def watch_lock(self) -> Path:
+        """The file that a `rebalance --watch` holds a lock on while it runs."""
+        return self.root / "watch"
+
     def sim(self, name: str) -> StatePaths:
         """The state of a simulated cluster, apart from the real one.
 

@@ -12,7 +12,7 @@ from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.store import meta, runs, trail
 from gpualloc.store import workloads as workload_table
 from gpualloc.store.database import Database, Schema
-from gpualloc.store.lock import apply_lock
+from gpualloc.store.lock import exclusive_lock, holder_of
 from gpualloc.store.paths import StatePaths
 
 if TYPE_CHECKING:
@@ -82,6 +82,16 @@ class SqliteJournal:
             workload_table.put(connection, workload)
             trail.append(connection, (audit,))
 
+    def withdraw(self, workload: Workload, audit: AuditEntry) -> None:
+        """Store a pending workload as released; takes no apply lock.
+
+        Raises:
+            StalePlanError: it was changed meanwhile, so it may not be pending any more.
+        """
+        with self._database.transaction() as connection:
+            workload_table.put(connection, workload)
+            trail.append(connection, (audit,))
+
     def save_plan(self, plan: Plan) -> None:
         """Remember a plan that was shown; takes no apply lock.
 
@@ -135,8 +145,28 @@ class SqliteJournal:
             StateError: the state cannot be written.
         """
         self._database.require_writable()
-        with apply_lock(self._paths.lock, purpose, wait_s):
+        with exclusive_lock(self._paths.lock, purpose, wait_s):
             yield SqliteJournalWriter(self._database)
+
+    def lock_holder(self) -> str | None:
+        """Who holds the apply lock, since when and for what, in words; None when it is free."""
+        return holder_of(self._paths.lock)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Be the one watcher of this state for the length of the context.
+
+        Raises:
+            LockedError: another `rebalance --watch` runs on this state.
+            StateError: the state cannot be written.
+        """
+        self._database.require_writable()
+        with exclusive_lock(self._paths.watch_lock, "rebalance --watch", 0.0):
+            yield
+
+    def watched(self) -> bool:
+        """Whether a `rebalance --watch` runs on this state."""
+        return holder_of(self._paths.watch_lock) is not None
 
     def data_version(self) -> int:
         """A number that changes whenever this or another process wrote to the state."""

@@ -70,6 +70,7 @@ class Command:
             timeout=timeout_s,
             stdin=subprocess.DEVNULL,
             errors="replace",
+            check=False,
         )
         if check is not None:
             assert done.returncode == check, f"{args}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -84,7 +85,12 @@ class Command:
     def python(self, script: Path, *args: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a script of the tests in the same world."""
         return subprocess.run(
-            [sys.executable, str(script), *args], env=self.env, text=True, capture_output=True, timeout=timeout_s
+            [sys.executable, str(script), *args],
+            env=self.env,
+            text=True,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
         )
 
     def start(self, *args: str) -> subprocess.Popen[str]:

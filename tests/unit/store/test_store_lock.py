@@ -9,13 +9,13 @@ import sys
 import pytest
 
 from gpualloc.errors import LockedError, StateError
-from gpualloc.store.lock import apply_lock
+from gpualloc.store.lock import exclusive_lock
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from gpualloc.store.lock import apply_lock
-with apply_lock(Path(sys.argv[1]), "rebalance", 0):
+from gpualloc.store.lock import exclusive_lock
+with exclusive_lock(Path(sys.argv[1]), "rebalance", 0):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -37,7 +37,7 @@ def test_the_holder_is_named(paths, holder):
         pytest.raises(
             LockedError, match=rf"process {holder.pid} of \w+ since \d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d \(rebalance\)"
         ) as caught,
-        apply_lock(paths.lock, "apply", 0.0),
+        exclusive_lock(paths.lock, "apply", 0.0),
     ):
         pass
     assert caught.value.exit_code == 7
@@ -46,27 +46,27 @@ def test_the_holder_is_named(paths, holder):
 def test_a_killed_holder_does_not_hold(paths, holder):
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    with apply_lock(paths.lock, "apply", 0.0):
+    with exclusive_lock(paths.lock, "apply", 0.0):
         assert json.loads(paths.lock.read_text())["pid"] == os.getpid()
 
 
 def test_waiting_ends_when_the_holder_is_done(paths, holder):
     holder.stdin.close()
-    with apply_lock(paths.lock, "apply", 60.0):
+    with exclusive_lock(paths.lock, "apply", 60.0):
         assert json.loads(paths.lock.read_text())["purpose"] == "apply"
 
 
 def test_a_child_does_not_keep_the_lock(paths):
-    with apply_lock(paths.lock, "apply", 0.0):
+    with exclusive_lock(paths.lock, "apply", 0.0):
         child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
     with child:
-        with apply_lock(paths.lock, "apply", 0.0):
+        with exclusive_lock(paths.lock, "apply", 0.0):
             pass
         child.communicate(b"\n")
 
 
 def test_the_record_goes_when_the_lock_is_freed(paths):
-    with pytest.raises(RuntimeError), apply_lock(paths.lock, "a rather long purpose", 0.0):
+    with pytest.raises(RuntimeError), exclusive_lock(paths.lock, "a rather long purpose", 0.0):
         raise RuntimeError
     assert paths.lock.read_bytes() == b""
     assert paths.lock.stat().st_mode & 0o777 == 0o600
@@ -77,7 +77,7 @@ def test_the_record_goes_when_the_lock_is_freed(paths):
 )
 def test_a_holder_without_a_sound_record_is_still_respected(paths, holder, record):
     paths.lock.write_bytes(record)
-    with pytest.raises(LockedError, match="another gpualloc"), apply_lock(paths.lock, "apply", 0.0):
+    with pytest.raises(LockedError, match="another gpualloc"), exclusive_lock(paths.lock, "apply", 0.0):
         pass
 
 
@@ -86,6 +86,6 @@ def test_a_planted_link_is_not_followed(paths, tmp_path):
     victim.write_text("precious")
     paths.root.mkdir()
     paths.lock.symlink_to(victim)
-    with pytest.raises(StateError), apply_lock(paths.lock, "apply", 0.0):
+    with pytest.raises(StateError), exclusive_lock(paths.lock, "apply", 0.0):
         pass
     assert victim.read_text() == "precious"
