@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -129,7 +130,8 @@ class SimulatedLink:
             self._file.refresh()
             since_s = self._file.cluster.unreachable_since(self._name, self._file.now_s())
             if since_s is not None:
-                raise UnreachableError(f"{self._name}: unreachable: simulated fault", node=self._name)
+                since = datetime.fromtimestamp(since_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                raise UnreachableError(f"{self._name}: simulated fault since {since}", node=self._name)
             return [self._server.handle(request) for request in requests]
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -168,6 +169,13 @@ def test_a_hung_gpu_blocks_readings_until_the_fault_is_gone(state: Path, reader:
     assert reader.ask("thread_answer") is None
     write_state(state, [FakeGpu(0, power_w=77.0), FakeGpu(1)])
     assert reader.ask("joined_answer()") == 77_000
+
+
+def test_a_slow_gpu_takes_its_time_for_each_reading(state: Path, reader: Reader) -> None:
+    write_state(state, [FakeGpu(0, call_delay_ms=50.0), FakeGpu(1)])
+    asked_s = time.monotonic()
+    assert reader.ask("[nvmlDeviceGetPowerUsage(gpu(0)) for _ in range(4)]") == [60_000] * 4
+    assert time.monotonic() - asked_s >= 0.2
 
 
 @pytest.mark.parametrize(("code", "error"), [(9, "NVMLError_DriverNotLoaded"), (18, "NVMLError_LibRmVersionMismatch")])

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.errors import ConfigError
@@ -155,6 +155,7 @@ def test_a_sick_gpu_tells_its_state_and_no_readings(kind: FaultKind, state: str,
     assert set(row["unavailable"].values()) == {why}
 
 
+@settings(deadline=None)
 @given(st.sampled_from(Pattern), st.integers(0, 2**32), st.floats(0, 1e8))
 def test_use_is_a_fixed_ratio_at_every_age(pattern: Pattern, seed: int, age_s: float) -> None:
     ratio = utilization(pattern, seed, age_s)
@@ -173,6 +174,7 @@ def test_plain_json_gives_the_same_gpu_back() -> None:
     assert GpuModel.from_plain(json.loads(json.dumps(model.to_plain()))) == model
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 20), st.none() | st.integers(0, 7)), max_size=30))
 def test_no_sequence_of_changes_overlaps_or_repeats_an_id(changes: list[tuple[bool, int, int | None]]) -> None:
     model = gpu("A100-40GB")
@@ -187,3 +189,18 @@ def test_no_sequence_of_changes_overlaps_or_repeats_an_id(changes: list[tuple[bo
         assert len(units) == len(set(units))
         assert len({each.uuid for each in model.instances}) == len({each.gi for each in model.instances})
         assert len({each.gi for each in model.instances}) == len(model.instances)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["A100-40GB", "A30-24GB", "RTX-PRO-6000-96GB"]), st.data())
+def test_a_layout_with_explicit_places_can_be_made_in_any_order(model: str, data: st.DataObject) -> None:
+    first, again = gpu(model), gpu(model)
+    names = [profile.name for profile in first.kind.mig.profiles]  # type: ignore[union-attr]
+    for name in data.draw(st.lists(st.sampled_from(names), max_size=10)):
+        with suppress(GpuRefusal):
+            first.create_instance(name)
+    for instance in data.draw(st.permutations(first.instances)):
+        again.create_instance(instance.profile.name, instance.start)
+    assert {(each.profile.name, each.start) for each in again.instances} == {
+        (each.profile.name, each.start) for each in first.instances
+    }

@@ -190,6 +190,7 @@ def test_faults_of_the_file_come_and_go(tmp_path: Path, wall: Wall) -> None:
     with pytest.raises(UnreachableError) as raised:
         nodes.link("n2").exchange([request(1, "hello")], 5.0)
     assert raised.value.node == "n2"
+    assert raised.value.message == "n2: simulated fault since 1970-01-12T13:46:50Z"
 
 
 def test_a_fault_can_be_added_while_it_runs_and_is_seen_by_others(tmp_path: Path, wall: Wall) -> None:

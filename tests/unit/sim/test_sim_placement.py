@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.sim.catalog import GpuKind, MigTable, find, keys, mig_table
@@ -64,6 +64,7 @@ def test_media_engines_are_shared_out_on_a_gpu_that_counts_them() -> None:
     assert legal_starts(table, [everything], table.profile("1g.24gb-me")) == (3, 6, 9)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(MIG_KINDS), st.data())
 def test_no_sequence_of_creates_and_destroys_overlaps_or_leaves_the_axis(kind: GpuKind, data: st.DataObject) -> None:
     table = mig_table(kind)
