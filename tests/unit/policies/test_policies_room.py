@@ -42,14 +42,14 @@ def test_slices_without_a_size_book_their_part_of_the_memory_and_fill_the_device
     assert booked == [81000 // 4 - 64] * 4
 
 
-def test_claim_and_books_of_one_workload_count_once_and_the_larger_counts() -> None:
-    node = scenes.node(
-        "gpu01",
-        devices=1,
-        claims=[{"device": 0, "workload": "r", "share": "time-slice", "fraction": 0.5, "memory_mib": 1000}],
-    )
-    running = scenes.allocation("r", "gpu01", "0", share="time-slice", fraction=0.25, gpu_memory_mib=3000)
-    room = survey(scenes.problem([node], [], [running]))["gpu01"].devices[0]
+@pytest.mark.parametrize(("claimed", "booked"), [((0.5, 1000), (0.25, 3000)), ((0.25, 3000), (0.5, 1000))])
+def test_claim_and_books_of_one_workload_count_once_and_the_larger_counts(
+    claimed: tuple[float, int], booked: tuple[float, int]
+) -> None:
+    part = {"share": "time-slice"}
+    claim = {"device": 0, "workload": "r", "fraction": claimed[0], "memory_mib": claimed[1], **part}
+    running = scenes.allocation("r", "gpu01", "0", fraction=booked[0], gpu_memory_mib=booked[1], **part)
+    room = survey(scenes.problem([scenes.node("gpu01", devices=1, claims=[claim])], [], [running]))["gpu01"].devices[0]
     assert len(room.bookings) == 1
     assert room.fraction_free == 0.5
     assert room.memory_free_mib == 81559 - 3000
