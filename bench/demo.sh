@@ -46,13 +46,19 @@ sample() { # that many samples, some simulated minutes apart
     printf '%s samples, minutes of simulated time apart\n' "$1"
 }
 
+first_device() { # UUID of the first device of a node
+    local answer
+    answer=$("$gpualloc" nodes "$1" --json)
+    [[ $answer =~ \"uuid\":\ *\"(GPU-[0-9a-f-]+)\" ]] && printf '%s' "${BASH_REMATCH[1]}"
+}
+
 tell "observe: a mixed cluster, with other people's work on it. All of it is simulated."
 run nodes
 run free
 
 tell "remember: sample a few times, then look back"
 sample 6
-run history --metric gpu_utilization_ratio --since 3h --node birch01
+run history --metric gpu_utilization_ratio --since 3h
 
 tell "ask for GPUs: two trainings that both want the whole node fir01, and half a GPU for serving"
 run submit --name train-a --gpus 4 --gpu-model '*A100*40GB*' --cpus 8 --memory 64GiB -- sleep 6000
@@ -76,7 +82,7 @@ sample 4
 run ps
 
 tell "what it looked like, and who did what"
-run history --metric gpu_utilization_ratio --since 6h --node fir01
+run history --metric gpu_utilization_ratio --since 6h --device "$(first_device fir01)"
 run audit
 run audit --verify
 run status

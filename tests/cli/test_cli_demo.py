@@ -21,7 +21,7 @@ def demo(tmp_path):
         stand_in = tmp_path / "gpualloc"
         stand_in.write_text(
             f'#!/bin/sh\nmkdir -p "$GPUALLOC_STATE_DIR"\necho "$*" >>"{tmp_path}/calls"\n'
-            f'[ "$1" = "{fails_at}" ] && exit 5\nexit 0\n'
+            f'[ "$1" = "{fails_at}" ] && exit 5\necho \'{{"uuid": "GPU-12ab"}}\'\n'
         )
         stand_in.chmod(0o755)
         command = ["bash", str(tmp_path / "bench" / "demo.sh")]
@@ -38,6 +38,7 @@ def test_the_whole_path_in_order(demo):
     verbs = list(dict.fromkeys(call.split()[0] for call in calls))
     path = ["nodes", "sample", "history", "submit", "plan", "apply", "ps", "wait", "rebalance", "audit", "status"]
     assert [verb for verb in verbs if verb in path] == path
+    calls.remove("nodes fir01 --json")
     shown = {line.removeprefix("$ gpualloc ").replace("\\", "") for line in done.stdout.splitlines() if line[:1] == "$"}
     assert shown == set(calls)
     assert "What happened" in done.stdout
