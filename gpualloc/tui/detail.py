@@ -10,7 +10,7 @@ from gpualloc.model.workload import Workload
 from gpualloc.tui.cells import Cell, Role, cell, gib, watts
 from gpualloc.tui.rows import FleetRow, Moment, state_words
 from gpualloc.tui.section import Section
-from gpualloc.tui.text import age_text, date_time_text, plain
+from gpualloc.tui.text import date_time_text, plain
 from gpualloc.tui.widgets.process_table import ProcessRow
 from gpualloc.tui.widgets.workload_table import held_text
 
@@ -210,8 +210,7 @@ def _instance_text(one: MigInstance) -> str:
 
 
 def _age(row: FleetRow, moment: Moment) -> Cell:
-    age = age_text(moment.age_s(row.heard_s))
-    return cell(age, Role.WARN if moment.is_stale(row) else Role.PLAIN)
+    return cell(moment.age_words(row), Role.WARN if moment.is_stale(row) else Role.PLAIN)
 
 
 def _text(text: str | None, limit: int = 300, absent: str = "n/a") -> Cell:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -14,6 +15,8 @@ from gpualloc.tui.text import age_text, plain
 
 BUSY_RATIO = 0.02
 """Utilization from which a device counts as busy although nobody is seen on it."""
+FRESH_PERIODS = 1.5
+"""Up to so many periods a row is as fresh as it can be."""
 STALE_PERIODS = 3
 """A row that nothing was heard of for so many periods is stale."""
 
@@ -86,11 +89,22 @@ class Moment:
 
     ticks_s: float
     now_s: float
-    stale_after_s: float
+    period_s: float
+
+    @property
+    def stale_after_s(self) -> float:
+        """Age from which a row is stale."""
+        return STALE_PERIODS * self.period_s
 
     def age_s(self, heard_s: float | None) -> float | None:
         """Seconds since then; None when never."""
         return None if heard_s is None else max(0.0, self.ticks_s - heard_s)
+
+    def age_words(self, row: FleetRow) -> str:
+        """Age of a row; one within reach of the period is not counted out, as it would change all the time."""
+        age_s = self.age_s(row.heard_s)
+        fresh_s = FRESH_PERIODS * self.period_s
+        return f"<{math.ceil(fresh_s)}s" if age_s is not None and age_s <= fresh_s else age_text(age_s)
 
     def is_stale(self, row: FleetRow) -> bool:
         """Whether the row shows what is no longer known to be true."""

@@ -16,7 +16,7 @@ from gpualloc.tui.arrange import SortKey, arranged, kept, kept_workloads
 from gpualloc.tui.cells import Cell, Role, Span, cell
 from gpualloc.tui.cost import CostMeter
 from gpualloc.tui.detail import Detail, process_detail, row_detail, workload_detail
-from gpualloc.tui.rows import STALE_PERIODS, FleetRow, Moment, fleet_rows
+from gpualloc.tui.rows import FleetRow, Moment, fleet_rows
 from gpualloc.tui.screens.detail import DetailScreen
 from gpualloc.tui.screens.help import HelpScreen, key_name
 from gpualloc.tui.seen import Seen
@@ -124,7 +124,7 @@ class FleetScreen(Screen[None]):
         self._cost = self._meter.measure()
 
     def _moment(self) -> Moment:
-        return Moment(self._source.ticks_s(), self._source.now_s(), STALE_PERIODS * self._every_s)
+        return Moment(self._source.ticks_s(), self._source.now_s(), self._every_s)
 
     def _redraw(self) -> None:
         moment = self._moment()

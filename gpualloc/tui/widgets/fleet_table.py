@@ -24,7 +24,7 @@ from gpualloc.tui.cells import (
 )
 from gpualloc.tui.columns import Column, PlacedColumn
 from gpualloc.tui.rows import FleetRow, HolderKind, Moment, Standing, state_words
-from gpualloc.tui.text import age_text, clip_middle, plain
+from gpualloc.tui.text import clip_middle, plain
 from gpualloc.tui.totals import Sums, sums
 from gpualloc.tui.widgets.table import Table
 
@@ -93,8 +93,7 @@ class FleetTable(Table[FleetRow]):
             return cell(words.whole if placed.width >= _STATE_WHOLE_FROM else words.short, words.role)
         stale = self._moment.is_stale(row)
         if key == "age":
-            age_s = self._moment.age_s(row.heard_s)
-            return cell(age_text(age_s), Role.WARN if stale else Role.DIM)
+            return cell(self._moment.age_words(row), Role.WARN if stale else Role.DIM)
         if row.device is None:
             has_model = any(other.column.key == "model" for other in self._placed)
             content = _node_cell(row, key, placed.width, has_model)

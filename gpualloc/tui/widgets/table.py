@@ -166,7 +166,7 @@ class Table(ScrollView, Generic[Row], can_focus=True):
         for content in cells:
             segments.extend(Segment(span.text, base + role_style(self, span.role)) for span in content)
             segments.append(Segment(" " * GAP, base))
-        return Strip(segments).adjust_cell_length(self.size.width, base)
+        return Strip(segments).adjust_cell_length(self.size.width, base).simplify()
 
     def _line(self, at: int) -> _Line:
         row = self._rows[at]
@@ -191,11 +191,13 @@ class Table(ScrollView, Generic[Row], can_focus=True):
                 self.refresh(Region(0, y, self.size.width, 1))
                 continue
             changed = [
-                Region(placed.x, y, placed.width, 1)
+                placed
                 for placed, before, after in zip(self._placed, old.cells, new.cells, strict=True)
                 if before != after
             ]
-            self.refresh(*changed)
+            # One region: Textual writes a line from its beginning for every region on it.
+            end = changed[-1].x + changed[-1].width
+            self.refresh(Region(changed[0].x, y, end - changed[0].x, 1))
 
     def _resized(self, heading_changed: bool) -> None:
         width = self.scrollable_content_region.width
