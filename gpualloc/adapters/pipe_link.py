@@ -51,6 +51,8 @@ class PipeLink:
         self._launch = launch
         self._back_off = back_off or BackOff()
         self._child: Child | None = None
+        self._awaited_nonce: str | None = None
+        """Nonce of a child that was started and has not spoken yet."""
         self._connection = 0
         self._closed = False
         self._lock = threading.Lock()
@@ -59,6 +61,18 @@ class PipeLink:
     def connection(self) -> int:
         """Number of the child in use, counted from 1; 0 before the first."""
         return self._connection
+
+    def begin(self) -> None:
+        """Start the child and go on without waiting for it, so that it starts while the caller prepares.
+
+        A failure to start is reported by the first exchange.
+        """
+        with self._lock:
+            if self._child is None and not self._closed:
+                try:
+                    self._start()
+                except _Failed:
+                    self._drop()
 
     def exchange(self, requests: Sequence[Message], deadline_s: float) -> list[Message]:
         """Send all requests, return their end records; see `NodeLink.exchange`."""
@@ -90,20 +104,23 @@ class PipeLink:
                 return
 
     def _connected(self, deadline: float) -> Child:
-        if self._child is not None and self._child.is_usable():
-            return self._child
-        self._drop()
+        if self._child is not None and self._awaited_nonce is None:
+            if self._child.is_usable():
+                return self._child
+            self._drop()
         resting = self._back_off.pending(time.monotonic())
         if resting is not None:
             raise self._down(resting)
         if self._closed:
             raise self._down(Failure(NodeState.UNREACHABLE, "the link is closed"))
         try:
-            return self._connect(deadline)
+            child = self._child or self._start()
+            self._await_start(child, deadline)
         except _Failed as failed:
             raise self._down(self._give_up(failed.failure)) from failed.__cause__
+        return child
 
-    def _connect(self, deadline: float) -> Child:
+    def _start(self) -> Child:
         nonce = os.urandom(8).hex()
         argv = self._launch.argv(nonce)
         try:
@@ -111,14 +128,14 @@ class PipeLink:
         except OSError as error:
             raise _Failed(Failure(NodeState.FAILED, f"{argv[0]} cannot be run: {error.strerror}")) from error
         self._child = child
+        self._awaited_nonce = nonce
         self._connection += 1
         child.send(self._launch.greeting(nonce))
-        self._await_start(child, nonce, deadline)
         return child
 
-    def _await_start(self, child: Child, nonce: str, deadline: float) -> None:
+    def _await_start(self, child: Child, deadline: float) -> None:
         """Skip a login shell's noise, answer the marks that carry our nonce, until the node program speaks."""
-        pattern = re.compile(rf"({START_MARK}|{STUB_MARK}) ([a-z0-9-]+) {nonce}(?: (.*))?$")
+        pattern = re.compile(rf"({START_MARK}|{STUB_MARK}) ([a-z0-9-]+) {self._awaited_nonce}(?: (.*))?$")
         last_mark: str | None = None
         noise = 0
         while noise <= MAX_NOISE_BYTES:
@@ -127,7 +144,9 @@ class PipeLink:
             if match is None:
                 noise += len(line) + 1
             elif match[1] == START_MARK:
-                return self._check_version(match[2])
+                self._check_version(match[2])
+                self._awaited_nonce = None
+                return
             else:
                 last_mark = match[2]
                 reply = self._launch.reply(last_mark, (match[3] or "")[:500])
@@ -184,6 +203,7 @@ class PipeLink:
 
     def _drop(self) -> None:
         child, self._child = self._child, None
+        self._awaited_nonce = None
         if child is not None:
             child.stop(_PATIENCE_S)
 

@@ -54,6 +54,33 @@ def test_one_child_serves_many_exchanges(made):
     assert link.connection == 1
 
 
+def test_a_child_can_be_started_ahead(made):
+    launch = ScriptedLaunch()
+    link = made(launch)
+    link.begin()
+    link.begin()
+    assert launch.starts == 1
+    assert link.exchange([ECHO], DEADLINE_S) == link.exchange([ECHO], DEADLINE_S)
+    assert (launch.starts, link.connection) == (1, 1)
+
+
+def test_a_start_ahead_that_fails_is_reported_when_it_matters(made):
+    link = made(ScriptedLaunch(before="sys.exit('broken')"))
+    link.begin()
+    with pytest.raises(LinkDownError, match="broken"):
+        link.exchange([ECHO], DEADLINE_S)
+
+
+def test_a_child_started_ahead_and_never_used_is_let_go_of(made):
+    link = made()
+    link.begin()
+    pid = link._child.pid
+    link.close()
+    assert not is_alive(pid)
+    link.begin()
+    assert link._child is None
+
+
 def test_threads_take_turns(made):
     link = made()
     found = []
