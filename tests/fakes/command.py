@@ -47,7 +47,7 @@ class Command:
             **environment(self.nvml_state),
             "GPUALLOC_STATE_DIR": str(self.state_dir),
             "GPUALLOC_NODE_STATE_DIR": str(self.node_dir),
-            "GPUALLOC_CONFIG": str(self.root / "config.toml"),
+            "XDG_CONFIG_HOME": str(self.root),
             "NO_COLOR": "1",
             **self.extra_env,
         }
@@ -58,7 +58,9 @@ class Command:
 
     def configure(self, text: str) -> None:
         """Write the configuration file."""
-        (self.root / "config.toml").write_text(text)
+        file = self.root / "gpualloc" / "config.toml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
 
     def run(self, *args: str, timeout_s: float = 60, check: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run gpualloc; its exit code must be `check` (None: any)."""
