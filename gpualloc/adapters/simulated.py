@@ -6,7 +6,6 @@ what happened since is worked out from the time whenever somebody looks.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -19,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gpualloc.errors import BrokenInputError, NotFoundError, StateError, UnreachableError
+from gpualloc.errors import BrokenInputError, LockedError, NotFoundError, StateError, UnreachableError
 from gpualloc.model.inventory import NodeSpec
 from gpualloc.node.server import Server
 from gpualloc.node.wire import Refused
@@ -51,6 +50,7 @@ class SimulatedNodes:
         BrokenInputError: `cluster.json` is not one.
         NewerStateError: a newer gpualloc wrote it.
         StateError: it cannot be read or made, or does not go with the changed spec.
+        LockedError: another process holds it for long.
     """
 
     def __init__(
@@ -73,14 +73,11 @@ class SimulatedNodes:
         return SimulatedLink(self._file, name)
 
     def add_fault(self, fault: Fault) -> None:
-        """Let something go wrong, beside the faults of the spec; raises ConfigError, StateError."""
+        """Let something go wrong, beside the faults of the spec; raises ConfigError, StateError, LockedError."""
         check_cluster(replace(self._spec, faults=(*self._spec.faults, fault)))
-        try:
-            with self._file.locked(_LOCK_WAIT_S):
-                self._file.cluster.faults.append(fault)
-                self._file.save()
-        except (OSError, Refused) as error:
-            raise StateError(f"the fault cannot be stored in {self._file.path}: {error}") from error
+        with self._file.changing("add a fault"):
+            self._file.cluster.faults.append(fault)
+            self._file.save()
 
 
 class SimulatedClock:
@@ -152,21 +149,29 @@ class _ClusterFile:
 
     def open(self) -> None:
         """Read the cluster; make it, or write it anew for a changed spec, where that is so."""
-        try:
-            plain = self._read()
-        except FileNotFoundError:
+        if not self.path.exists():
             self._create()
-            return
         self.refresh()
-        if not fits(plain, self._spec):
-            try:
-                with self.locked(_LOCK_WAIT_S):
-                    self.save()
-            except PermissionError:
-                pass  # may look, may not write: the change stays in this process
-            except OSError as error:
-                if error.errno != errno.EROFS:
-                    raise StateError(f"{self.path} cannot be written: {error}") from error
+        may_write = os.access(self.path.parent, os.W_OK, effective_ids=True)
+        if may_write and not fits(self._read(), self._spec):
+            with self.changing("take over its changed description"):
+                self.save()
+
+    @contextmanager
+    def changing(self, what: str) -> Iterator[None]:
+        """The lock for a change that no node was asked for.
+
+        Raises:
+            LockedError: another process holds it for long.
+            StateError: the file cannot be written.
+        """
+        try:
+            with self.locked(_LOCK_WAIT_S):
+                yield
+        except Refused as refused:
+            raise LockedError(refused.message) from refused
+        except OSError as error:
+            raise StateError(f"cannot {what} in {self.path.parent}: {error.strerror or error}") from error
 
     def refresh(self) -> None:
         """Read the file again if another process replaced it."""
@@ -221,15 +226,15 @@ class _ClusterFile:
         self._seen = None
 
     def _create(self) -> None:
+        what = "make the simulated cluster"
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self.locked(_LOCK_WAIT_S):
-                if not self.path.exists():
-                    self.cluster = SimulatedCluster.start(self._spec, self.wall())
-                    self.save()
-                self.refresh()
         except OSError as error:
-            raise StateError(f"the simulated cluster cannot be made in {self.path.parent}: {error}") from error
+            raise StateError(f"cannot {what} in {self.path.parent}: {error.strerror or error}") from error
+        with self.changing(what):
+            if not self.path.exists():
+                self.cluster = SimulatedCluster.start(self._spec, self.wall())
+                self.save()
 
     def _read(self) -> dict[str, Any]:
         text = self.path.read_text("utf-8")
@@ -278,7 +283,7 @@ class _SimulatedMachine:
         self._name = name
         self._closed = closed
         self._holding = False
-        self._known_ended = file.host(name).ended()
+        self._known_ended = self._look(SimulatedHost.ended)
 
     # ---- machine
 

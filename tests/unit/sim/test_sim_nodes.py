@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -18,7 +19,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.adapters.simulated import SimulatedNodes
-from gpualloc.errors import BrokenInputError, ConfigError, NewerStateError, NotFoundError, StateError, UnreachableError
+from gpualloc.errors import (
+    BrokenInputError,
+    ConfigError,
+    LockedError,
+    NewerStateError,
+    NotFoundError,
+    StateError,
+    UnreachableError,
+)
 from gpualloc.node.wire import request
 from gpualloc.sim.cluster import ClusterSpec, Fault, HostSpec, Stranger, demo_cluster
 from gpualloc.sim.gpu import FaultKind
@@ -314,6 +323,22 @@ def test_a_read_only_folder_can_be_observed_and_refuses_steps(unwritable: Path) 
     assert ask(nodes, "do", call("limit"))["error"]["reason"] == "disk"
     with pytest.raises(StateError, match="fault"):
         nodes.add_fault(Fault("n1", FaultKind.LOST, gpu=0))
+
+
+def test_a_cluster_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cluster.json").mkdir()
+    with pytest.raises(StateError, match=r"cluster\.json"):
+        SimulatedNodes(tmp_path, SPEC)
+
+
+def test_a_lock_held_for_long_is_told_and_looking_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = SimulatedNodes(tmp_path, SPEC)
+    monkeypatch.setattr("gpualloc.adapters.simulated._LOCK_WAIT_S", 0.05)
+    with (tmp_path / "lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(LockedError, match=r"cluster\.json"):
+            nodes.add_fault(Fault("n1", FaultKind.LOST, gpu=0))
+        assert len(ok(nodes, "sample")["devices"]) == 2
 
 
 def test_a_folder_that_cannot_be_made_is_named(unwritable: Path) -> None:
