@@ -60,6 +60,7 @@ class SimulatedNodes:
         self._file = _ClusterFile(folder, self._spec, wall)
         self._file.open()
         self.clock = SimulatedClock(self._file)
+        self._links: list[SimulatedLink] = []
 
     def specs(self) -> tuple[NodeSpec, ...]:
         """Every node, sorted by name."""
@@ -70,7 +71,14 @@ class SimulatedNodes:
         """The way to one node; raises NotFoundError."""
         if all(host.name != name for host in self._spec.nodes):
             raise NotFoundError(f"there is no simulated node {name!r}")
-        return SimulatedLink(self._file, name)
+        link = SimulatedLink(self._file, name)
+        self._links.append(link)
+        return link
+
+    def close(self) -> None:
+        """End the waits of all links."""
+        for link in self._links:
+            link.close()
 
     def add_fault(self, fault: Fault) -> None:
         """Let something go wrong, beside the faults of the spec; raises ConfigError, StateError, LockedError."""

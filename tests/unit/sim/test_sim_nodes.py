@@ -29,7 +29,8 @@ from gpualloc.errors import (
     UnreachableError,
 )
 from gpualloc.node.wire import request
-from gpualloc.sim.cluster import ClusterSpec, Fault, HostSpec, Stranger, demo_cluster
+from gpualloc.sim.cluster import ClusterSpec, Fault, HostSpec, Stranger
+from gpualloc.sim.demo import demo_cluster
 from gpualloc.sim.gpu import FaultKind
 from gpualloc.sim.use import Pattern
 
@@ -179,7 +180,7 @@ def test_closing_ends_a_wait(tmp_path: Path, wall: Wall) -> None:
         target=lambda: replies.extend(link.exchange([request(1, "events", {"timeout_s": 30})], 60))
     )
     waiting.start()
-    link.close()
+    nodes.close()
     waiting.join(timeout=10)
     assert [reply["ok"] for reply in replies] == [{"changed": False}]
 
@@ -376,7 +377,7 @@ def test_a_cluster_without_meaning_is_refused_before_anything_is_written(
 def in_process(folder: Path, *lines: str) -> subprocess.CompletedProcess[str]:
     """Run lines in a process of their own that has the nodes of SPEC open as `nodes`."""
     start = (
-        "import os, resource, signal, sys",
+        "import errno, os, signal, sys",
         "from pathlib import Path",
         "from gpualloc.adapters.simulated import SimulatedNodes",
         "from gpualloc.node.wire import request",
@@ -394,7 +395,8 @@ def test_a_full_disk_is_told_and_leaves_the_old_state(tmp_path: Path) -> None:
     before = (tmp_path / "cluster.json").read_text()
     done = in_process(
         tmp_path,
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))",
+        "def full(handle): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))",
+        "os.fsync = full",
         f"print(nodes.link('n1').exchange([request(1, 'do', {call('limit')!r})], 5)[0]['error']['reason'])",
         "print(nodes.link('n1').exchange([request(1, 'claims')], 5)[0]['ok'])",
     )
