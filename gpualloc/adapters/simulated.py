@@ -40,7 +40,7 @@ class SimulatedNodes:
     """The nodes of one simulated cluster, with its clock.
 
     Args:
-        folder: keeps `cluster.json`; made when missing.
+        folder: keeps `cluster.json` and `cluster.lock`, beside files of others; made when missing.
         spec: the cluster; a changed one is fitted to what is stored (`sim.state.SimulatedCluster.from_plain`).
         wall: wall clock, epoch seconds.
         speed: simulated seconds per wall second, in place of the spec's.
@@ -205,7 +205,7 @@ class _ClusterFile:
     def locked(self, wait_s: float) -> Iterator[None]:
         """Hold the lock against all processes and threads, with a fresh state; refuses as `locked`."""
         with self.mutex:
-            handle = os.open(self.path.with_name("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            handle = os.open(self.path.with_name("cluster.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 self._take(handle, wait_s)
                 if self.path.exists():

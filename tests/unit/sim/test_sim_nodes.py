@@ -306,7 +306,7 @@ def unwritable() -> Iterator[Path]:
         folder = Path(made)
         SimulatedNodes(folder, SPEC)
         (folder / "cluster.json").chmod(0o644)
-        (folder / "lock").unlink()
+        (folder / "cluster.lock").unlink()
         folder.chmod(0o555)
         user = os.geteuid()
         if user == 0:
@@ -335,7 +335,7 @@ def test_a_cluster_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 def test_a_lock_held_for_long_is_told_and_looking_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = SimulatedNodes(tmp_path, SPEC)
     monkeypatch.setattr("gpualloc.adapters.simulated._LOCK_WAIT_S", 0.05)
-    with (tmp_path / "lock").open() as held:
+    with (tmp_path / "cluster.lock").open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(LockedError, match=r"cluster\.json"):
             nodes.add_fault(Fault("n1", FaultKind.LOST, gpu=0))
@@ -402,7 +402,7 @@ def test_a_full_disk_is_told_and_leaves_the_old_state(tmp_path: Path) -> None:
     )
     assert done.stdout == "disk\n{'claims': [], 'workloads': []}\n", done.stderr
     assert (tmp_path / "cluster.json").read_text() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cluster.json", "lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cluster.json", "cluster.lock"]
 
 
 def test_a_process_killed_while_it_writes_leaves_the_old_state(tmp_path: Path) -> None:
