@@ -41,9 +41,9 @@ class TopApp(App[None]):
         self.crash: Exception | None = None
         """A defect that ended the watching, and with it the dashboard."""
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         """Show the main screen and begin to look."""
-        self.push_screen(self._fleet)
+        await self.push_screen(self._fleet)
         self._watcher.start()
 
     def on_unmount(self) -> None:

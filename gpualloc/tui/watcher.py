@@ -33,7 +33,6 @@ class Watcher:
         self._nodes = {spec.name: SeenNode(spec) for spec in source.specs}
         self._workloads: tuple[Workload, ...] | None = None
         self._looks = 0
-        self._look_s: float | None = None
         self._error: GpuallocError | None = None
         self._stopped = threading.Event()
         self._going = threading.Event()
@@ -81,7 +80,6 @@ class Watcher:
                 self._take(node)
                 self._tell(Sampled(self._seen(answers, began_s)))
             self._looks += 1
-            self._look_s = self._source.ticks_s() - began_s
             nodes = tuple(answers[name] for name in sorted(answers))
             self._workloads = self._source.workloads(Snapshot(self._source.now_s(), nodes))
             self._error = None
@@ -101,7 +99,6 @@ class Watcher:
             nodes=tuple(self._nodes[name] for name in sorted(self._nodes)),
             workloads=self._workloads,
             looks=self._looks,
-            look_s=self._look_s,
             look_since_s=since_s,
             waiting_for=waiting,
             error=self._error,
