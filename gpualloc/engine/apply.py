@@ -9,7 +9,6 @@ from gpualloc.engine.observe import observe
 from gpualloc.engine.recover import recover
 from gpualloc.errors import GpuallocError, PartlyAppliedError, StalePlanError
 from gpualloc.model.audit import AuditEntry
-from gpualloc.model.identity import new_run_id
 from gpualloc.model.plan import Plan, RunState
 from gpualloc.planning.base import base_facts, drift
 from gpualloc.ports import JournalWriter
@@ -43,8 +42,9 @@ def apply_locked(ctx: Context, writer: JournalWriter, plan: Plan, on_step: OnSte
         kind = "a simulated cluster" if plan.simulated else "real nodes"
         raise StalePlanError(f"plan {plan.id} was made for {kind}", hint="make a new plan where you want to apply it")
     check_fresh(ctx, plan)
-    actor = ctx.actor
-    run = writer.open_run(new_run_id(), plan, actor, ctx.clock.now_s())
+    now_s = ctx.clock.now_s()
+    run = writer.open_run(ctx.fresh_id("r"), plan, ctx.actor, now_s)
+    writer.save((), (_apply_entry(plan, run.id, ctx.actor, now_s),))
     carried = Chains(ctx, writer, run, on_step)
     for chain in chains(plan.steps):
         carried.carry_out(chain, {})
@@ -65,7 +65,7 @@ def check_fresh(ctx: Context, plan: Plan) -> None:
     if not touched:
         return
     used = [workload_of(ctx, step) for step in plan.steps]
-    workloads = list({workload.id: workload for workload in used if workload is not None}.values())
+    workloads = {workload.id: workload for workload in used if workload is not None}
     changed = drift(plan.base, base_facts(observe(ctx, touched), plan.steps, workloads))
     if changed:
         raise StalePlanError(
@@ -98,8 +98,7 @@ def failure(report: Report) -> GpuallocError | None:
     )
 
 
-def apply_entry(plan: Plan, run_id: str, actor: str, at_s: float) -> AuditEntry:
-    """The audit entry of a plan being applied."""
+def _apply_entry(plan: Plan, run_id: str, actor: str, at_s: float) -> AuditEntry:
     return AuditEntry(
         at_s=at_s,
         kind="apply",

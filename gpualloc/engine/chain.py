@@ -59,7 +59,8 @@ class Chains:
         if not states and not self._guarded(chain):
             return
         # A chain taken up again is asked from its beginning: the node may have been rebooted meanwhile.
-        reached = {seq: StepState.INTENT if state is StepState.DONE else state for seq, state in states.items()}
+        reached = dict(states)
+        reached.update({seq: StepState.INTENT for seq, state in states.items() if state is StepState.DONE})
         for step in chain:
             if reached.get(step.seq) in (None, StepState.INTENT) and not self._one(step, reached):
                 break
@@ -109,13 +110,17 @@ class Chains:
         if not any(step.kind is StepKind.START for step in chain):
             return True
         workload = workload_of(self._ctx, chain[0])
-        return workload is not None and workload.state is WorkloadState.PENDING
+        return (
+            workload is not None
+            and workload.state is WorkloadState.PENDING
+            and workload.attempt in (chain[0].attempt, chain[0].attempt - 1)
+        )
 
     def _failed_midway(self, step: Step, error: GpuallocError, reached: dict[int, StepState]) -> None:
         self.report.failed.append((step, error))
         self._on_step(step, StepState.FAILED, error.message)
         reached[step.seq] = StepState.FAILED
-        chain = [other for other in self._run.plan.steps if other.workload == step.workload]
+        chain = next(chain for chain in chains(self._run.plan.steps) if step in chain)
         self._take_back(chain, reached)
         reached.update({seq: StepState.UNDONE for seq, state in reached.items() if state is StepState.DONE})
 
@@ -150,8 +155,8 @@ class Chains:
 
 
 def chains(steps: Sequence[Step]) -> list[list[Step]]:
-    """The steps grouped by the workload they serve, each group and the groups in plan order."""
-    grouped: dict[str, list[Step]] = {}
+    """The steps grouped by workload and node, each group and the groups in plan order."""
+    grouped: dict[tuple[str, str], list[Step]] = {}
     for step in steps:
-        grouped.setdefault(step.workload, []).append(step)
+        grouped.setdefault((step.workload, step.node), []).append(step)
     return list(grouped.values())

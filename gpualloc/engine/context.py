@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass, field
 
+from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.ports import Clock, Fleet, History, Journal, Policy
 
 
@@ -32,3 +34,7 @@ class Context:
     """Unix account on whose behalf the command runs."""
     simulated: bool = False
     settings: Settings = field(default_factory=Settings)
+
+    def fresh_id(self, prefix: str) -> str:
+        """A new id: `w` for a workload, `p` for a plan, `r` for a run."""
+        return new_id(prefix, secrets.token_bytes(RANDOM_BYTES))

@@ -11,7 +11,6 @@ from gpualloc.engine.recover import doubtful
 from gpualloc.engine.settle import catch_up, catch_up_locked
 from gpualloc.errors import UsageError
 from gpualloc.model.decision import Decision, Problem
-from gpualloc.model.identity import new_plan_id
 from gpualloc.model.inventory import Node, Snapshot
 from gpualloc.model.plan import Plan, Step
 from gpualloc.model.workload import Workload, WorkloadState
@@ -83,8 +82,8 @@ def _bound(
     return build(
         decision,
         snapshot,
-        workloads,
-        plan_id=new_plan_id(),
+        {workload.id: workload for workload in workloads},
+        plan_id=ctx.fresh_id("p"),
         created_at_s=ctx.clock.now_s(),
         simulated=ctx.simulated,
         extra_steps=tuple(extra),

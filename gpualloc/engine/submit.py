@@ -8,10 +8,9 @@ from gpualloc.engine.context import Context
 from gpualloc.engine.observe import check_names, observe
 from gpualloc.errors import InfeasibleError, UnreachableError
 from gpualloc.model.audit import AuditEntry
-from gpualloc.model.identity import new_workload_id
 from gpualloc.model.inventory import Snapshot
 from gpualloc.model.workload import Request, Workload, WorkloadState, check_name, check_request
-from gpualloc.policies.feasibility import closest_fit
+from gpualloc.policies.feasibility import feasible
 from gpualloc.ports import Journal
 
 FRESH_REBALANCE_S = 2 * 3600.0
@@ -52,7 +51,7 @@ def submit(ctx: Context, name: str, request: Request) -> Submission:
     unseen = _refuse_infeasible(ctx, request)
     now_s = ctx.clock.now_s()
     workload = Workload(
-        id=new_workload_id(),
+        id=ctx.fresh_id("w"),
         name=name,
         owner=ctx.actor,
         request=request,
@@ -86,7 +85,7 @@ def _refuse_infeasible(ctx: Context, request: Request) -> tuple[str, ...]:
     except UnreachableError:
         return request.nodes or tuple(spec.name for spec in ctx.fleet.specs())
     unseen = tuple(node.name for node in snapshot.nodes if node not in snapshot.reached)
-    closest = None if unseen else closest_fit(snapshot, request)
+    closest = feasible(snapshot, request)
     if closest is not None:
-        raise InfeasibleError(f"no node of the fleet could ever hold this request: {closest}", hint=None)
+        raise InfeasibleError(f"no node of the fleet could ever hold this request: {closest.detail}", node=closest.node)
     return unseen

@@ -78,7 +78,7 @@ def decode(line: bytes) -> "dict[str, Any]":
         raise WireError("a line of %d bytes is longer than the wire allows" % len(line))
     try:
         message = json.loads(line.decode("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError("not JSON: %s" % error) from error
     if not isinstance(message, dict):
         raise WireError("not a JSON object")

@@ -47,7 +47,7 @@ class Command:
             **environment(self.nvml_state),
             "GPUALLOC_STATE_DIR": str(self.state_dir),
             "GPUALLOC_NODE_STATE_DIR": str(self.node_dir),
-            "GPUALLOC_CONFIG": str(self.root / "config.toml"),
+            "XDG_CONFIG_HOME": str(self.root),
             "NO_COLOR": "1",
             **self.extra_env,
         }
@@ -58,7 +58,9 @@ class Command:
 
     def configure(self, text: str) -> None:
         """Write the configuration file."""
-        (self.root / "config.toml").write_text(text)
+        file = self.root / "gpualloc" / "config.toml"
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
 
     def run(self, *args: str, timeout_s: float = 60, check: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run gpualloc; its exit code must be `check` (None: any)."""
@@ -70,6 +72,7 @@ class Command:
             timeout=timeout_s,
             stdin=subprocess.DEVNULL,
             errors="replace",
+            check=False,
         )
         if check is not None:
             assert done.returncode == check, f"{args}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -84,7 +87,12 @@ class Command:
     def python(self, script: Path, *args: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a script of the tests in the same world."""
         return subprocess.run(
-            [sys.executable, str(script), *args], env=self.env, text=True, capture_output=True, timeout=timeout_s
+            [sys.executable, str(script), *args],
+            env=self.env,
+            text=True,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
         )
 
     def start(self, *args: str) -> subprocess.Popen[str]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 
+from killed_apply import KillingFleet, KillingJournal
+
 from gpualloc.engine.release import release
 from gpualloc.wiring import Options, open_context
-from killed_apply import KillingFleet, KillingJournal
 
 
 def main(point: str, kind: str, identity: str) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 from fakes.command import Command, wait_until
 from fakes.nvml_stub import FakeGpu
-
 from killed_apply import POINTS
 
 SCRIPT = Path(__file__).with_name("killed_apply.py")

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from pathlib import Path
 
 import pytest
 from fakes.command import wait_until
@@ -93,7 +94,7 @@ def test_half_a_cpu_is_half_a_cpu(world):
     before, began = cpu_ticks(row["pid"]), time.monotonic()
     time.sleep(3)
     used = (cpu_ticks(row["pid"]) - before) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - began)
-    stat = dict(line.split() for line in open(f"{group}/cpu.stat"))
+    stat = dict(line.split() for line in Path(group, "cpu.stat").read_text().splitlines())
     assert used <= 0.55
     assert int(stat["nr_throttled"]) > 0
     world.run("release", identity)
@@ -101,7 +102,7 @@ def test_half_a_cpu_is_half_a_cpu(world):
 
 
 def cpu_ticks(pid):
-    fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return int(fields[11]) + int(fields[12])
 
 

@@ -1,6 +1,7 @@
 """What a step's success or failure makes of its workload."""
 
 import pytest
+
 from gpualloc.engine.outcome import after_failure, after_success
 from gpualloc.errors import StepError, UnreachableError
 from gpualloc.model.allocation import Allocation, Grant, HeldBy, Hold, Share

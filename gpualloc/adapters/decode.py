@@ -1,0 +1,207 @@
+"""What a node says, turned into the model's nouns. Everything remote is untrusted until it passed here."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gpualloc.adapters.decode_device import DEVICE_UUID, MIG_UUID, decode_devices
+from gpualloc.adapters.fields import MAX_NAME, Fields, MalformedError, clean
+from gpualloc.model.allocation import Claim, HeldBy, Hold, Share, WorkloadEnd, WorkloadRecord
+from gpualloc.model.inventory import CgroupSupport, HostReading, Node, NodeSpec, NodeState, Process
+from gpualloc.model.workload import ID_PATTERN
+from gpualloc.ports import LogChunk, StepResult
+
+OBSERVED = ("inventory", "sample", "processes", "claims")
+"""The verbs that make up one look at a node, beside `hello`."""
+
+_MAX_FACT_DEPTH = 4
+_MAX_FACT_ITEMS = 1024
+_CONTROLLER = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_MAX_PID = 4_194_304
+_MAX_MIB = 1 << 40
+_NVML_WORDS = {
+    "absent": "no NVIDIA driver library was found",
+    "mismatch": "the NVIDIA driver and its library have different versions",
+    "hung": "the NVIDIA driver does not answer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """What stays the same as long as a node program runs."""
+
+    hostname: str
+    boot_id: str | None
+    user: str | None
+    python: str
+    privileged: bool
+    driver_version: str | None
+    nvml_reason: str | None
+    """None when NVML works."""
+    cgroup: CgroupSupport
+    other_controllers: tuple[str, ...]
+
+
+def decode_hello(result: object) -> Hello:
+    """The answer to `hello`; raises MalformedError."""
+    fields = Fields(result, "hello")
+    nvml = fields.record("nvml")
+    cgroup = fields.record("cgroup")
+    return Hello(
+        hostname=fields.text("hostname"),
+        boot_id=fields.text_or_none("boot_id"),
+        user=fields.text_or_none("user"),
+        python=fields.text("python"),
+        privileged=fields.flag("privileged"),
+        driver_version=nvml.text_or_none("driver_version"),
+        nvml_reason=_nvml_reason(nvml),
+        cgroup=CgroupSupport(cgroup.text("mode"), cgroup.texts("controllers"), cgroup.flag("writable")),
+        other_controllers=fields.texts("other_controllers"),
+    )
+
+
+def decode_node(spec: NodeSpec, at_s: float, hello: Hello, results: Mapping[str, object]) -> Node:
+    """A node that answered.
+
+    Args:
+        spec: the node as configured.
+        at_s: when it answered, by our own clock.
+        hello: what it said of itself on this connection.
+        results: its answer to each verb of `OBSERVED`.
+
+    Raises:
+        MalformedError: the node sent nonsense.
+    """
+    inventory = Fields(results["inventory"], "inventory")
+    sample = Fields(results["sample"], "sample")
+    claims = Fields(results["claims"], "claims")
+    return Node(
+        spec=spec,
+        state=NodeState.OK,
+        at_s=at_s,
+        boot_id=hello.boot_id,
+        hostname=hello.hostname,
+        driver_version=hello.driver_version,
+        nvml_reason=hello.nvml_reason,
+        python_version=hello.python,
+        user=hello.user,
+        privileged=hello.privileged,
+        cgroup=hello.cgroup,
+        other_controllers=hello.other_controllers,
+        host=_host(inventory.record("host"), sample.record("host")),
+        devices=decode_devices(inventory, sample),
+        processes=tuple(map(_process, Fields(results["processes"], "processes").records("processes"))),
+        claims=tuple(map(_claim, claims.records("claims"))),
+        workloads=tuple(map(_workload, claims.records("workloads"))),
+    )
+
+
+def decode_step(result: object) -> StepResult:
+    """The answer to do, verify or undo: facts in bounded texts, numbers, and records and lists of them."""
+    fields = Fields(result, "step")
+    holds = fields.flag("holds") if fields.has("holds") else True
+    facts = _fact(result, "step")
+    assert isinstance(facts, dict)
+    return StepResult(holds, {name: fact for name, fact in facts.items() if name != "holds"})
+
+
+def decode_logs(result: object, limit: int) -> LogChunk:
+    """The answer to `logs`."""
+    fields = Fields(result, "logs")
+    return LogChunk(fields.blob("data", limit), fields.integer("next_offset"), fields.flag("ended"))
+
+
+def decode_changed(result: object) -> bool:
+    """The answer to `events`."""
+    return Fields(result, "events").flag("changed")
+
+
+def _nvml_reason(nvml: Fields) -> str | None:
+    state = nvml.text("state")
+    if state == "ok":
+        return None
+    return nvml.text_or_none("reason") or _NVML_WORDS.get(state, f"NVML: {state[:100]}")
+
+
+def _host(fixed: Fields, reading: Fields) -> HostReading:
+    return HostReading(
+        cpus=fixed.integer_or_none("cpus", 0, 1 << 20),
+        cpu_utilization_ratio=reading.number_or_none("cpu_utilization_ratio", 0, 1),
+        memory_total_mib=fixed.integer_or_none("memory_total_mib", 0, _MAX_MIB),
+        memory_available_mib=reading.integer_or_none("memory_available_mib", 0, _MAX_MIB),
+        disk_total_mib=fixed.integer_or_none("disk_total_mib", 0, _MAX_MIB),
+        disk_used_mib=reading.integer_or_none("disk_used_mib", 0, _MAX_MIB),
+        network_rx_bytes_per_s=reading.number_or_none("network_rx_bytes_per_s"),
+        network_tx_bytes_per_s=reading.number_or_none("network_tx_bytes_per_s"),
+    )
+
+
+def _process(fields: Fields) -> Process:
+    return Process(
+        pid=fields.integer("pid", 0, _MAX_PID),
+        device=fields.text("device", DEVICE_UUID),
+        mig_instance=fields.text_or_none("mig_instance", MIG_UUID),
+        gpu_memory_used_mib=fields.integer_or_none("gpu_memory_used_mib", 0, _MAX_MIB),
+        user=fields.text_or_none("user"),
+        command=fields.text_or_none("command"),
+        started_at_s=fields.number_or_none("started_at_s"),
+        workload=fields.text_or_none("workload", ID_PATTERN),
+    )
+
+
+def _claim(fields: Fields) -> Claim:
+    return Claim(
+        device=fields.text("device", DEVICE_UUID),
+        workload=fields.text("workload", ID_PATTERN),
+        controller=fields.text("controller", _CONTROLLER),
+        share=fields.word("share", Share),
+        mig_instance=fields.text_or_none("mig_instance", MIG_UUID),
+        fraction=fields.number("fraction", 0, 1),
+        memory_mib=fields.integer_or_none("memory_mib", 0, _MAX_MIB),
+        at_s=fields.number("at_s"),
+    )
+
+
+def _workload(fields: Fields) -> WorkloadRecord:
+    return WorkloadRecord(
+        workload=fields.text("workload", ID_PATTERN),
+        controller=fields.text("controller", _CONTROLLER),
+        attempt=fields.integer("attempt"),
+        pid=fields.integer_or_none("pid", 0, _MAX_PID),
+        started_at_s=fields.number_or_none("started_at_s"),
+        end=_end(fields.record("end")) if fields.has("end") else None,
+        held_by=_held_by(fields.record("held_by")) if fields.has("held_by") else HeldBy(),
+        log_bytes=fields.integer("log_bytes"),
+    )
+
+
+def _end(fields: Fields) -> WorkloadEnd:
+    return WorkloadEnd(
+        exit_code=fields.integer("exit_code", 0, 255),
+        at_s=fields.number("at_s"),
+        signal=fields.integer_or_none("signal", 1, 64),
+        oom=fields.flag("oom"),
+        reason=fields.text_or_none("reason"),
+    )
+
+
+def _held_by(fields: Fields) -> HeldBy:
+    holds = {name: fields.word(name, Hold) if fields.has(name) else None for name in ("gpu", "cpu", "memory", "pids")}
+    return HeldBy(**holds)
+
+
+def _fact(value: object, where: str, depth: int = 0) -> object:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise MalformedError(f"{where} holds a number that is none")
+    if isinstance(value, list | dict) and (depth > _MAX_FACT_DEPTH or len(value) > _MAX_FACT_ITEMS):
+        raise MalformedError(f"{where} is nested too deep or too long")
+    if isinstance(value, list):
+        return [_fact(item, where, depth + 1) for item in value]
+    if isinstance(value, dict):
+        return {clean(name, MAX_NAME): _fact(item, where, depth + 1) for name, item in value.items()}
+    return value

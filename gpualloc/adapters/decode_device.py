@@ -1,0 +1,108 @@
+"""What a node says of its devices, turned into the model's nouns."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from gpualloc.adapters.fields import Fields
+from gpualloc.model.inventory import Device, DeviceState, MigInstance
+from gpualloc.node.wire import UNAVAILABLE
+
+DEVICE_UUID = re.compile(r"GPU-[A-Za-z0-9-]{1,120}")
+MIG_UUID = re.compile(r"MIG-[A-Za-z0-9/-]{1,120}")
+_MAX_MIB = 1 << 40
+_DRIVER_FIELDS = frozenset({"mig_enabled", "mig_pending"})
+"""Fields whose None means that the model has no such thing."""
+
+_READINGS = (
+    "memory_total_mib",
+    "memory_used_mib",
+    "gpu_utilization_ratio",
+    "memory_utilization_ratio",
+    "power_w",
+    "power_limit_w",
+    "temperature_c",
+    "sm_clock_mhz",
+    "minor",
+)
+
+
+def decode_devices(inventory: Fields, sample: Fields) -> tuple[Device, ...]:
+    """The devices of an inventory with their readings of a sample, in the order of their index.
+
+    Raises:
+        MalformedError: the node sent nonsense.
+    """
+    readings = {reading.text("uuid", DEVICE_UUID): reading for reading in sample.records("devices")}
+    unread = Fields({"state": None, "mig_instances": []}, "sample.devices")
+    devices = []
+    for fixed in inventory.records("devices"):
+        uuid = fixed.text("uuid", DEVICE_UUID)
+        devices.append(_device(uuid, fixed, readings.get(uuid, unread), seen=uuid in readings))
+    return tuple(sorted(devices, key=lambda device: (device.index, device.uuid)))
+
+
+def _device(uuid: str, fixed: Fields, reading: Fields, *, seen: bool) -> Device:
+    state, reason = _state(fixed, reading)
+    device = Device(
+        uuid=uuid,
+        index=fixed.integer("index", 0, 1 << 20),
+        model=fixed.text("model"),
+        memory_total_mib=fixed.integer_or_none("memory_total_mib", 0, _MAX_MIB),
+        state=state,
+        reason=reason,
+        memory_used_mib=reading.integer_or_none("memory_used_mib", 0, _MAX_MIB),
+        gpu_utilization_ratio=reading.number_or_none("gpu_utilization_ratio", 0, 1),
+        memory_utilization_ratio=reading.number_or_none("memory_utilization_ratio", 0, 1),
+        power_w=reading.number_or_none("power_w", 0, 1e6),
+        power_limit_w=reading.number_or_none("power_limit_w", 0, 1e6),
+        temperature_c=reading.integer_or_none("temperature_c", -273, 1000),
+        sm_clock_mhz=reading.integer_or_none("sm_clock_mhz", 0, 1_000_000),
+        mig_enabled=fixed.flag_or_none("mig_enabled"),
+        mig_pending=fixed.flag_or_none("mig_pending"),
+        mig_instances=_mig_instances(fixed, reading),
+        minor=fixed.integer_or_none("minor", 0, 1 << 20),
+    )
+    said = {**fixed.map_of_texts("unavailable"), **reading.map_of_texts("unavailable")}
+    return replace(device, unavailable=_unavailable(device, said, default="failed" if seen else "vanished"))
+
+
+def _state(fixed: Fields, reading: Fields) -> tuple[DeviceState, str | None]:
+    """The worse of what the inventory and the sample say; a word we do not know takes no new work either."""
+    words = {state.value: state for state in DeviceState}
+    for source in (reading, fixed):
+        said = source.text_or_none("state")
+        state = words.get(said or DeviceState.OK.value, DeviceState.FAILED)
+        if state is not DeviceState.OK:
+            reason = source.text_or_none("reason")
+            return state, reason if said in words else f"the node program says {said!r}"
+    return DeviceState.OK, None
+
+
+def _mig_instances(fixed: Fields, reading: Fields) -> tuple[MigInstance, ...]:
+    used = {
+        instance.text("uuid", MIG_UUID): instance.integer_or_none("memory_used_mib", 0, _MAX_MIB)
+        for instance in reading.records("mig_instances")
+    }
+    return tuple(
+        MigInstance(
+            uuid=instance.text("uuid", MIG_UUID),
+            profile=instance.text("profile"),
+            start=instance.integer_or_none("start", 0, 1024),
+            size=instance.integer_or_none("size", 0, 1024),
+            memory_total_mib=instance.integer_or_none("memory_total_mib", 0, _MAX_MIB),
+            memory_used_mib=used.get(instance.text("uuid", MIG_UUID)),
+        )
+        for instance in fixed.records("mig_instances")
+    )
+
+
+def _unavailable(device: Device, said: Mapping[str, str], default: str) -> dict[str, str]:
+    """A reason for every reading that is None, from the node where it gave one that the wire knows."""
+    missing = [name for name in _READINGS if getattr(device, name) is None]
+    reasons = {name: said.get(name, default) for name in missing} | {
+        name: said[name] for name in _DRIVER_FIELDS if name in said
+    }
+    return {name: reason if reason in UNAVAILABLE else "failed" for name, reason in reasons.items()}

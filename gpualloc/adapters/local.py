@@ -1,0 +1,70 @@
+"""The node program as a child on this machine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import gpualloc
+from gpualloc.adapters.link import Failure
+from gpualloc.adapters.loader import installed_program
+from gpualloc.adapters.nvml_file import nvml_file
+from gpualloc.adapters.pipe_link import PipeLink
+from gpualloc.model.inventory import NodeState
+
+_START = """\
+import runpy, sys
+sys.path += sys.argv[1:3]
+nonce = sys.argv[3]
+sys.argv = ["gpualloc-node", "serve", "--nonce", nonce]
+runpy.run_module("gpualloc.node", run_name="__main__", alter_sys=True)
+"""
+"""Without site and with only the two folders that are needed, a start takes half the time."""
+
+
+class LocalLaunch:
+    """Starts the node program of this installation, or the privileged one of this machine where it may be used."""
+
+    def __init__(self, python: str = sys.executable) -> None:
+        self._python = python
+        self.unprivileged_reason: str | None = None
+        """Why an installed privileged node program is not used; None when there is none or it is used."""
+
+    def argv(self, nonce: str) -> Sequence[str]:
+        """The command of the child."""
+        privileged = installed_program(nonce)
+        if isinstance(privileged, list):
+            return privileged
+        self.unprivileged_reason = privileged
+        nvml = nvml_file()
+        folders = [str(Path(gpualloc.__file__).parent.parent), str(nvml.parent) if nvml is not None else ""]
+        return [self._python, "-I", "-S", "-c", _START, *folders, nonce]
+
+    def greeting(self, nonce: str) -> bytes:  # noqa: ARG002 - the nonce is in the command already
+        """Nothing needs to be said."""
+        return b""
+
+    def reply(self, word: str, detail: str) -> bytes | Failure:  # noqa: ARG002 - of the protocol
+        """A local child says no marks of its own."""
+        return b""
+
+    def failure(self, status: int | None, stderr: str, last_mark: str | None) -> Failure:  # noqa: ARG002 - as above
+        """Why the child ended."""
+        return program_ended(status, stderr)
+
+
+class LocalLink(PipeLink):
+    """`NodeLink` to this machine."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(node, LocalLaunch())
+
+
+def program_ended(status: int | None, stderr: str) -> Failure:
+    """The failure of a node program that ended although it was still needed."""
+    how = "closed its output" if status is None else f"ended with status {status}"
+    if status is not None and status < 0:
+        how = f"was ended by signal {-status}"
+    last = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), None)
+    return Failure(NodeState.FAILED, f"the node program {how}" + (f": {last[:300]}" if last else ""))

@@ -1,0 +1,91 @@
+"""The validated configuration kept as JSON, so that the next command imports neither pydantic nor a TOML parser.
+
+One file per configuration file, private to its owner, replaced whole. Whatever is wrong with it, it is only ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gpualloc import __version__
+from gpualloc.config.settings import ApplySettings, Config, Origin, Pool, Source, SshSettings, specs_of
+
+MAX_BYTES = 16 * 1024 * 1024
+
+
+def key_of(text: bytes, given: object, host: str) -> str:
+    """SHA-256 over everything a validated configuration depends on."""
+    rest = json.dumps([__version__, host, given], sort_keys=True)
+    return hashlib.sha256(rest.encode() + b"\0" + text).hexdigest()
+
+
+def file_of(directory: Path, source: Path | None) -> Path:
+    """Where the result for one configuration file is kept."""
+    name = hashlib.sha256(os.fsencode(os.path.abspath(source) if source else "")).hexdigest()[:16]
+    return directory / f"config-{name}.json"
+
+
+def read(file: Path, key: str, host: str) -> tuple[Config, Mapping[str, Origin]] | None:
+    """The configuration kept under this key; None when there is none, it is another's, or it is broken."""
+    try:
+        with file.open("rb") as stream:
+            if os.fstat(stream.fileno()).st_uid != os.geteuid():
+                return None
+            document = json.loads(stream.read(MAX_BYTES))
+        if document["key"] != key:
+            return None
+        config = _config(document["config"], host)
+        origins = {path: Origin(Source(source), *place) for path, (source, *place) in document["origins"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return config, origins
+
+
+def write(file: Path, key: str, config: Config, origins: Mapping[str, Origin]) -> None:
+    """Keep a configuration; where that is not possible, the next command validates again."""
+    body = asdict(config)
+    del body["nodes"]
+    document = {
+        "key": key,
+        "config": body,
+        "origins": {path: [origin.source.value, origin.where, origin.line] for path, origin in origins.items()},
+    }
+    draft = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
+            json.dump(document, stream)
+        draft.replace(file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+
+
+def _config(body: dict[str, Any], host: str) -> Config:
+    pools = tuple(_pool(pool) for pool in body["pools"])
+    return Config(
+        pools=pools,
+        nodes=specs_of(pools, host),
+        policy=str(body["policy"]),
+        sample_every_s=float(body["sample_every_s"]),
+        history_retention_s=float(body["history_retention_s"]),
+        apply=ApplySettings(**body["apply"]),
+    )
+
+
+def _pool(body: dict[str, Any]) -> Pool:
+    ssh = body.pop("ssh")
+    options = tuple((str(key), str(value)) for key, value in ssh["options"])
+    return Pool(
+        ssh=SshSettings(user=ssh["user"], port=ssh["port"], options=options),
+        nodes=tuple(body.pop("nodes")),
+        **body,
+    )

@@ -1,0 +1,56 @@
+"""From the pools of a file to nodes: names expanded, none twice, at most one local."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gpualloc.config.nodeset import expand
+from gpualloc.config.settings import POOL_NAME, is_this_host
+from gpualloc.errors import UsageError
+
+
+@dataclass(slots=True)
+class PoolNodes:
+    """The nodes of each pool, and what is wrong, as (dotted key, what, hint)."""
+
+    nodes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    problems: list[tuple[str, str, str | None]] = field(default_factory=list)
+
+    def refuse(self, key: str, what: str, hint: str | None = None) -> None:
+        """Note a problem."""
+        self.problems.append((key, what, hint))
+
+
+def expand_pools(pools: Mapping[str, object], host: str) -> PoolNodes:
+    """Expand the node sets of a file's `pools` table on the machine called `host`.
+
+    Tables and values of a wrong type are passed over: the schema tells about them.
+    """
+    result = PoolNodes()
+    pool_of: dict[str, str] = {}
+    local: str | None = None
+    for pool, table in pools.items():
+        if not POOL_NAME.fullmatch(pool):
+            result.refuse(f"pools.{pool}", f"{pool[:80]!r} is not a pool name", "use letters, digits, '_' and '-'")
+        if not isinstance(table, dict) or not isinstance(table.get("nodes"), str):
+            continue
+        key = f"pools.{pool}.nodes"
+        try:
+            result.nodes[pool] = expand(table["nodes"])
+        except UsageError as error:
+            result.refuse(key, error.message, error.hint)
+            continue
+        for name in result.nodes[pool]:
+            if name in pool_of:
+                result.refuse(key, f"node {name} is in pool {pool_of[name]} already", "a node belongs to one pool")
+                break
+            pool_of[name] = pool
+            transport = table.get("transport")
+            if transport == "local" or (transport is None and is_this_host(name, host)):
+                if local is not None:
+                    what = f"{name} is this machine, and so is {local}"
+                    result.refuse(key, what, "local nodes are this machine: name it once")
+                    break
+                local = name
+    return result

@@ -1,0 +1,121 @@
+"""Every configuration key once: what it takes, its default and what it is for.
+
+Error messages, environment variables, `gpualloc config show`, `gpualloc init` and the test that
+docs/configuration.md is complete all read this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ENVIRONMENT_PREFIX = "GPUALLOC_"
+
+RESERVED_VARIABLES = frozenset(
+    {
+        "GPUALLOC_CONFIG",
+        "GPUALLOC_DEBUG",
+        "GPUALLOC_FAKE_NVML",
+        "GPUALLOC_NODE_STATE_DIR",
+        "GPUALLOC_NVML_DEADLINE_S",
+        "GPUALLOC_SIM",
+        "GPUALLOC_SIM_SPEED",
+        "GPUALLOC_STATE_DIR",
+        "GPUALLOC_WORKLOAD",
+    }
+)
+"""Variables with the prefix that are no configuration keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One configuration key."""
+
+    path: str
+    """Dotted; `*` stands for a name the operator chooses."""
+    expected: str
+    """What it takes, to follow the word "expected"."""
+    about: str
+    default: str | None = None
+    """As TOML writes it; None when leaving the key out means that nothing is set."""
+
+    @property
+    def variable(self) -> str | None:
+        """The environment variable that sets it; None for keys below a chosen name."""
+        return None if "*" in self.path else ENVIRONMENT_PREFIX + self.path.replace(".", "__").upper()
+
+
+KEYS = (
+    Key("policy", "the name of an installed policy", "which policy decides places", '"best-fit"'),
+    Key("sampling.every", "a duration of 1s to 1h", "width of the grid that samples are put on", '"10s"'),
+    Key("history.retention", "a duration of 1h to 366d", "how long samples are kept", '"14d"'),
+    Key("apply.grace", "a duration of up to 1h", "time between TERM and KILL when work is stopped", '"10s"'),
+    Key("apply.step_timeout", "a duration of 1s to 1h", "longest time a node may take for one step", '"60s"'),
+    Key("pools.*.nodes", 'node names, such as "gpu[01-04],login1"', "the nodes of the pool"),
+    Key(
+        "pools.*.transport",
+        '"ssh" or "local"',
+        "how the nodes are reached; left out: this machine locally, any other by ssh",
+    ),
+    Key("pools.*.ssh.user", "an account name", "account on the nodes; left out: what ssh itself takes"),
+    Key("pools.*.ssh.port", "a port, 1 to 65535", "port of sshd; left out: what ssh itself takes"),
+    Key(
+        "pools.*.ssh.options",
+        'an array of "Key=value", each an option of ssh_config',
+        "passed to ssh as -o, in this order",
+        "[]",
+    ),
+    Key("pools.*.labels", "a table of texts", "names and values of your own", "{}"),
+    Key("pools.*.price_per_gpu_hour", "a number, 0 or more", "price of one GPU for an hour, in your currency"),
+    Key("pools.*.reserved.cpus", "a number of cores, 0 or more", "cores never given to work, on each node", "0"),
+    Key(
+        "pools.*.reserved.memory",
+        "a size with its unit, such as 8GiB",
+        "host memory never given to work, on each node; left out: none",
+    ),
+    Key(
+        "pools.*.manage",
+        "true or false",
+        "true: change the nodes although Slurm or another controller owns them; false: only look; "
+        "left out: only look where another controller is found",
+    ),
+)
+"""Every key, in the order of the documentation."""
+
+SCALARS = {key.path: key for key in KEYS if key.variable}
+"""The keys that a variable or a flag can set, by path."""
+
+
+def matching(path: str) -> Key | None:
+    """The key that a concrete dotted path (also one inside its value) belongs to, or None."""
+    parts = path.split(".")
+    for key in KEYS:
+        pattern = key.path.split(".")
+        if len(pattern) <= len(parts) and all(p in ("*", part) for p, part in zip(pattern, parts, strict=False)):
+            return key
+    return None
+
+
+def nearest(path: str) -> str | None:
+    """The accepted key that is most like a wrong one, in full; None when nothing is like it."""
+    from difflib import get_close_matches
+
+    *above, wrong = path.split(".")
+    siblings = sorted(names_below(".".join(above)))
+    if close := get_close_matches(wrong, siblings, 1):
+        return ".".join([*above, close[0]])
+    by_last_part = {key.path.rsplit(".", 1)[-1]: key.path for key in KEYS}
+    if close := get_close_matches(wrong, by_last_part, 1):
+        return by_last_part[close[0]].replace("*", "NAME")
+    return None
+
+
+def names_below(path: str) -> frozenset[str]:
+    """The names that may stand directly below a concrete table path ("" for the top); empty when free."""
+    above = path.split(".") if path else []
+    found = set()
+    for key in KEYS:
+        pattern = key.path.split(".")
+        fits = all(p in ("*", part) for p, part in zip(pattern, above, strict=False))
+        if len(pattern) > len(above) and fits and pattern[len(above)] != "*":
+            found.add(pattern[len(above)])
+    return frozenset(found)

@@ -1,0 +1,171 @@
+"""What a configuration file may hold, as pydantic models. Imported only when no cached result is at hand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib.metadata import entry_points
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from gpualloc.config.settings import ApplySettings, Config, Pool, SshSettings, specs_of
+from gpualloc.errors import UsageError
+from gpualloc.model.units import parse_duration_s, parse_memory_mib
+
+HOUR_S = 3600.0
+POLICY_GROUP = "gpualloc.policies"
+
+_ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]{0,127}")
+_SSH_OPTION = re.compile(r"([A-Za-z][A-Za-z0-9]*)=(\S.*)")
+_LABEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+MAX_LABEL_CHARS = 200
+
+
+def _duration_s(value: object) -> object:
+    """Text or a plain number of seconds; anything else is left for the strict check to refuse."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return value
+    try:
+        return parse_duration_s(str(value))
+    except UsageError as error:
+        raise ValueError(error.hint) from error
+
+
+def _memory_mib(value: object) -> object:
+    """Text with a unit; anything else is left for the strict check to refuse."""
+    if not isinstance(value, str):
+        raise ValueError("write a size with its unit, in quotes")
+    try:
+        return parse_memory_mib(value)
+    except UsageError as error:
+        raise ValueError(error.hint) from error
+
+
+def _known_policy(name: str) -> str:
+    known = sorted(point.name for point in entry_points(group=POLICY_GROUP))
+    if known and name not in known:
+        raise ValueError(f"installed: {', '.join(known)}")
+    return name
+
+
+def _account(name: str) -> str:
+    if not _ACCOUNT.fullmatch(name):
+        raise ValueError("letters, digits, and then also . _ - @ and \\")
+    return name
+
+
+def _ssh_option(text: str) -> tuple[str, str]:
+    match = _SSH_OPTION.fullmatch(text)
+    if match is None or not text.isprintable():
+        raise ValueError('as in: "ServerAliveInterval=5"')
+    return match[1], match[2]
+
+
+def _label(value: str) -> str:
+    if len(value) > MAX_LABEL_CHARS or not value.isprintable():
+        raise ValueError(f"at most {MAX_LABEL_CHARS} printable characters")
+    return value
+
+
+def _label_name(name: str) -> str:
+    if not _LABEL_NAME.fullmatch(name):
+        raise ValueError("a name has letters, digits, and then also . _ / -")
+    return name
+
+
+Duration = Annotated[float, BeforeValidator(_duration_s)]
+Memory = Annotated[int, BeforeValidator(_memory_mib)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class _Table(BaseModel):
+    """A TOML table: no unknown keys, no values of another type."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class SamplingTable(_Table):
+    """`[sampling]`."""
+
+    every: Annotated[Duration, Field(ge=1, le=HOUR_S)] = 10.0
+
+
+class HistoryTable(_Table):
+    """`[history]`."""
+
+    retention: Annotated[Duration, Field(ge=HOUR_S)] = 14 * 24 * HOUR_S
+
+
+class ApplyTable(_Table):
+    """`[apply]`."""
+
+    grace: Annotated[Duration, Field(le=HOUR_S)] = ApplySettings().grace_s
+    step_timeout: Annotated[Duration, Field(ge=1, le=HOUR_S)] = ApplySettings().step_timeout_s
+
+
+class SshTable(_Table):
+    """`[pools.NAME.ssh]`."""
+
+    user: Annotated[str, AfterValidator(_account)] | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    options: list[Annotated[str, AfterValidator(_ssh_option)]] = []
+
+
+class ReservedTable(_Table):
+    """`reserved` of a pool."""
+
+    cpus: Amount = 0.0
+    memory: Memory = 0
+
+
+class PoolTable(_Table):
+    """`[pools.NAME]`."""
+
+    nodes: str
+    transport: Literal["ssh", "local"] | None = None
+    ssh: SshTable = SshTable()
+    labels: dict[Annotated[str, AfterValidator(_label_name)], Annotated[str, AfterValidator(_label)]] = {}
+    price_per_gpu_hour: Amount | None = None
+    reserved: ReservedTable = ReservedTable()
+    manage: bool | None = None
+
+    def pool(self, name: str, nodes: Sequence[str]) -> Pool:
+        """The pool these keys describe, on nodes that were expanded already."""
+        options: Sequence[object] = self.ssh.options
+        return Pool(
+            name=name,
+            nodes=tuple(nodes),
+            transport=self.transport,
+            ssh=SshSettings(
+                user=self.ssh.user,
+                port=self.ssh.port,
+                options=tuple(pair for pair in options if isinstance(pair, tuple)),
+            ),
+            labels=dict(self.labels),
+            price_per_gpu_hour=self.price_per_gpu_hour,
+            reserved_cpus=self.reserved.cpus,
+            reserved_memory_mib=self.reserved.memory,
+            manage=self.manage,
+        )
+
+
+class File(_Table):
+    """The whole file."""
+
+    policy: Annotated[str, AfterValidator(_known_policy)] = "best-fit"
+    sampling: SamplingTable = SamplingTable()
+    history: HistoryTable = HistoryTable()
+    apply: ApplyTable = ApplyTable()
+    pools: dict[str, PoolTable] = {}
+
+    def config(self, pools: tuple[Pool, ...], host: str) -> Config:
+        """The configuration these keys describe, with these pools, on the machine called `host`."""
+        return Config(
+            pools=pools,
+            nodes=specs_of(pools, host),
+            policy=self.policy,
+            sample_every_s=self.sampling.every,
+            history_retention_s=self.history.retention,
+            apply=ApplySettings(grace_s=self.apply.grace, step_timeout_s=self.apply.step_timeout),
+        )

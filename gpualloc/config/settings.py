@@ -1,0 +1,137 @@
+"""The configuration as the rest of gpualloc reads it: validated, frozen, standard library only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from gpualloc.model.inventory import NodeSpec
+
+HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+"""What a node may be called: it becomes an argument of ssh and part of a key in the state."""
+
+POOL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+"""What a pool may be called: one part of a dotted configuration key."""
+
+
+class Source(StrEnum):
+    """Where a value comes from; later ones win."""
+
+    DEFAULT = "default"
+    FILE = "file"
+    ENVIRONMENT = "environment"
+    FLAG = "flag"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which source gave a value, and where in it."""
+
+    source: Source
+    where: str
+    """The file, the variable's name or the flag."""
+    line: int = 0
+    """1-based line in a file; 0 where there are no lines."""
+
+    def __str__(self) -> str:
+        """As messages name it."""
+        if self.source is Source.ENVIRONMENT:
+            return f"environment variable {self.where}"
+        return f"{self.where}, line {self.line}" if self.line else self.where
+
+
+@dataclass(frozen=True, slots=True)
+class SshSettings:
+    """How the nodes of a pool are reached over ssh, beyond what the operator's own ssh configuration says."""
+
+    user: str | None = None
+    """Account on the node; None leaves it to ssh."""
+    port: int | None = None
+    """1..65535; None leaves it to ssh."""
+    options: tuple[tuple[str, str], ...] = ()
+    """Pairs for `ssh -o Key=value`, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Nodes that share a way to reach them, labels, a price and what is kept free on each."""
+
+    name: str
+    nodes: tuple[str, ...]
+    """Names in the order of the configuration, none twice."""
+    transport: str | None = None
+    """`local` or `ssh`; None: `local` for this machine, `ssh` for any other."""
+    ssh: SshSettings = SshSettings()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    price_per_gpu_hour: float | None = None
+    reserved_cpus: float = 0.0
+    reserved_memory_mib: int = 0
+    manage: bool | None = None
+    """As `NodeSpec.manage`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplySettings:
+    """How steps are carried out."""
+
+    grace_s: float = 10.0
+    """Time between TERM and KILL."""
+    step_timeout_s: float = 60.0
+    """Longest time a node may take for one step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration."""
+
+    pools: tuple[Pool, ...]
+    """Sorted by name; never empty."""
+    nodes: tuple[NodeSpec, ...]
+    """Every node of the pools, sorted by name, with its transport decided."""
+    policy: str = "best-fit"
+    sample_every_s: float = 10.0
+    history_retention_s: float = 14 * 86400.0
+    apply: ApplySettings = ApplySettings()
+
+    def pool(self, name: str) -> Pool:
+        """The pool of that name; raises KeyError when there is none."""
+        for pool in self.pools:
+            if pool.name == name:
+                return pool
+        raise KeyError(name)
+
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Pool name to node names, for `@pool` in node sets."""
+        return {pool.name: pool.nodes for pool in self.pools}
+
+
+def is_this_host(name: str, host: str) -> bool:
+    """Whether a node name means this machine, called `host` by its kernel."""
+    return name.lower() in {"localhost", host.lower(), host.partition(".")[0].lower()}
+
+
+def specs_of(pools: tuple[Pool, ...], host: str) -> tuple[NodeSpec, ...]:
+    """Every node of the pools, sorted by name, on the machine called `host`."""
+    specs = (
+        NodeSpec(
+            name=name,
+            pool=pool.name,
+            transport=pool.transport or ("local" if is_this_host(name, host) else "ssh"),
+            labels=pool.labels,
+            price_per_gpu_hour=pool.price_per_gpu_hour,
+            reserved_cpus=pool.reserved_cpus,
+            reserved_memory_mib=pool.reserved_memory_mib,
+            manage=pool.manage,
+        )
+        for pool in pools
+        for name in pool.nodes
+    )
+    return tuple(sorted(specs, key=lambda spec: spec.name))
+
+
+def local_pools(host: str) -> tuple[Pool, ...]:
+    """The fleet when no pool is configured: this machine alone, under a name made from its host name."""
+    name = re.sub(r"^[^A-Za-z0-9]+|[^A-Za-z0-9._-]", "", host) or "localhost"
+    return (Pool(name="default", nodes=(name,), transport="local"),)

@@ -1,0 +1,56 @@
+"""The configuration in force, key by key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gpualloc.config.load import Loaded
+from gpualloc.config.settings import Config, Origin, Pool, Source
+
+DEFAULT = Origin(Source.DEFAULT, "default")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One key with its value and where that comes from."""
+
+    key: str
+    value: object
+    """Text, number, list or table; times in seconds, sizes in MiB; None is not set."""
+    unit: str | None
+    """`s` or `MiB` where the value has one."""
+    origin: Origin
+
+
+def entries(loaded: Loaded) -> tuple[Entry, ...]:
+    """Every key of the configuration, pools last."""
+    values = [*_general(loaded.config), *(item for pool in loaded.config.pools for item in _pool(pool))]
+    return tuple(Entry(key, value, unit, _origin(loaded, key)) for key, value, unit in values)
+
+
+def _general(config: Config) -> Iterator[tuple[str, object, str | None]]:
+    yield "policy", config.policy, None
+    yield "sampling.every", config.sample_every_s, "s"
+    yield "history.retention", config.history_retention_s, "s"
+    yield "apply.grace", config.apply.grace_s, "s"
+    yield "apply.step_timeout", config.apply.step_timeout_s, "s"
+
+
+def _pool(pool: Pool) -> Iterator[tuple[str, object, str | None]]:
+    table = f"pools.{pool.name}."
+    yield table + "nodes", list(pool.nodes), None
+    yield table + "transport", pool.transport, None
+    yield table + "ssh.user", pool.ssh.user, None
+    yield table + "ssh.port", pool.ssh.port, None
+    yield table + "ssh.options", [f"{key}={value}" for key, value in pool.ssh.options], None
+    yield table + "labels", dict(pool.labels), None
+    yield table + "price_per_gpu_hour", pool.price_per_gpu_hour, None
+    yield table + "reserved.cpus", pool.reserved_cpus, None
+    yield table + "reserved.memory", pool.reserved_memory_mib, "MiB"
+    yield table + "manage", pool.manage, None
+
+
+def _origin(loaded: Loaded, key: str) -> Origin:
+    """Where the key itself was set; a table that is there without the key sets nothing."""
+    return loaded.origins.get(key, DEFAULT)

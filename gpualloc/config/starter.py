@@ -1,0 +1,97 @@
+"""The commented configuration file that `gpualloc init` writes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gpualloc.config.keys import KEYS, Key
+from gpualloc.config.nodeset import fold
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a look round found."""
+
+    node: str
+    """Name for this machine."""
+    gpus: tuple[str, ...]
+    """Product names of its GPUs; may be empty."""
+    no_gpus: str | None
+    """Why it shows no GPUs; None when it does."""
+    ssh_hosts: tuple[str, ...]
+    """Names in the ssh configuration of the account."""
+    controllers: tuple[str, ...]
+    """Other controllers found on this machine, such as Slurm."""
+
+
+def starter_file(found: Surroundings) -> str:
+    """TOML with this machine as the fleet, every key explained, and what else was seen as comments."""
+    lines = [
+        "# Configuration of gpualloc; docs/configuration.md tells more.",
+        "# A line that begins with #KEY shows what holds without it; in a pool it is an example.",
+        "",
+    ]
+    lines += _section([key for key in KEYS if "." not in key.path])
+    for section in ("sampling", "history", "apply"):
+        lines += [f"[{section}]", *_section([key for key in KEYS if key.path.startswith(section + ".")])]
+    lines += [_about_this_machine(found), "[pools.default]"]
+    lines += [f"nodes = {json.dumps(found.node)}", 'transport = "local"']
+    lines += [f"# {name} was found on this machine: gpualloc only looks at it." for name in found.controllers]
+    lines += _pool_comments()
+    lines += _ssh_comments(found)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _about_this_machine(found: Surroundings) -> str:
+    if found.gpus:
+        counts = {model: found.gpus.count(model) for model in dict.fromkeys(found.gpus)}
+        return "# This machine has " + ", ".join(f"{count} × {_plain(model)}" for model, count in counts.items()) + "."
+    return f"# This machine shows no GPUs: {_plain(found.no_gpus or 'there are none')}."
+
+
+def _section(keys: list[Key]) -> list[str]:
+    lines = []
+    for key in keys:
+        lines += [f"# {key.about} ({key.expected})", f"#{key.path.rpartition('.')[2]} = {key.default}"]
+    return [*lines, ""]
+
+
+def _pool_comments() -> Iterator[str]:
+    """Every key a pool takes, in the form it is written."""
+    examples = {
+        "ssh.user": '"ops"',
+        "ssh.port": "22",
+        "ssh.options": '["ServerAliveInterval=5"]',
+        "labels": '{ room = "b2" }',
+        "price_per_gpu_hour": "2.5",
+        "reserved.cpus": "2",
+        "reserved.memory": '"8GiB"',
+        "manage": "true",
+    }
+    for key in KEYS:
+        name = key.path.removeprefix("pools.*.")
+        if name in examples:
+            yield f"# {key.about} ({key.expected})"
+            yield f"#{name} = {examples[name]}"
+    yield ""
+
+
+def _ssh_comments(found: Surroundings) -> Iterator[str]:
+    """A pool of the hosts in the ssh configuration, to be cut down to those with GPUs."""
+    others = [name for name in found.ssh_hosts if name != found.node]
+    if others:
+        yield "# Hosts of your ssh configuration; keep those with GPUs and take the # away:"
+        nodes = json.dumps(fold(others))
+    else:
+        yield "# More nodes, reached with your own ssh:"
+        nodes = '"gpu[01-04]"'
+    yield "#[pools.gpu]"
+    yield f"#nodes = {nodes}"
+
+
+def _plain(text: str) -> str:
+    """Text of a driver without what would end a comment."""
+    return re.sub(r"[^ -~]", "?", text)[:200]

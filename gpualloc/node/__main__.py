@@ -1,0 +1,30 @@
+"""`python -m gpualloc.node [serve [--nonce N]]`: serve the wire on stdin and stdout."""
+
+import os
+import sys
+
+_USAGE = "usage: python -m gpualloc.node [serve [--nonce N]]\n"
+
+
+def main(arguments: "list[str]") -> None:
+    """Serve until stdin ends. Never returns: a reading that hangs must not keep the process."""
+    rest = arguments[1:] if arguments[:1] == ["serve"] else arguments
+    nonce = "-"
+    if len(rest) == 2 and rest[0] == "--nonce" and rest[1].isalnum() and len(rest[1]) <= 64:
+        nonce = rest[1]
+    elif rest:
+        sys.stderr.write(_USAGE)
+        sys.stderr.flush()
+        os._exit(2)
+
+    from gpualloc.node.machine import this_host
+    from gpualloc.node.server import Server
+    from gpualloc.node.stream import serve
+
+    machine, ledger = this_host()
+    serve(Server(machine, ledger), 0, 1, nonce)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

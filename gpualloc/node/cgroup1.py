@@ -1,0 +1,182 @@
+"""Control groups version 1, written directly: each controller is a hierarchy of its own."""
+
+import errno
+import os
+from typing import Any
+
+from gpualloc.node import cgroup
+
+_TRACKING = ("pids", "memory", "cpu", "cpuset")
+"""The first of these that is mounted gets a group even when no limit is asked for, to know the members."""
+
+_UNLIMITED_BYTES = 1 << 60
+
+
+class Cgroup1:
+    """Groups below the mounts of version 1.
+
+    Args:
+        mounts: controller (cpu, cpuset, memory, pids) to the folder where its hierarchy is mounted; empty on a
+            host without control groups, where nothing can be made and nothing is there to remove.
+    """
+
+    def __init__(self, mounts: "dict[str, str]") -> None:
+        self.mode = "v1" if mounts else "none"
+        self._mounts = mounts
+
+    def controllers(self) -> "list[str]":
+        """The mounted ones, sorted."""
+        return sorted(self._mounts)
+
+    def writable(self) -> bool:
+        """Whether groups can be made in every mounted hierarchy."""
+        return bool(self._mounts) and all(os.access(path, os.W_OK) for path in self._mounts.values())
+
+    def make(self, workload: str) -> None:
+        """Make the group that tells who belongs to the workload."""
+        tracking = next((name for name in _TRACKING if name in self._mounts), None)
+        if tracking is None:
+            raise OSError(errno.ENOTSUP, "this host has no control groups")
+        self._make(tracking, workload)
+
+    def set(self, workload: str, limits: "dict[str, Any]") -> None:
+        """Set the given limits, making the group below each controller that is needed."""
+        for name, value in limits.items():
+            if cgroup.CONTROLLER_OF[name] not in self._mounts:
+                raise OSError(errno.ENOTSUP, "the %s controller is not mounted" % cgroup.CONTROLLER_OF[name])
+            folder = self._make(cgroup.CONTROLLER_OF[name], workload)
+            _SETTERS[name](folder, value)
+
+    def read(self, workload: str) -> "dict[str, Any]":
+        """The limits in force."""
+        found = {}
+        for name, controller in cgroup.CONTROLLER_OF.items():
+            if controller in self._mounts:
+                value = _READERS[name](self._folder(controller, workload))
+                if value is not None:
+                    found[name] = value
+        return found
+
+    def exists(self, workload: str) -> bool:
+        """Whether any part is there."""
+        return bool(self._parts(workload))
+
+    def join(self, workload: str, pid: int) -> None:
+        """Let a process into each part of the group."""
+        for folder in self._parts(workload):
+            cgroup.write_value(os.path.join(folder, "cgroup.procs"), str(pid))
+
+    def holds(self, workload: str, pid: int) -> bool:
+        """Whether the kernel says that the process is in every part."""
+        lines = (cgroup.read_value("/proc/%d/cgroup" % pid) or "").splitlines()
+        inside = [line for line in lines if line.endswith("/%s/%s" % (cgroup.PARENT, workload))]
+        parts = self._parts(workload)
+        return bool(parts) and len(inside) >= len(parts)
+
+    def members(self, workload: str) -> "list[int]":
+        """Pids in any part."""
+        found: "set[int]" = set()
+        for folder in self._parts(workload):
+            found.update(cgroup.all_members(folder))
+        return sorted(found)
+
+    def oom_kills(self, workload: str) -> int:
+        """The kernel's own count; 0 on kernels before 4.13, which keep none."""
+        if "memory" not in self._mounts:
+            return 0
+        text = cgroup.read_value(os.path.join(self._folder("memory", workload), "memory.oom_control")) or ""
+        counts = dict(line.split() for line in text.splitlines())
+        return int(counts.get("oom_kill", 0))
+
+    def remove(self, workload: str) -> None:
+        """Remove every part."""
+        for controller, mount in self._mounts.items():
+            if os.path.isdir(self._folder(controller, workload)):
+                cgroup.remove_below(os.path.join(mount, cgroup.PARENT), workload)
+
+    def _folder(self, controller: str, workload: str) -> str:
+        return os.path.join(self._mounts[controller], cgroup.PARENT, workload)
+
+    def _parts(self, workload: str) -> "list[str]":
+        folders = {self._folder(controller, workload) for controller in self._mounts}
+        return sorted(folder for folder in folders if os.path.isdir(folder))
+
+    def _make(self, controller: str, workload: str) -> str:
+        mount = self._mounts[controller]
+        folder = cgroup.make_below(os.path.join(mount, cgroup.PARENT), workload, _fill_cpuset)
+        # A cpuset group without both lets nobody in.
+        _fill_cpuset(folder)
+        return folder
+
+
+def _fill_cpuset(folder: str) -> None:
+    """Give a new cpuset group what its parent has: version 1 begins with nothing. Other groups have no such files."""
+    for name in ("cpuset.cpus", "cpuset.mems"):
+        if cgroup.read_value(os.path.join(folder, name)) == "":
+            inherited = cgroup.read_value(os.path.join(os.path.dirname(folder), name))
+            cgroup.write_value(os.path.join(folder, name), inherited or "0")
+
+
+def _set_cpus(folder: str, cpus: float) -> None:
+    quota, period = cgroup.quota(cpus)
+    cgroup.write_value(os.path.join(folder, "cpu.cfs_period_us"), str(period))
+    cgroup.write_value(os.path.join(folder, "cpu.cfs_quota_us"), str(quota))
+
+
+def _read_cpus(folder: str) -> "float | None":
+    quota = cgroup.read_value(os.path.join(folder, "cpu.cfs_quota_us"))
+    period = cgroup.read_value(os.path.join(folder, "cpu.cfs_period_us"))
+    return int(quota) / int(period) if quota and period and int(quota) > 0 else None
+
+
+def _set_cpuset(folder: str, cpus: str) -> None:
+    cgroup.write_value(os.path.join(folder, "cpuset.cpus"), cpus)
+
+
+def _read_cpuset(folder: str) -> "str | None":
+    return cgroup.read_value(os.path.join(folder, "cpuset.cpus"))
+
+
+def _set_memory(folder: str, mib: int) -> None:
+    value = str(mib << 20)
+    files = [os.path.join(folder, "memory.limit_in_bytes"), os.path.join(folder, "memory.memsw.limit_in_bytes")]
+    if not os.path.exists(files[1]):
+        cgroup.write_value(files[0], value)
+        cgroup.write_value(os.path.join(folder, "memory.swappiness"), "0")
+        return
+    # The sum with swap may never be below the memory limit: raise it first, lower it last.
+    if int(cgroup.read_value(files[1]) or 0) < mib << 20:
+        files.reverse()
+    for path in files:
+        cgroup.write_value(path, value)
+
+
+def _read_memory(folder: str) -> "int | None":
+    limit = cgroup.read_value(os.path.join(folder, "memory.limit_in_bytes"))
+    with_swap = cgroup.read_value(os.path.join(folder, "memory.memsw.limit_in_bytes"))
+    if limit is None or int(limit) > _UNLIMITED_BYTES or (with_swap is not None and with_swap != limit):
+        return None
+    return int(limit) >> 20
+
+
+def _set_pids(folder: str, pids: int) -> None:
+    cgroup.write_value(os.path.join(folder, "pids.max"), str(pids))
+
+
+def _read_pids(folder: str) -> "int | None":
+    value = cgroup.read_value(os.path.join(folder, "pids.max"))
+    return int(value) if value is not None and value.isdigit() else None
+
+
+_SETTERS: "dict[str, Any]" = {
+    "cpus": _set_cpus,
+    "cpuset": _set_cpuset,
+    "memory_mib": _set_memory,
+    "pids": _set_pids,
+}
+_READERS: "dict[str, Any]" = {
+    "cpus": _read_cpus,
+    "cpuset": _read_cpuset,
+    "memory_mib": _read_memory,
+    "pids": _read_pids,
+}

@@ -1,0 +1,160 @@
+"""Types and ranges of what arrives over the wire; everything that does not fit is refused as `bad-request`."""
+
+import math
+import re
+from typing import Any
+
+from gpualloc.node.wire import STEP_KINDS, Refused
+
+WORKLOAD_ID = re.compile(r"w[0-9a-hjkmnp-tv-z]{8}")
+"""Workload ids enter paths and group names, so nothing else passes."""
+_CONTROLLER_ID = re.compile(r"[0-9a-f]{32}")
+_DEVICE_UUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9/-]{0,127}")
+_CPUSET = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
+_ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?")
+_SHARES = ("exclusive", "mig", "time-slice")
+
+_MAX_START_BYTES = 1 << 20
+_MAX_GRANTS = 256
+_MAX_MIB = 1 << 40
+
+
+def number(fields: "dict[str, Any]", name: str, low: float, high: float) -> "float":
+    """The number in that field, finite and in low..high; raises Refused."""
+    value = fields.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise Refused("bad-request", "%s is not a number" % name)
+    if not low <= value <= high:
+        raise Refused("bad-request", "%s %g is not in %g..%g" % (name, value, low, high))
+    return value
+
+
+def whole(fields: "dict[str, Any]", name: str, low: int, high: int) -> "int":
+    """The whole number in that field, in low..high; raises Refused."""
+    value = number(fields, name, low, high)
+    if not isinstance(value, int):
+        raise Refused("bad-request", "%s is not a whole number" % name)
+    return value
+
+
+def text(fields: "dict[str, Any]", name: str, pattern: "re.Pattern[str] | None" = None, limit: int = 4096) -> "str":
+    """The text in that field: at most `limit` characters, no NUL, matching the whole pattern; raises Refused."""
+    value = fields.get(name)
+    if not isinstance(value, str) or len(value) > limit or "\0" in value:
+        raise Refused("bad-request", "%s is not a text of at most %d characters without NUL" % (name, limit))
+    if pattern is not None and not pattern.fullmatch(value):
+        raise Refused("bad-request", "%s %r has the wrong form" % (name, value[:80]))
+    return value
+
+
+def mapping(value: Any, name: str) -> "dict[str, Any]":
+    """The value itself when it is a JSON object; raises Refused."""
+    if not isinstance(value, dict):
+        raise Refused("bad-request", "%s is not an object" % name)
+    return value
+
+
+def workload_id(fields: "dict[str, Any]") -> "str":
+    """The workload id in field `workload`; raises Refused."""
+    return text(fields, "workload", WORKLOAD_ID, 9)
+
+
+def call(value: Any) -> "dict[str, Any]":
+    """A call (docs/wire.md) holding known, well-typed fields only; its step carries the controller too."""
+    fields = mapping(value, "call")
+    controller = text(fields, "controller", _CONTROLLER_ID, 32)
+    checked = step(fields.get("step"))
+    checked["controller"] = controller
+    return {"fence": whole(fields, "fence", 0, 1 << 62), "controller": controller, "step": checked}
+
+
+def step(value: Any) -> "dict[str, Any]":
+    """A step holding known, well-typed fields only; raises Refused."""
+    fields = mapping(value, "step")
+    kind = fields.get("kind")
+    if kind not in STEP_KINDS:
+        raise Refused("bad-request", "no such kind of step: %r" % (kind,))
+    checked: "dict[str, Any]" = {
+        "kind": kind,
+        "workload": workload_id(fields),
+        "attempt": whole(fields, "attempt", 0, 1 << 31),
+    }
+    if kind in ("claim", "start"):
+        checked["grants"] = _grants(fields.get("grants"))
+    if kind in ("limit", "start"):
+        checked.update(_limits(fields))
+    if kind == "start":
+        checked.update(_command(fields))
+    if kind == "stop":
+        checked["grace_s"] = 10.0 if fields.get("grace_s") is None else number(fields, "grace_s", 0, 86400)
+    return checked
+
+
+def _grants(value: Any) -> "list[dict[str, Any]]":
+    if not isinstance(value, list) or len(value) > _MAX_GRANTS:
+        raise Refused("bad-request", "grants is not a list of at most %d" % _MAX_GRANTS)
+    return [_grant(mapping(item, "grant")) for item in value]
+
+
+def _grant(fields: "dict[str, Any]") -> "dict[str, Any]":
+    share = fields.get("share")
+    if share not in _SHARES:
+        raise Refused("bad-request", "this node cannot share a device as %r" % (share,))
+    if (share == "mig") != (fields.get("mig_instance") is not None):
+        raise Refused("bad-request", "a grant names a MIG instance when, and only when, its share is mig")
+    fraction = 1.0 if fields.get("fraction") is None else number(fields, "fraction", 0, 1)
+    if fraction <= 0:
+        raise Refused("bad-request", "fraction 0 gives nothing")
+    return {
+        "device": text(fields, "device", _DEVICE_UUID),
+        "mig_instance": text(fields, "mig_instance", _DEVICE_UUID) if share == "mig" else None,
+        "share": share,
+        "fraction": float(fraction),
+        "memory_mib": None if fields.get("memory_mib") is None else whole(fields, "memory_mib", 1, _MAX_MIB),
+    }
+
+
+def claim(fields: "dict[str, Any]") -> "dict[str, Any]":
+    """A claim as another program wrote it down; raises Refused."""
+    checked = _grant(fields)
+    checked.update(
+        workload=workload_id(fields),
+        controller=text(fields, "controller", _CONTROLLER_ID, 32),
+        attempt=whole(fields, "attempt", 0, 1 << 31),
+        at_s=number(fields, "at_s", 0, 1e12),
+    )
+    return checked
+
+
+def _limits(fields: "dict[str, Any]") -> "dict[str, Any]":
+    def given(name: str) -> bool:
+        return fields.get(name) is not None
+
+    return {
+        "cpus": number(fields, "cpus", 0.001, 65536) if given("cpus") else None,
+        "cpuset": text(fields, "cpuset", _CPUSET) if given("cpuset") else None,
+        "memory_mib": whole(fields, "memory_mib", 1, _MAX_MIB) if given("memory_mib") else None,
+        "pids": whole(fields, "pids", 1, 4194304) if given("pids") else None,
+        "require_hard": fields.get("require") == "hard",
+    }
+
+
+def _command(fields: "dict[str, Any]") -> "dict[str, Any]":
+    command = fields.get("command")
+    if not isinstance(command, list) or not command or not command[0]:
+        raise Refused("bad-request", "command is not a list with something to execute")
+    env = mapping({} if fields.get("env") is None else fields["env"], "env")
+    words = list(command) + list(env) + list(env.values())
+    if not all(isinstance(word, str) and "\0" not in word for word in words):
+        raise Refused("bad-request", "command and env hold texts without NUL only")
+    if any(not key or "=" in key for key in env):
+        raise Refused("bad-request", "env holds a name that cannot be one")
+    if sum(len(word) for word in words) > _MAX_START_BYTES:
+        raise Refused("bad-request", "command and env are longer than %d characters" % _MAX_START_BYTES)
+    return {
+        "command": command,
+        "env": env,
+        "cwd": None if fields.get("cwd") is None else text(fields, "cwd"),
+        "user": None if fields.get("user") is None else text(fields, "user", _ACCOUNT),
+        "at_most_s": None if fields.get("at_most_s") is None else number(fields, "at_most_s", 0.001, 1e9),
+    }

@@ -1,0 +1,98 @@
+"""The moment between fork and exec: into the group, down to the account, into the folder, then the command."""
+
+import errno
+import json
+import os
+import signal
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from gpualloc.node.wire import Refused
+
+if TYPE_CHECKING:
+    from gpualloc.node.cgroup import Cgroups
+
+JOINED = b"joined"
+"""What the child tells when the kernel shows it in every part of its group."""
+
+
+def run(spec: "dict[str, Any]", cgroups: "Cgroups", output_fd: int, tell_fd: int) -> "NoReturn":
+    """Become the workload's command.
+
+    Tells `joined` through `tell_fd`, which closes when the command is executed; when it cannot be, a line with
+    `reason` and `message` follows and the process ends.
+    """
+    try:
+        os.setsid()
+        _join(spec, cgroups, tell_fd)
+        _redirect(output_fd)
+        _become(spec["account"])
+        _enter(spec["cwd"])
+        _restore_signals()
+        _execute(spec["command"], spec["env"])
+    except Refused as refused:
+        failed = {"reason": refused.reason, "message": refused.message}
+    except OSError as error:
+        failed = {"reason": "failed", "message": "the command could not be started: %s" % error}
+    os.write(tell_fd, b"\n" + json.dumps(failed).encode("ascii")[:4000])
+    os._exit(127)
+
+
+def _join(spec: "dict[str, Any]", cgroups: "Cgroups", tell_fd: int) -> None:
+    try:
+        cgroups.join(spec["workload"], 0)
+    except OSError as error:
+        if spec["require_hard"]:
+            raise Refused("no-cgroup", "the command cannot enter its group: %s" % error) from error
+        return
+    if cgroups.holds(spec["workload"], os.getpid()):
+        os.write(tell_fd, JOINED)
+
+
+def _redirect(output_fd: int) -> None:
+    # stdin is the keeper's /dev/null already.
+    os.dup2(output_fd, 1)
+    os.dup2(output_fd, 2)
+
+
+def _become(account: "dict[str, Any]") -> None:
+    if os.geteuid() != 0 or account["uid"] == 0:
+        return
+    os.initgroups(account["name"], account["gid"])
+    os.setgid(account["gid"])
+    os.setuid(account["uid"])
+
+
+def _enter(cwd: "str | None") -> None:
+    os.umask(0o022)
+    if cwd is None:
+        os.chdir("/")
+        return
+    try:
+        os.chdir(_bytes(cwd))
+    except OSError as error:
+        raise Refused("no-command", "the working directory cannot be entered: %s" % error) from error
+
+
+def _restore_signals() -> None:
+    # Python ignores these two, and what is ignored stays so across exec.
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _execute(command: "list[str]", env: "dict[str, str]") -> None:
+    words = [_bytes(word) for word in command]
+    try:
+        os.execvpe(words[0], words, {_bytes(key): _bytes(value) for key, value in env.items()})  # noqa: S606
+    except OSError as error:
+        missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
+        raise Refused(
+            "no-command" if missing else "not-executable",
+            "%s cannot be executed: %s" % (ascii(command[0][:200]), error.strerror),
+        ) from error
+
+
+def _bytes(word: str) -> bytes:
+    """The bytes a word stood for; the file system's own encoding may be ASCII here."""
+    return word.encode("utf-8", "surrogateescape")

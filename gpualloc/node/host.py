@@ -1,0 +1,126 @@
+"""The host's own load from /proc. Rates are over the time since the previous call; the first calls have none."""
+
+import os
+import socket
+import time
+from typing import Any
+
+from gpualloc.node import processes
+
+_MIN_WINDOW_S = 0.05
+"""Ticks are 10 ms: a rate over less than this would be noise."""
+
+_CONTROLLERS = {
+    "slurmd": "slurmd",
+    "kubelet": "kubelet",
+    "k3s-server": "kubelet",
+    "k3s-agent": "kubelet",
+    "pbs_mom": "pbs_mom",
+    "sge_execd": "sge_execd",
+    "nomad": "nomad",
+}
+"""Process name to the name told: other programs that give this host's devices away."""
+
+
+class Host:
+    """Reads the host; remembers the last counters to make rates of them."""
+
+    def __init__(self) -> None:
+        self._at_s = time.monotonic()
+        self._cpu = _cpu_ticks()
+        self._network = _network_bytes()
+
+    def inventory(self) -> "dict[str, Any]":
+        """`cpus`, `memory_total_mib`, `disk_total_mib`."""
+        disk = os.statvfs("/")
+        return {
+            "cpus": os.cpu_count(),
+            "memory_total_mib": _memory_mib("MemTotal"),
+            "disk_total_mib": (disk.f_blocks * disk.f_frsize) >> 20,
+        }
+
+    def sample(self) -> "dict[str, Any]":
+        """`cpu_utilization_ratio`, `memory_available_mib`, `disk_used_mib` and network rates; None is unknown."""
+        disk = os.statvfs("/")
+        now = {
+            "cpu_utilization_ratio": None,
+            "memory_available_mib": _memory_mib("MemAvailable"),
+            "disk_used_mib": ((disk.f_blocks - disk.f_bfree) * disk.f_frsize) >> 20,
+            "network_rx_bytes_per_s": None,
+            "network_tx_bytes_per_s": None,
+        }
+        now.update(self._rates())
+        return now
+
+    def _rates(self) -> "dict[str, Any]":
+        elapsed_s = time.monotonic() - self._at_s
+        if elapsed_s < _MIN_WINDOW_S:
+            return {}
+        before_cpu, before_network = self._cpu, self._network
+        self._at_s = time.monotonic()
+        self._cpu, self._network = _cpu_ticks(), _network_bytes()
+        rates: "dict[str, Any]" = {}
+        passed = self._cpu[1] - before_cpu[1]
+        if passed > 0:
+            rates["cpu_utilization_ratio"] = min(1.0, max(0.0, (self._cpu[0] - before_cpu[0]) / passed))
+        # A counter goes back when an interface goes away: no rate rather than a negative one.
+        for index, name in enumerate(("rx", "tx")):
+            passed = self._network[index] - before_network[index]
+            if passed >= 0:
+                rates["network_%s_bytes_per_s" % name] = passed / elapsed_s
+        return rates
+
+
+def boot_id() -> str:
+    """The kernel's id of this boot."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read(64).strip()
+
+
+def hostname() -> str:
+    """The host's name as the kernel has it."""
+    return socket.gethostname()
+
+
+def other_controllers() -> "list[str]":
+    """Names of other programs found running that give this host's devices away."""
+    found = set()
+    for process in processes.every():
+        try:
+            with open("/proc/%d/comm" % process.pid, "rb") as file:
+                name = file.read(64).decode("utf-8", "replace").strip()
+        except OSError:
+            continue
+        if name in _CONTROLLERS:
+            found.add(_CONTROLLERS[name])
+    return sorted(found)
+
+
+def _memory_mib(field: str) -> "int | None":
+    with open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            name, _, rest = line.partition(":")
+            if name == field:
+                return int(rest.split()[0]) >> 10
+    return None
+
+
+def _cpu_ticks() -> "tuple[int, int]":
+    """Busy and all CPU ticks since boot."""
+    with open("/proc/stat", encoding="ascii") as file:
+        # Guest time is counted in user time already.
+        ticks = [int(field) for field in file.readline().split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return sum(ticks) - idle, sum(ticks)
+
+
+def _network_bytes() -> "tuple[int, int]":
+    """Bytes received and sent since boot on all interfaces but loopback."""
+    received = sent = 0
+    with open("/proc/net/dev", encoding="utf-8", errors="replace") as file:
+        for line in file.readlines()[2:]:
+            name, _, rest = line.partition(":")
+            if name.strip() != "lo":
+                fields = rest.split()
+                received, sent = received + int(fields[0]), sent + int(fields[8])
+    return received, sent

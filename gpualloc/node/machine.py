@@ -1,0 +1,210 @@
+"""The machine this program runs on: NVML, /proc, control groups and keepers behind `server.Machine`."""
+
+import base64
+import os
+import platform
+import time
+from typing import TYPE_CHECKING, Any
+
+from gpualloc.node import cgroup, host, output, processes
+from gpualloc.node.ledger import SHARED_FOLDERS, FileLedger
+from gpualloc.node.nvml import Nvml, deadline_s
+from gpualloc.node.wire import Refused
+from gpualloc.node.workloads import Workloads
+
+if TYPE_CHECKING:
+    from gpualloc.node.cgroup import Cgroups
+    from gpualloc.node.launch import Launcher
+
+_EVENT_POLL_S = 0.1
+
+
+class LocalMachine:
+    """This host. Begins to open NVML when made.
+
+    Args:
+        state_dir: the node's state folder.
+        nvml: the driver library.
+        cgroups: the back end for limits; found out when None.
+        claim_folders: where claims of all accounts are; None when this state stands alone.
+    """
+
+    def __init__(
+        self,
+        state_dir: str,
+        nvml: "Nvml",
+        cgroups: "Cgroups | None" = None,
+        claim_folders: "tuple[str, ...] | None" = None,
+    ) -> None:
+        self._state_dir = state_dir
+        self._nvml = nvml
+        self._host = host.Host()
+        self._boot_id = host.boot_id()
+        self._cgroups = cgroup.probe() if cgroups is None else cgroups
+        self._claim_folders = claim_folders
+        self._workloads = Workloads(state_dir, self._cgroups, self._boot_id)
+        self._ended: "set[tuple[str, int]] | None" = None
+
+    def hello(self) -> "dict[str, Any]":
+        """Who and what this node is."""
+        from gpualloc import __version__
+
+        return {
+            "version": __version__,
+            "hostname": host.hostname(),
+            "boot_id": self._boot_id,
+            "pid": os.getpid(),
+            "uid": os.geteuid(),
+            "user": processes.user(os.getpid()),
+            "python": platform.python_version(),
+            "privileged": os.geteuid() == 0,
+            "state_dir": self._state_dir,
+            "cgroup": {
+                "mode": self._cgroups.mode,
+                "controllers": self._cgroups.controllers(),
+                "writable": self._cgroups.writable(),
+            },
+            "other_controllers": host.other_controllers(),
+            "nvml": self._nvml.status(),
+        }
+
+    def inventory(self) -> "dict[str, Any]":
+        """The devices and the host's size."""
+        rows = self._nvml.ask(lambda gpu: gpu.inventory(), lambda gpu: gpu.blank_inventory())
+        return {"devices": rows, "host": self._host.inventory()}
+
+    def sample(self) -> "dict[str, Any]":
+        """The load of the devices and of the host."""
+        rows = self._nvml.ask(lambda gpu: gpu.sample(), lambda gpu: gpu.blank_sample())
+        return {"at_s": time.time(), "devices": rows, "host": self._host.sample()}
+
+    def processes(self) -> "dict[str, Any]":
+        """What runs on the devices, and whose it is."""
+        rows = self._nvml.ask(lambda gpu: gpu.processes(), lambda gpu: {"uuid": gpu.uuid, "processes": []})
+        roots = self._workloads.roots() if any(row["processes"] for row in rows) else {}
+        found = []
+        for row in rows:
+            for pid, instance, used_mib in row["processes"]:
+                told = processes.describe(pid, roots)
+                told.update(device=row["uuid"], mig_instance=instance, gpu_memory_used_mib=used_mib)
+                found.append(told)
+        return {"processes": found}
+
+    def records(self) -> "list[dict[str, Any]]":
+        """What this node remembers of its workloads."""
+        records = self._workloads.records()
+        self._ended = _ended(records)
+        return records
+
+    def events(self, timeout_s: float) -> "dict[str, Any]":
+        """Whether a workload ended since the records were last told."""
+        until_s = time.monotonic() + timeout_s
+        known = self._ended
+        while True:
+            ended = _ended(self._workloads.records())
+            if known is None:
+                known = ended
+            if ended - known:
+                self._ended = ended
+                return {"changed": True}
+            left_s = until_s - time.monotonic()
+            if left_s <= 0:
+                self._ended = known
+                return {"changed": False}
+            time.sleep(min(_EVENT_POLL_S, left_s))
+
+    def preflight(self, step: "dict[str, Any]") -> None:
+        """Refuse what `do` would refuse."""
+        if step["kind"] in ("limit", "start") and step["require_hard"]:
+            self._check_hard(step)
+        if step["kind"] == "start":
+            self._launcher().preflight(step)
+
+    def do(self, step: "dict[str, Any]") -> "dict[str, Any]":
+        """Carry a step out."""
+        kind, workload = step["kind"], step["workload"]
+        if kind == "limit":
+            held_by = cgroup.ensure(self._cgroups, step)
+            return {"held_by": held_by, "group": self._group(workload)}
+        if kind == "unlimit":
+            self._cgroups.remove(workload)
+            return {}
+        if kind == "stop":
+            folder = self._workloads.folder(workload)
+            return {"end": self._launcher().stop(folder, step["grace_s"])}
+        self._sweep()
+        return self._launcher().start(step)
+
+    def undo(self, step: "dict[str, Any]") -> "dict[str, Any]":
+        """Take a limit or a start back."""
+        if step["kind"] == "limit":
+            return self.do(dict(step, kind="unlimit"))
+        from gpualloc.node.keeper import GRACE_S
+
+        return self.do(dict(step, kind="stop", grace_s=GRACE_S))
+
+    def verify(self, step: "dict[str, Any]") -> "dict[str, Any]":
+        """Read the effect of a step back."""
+        kind, workload = step["kind"], step["workload"]
+        folder = self._workloads.folder(workload)
+        if kind == "limit":
+            held_by = cgroup.read_back(self._cgroups, step)
+            group = self._group(workload)
+            hard = set(self._cgroups.controllers()) if self._cgroups.writable() else set()
+            settable = [held_by[part] for part in ("cpu", "memory", "pids") if part in hard]
+            return {"holds": group is not None and "booked" not in settable, "held_by": held_by, "group": group}
+        if kind == "unlimit":
+            return {"holds": self._group(workload) is None}
+        if kind == "stop":
+            record = self._workloads.record(folder)
+            return {"holds": record is None or record["end"] is not None, "end": record and record["end"]}
+        facts = self._launcher().facts(folder, step["attempt"])
+        return dict(facts or {}, holds=facts is not None)
+
+    def logs(self, workload: str, offset: int, limit: int) -> "dict[str, Any]":
+        """A piece of a workload's output."""
+        folder = self._workloads.folder(workload)
+        record = self._workloads.record(folder)
+        if record is None:
+            raise Refused("gone", "this node knows no workload %s" % workload)
+        data, next_offset = output.read(folder.path, offset, limit)
+        ended = record["end"] is not None and next_offset >= output.end_offset(folder.path)
+        return {"data": base64.b64encode(data).decode("ascii"), "next_offset": next_offset, "ended": ended}
+
+    def _launcher(self) -> "Launcher":
+        from gpualloc.node.launch import Launcher
+
+        return Launcher(
+            self._state_dir, self._boot_id, self._cgroups, self._workloads, claim_folders=self._claim_folders
+        )
+
+    def _group(self, workload: str) -> "str | None":
+        return "%s/%s" % (cgroup.PARENT, workload) if self._cgroups.exists(workload) else None
+
+    def _check_hard(self, step: "dict[str, Any]") -> None:
+        controllers = self._cgroups.controllers() if self._cgroups.writable() else []
+        for name, controller in cgroup.CONTROLLER_OF.items():
+            if step[name] is not None and controller not in controllers:
+                raise Refused("no-cgroup", "this node cannot limit %s: no usable %s controller" % (name, controller))
+
+    def _sweep(self) -> None:
+        ledger = FileLedger(self._state_dir, self._boot_id, self._claim_folders)
+        for record in self._workloads.records():
+            attempts = [c["attempt"] for c in ledger.claims() if c["workload"] == record["workload"]]
+            if record["end"] is not None and attempts and max(attempts) <= record["attempt"]:
+                ledger.remove_claims(record["workload"])
+        self._workloads.sweep()
+
+
+def this_host() -> "tuple[LocalMachine, FileLedger]":
+    """The machine and its ledger, as the environment says (GPUALLOC_NODE_STATE_DIR, GPUALLOC_NVML_DEADLINE_S)."""
+    from gpualloc.node.state import state_dir
+
+    nvml = Nvml(deadline_s())
+    folder = state_dir()
+    shared = None if os.environ.get("GPUALLOC_NODE_STATE_DIR") else SHARED_FOLDERS
+    return LocalMachine(folder, nvml, None, shared), FileLedger(folder, host.boot_id(), shared)
+
+
+def _ended(records: "list[dict[str, Any]]") -> "set[tuple[str, int]]":
+    return {(record["workload"], record["attempt"]) for record in records if record["end"] is not None}

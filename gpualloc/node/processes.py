@@ -1,0 +1,145 @@
+"""Processes as /proc tells them. A process may be gone between any two reads; then there is nothing to tell."""
+
+import os
+import pwd
+import re
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MAX_COMMAND_BYTES = 4096
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_GROUP = re.compile(r"/gpualloc/(w[0-9a-hjkmnp-tv-z]{8})(?:/|$)", re.MULTILINE)
+_MAX_ANCESTORS = 64
+
+
+class Stat:
+    """The fields of /proc/<pid>/stat that matter here."""
+
+    def __init__(self, pid: int, line: str) -> None:
+        # The name in parentheses may itself hold spaces and parentheses.
+        fields = line[line.rindex(")") + 2 :].split()
+        self.pid = pid
+        self.dead = fields[0] in "ZX"
+        """Over, though its parent has not taken note of it."""
+        self.parent = int(fields[1])
+        self.session = int(fields[3])
+        self.start_ticks = int(fields[19])
+        """With the pid and the boot, the identity of the process."""
+
+
+def stat(pid: int) -> "Stat | None":
+    """The process with that pid; None when there is none."""
+    line = _read("/proc/%d/stat" % pid)
+    return None if line is None or ")" not in line else Stat(pid, line)
+
+
+def every() -> "Iterator[Stat]":
+    """Each process of this host."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            found = stat(int(name))
+            if found is not None:
+                yield found
+
+
+def is_same(pid: int, start_ticks: int) -> bool:
+    """Whether the process with that identity still runs."""
+    found = stat(pid)
+    return found is not None and found.start_ticks == start_ticks and not found.dead
+
+
+def started_at_s(start_ticks: int) -> float:
+    """Epoch seconds at which a process with those start ticks began."""
+    return _boot_time_s() + start_ticks / _TICKS_PER_S
+
+
+def user(pid: int) -> "str | None":
+    """Account of the process, a number when it has no name; None when it is gone."""
+    try:
+        uid = os.stat("/proc/%d" % pid).st_uid
+    except OSError:
+        return None
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def command(pid: int) -> "str | None":
+    """Command line, at most 4 KiB of it; a kernel thread's or zombie's name in brackets; None when it is gone."""
+    line = _read("/proc/%d/cmdline" % pid, _MAX_COMMAND_BYTES)
+    if line:
+        return line.rstrip("\0").replace("\0", " ")
+    name = _read("/proc/%d/comm" % pid)
+    return None if name is None else "[%s]" % name.strip()
+
+
+def environment(pid: int) -> "dict[str, str]":
+    """Environment the process was executed with; empty when it is gone or may not be read."""
+    pairs = (_read("/proc/%d/environ" % pid, 4 << 20) or "").split("\0")
+    return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
+
+
+def group_workload(pid: int) -> "str | None":
+    """Id of the workload in whose control group the process is; None when it is in none."""
+    found = _GROUP.search(_read("/proc/%d/cgroup" % pid) or "")
+    return found.group(1) if found else None
+
+
+def descendants(ancestor: int) -> "list[int]":
+    """Pids of the processes below that one that still run."""
+    children: "dict[int, list[Stat]]" = {}
+    for process in every():
+        children.setdefault(process.parent, []).append(process)
+    found: "list[int]" = []
+    todo = list(children.get(ancestor, ()))
+    while todo:
+        process = todo.pop()
+        todo += children.get(process.pid, ())
+        if not process.dead:
+            found.append(process.pid)
+    return found
+
+
+def workload_of(pid: int, roots: "dict[int, str]") -> "str | None":
+    """Id of the workload that a process belongs to: by its control group, else by an ancestor in `roots`."""
+    found = group_workload(pid)
+    if found is not None:
+        return found
+    for _ in range(_MAX_ANCESTORS):
+        if pid in roots:
+            return roots[pid]
+        above = stat(pid)
+        if above is None or above.parent <= 1:
+            return None
+        pid = above.parent
+    return None
+
+
+def describe(pid: int, roots: "dict[int, str]") -> "dict[str, Any]":
+    """User, command, start and workload of a process; each None when it is gone or of another pid namespace."""
+    found = stat(pid)
+    return {
+        "pid": pid,
+        "user": user(pid),
+        "command": command(pid),
+        "started_at_s": None if found is None else started_at_s(found.start_ticks),
+        "workload": workload_of(pid, roots),
+    }
+
+
+def _boot_time_s() -> float:
+    for line in (_read("/proc/stat") or "").splitlines():
+        if line.startswith("btime "):
+            return float(line.split()[1])
+    raise OSError("/proc/stat tells no boot time")
+
+
+def _read(path: str, limit: int = 1 << 20) -> "str | None":
+    try:
+        with open(path, "rb") as file:
+            return file.read(limit).decode("utf-8", "replace")
+    except OSError:
+        return None

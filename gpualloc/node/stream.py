@@ -1,0 +1,135 @@
+"""Serves a `Server` on two file descriptors: requests in, one end record each, in order."""
+
+import os
+import select
+import threading
+from collections import deque
+from typing import Any
+
+from gpualloc.node.server import Server
+from gpualloc.node.wire import MAX_LINE_BYTES, START_MARK, WIRE_VERSION, WireError, decode, encode, refusal
+
+WRITE_WAIT_S = 30.0
+"""A reader that takes nothing for this long is gone."""
+
+_CHANGING = ("do", "undo")
+_PIPE_BUF = 4096
+"""What a writable pipe takes without blocking."""
+
+
+def serve(server: "Server", stdin_fd: int, stdout_fd: int, nonce: str) -> None:
+    """Answer requests until stdin ends or nobody reads stdout any more.
+
+    Returns as soon as no step is under way: a reading that hangs is left to die with the process, which the
+    caller must end with `os._exit`.
+    """
+    session = _Session(server, stdout_fd)
+    try:
+        _write(stdout_fd, ("%s %d %s\n" % (START_MARK, WIRE_VERSION, nonce)).encode("ascii"))
+        threading.Thread(target=session.work, name="requests", daemon=True).start()
+        _read_requests(stdin_fd, session)
+    except _ReaderGone:
+        pass
+    session.finish()
+
+
+class _ReaderGone(Exception):
+    """Nobody takes what is written to stdout."""
+
+
+class _Session:
+    """The requests of one connection and the thread that works them off."""
+
+    def __init__(self, server: "Server", stdout_fd: int) -> None:
+        self._server = server
+        self._stdout_fd = stdout_fd
+        self._waiting: "deque[bytes]" = deque()
+        self._arrived = threading.Condition()
+        self._changing = False
+        self._over = False
+        self.closed_fd, self._close_fd = os.pipe()
+
+    def add(self, line: bytes) -> None:
+        """Queue one request."""
+        with self._arrived:
+            self._waiting.append(line)
+            self._arrived.notify_all()
+
+    def finish(self) -> None:
+        """Begin nothing more, and wait for the step under way, if there is one."""
+        with self._arrived:
+            self._over = True
+            self._arrived.notify_all()
+            while self._changing:
+                self._arrived.wait()
+
+    def work(self) -> None:
+        """Answer requests in order until the session is over (runs in its own thread)."""
+        try:
+            while True:
+                line = self._next()
+                if line is None:
+                    return
+                try:
+                    _write(self._stdout_fd, _encoded(self._answer(line)))
+                finally:
+                    with self._arrived:
+                        self._changing = False
+                        self._arrived.notify_all()
+        except _ReaderGone:
+            os.write(self._close_fd, b"x")
+
+    def _next(self) -> "bytes | None":
+        with self._arrived:
+            while not self._waiting and not self._over:
+                self._arrived.wait()
+            return None if self._over else self._waiting.popleft()
+
+    def _answer(self, line: bytes) -> "dict[str, Any]":
+        try:
+            request = decode(line)
+        except WireError as error:
+            return refusal(None, "bad-request", str(error))
+        with self._arrived:
+            if self._over:
+                return refusal(None, "failed", "the connection is over")
+            self._changing = request.get("verb") in _CHANGING
+        return self._server.handle(request)
+
+
+def _encoded(record: "dict[str, Any]") -> bytes:
+    try:
+        line = encode(record)
+    except ValueError as error:
+        return encode(refusal(record.get("id"), "failed", "the answer cannot be written as JSON: %s" % error))
+    if len(line) > MAX_LINE_BYTES:
+        return encode(refusal(record.get("id"), "failed", "the answer is longer than the wire allows"))
+    return line
+
+
+def _read_requests(stdin_fd: int, session: "_Session") -> None:
+    pending = b""
+    while True:
+        readable, _, _ = select.select([stdin_fd, session.closed_fd], [], [])
+        if session.closed_fd in readable:
+            return
+        data = os.read(stdin_fd, 65536)
+        if not data:
+            return
+        *lines, pending = (pending + data).split(b"\n")
+        for line in lines:
+            session.add(line)
+        if len(pending) > MAX_LINE_BYTES:
+            return
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        try:
+            _, writable, _ = select.select([], [fd], [], WRITE_WAIT_S)
+            if not writable:
+                raise _ReaderGone
+            view = view[os.write(fd, view[:_PIPE_BUF]) :]
+        except OSError as error:
+            raise _ReaderGone from error

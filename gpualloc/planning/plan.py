@@ -1,0 +1,50 @@
+"""A decision made into a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gpualloc.model.decision import Decision
+from gpualloc.model.inventory import Snapshot
+from gpualloc.model.plan import Plan, Step
+from gpualloc.model.workload import Workload
+from gpualloc.planning.base import base_digest, base_facts
+from gpualloc.planning.order import joined
+from gpualloc.planning.steps import steps_for
+
+
+def build(
+    decision: Decision,
+    snapshot: Snapshot,
+    workloads: Mapping[str, Workload],
+    *,
+    plan_id: str,
+    created_at_s: float,
+    simulated: bool,
+    extra_steps: Sequence[Step] = (),
+) -> Plan:
+    """The plan that brings the decision about, bound to the facts it rests on.
+
+    Args:
+        decision: what to allocate and what to refuse.
+        snapshot: what the decision was made on.
+        workloads: every workload that the steps name, by id.
+        plan_id: id of the new plan.
+        created_at_s: epoch seconds.
+        simulated: whether the snapshot is of a simulated cluster.
+        extra_steps: steps to take first, such as releases or clean-up, numbered from 1.
+    """
+    steps = joined(extra_steps, steps_for(decision.allocations, workloads, snapshot))
+    facts = base_facts(snapshot, steps, workloads)
+    return Plan(
+        id=plan_id,
+        created_at_s=created_at_s,
+        policy=decision.policy,
+        policy_version=decision.policy_version,
+        seed=decision.seed,
+        simulated=simulated,
+        base=facts,
+        base_digest=base_digest(facts),
+        steps=steps,
+        rejections=decision.rejections,
+    )

@@ -1,0 +1,127 @@
+"""From allocations to steps: claim, limit, start; and back: stop, unclaim, unlimit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from gpualloc.model.allocation import Allocation
+from gpualloc.model.inventory import Snapshot
+from gpualloc.model.plan import BlastRadius, Step, StepKind, StepReason
+from gpualloc.model.workload import Workload, WorkloadState
+from gpualloc.planning.blast import disturbed
+from gpualloc.planning.order import joined, ordered
+from gpualloc.planning.target import limits_text, target_text
+
+
+def steps_for(
+    allocations: Sequence[Allocation], workloads: Mapping[str, Workload], snapshot: Snapshot
+) -> tuple[Step, ...]:
+    """The steps that bring the allocations about, workload after workload in the order decided.
+
+    Args:
+        allocations: new allocations, in the order in which they were decided.
+        workloads: the allocated workloads by id.
+        snapshot: what the nodes looked like when it was decided.
+    """
+    chains = [_start_chain(allocation, workloads[allocation.workload], snapshot) for allocation in allocations]
+    return ordered(joined(*chains))
+
+
+def release_steps(workloads: Sequence[Workload], reason: StepReason = StepReason.RELEASE) -> tuple[Step, ...]:
+    """The steps that end the workloads and give back what they hold; those that hold nothing need none."""
+    return ordered(joined(*(_stop_chain(workload, reason) for workload in workloads)))
+
+
+def cleanup_steps(snapshot: Snapshot, workloads: Iterable[Workload], controller: str) -> tuple[Step, ...]:
+    """The steps that take back our claims on manageable nodes for work that does not belong there any more.
+
+    A pending workload's claim stays: an apply may be under way, and an interrupted one is recovered by its journal.
+    """
+    known = {workload.id: workload for workload in workloads}
+    steps = []
+    for node in sorted(snapshot.nodes, key=lambda node: node.name):
+        ours = {claim.workload for claim in node.claims if claim.controller == controller and node.manageable}
+        for workload in sorted(ours):
+            if not _belongs(known.get(workload), node.name):
+                steps.append((_cleanup_step(workload, known.get(workload), node.name),))
+    return ordered(joined(*steps))
+
+
+def _start_chain(allocation: Allocation, workload: Workload, snapshot: Snapshot) -> tuple[Step, ...]:
+    kinds = []
+    if allocation.grants:
+        kinds.append((StepKind.CLAIM, f"{workload.name!r} of {workload.owner} waits, and this is free"))
+    if limits_text(allocation):
+        kinds.append((StepKind.LIMIT, f"{workload.name!r} asked for {limits_text(allocation)}"))
+    kinds.append((StepKind.START, f"start {workload.attempt + 1} of {workload.name!r} as {workload.owner}"))
+    blast_radius = disturbed(allocation, workload, snapshot)
+    return tuple(
+        Step(
+            seq=seq,
+            kind=kind,
+            node=allocation.node,
+            workload=workload.id,
+            target=target_text(allocation, snapshot),
+            reason=StepReason.WAITING,
+            detail=detail,
+            allocation=allocation,
+            attempt=workload.attempt + 1,
+            revision=workload.revision,
+            needs=(seq - 1,) if seq > 1 else (),
+            blast_radius=blast_radius,
+        )
+        for seq, (kind, detail) in enumerate(kinds, start=1)
+    )
+
+
+def _stop_chain(workload: Workload, reason: StepReason) -> tuple[Step, ...]:
+    allocation = workload.allocation
+    if allocation is None or workload.state not in (WorkloadState.RUNNING, WorkloadState.SUSPENDED):
+        return ()
+    kinds = [(StepKind.STOP, f"{workload.name!r} of {workload.owner} ends")]
+    if allocation.grants:
+        kinds.append((StepKind.UNCLAIM, f"{workload.name!r} no longer needs its GPUs"))
+    if limits_text(allocation):
+        kinds.append((StepKind.UNLIMIT, f"{workload.name!r} no longer needs its control group"))
+    return tuple(
+        Step(
+            seq=seq,
+            kind=kind,
+            node=allocation.node,
+            workload=workload.id,
+            target=f"{allocation.node}: {workload.id}",
+            reason=reason,
+            detail=detail,
+            allocation=None,
+            attempt=workload.attempt,
+            revision=workload.revision,
+            needs=(1,) if seq > 1 else (),
+            blast_radius=BlastRadius((workload.id,), (workload.owner,)),
+        )
+        for seq, (kind, detail) in enumerate(kinds, start=1)
+    )
+
+
+def _belongs(workload: Workload | None, node: str) -> bool:
+    if workload is None or workload.state.ended:
+        return False
+    return workload.allocation is None or workload.allocation.node == node
+
+
+def _cleanup_step(workload_id: str, workload: Workload | None, node: str) -> Step:
+    if workload is None:
+        why = "nobody here knows that work"
+    else:
+        why = f"that work is {workload.state}{'' if workload.state.ended else ' on another node'}"
+    return Step(
+        seq=1,
+        kind=StepKind.UNCLAIM,
+        node=node,
+        workload=workload_id,
+        target=f"{node}: {workload_id}",
+        reason=StepReason.CLEANUP,
+        detail=f"a claim of {workload_id} is left, and {why}",
+        allocation=None,
+        attempt=workload.attempt if workload else 0,
+        revision=workload.revision if workload else 0,
+    )

@@ -1,0 +1,53 @@
+"""What all nodes offer now, remembered per kind of request: only a node whose room changed is looked at again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from gpualloc.model.workload import Request
+from gpualloc.policies.offer import Offer, enough, offer
+from gpualloc.policies.room import NodeRoom
+from gpualloc.policies.survey import idle_room
+
+
+class Market:
+    """The rooms of all nodes that answered, and their offers."""
+
+    def __init__(self, rooms: Mapping[str, NodeRoom]) -> None:
+        self._rooms = dict(rooms)
+        self._idle = {name: idle_room(room.node) for name, room in rooms.items()}
+        self._offers: dict[Request, dict[str, Offer]] = {}
+        self._able: dict[Request, frozenset[str]] = {}
+
+    def room(self, node: str) -> NodeRoom | None:
+        """The node's room now; None when it did not answer."""
+        return self._rooms.get(node)
+
+    def put(self, room: NodeRoom) -> None:
+        """Replace a node's room."""
+        name = room.node.name
+        self._rooms[name] = room
+        for offers in self._offers.values():
+            offers.pop(name, None)
+
+    def offers(self, request: Request) -> Mapping[str, Offer]:
+        """What each node offers now, by name in sorted order."""
+        shape = _shape(request)
+        known = self._offers.get(shape, {})
+        offers = {name: known.get(name) or offer(room, shape) for name, room in self._rooms.items()}
+        self._offers[shape] = offers
+        return offers
+
+    def able(self, request: Request) -> frozenset[str]:
+        """Names of the nodes that could hold the request if they were empty and healthy."""
+        shape = _shape(request)
+        if shape not in self._able:
+            names = (name for name, room in self._idle.items() if enough(offer(room, shape), shape))
+            self._able[shape] = frozenset(names)
+        return self._able[shape]
+
+
+def _shape(request: Request) -> Request:
+    """The request without what no offer depends on."""
+    return replace(request, command=(), env=(), cwd=None, at_most_s=None, priority=0, nodes=())

@@ -1,0 +1,95 @@
+"""What one node can offer one request, and whether that is enough."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from gpualloc.model.allocation import Allocation, Grant, Share
+from gpualloc.model.workload import Request
+from gpualloc.policies.filters import highest_cpu, slice_memory_mib, why_not
+from gpualloc.policies.room import NodeRoom, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a node has for a request, enough or not."""
+
+    room: NodeRoom
+    usable: tuple[Target, ...]
+    """Targets that would serve, in the fixed order."""
+    refused: tuple[tuple[str, int], ...]
+    """Why the other targets would not, and how many, most frequent first."""
+
+    @property
+    def node(self) -> str:
+        """Name of the node."""
+        return self.room.node.name
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A node on which the request fits, with the targets a policy would take there."""
+
+    room: NodeRoom
+    request: Request
+    usable: tuple[Target, ...]
+    chosen: tuple[Target, ...]
+
+
+def offer(room: NodeRoom, request: Request) -> Offer:
+    """What the node has for the request."""
+    usable: list[Target] = []
+    refused: Counter[str] = Counter()
+    for target in room.targets(request.share) if request.gpus else ():
+        reason = why_not(target, request)
+        if reason is None:
+            usable.append(target)
+        else:
+            refused[reason] += 1
+    return Offer(room, tuple(usable), tuple(sorted(refused.items(), key=lambda item: (-item[1], item[0]))))
+
+
+def enough(found: Offer, request: Request) -> bool:
+    """Whether the offer covers the whole request."""
+    return not shortages(found, request)
+
+
+def shortages(found: Offer, request: Request) -> tuple[str, ...]:
+    """Which of `gpus`, `cpus`, `cpuset` and `memory` the offer does not cover."""
+    short = []
+    if len(found.usable) < request.gpus:
+        short.append("gpus")
+    if request.cpus is not None and (found.room.cpus_free is None or found.room.cpus_free < request.cpus):
+        short.append("cpus")
+    cpus = found.room.node.host.cpus
+    if request.cpuset is not None and (cpus is None or highest_cpu(request.cpuset) >= cpus):
+        short.append("cpuset")
+    free_mib = found.room.memory_free_mib
+    if request.memory_mib is not None and (free_mib is None or free_mib < request.memory_mib):
+        short.append("memory")
+    return tuple(short)
+
+
+def allocate(workload: str, candidate: Candidate) -> Allocation:
+    """The allocation that takes the candidate's chosen targets; grants in the fixed order."""
+    request = candidate.request
+    chosen = sorted(candidate.chosen, key=lambda target: target.order)
+    return Allocation(
+        workload=workload,
+        node=candidate.room.node.name,
+        grants=tuple(_grant(target, request) for target in chosen),
+        cpus=request.cpus,
+        cpuset=request.cpuset,
+        memory_mib=request.memory_mib,
+        pids=request.pids,
+    )
+
+
+def _grant(target: Target, request: Request) -> Grant:
+    """Exclusive devices and MIG instances come with all their memory; a time slice books its own."""
+    device = target.room.device.uuid
+    if request.share is Share.TIME_SLICE:
+        memory_mib = slice_memory_mib(target, request)
+        return Grant(device, Share.TIME_SLICE, fraction=request.fraction or 1.0, memory_mib=memory_mib)
+    return Grant(device, request.share, target.instance.uuid if target.instance else None)

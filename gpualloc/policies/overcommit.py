@@ -1,0 +1,148 @@
+"""Checks allocations against the problem they answer, by plain sums and without the room that policies work on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from gpualloc.model.allocation import Allocation, Grant, Share
+from gpualloc.model.decision import Problem
+from gpualloc.model.inventory import Device, DeviceState, Node
+from gpualloc.model.workload import Request
+from gpualloc.policies.filters import matches_model
+from gpualloc.policies.room import FRACTION_TOLERANCE
+
+_Held = list[tuple[str, Grant]]
+
+
+def wrong_places(problem: Problem, allocations: Sequence[Allocation]) -> list[str]:
+    """One sentence for each allocation that breaks a constraint, and for everything promised more than once."""
+    requests = {workload.id: workload.request for workload in problem.requests}
+    wrong = []
+    for allocation in allocations:
+        node = problem.snapshot.node(allocation.node)
+        if node is None or not node.manageable:
+            wrong.append(f"{allocation.workload} is placed on {allocation.node}, which may not be used")
+        else:
+            wrong += _against_request(node, allocation, requests[allocation.workload])
+    for node in problem.snapshot.reached:
+        new = [allocation for allocation in allocations if allocation.node == node.name]
+        wrong += _overcommitted(node, [item for item in problem.running if item.node == node.name], new)
+    return wrong
+
+
+def _against_request(node: Node, allocation: Allocation, request: Request) -> list[str]:
+    who = f"{allocation.workload} on {node.name}"
+    devices = {device.uuid: device for device in node.devices}
+    limits = allocation.cpus, allocation.cpuset, allocation.memory_mib, allocation.pids
+    wrong = []
+    if request.nodes and node.name not in request.nodes:
+        wrong.append(f"{who}: the node is not allowed")
+    if limits != (request.cpus, request.cpuset, request.memory_mib, request.pids):
+        wrong.append(f"{who}: the limits are not those asked for")
+    if (
+        len({grant.visible_uuid for grant in allocation.grants}) != request.gpus
+        or len(allocation.grants) != request.gpus
+    ):
+        wrong.append(f"{who}: {len(allocation.grants)} grants for {request.gpus} GPUs")
+    for grant in allocation.grants:
+        problem = _unfit(devices.get(grant.device), grant, request)
+        if problem is not None:
+            wrong.append(f"{who}: {grant.visible_uuid} {problem}")
+    return wrong
+
+
+def _unfit(device: Device | None, grant: Grant, request: Request) -> str | None:
+    if device is None or device.state is not DeviceState.OK:
+        return "is not a healthy device of the node"
+    if request.gpu_model is not None and not matches_model(device.model, request.gpu_model):
+        return "is of another model"
+    if grant.share is not request.share or grant.fraction != (request.fraction or 1.0):
+        return "is shared otherwise than asked"
+    if bool(device.mig_enabled) != (request.share is Share.MIG):
+        return "is in the wrong MIG mode"
+    total_mib: int | None = device.memory_total_mib
+    if request.share is Share.MIG:
+        instance = next((one for one in device.mig_instances if one.uuid == grant.mig_instance), None)
+        if instance is None or instance.profile != request.mig_profile:
+            return "is no instance of that profile"
+        total_mib = instance.memory_total_mib
+    if request.gpu_memory_mib is not None and (total_mib is None or total_mib < request.gpu_memory_mib):
+        return "is too small"
+    return None
+
+
+def _overcommitted(node: Node, running: Sequence[Allocation], new: Sequence[Allocation]) -> list[str]:
+    wrong = []
+    everything = [*running, *new]
+    cpus = [item.cpus for item in everything if item.cpus is not None]
+    memory = [item.memory_mib for item in everything if item.memory_mib is not None]
+    if any(item.cpus is not None for item in new) and (
+        node.host.cpus is None or math.fsum(cpus) > node.host.cpus - node.spec.reserved_cpus + FRACTION_TOLERANCE
+    ):
+        wrong.append(f"{node.name}: {math.fsum(cpus):g} CPUs are promised")
+    if any(item.memory_mib is not None for item in new) and (
+        node.host.memory_total_mib is None or sum(memory) > node.host.memory_total_mib - node.spec.reserved_memory_mib
+    ):
+        wrong.append(f"{node.name}: {sum(memory)} MiB of memory are promised")
+    for device in node.devices:
+        added = [(item.workload, grant) for item in new for grant in item.grants if grant.device == device.uuid]
+        if added:
+            wrong += [f"{node.name}: {device.uuid} {text}" for text in _overused(node, device, running, added)]
+    return wrong
+
+
+def _overused(node: Node, device: Device, running: Sequence[Allocation], added: _Held) -> Iterable[str]:
+    before = _held_before(node, device, running)
+    instances = [grant.mig_instance for _, grant in (*before, *added)]
+    holders = {workload for workload, _ in before}
+    unbooked = [item for item in node.processes if item.device == device.uuid and item.workload not in holders]
+    for _, grant in added:
+        if grant.share is not Share.TIME_SLICE and instances.count(grant.mig_instance) > 1:
+            yield f"is given twice ({grant.visible_uuid})"
+        if grant.share is not Share.TIME_SLICE and any(
+            process.mig_instance in (None, grant.mig_instance) for process in unbooked
+        ):
+            yield f"is used by a process nobody booked ({grant.visible_uuid})"
+        if grant.share is not Share.MIG and device.memory_used_mib is None:
+            yield "has an unknown amount of free memory"
+    if any(grant.share is Share.MIG for _, grant in added):
+        if None in instances:
+            yield "is given as a whole and in instances"
+        return
+    if math.fsum(grant.fraction for _, grant in (*before, *added)) > 1.0 + FRACTION_TOLERANCE:
+        yield "is promised more than once"
+    yield from _memory_overused(node, device, before, added)
+
+
+def _held_before(node: Node, device: Device, running: Sequence[Allocation]) -> _Held:
+    """Grants in force: the claims, and running allocations that have no claim."""
+    held = {
+        (claim.workload, claim.mig_instance): Grant(
+            device.uuid, claim.share, claim.mig_instance, claim.fraction, claim.memory_mib
+        )
+        for claim in node.claims
+        if claim.device == device.uuid
+    }
+    for item in running:
+        for grant in item.grants:
+            if grant.device == device.uuid:
+                held.setdefault((item.workload, grant.mig_instance), grant)
+    return [(workload, grant) for (workload, _), grant in held.items()]
+
+
+def _memory_overused(node: Node, device: Device, before: _Held, added: _Held) -> Iterable[str]:
+    """Measured use, what earlier holders may still take of their bookings, and the new bookings must fit the total."""
+    total_mib, used_mib = device.memory_total_mib or 0, device.memory_used_mib or 0
+    if any(grant.share is not Share.TIME_SLICE for _, grant in added):
+        return
+    if any(grant.memory_mib is None for _, grant in (*before, *added)):
+        yield "is shared although someone has all its memory"
+        return
+    unseen_mib = 0
+    for workload, grant in before:
+        own = [item for item in node.processes if item.device == device.uuid and item.workload == workload]
+        unseen_mib += max(0, (grant.memory_mib or 0) - sum(item.gpu_memory_used_mib or 0 for item in own))
+    promised_mib = sum(grant.memory_mib or 0 for _, grant in added)
+    if used_mib + unseen_mib + promised_mib > total_mib:
+        yield f"has {total_mib} MiB, with {used_mib} used, {unseen_mib} to come and {promised_mib} promised"

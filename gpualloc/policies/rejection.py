@@ -1,0 +1,78 @@
+"""Why a request gets nothing now: one reason from the enum, one sentence with what comes closest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence, Set
+
+from gpualloc.model.decision import Rejection, RejectionReason
+from gpualloc.model.inventory import Node, NodeState, Snapshot
+from gpualloc.model.workload import Request, Workload
+from gpualloc.policies.feasibility import closest
+from gpualloc.policies.filters import allowed
+from gpualloc.policies.offer import Offer, shortages
+from gpualloc.policies.wording import have, joined, need
+
+
+def reject(snapshot: Snapshot, offers: Mapping[str, Offer], able: Set[str], workload: Workload) -> Rejection:
+    """Why the workload fits nowhere.
+
+    Args:
+        snapshot: all nodes, those that do not answer too.
+        offers: what each node that answers offers now, by name.
+        able: names of the nodes that could hold the request if they were empty and healthy.
+        workload: what got no place.
+
+    In this order: a managed node could hold it when empty (fragmented, else no capacity); an observed node could
+    (policy); a node that does not answer might (node down); nothing could (infeasible).
+    """
+    request = workload.request
+    nodes = [node for node in sorted(snapshot.nodes, key=lambda node: node.name) if allowed(node, request)]
+    reached = [node for node in nodes if node.state is NodeState.OK]
+    holders = [node for node in reached if node.name in able]
+    if any(node.manageable for node in holders):
+        managed = [offers[node.name] for node in reached if node.manageable]
+        reason, detail = _no_room(managed, able, request)
+    elif holders:
+        reason, detail = RejectionReason.POLICY, _observed(holders, request)
+    elif len(reached) < len(nodes):
+        reason, detail = RejectionReason.NODE_DOWN, _down(nodes, request)
+    else:
+        reason, detail = RejectionReason.INFEASIBLE, f"needs {need(request)}: {closest(reached, request).detail}"
+    return Rejection(workload.id, reason, detail)
+
+
+def _no_room(offers: Sequence[Offer], able: Set[str], request: Request) -> tuple[RejectionReason, str]:
+    best = min(offers, key=lambda found: (found.node not in able, *_distance(found, request), found.node))
+    detail = f"needs {need(request)} on one node; the closest is {have(best, request)}"
+    if not _fits_in_sum(offers, request):
+        return RejectionReason.NO_CAPACITY, detail
+    return RejectionReason.FRAGMENTED, f"{detail}; enough is free in sum, but not together"
+
+
+def _distance(found: Offer, request: Request) -> tuple[int, int]:
+    return len(shortages(found, request)), -len(found.usable)
+
+
+def _fits_in_sum(offers: Sequence[Offer], request: Request) -> bool:
+    """Whether all nodes with the wanted CPU list together have enough of everything."""
+    useful = [found for found in offers if "cpuset" not in shortages(found, request)]
+    gpus = sum(len(found.usable) for found in useful)
+    cpus = math.fsum(found.room.cpus_free or 0.0 for found in useful)
+    memory_mib = sum(found.room.memory_free_mib or 0 for found in useful)
+    return gpus >= request.gpus and cpus >= (request.cpus or 0.0) and memory_mib >= (request.memory_mib or 0)
+
+
+def _observed(holders: Sequence[Node], request: Request) -> str:
+    owners = [f"{node.name} ({_owner(node)})" for node in holders]
+    return f"needs {need(request)}, which only nodes that gpualloc just observes could hold: {joined(owners)}"
+
+
+def _owner(node: Node) -> str:
+    return f"owned by {', '.join(node.other_controllers)}" if node.other_controllers else "manage = false"
+
+
+def _down(nodes: Sequence[Node], request: Request) -> str:
+    down = [f"{node.name} ({node.state.value})" for node in nodes if node.state is not NodeState.OK]
+    others = "" if len(down) == len(nodes) else " and no node that answers could ever hold it"
+    return f"needs {need(request)}; no answer from {joined(down)}{others}"

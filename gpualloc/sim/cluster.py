@@ -1,0 +1,164 @@
+"""What a simulated cluster is made of, before anything happened in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gpualloc.errors import ConfigError
+from gpualloc.sim.catalog import find, mig_table
+from gpualloc.sim.gpu import FaultKind
+from gpualloc.sim.use import Pattern
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes wrong for a while. Times are seconds since the start of the simulation."""
+
+    node: str
+    kind: FaultKind
+    gpu: int | None = None
+    """Index of the GPU; None, and only then, for UNREACHABLE."""
+    from_s: float = 0.0
+    until_s: float | None = None
+    """None: it does not end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stranger:
+    """A process on a node that gpualloc did not start."""
+
+    user: str
+    command: str
+    gpus: tuple[int, ...]
+    """Indices of the GPUs it uses."""
+    memory_mib: int
+    """GPU memory on each of them."""
+    pattern: Pattern
+    age_s: float = 3600.0
+    """How long it ran already when the simulation starts."""
+    profile: str | None = None
+    """MIG profile of the instance it uses, the first of that kind; None on whole GPUs."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostSpec:
+    """A simulated node."""
+
+    name: str
+    gpus: tuple[str, ...]
+    """Model of each GPU, by key or product name (`catalog.find`)."""
+    cpus: int = 64
+    memory_gib: int = 512
+    driver: str = "570.133.20"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    mig: tuple[int, ...] = ()
+    """Indices of the GPUs in MIG mode."""
+    instances: tuple[tuple[int, str], ...] = ()
+    """MIG instances there are at the start: (GPU index, profile)."""
+    strangers: tuple[Stranger, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterSpec:
+    """A simulated cluster. Equal specs start equal."""
+
+    name: str
+    nodes: tuple[HostSpec, ...]
+    speed: float = 1.0
+    """Simulated seconds per wall second, above 0."""
+    seed: int = 0
+    faults: tuple[Fault, ...] = ()
+
+
+def check_cluster(spec: ClusterSpec) -> ClusterSpec:
+    """Accept a cluster that can be simulated.
+
+    Raises:
+        ConfigError: names the node, what is wrong with it and what was expected.
+    """
+    if not 0 < spec.speed <= 1e6:
+        raise ConfigError(f"simulated cluster {spec.name!r}: speed {spec.speed:g} is not above 0 and at most 1000000")
+    hosts = {host.name: host for host in spec.nodes}
+    if len(hosts) < len(spec.nodes) or not hosts:
+        raise ConfigError(f"simulated cluster {spec.name!r} needs nodes, each with a name of its own")
+    for host in spec.nodes:
+        _check_host(host)
+    for fault in spec.faults:
+        _check_fault(fault, hosts)
+    return spec
+
+
+def _check_host(host: HostSpec) -> None:
+    if host.cpus < 1 or host.memory_gib < 1:
+        raise ConfigError(f"simulated node {host.name!r} needs at least 1 CPU and 1 GiB of memory")
+    kinds = [find(model) for model in host.gpus]
+    for index in (*host.mig, *(index for index, _ in host.instances)):
+        if not 0 <= index < len(kinds):
+            raise ConfigError(f"simulated node {host.name!r} has {len(kinds)} GPUs, so none of index {index} for MIG")
+        mig_table(kinds[index])
+    for stranger in host.strangers:
+        _check_stranger(stranger, host)
+
+
+def _check_stranger(stranger: Stranger, host: HostSpec) -> None:
+    where = f"simulated node {host.name!r}: a stranger uses"
+    for index in stranger.gpus:
+        if not 0 <= index < len(host.gpus):
+            raise ConfigError(f"{where} GPU {index}, of {len(host.gpus)} counted from 0")
+        if stranger.profile is not None and (index, stranger.profile) not in host.instances:
+            raise ConfigError(f"{where} a MIG instance {stranger.profile} of GPU {index}, which has none")
+        if stranger.profile is None and index in host.mig:
+            raise ConfigError(f"{where} GPU {index} as a whole, which is in MIG mode")
+
+
+def _check_fault(fault: Fault, hosts: Mapping[str, HostSpec]) -> None:
+    host = hosts.get(fault.node)
+    if host is None:
+        raise ConfigError(f"a fault names node {fault.node!r}, which is not in the simulated cluster")
+    if (fault.kind is FaultKind.UNREACHABLE) != (fault.gpu is None):
+        raise ConfigError(
+            f"a fault of kind {fault.kind} on {fault.node!r}: only unreachable is of a node, not of a GPU"
+        )
+    if fault.gpu is not None and not 0 <= fault.gpu < len(host.gpus):
+        raise ConfigError(f"a fault names GPU {fault.gpu} of {fault.node!r}, which has {len(host.gpus)}")
+    if fault.until_s is not None and fault.until_s <= fault.from_s:
+        raise ConfigError(f"a fault on {fault.node!r} ends at {fault.until_s:g} s, before it starts")
+
+
+_TRAINING = Stranger("ann", "python train.py --config llama.yaml", (0, 1, 2, 3), 61_440, Pattern.TRAINING, age_s=26_000)
+_SERVING = Stranger("bob", "python -m vllm.entrypoints.api_server", (0,), 33_792, Pattern.INFERENCE, age_s=190_000)
+_NOTEBOOK = Stranger("chen", "python -m ipykernel_launcher", (1,), 2_048, Pattern.IDLE, age_s=9_300)
+_NIGHTLY = Stranger("dora", "python evaluate.py --suite nightly", (0,), 20_480, Pattern.DAILY, age_s=43_000)
+_STREAMS = Stranger("cam", "deepstream-app -c streams.txt", (0,), 6_144, Pattern.STEADY, age_s=600_000)
+_SMALL = Stranger("eve", "python finetune.py", (0,), 5_120, Pattern.TRAINING, age_s=1_500, profile="2g.12gb")
+
+
+def demo_cluster() -> ClusterSpec:
+    """27 GPUs on six nodes: at start 16 of them are free and healthy, `fir01` wholly so."""
+    return ClusterSpec(
+        name="demo",
+        seed=7,
+        nodes=(
+            HostSpec(
+                "birch01", ("H100-80GB",) * 8, 192, 2048, labels={"rack": "b", "net": "ib"}, strangers=(_TRAINING,)
+            ),
+            HostSpec(
+                "cedar01", ("A100-80GB",) * 4, 128, 1024, labels={"rack": "c", "net": "ib"}, strangers=(_NIGHTLY,)
+            ),
+            HostSpec("fir01", ("A100-40GB",) * 4, 96, 512, labels={"rack": "c"}),
+            HostSpec("oak01", ("L40S",) * 4, 64, 512, labels={"rack": "o"}, strangers=(_SERVING, _NOTEBOOK)),
+            HostSpec("pine01", ("T4",) * 4, 32, 128, "535.183.01", labels={"rack": "o"}, strangers=(_STREAMS,)),
+            HostSpec(
+                "yew01",
+                ("A30-24GB", "A30-24GB", "H100-80GB"),
+                64,
+                256,
+                labels={"rack": "y"},
+                mig=(0, 1),
+                instances=((0, "2g.12gb"), (0, "1g.6gb"), (0, "1g.6gb")),
+                strangers=(_SMALL,),
+            ),
+        ),
+        faults=(Fault("pine01", FaultKind.NEEDS_RESET, gpu=3),),
+    )

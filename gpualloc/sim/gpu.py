@@ -1,0 +1,274 @@
+"""One simulated GPU: its MIG instances, processes and faults, and what it reads at a moment."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+from typing import Any
+
+from gpualloc.sim.catalog import GpuKind, MigProfile, find, mig_table
+from gpualloc.sim.placement import Held, default_start, free_count, legal_starts
+from gpualloc.sim.use import Pattern, utilization
+
+_NAMESPACE = uuid.UUID("6f0c8a5e-3f54-5d0b-9b60-2f3f0f1f7a11")
+_DRIVER_MIB = 4
+"""Memory a driver holds on a GPU that nobody uses."""
+_MAX_GI = 14
+"""Highest id of a GPU instance."""
+
+
+class FaultKind(StrEnum):
+    """What can be wrong with a GPU or, for UNREACHABLE, with a whole node."""
+
+    HUNG = "hung"
+    LOST = "lost"
+    NEEDS_RESET = "needs-reset"
+    NO_PERMISSION = "no-permission"
+    UNREACHABLE = "unreachable"
+
+
+class GpuRefusal(Exception):
+    """The GPU refused a change, and nothing changed. `reason` is the driver's word, such as `in use`."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A MIG instance."""
+
+    uuid: str
+    gi: int
+    """Id of the GPU instance: opaque, tells nothing of its place."""
+    profile: MigProfile
+    start: int
+    generation: int
+    """Counts the instances ever made on the GPU: a new one in the same place, with the same UUID, is another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuProcess:
+    """A process that uses the GPU."""
+
+    pid: int
+    user: str
+    command: str
+    started_at_s: float
+    memory_mib: int
+    pattern: Pattern
+    instance: str | None = None
+    """UUID of the MIG instance; None on the whole GPU."""
+    workload: str | None = None
+    """gpualloc workload it belongs to; None for a stranger."""
+    intensity: float = 1.0
+    """Part of the GPU it can use at most, in (0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What the GPU's sensors say. None is not told by this model or in this mode."""
+
+    memory_used_mib: int
+    gpu_utilization_ratio: float | None
+    """None in MIG mode."""
+    memory_utilization_ratio: float | None
+    """None in MIG mode."""
+    power_w: float | None
+    temperature_c: int
+    sm_clock_mhz: int | None
+
+
+def device_uuid(*names: object) -> str:
+    """A UUID that is the same whenever the same names are given."""
+    return str(uuid.uuid5(_NAMESPACE, "/".join(str(name) for name in names)))
+
+
+@dataclass(slots=True)
+class GpuModel:
+    """State of one simulated GPU. Changes only by its methods; time is always given."""
+
+    kind: GpuKind
+    uuid: str
+    index: int
+    seed: int = 0
+    mig_enabled: bool = False
+    mig_pending: bool = False
+    scrambled_ids: bool = True
+    """Whether GPU instance ids come in no order, as some drivers give them, or ascending."""
+    instances: list[Instance] = field(default_factory=list)
+    instances_made: int = 0
+    processes: list[GpuProcess] = field(default_factory=list)
+
+    # ---- MIG
+
+    @property
+    def held(self) -> list[Held]:
+        """Profile and start of each instance."""
+        return [(instance.profile, instance.start) for instance in self.instances]
+
+    def set_mig_mode(self, enabled: bool, *, clients: bool = False) -> str:
+        """Ask for MIG mode on or off; answers the activation: `ok` or `in use` (then it stays pending).
+
+        Args:
+            enabled: the mode wanted.
+            clients: whether a monitor holds the GPU open, which blocks the change where it needs a reset.
+
+        Raises:
+            ConfigError: the model has no MIG that can be simulated.
+        """
+        table = mig_table(self.kind)
+        self.mig_pending = enabled
+        if enabled == self.mig_enabled:
+            return "ok"
+        if self.processes or self.instances or (clients and table.mode_needs_reset):
+            return "in use"
+        self.mig_enabled = enabled
+        return "ok"
+
+    def create_instance(self, profile_name: str, start: int | None = None) -> Instance:
+        """Make a MIG instance at that start, or where the driver would put it.
+
+        Raises:
+            GpuRefusal: `not supported` (MIG is off, no such profile), `invalid argument` (no such start),
+                `insufficient resources`.
+        """
+        if not self.mig_enabled or self.kind.mig is None:
+            raise GpuRefusal("not supported", f"GPU {self.index} is not in MIG mode")
+        table = self.kind.mig
+        try:
+            profile = table.profile(profile_name)
+        except KeyError:
+            raise GpuRefusal("not supported", f"{self.kind.product} has no MIG profile {profile_name!r}") from None
+        if start is None:
+            start = default_start(table, self.held, profile)
+        elif start not in profile.starts:
+            raise GpuRefusal("invalid argument", f"{profile_name} cannot start at {start}; it can at {profile.starts}")
+        if start is None or start not in legal_starts(table, self.held, profile):
+            raise GpuRefusal("insufficient resources", f"no room for {profile_name} on GPU {self.index}")
+        gi = self._free_gi()
+        self.instances_made += 1
+        instance = Instance(f"MIG-{device_uuid(self.uuid, gi, 0)}", gi, profile, start, self.instances_made)
+        self.instances = sorted([*self.instances, instance], key=lambda each: each.gi)
+        return instance
+
+    def destroy_instance(self, instance_uuid: str) -> None:
+        """Remove a MIG instance.
+
+        Raises:
+            GpuRefusal: `not found`, or `in use` by a process.
+        """
+        if all(instance.uuid != instance_uuid for instance in self.instances):
+            raise GpuRefusal("not found", f"GPU {self.index} has no MIG instance {instance_uuid}")
+        if any(process.instance == instance_uuid for process in self.processes):
+            raise GpuRefusal("in use", f"a process runs on MIG instance {instance_uuid}")
+        self.instances = [instance for instance in self.instances if instance.uuid != instance_uuid]
+
+    def free_instances(self) -> dict[str, int]:
+        """How many more instances of each profile could be made."""
+        table = mig_table(self.kind)
+        return {profile.name: free_count(table, self.held, profile) for profile in table.profiles}
+
+    def instance(self, instance_uuid: str | None) -> Instance | None:
+        """The MIG instance of that UUID, or None."""
+        return next((each for each in self.instances if each.uuid == instance_uuid), None)
+
+    def reset(self) -> None:
+        """Reset the GPU: processes and instances are gone, the pending MIG mode is in force."""
+        self.processes, self.instances = [], []
+        self.mig_enabled = self.mig_pending
+
+    def reload_driver(self) -> None:
+        """Unload and load the driver, as a reboot does: instances are gone, and the MIG mode where it is not kept."""
+        self.reset()
+        if self.kind.mig is not None and not self.kind.mig.mode_survives_reboot:
+            self.mig_enabled = self.mig_pending = False
+
+    def _free_gi(self) -> int:
+        numbers = list(range(1, _MAX_GI + 1))
+        if self.scrambled_ids:
+            Random(self.seed).shuffle(numbers)  # noqa: S311 - repeatable on purpose
+        taken = {instance.gi for instance in self.instances}
+        return next(number for number in numbers if number not in taken)
+
+    # ---- use
+
+    def can_run(self, instance_uuid: str | None) -> bool:
+        """Whether CUDA work could run there: in MIG mode only on an instance, else only on the whole GPU."""
+        return self.instance(instance_uuid) is not None if self.mig_enabled else instance_uuid is None
+
+    def memory_used_mib(self, instance_uuid: str | None = None) -> int:
+        """Memory used on one MIG instance, or on the whole GPU."""
+        if instance_uuid is not None:
+            return sum(process.memory_mib for process in self.processes if process.instance == instance_uuid)
+        total = self.kind.memory_total_mib
+        return min(total, _DRIVER_MIB + sum(process.memory_mib for process in self.processes))
+
+    def readings(self, at_s: float) -> Readings:
+        """What the sensors say at that time, were nothing wrong."""
+        load = min(1.0, sum(self._load(process, at_s) for process in self.processes))
+        power = None if self.kind.power_limit_w is None else round(self.kind.power_limit_w * (0.13 + 0.82 * load), 1)
+        clock = self.kind.max_sm_clock_mhz
+        return Readings(
+            memory_used_mib=self.memory_used_mib(),
+            gpu_utilization_ratio=None if self.mig_enabled else round(load, 2),
+            memory_utilization_ratio=None if self.mig_enabled else round(load * 0.6, 2),
+            power_w=power,
+            temperature_c=round(31 + 42 * load + self.index % 4),
+            sm_clock_mhz=None if clock is None else round(clock * (0.95 if load > 0.01 else 0.15)),
+        )
+
+    def _load(self, process: GpuProcess, at_s: float) -> float:
+        age_s = max(0.0, at_s - process.started_at_s)
+        instance = self.instance(process.instance)
+        part = 1.0 if instance is None or self.kind.mig is None else instance.profile.size / self.kind.mig.units
+        return utilization(process.pattern, self.seed ^ process.pid, age_s) * process.intensity * part
+
+    # ---- plain JSON
+
+    def to_plain(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {
+            "product": self.kind.product,
+            "uuid": self.uuid,
+            "index": self.index,
+            "seed": self.seed,
+            "mig": [self.mig_enabled, self.mig_pending],
+            "scrambled_ids": self.scrambled_ids,
+            "instances": [
+                [each.uuid, each.gi, each.profile.name, each.start, each.generation] for each in self.instances
+            ],
+            "instances_made": self.instances_made,
+            "processes": [_process_to_plain(process) for process in self.processes],
+        }
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> GpuModel:
+        """From plain JSON; raises KeyError, TypeError, ValueError, ConfigError."""
+        kind = find(plain["product"])
+        return cls(
+            kind=kind,
+            uuid=plain["uuid"],
+            index=plain["index"],
+            seed=plain["seed"],
+            mig_enabled=plain["mig"][0],
+            mig_pending=plain["mig"][1],
+            scrambled_ids=plain["scrambled_ids"],
+            instances=[
+                Instance(name, gi, mig_table(kind).profile(profile), start, generation)
+                for name, gi, profile, start, generation in plain["instances"]
+            ],
+            instances_made=plain["instances_made"],
+            processes=[_process_from_plain(process) for process in plain["processes"]],
+        )
+
+
+def _process_to_plain(process: GpuProcess) -> dict[str, Any]:
+    return {name: getattr(process, name) for name in GpuProcess.__slots__}
+
+
+def _process_from_plain(plain: dict[str, Any]) -> GpuProcess:
+    return GpuProcess(**{**plain, "pattern": Pattern(plain["pattern"])})

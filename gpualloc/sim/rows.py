@@ -1,0 +1,123 @@
+"""A simulated node and its GPUs in the words of the wire (docs/wire.md)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from gpualloc import __version__
+from gpualloc.sim.cluster import HostSpec
+from gpualloc.sim.gpu import FaultKind, GpuModel, GpuProcess, Instance
+
+_STATES = {
+    FaultKind.HUNG: ("driver not answering", "hung"),
+    FaultKind.LOST: ("GPU lost", "lost"),
+    FaultKind.NEEDS_RESET: ("needs reset", "failed"),
+    FaultKind.NO_PERMISSION: ("no permission", "no permission"),
+}
+"""State of the device, and why its readings are null."""
+
+
+def hello_row(spec: HostSpec, boot_id: str) -> dict[str, Any]:
+    """What a node with control groups and full rights says of itself in `hello`."""
+    driver = spec.driver if spec.gpus else None
+    return {
+        "version": __version__,
+        "hostname": spec.name,
+        "boot_id": boot_id,
+        "pid": 1,
+        "uid": 0,
+        "user": "root",
+        "python": "3.11.0",
+        "privileged": True,
+        "state_dir": "(simulated)",
+        "nvml": {
+            "state": "ok" if spec.gpus else "absent",
+            "reason": None if spec.gpus else "this simulated node has no GPU",
+            "driver_version": driver,
+            "library_version": driver,
+        },
+        "cgroup": {"mode": "v2", "controllers": ["cpu", "cpuset", "memory", "pids"], "writable": True},
+        "other_controllers": [],
+    }
+
+
+def inventory_row(gpu: GpuModel, fault: tuple[FaultKind, float] | None) -> dict[str, Any]:
+    """A device of `inventory`; `fault` is what is wrong now, and since when."""
+    has_mig = gpu.kind.has_mig
+    return {
+        "uuid": gpu.uuid,
+        "index": gpu.index,
+        "minor": gpu.index,
+        "model": gpu.kind.product,
+        "memory_total_mib": gpu.kind.memory_total_mib,
+        "mig_enabled": gpu.mig_enabled if has_mig else None,
+        "mig_pending": gpu.mig_pending if has_mig else None,
+        "mig_instances": [_instance_row(instance) for instance in gpu.instances],
+        **_standing(fault),
+        "unavailable": {} if has_mig else {"mig_enabled": "not supported", "mig_pending": "not supported"},
+    }
+
+
+def sample_row(gpu: GpuModel, fault: tuple[FaultKind, float] | None, at_s: float) -> dict[str, Any]:
+    """A device of `sample` at that time; every reading that is null says why."""
+    readings = gpu.readings(at_s)
+    values = {
+        "memory_used_mib": readings.memory_used_mib,
+        "gpu_utilization_ratio": readings.gpu_utilization_ratio,
+        "memory_utilization_ratio": readings.memory_utilization_ratio,
+        "power_w": readings.power_w,
+        "power_limit_w": gpu.kind.power_limit_w,
+        "temperature_c": readings.temperature_c,
+        "sm_clock_mhz": readings.sm_clock_mhz,
+    }
+    if fault is not None:
+        values = dict.fromkeys(values)
+    return {
+        "uuid": gpu.uuid,
+        **_standing(fault),
+        **values,
+        "mig_instances": [
+            {"uuid": each.uuid, "memory_used_mib": None if fault else gpu.memory_used_mib(each.uuid)}
+            for each in gpu.instances
+        ],
+        "unavailable": {name: _why(name, gpu, fault) for name, value in values.items() if value is None},
+    }
+
+
+def process_row(gpu: GpuModel, process: GpuProcess) -> dict[str, Any]:
+    """A process of `processes`."""
+    return {
+        "pid": process.pid,
+        "device": gpu.uuid,
+        "mig_instance": process.instance,
+        "gpu_memory_used_mib": process.memory_mib,
+        "user": process.user,
+        "command": process.command,
+        "started_at_s": process.started_at_s,
+        "workload": process.workload,
+    }
+
+
+def _instance_row(instance: Instance) -> dict[str, Any]:
+    return {
+        "uuid": instance.uuid,
+        "profile": instance.profile.name,
+        "start": instance.start,
+        "size": instance.profile.size,
+        "memory_total_mib": instance.profile.memory_mib,
+    }
+
+
+def _standing(fault: tuple[FaultKind, float] | None) -> dict[str, Any]:
+    if fault is None:
+        return {"state": "ok", "reason": None}
+    kind, since_s = fault
+    since = datetime.fromtimestamp(since_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"state": _STATES[kind][0], "reason": f"simulated fault since {since}"}
+
+
+def _why(name: str, gpu: GpuModel, fault: tuple[FaultKind, float] | None) -> str:
+    if fault is not None:
+        return _STATES[fault[0]][1]
+    return "mig" if gpu.mig_enabled and name.endswith("utilization_ratio") else "not supported"

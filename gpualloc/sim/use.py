@@ -1,0 +1,55 @@
+"""How hard a simulated process works a GPU over time: a fixed function of pattern, seed and age."""
+
+from __future__ import annotations
+
+import math
+from enum import StrEnum
+from random import Random
+
+_EPOCH_S = 600.0
+_VALIDATION_PART = 0.1
+_BURST_S = 20.0
+_WOBBLE_S = 15.0
+_DAY_S = 86_400.0
+
+
+class Pattern(StrEnum):
+    """What kind of work a process does."""
+
+    IDLE = "idle"
+    """Holds memory and does nothing."""
+    STEADY = "steady"
+    TRAINING = "training"
+    """Nearly all of the GPU, with a pause for validation at the end of each ten-minute epoch."""
+    INFERENCE = "inference"
+    """Mostly little, with bursts."""
+    DAILY = "daily"
+    """A wave with its peak in the middle of each simulated day."""
+
+
+def utilization(pattern: Pattern, seed: int, age_s: float) -> float:
+    """Part of the GPU in use, 0..1, at that age of the process in seconds."""
+    wobble = _wobble(seed, age_s)
+    match pattern:
+        case Pattern.IDLE:
+            return 0.0
+        case Pattern.STEADY:
+            return 0.8 + 0.15 * wobble
+        case Pattern.TRAINING:
+            validating = age_s % _EPOCH_S > _EPOCH_S * (1 - _VALIDATION_PART)
+            return 0.15 + 0.2 * wobble if validating else 0.88 + 0.12 * wobble
+        case Pattern.INFERENCE:
+            return 0.05 + 0.9 * _noise(seed, int(age_s // _BURST_S)) ** 3
+        case Pattern.DAILY:
+            wave = (1 - math.cos(2 * math.pi * age_s / _DAY_S)) / 2
+            return 0.05 + 0.8 * wave + 0.1 * wobble
+
+
+def _wobble(seed: int, age_s: float) -> float:
+    """Noise in 0..1 without jumps."""
+    knot, part = divmod(age_s / _WOBBLE_S, 1)
+    return _noise(seed, int(knot)) * (1 - part) + _noise(seed, int(knot) + 1) * part
+
+
+def _noise(seed: int, number: int) -> float:
+    return Random(f"{seed}/{number}").random()  # noqa: S311 - repeatable on purpose

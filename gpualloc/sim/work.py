@@ -1,0 +1,105 @@
+"""A workload on a simulated node: when it ends, how, and what it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gpualloc.sim.command import Behaviour, behaviour, shown
+
+_TERM = 15
+
+
+@dataclass(slots=True)
+class HostedWork:
+    """One start of a workload."""
+
+    workload: str
+    controller: str
+    attempt: int
+    pid: int
+    user: str
+    command: tuple[str, ...]
+    started_at_s: float
+    at_most_s: float | None
+    visible: str
+    """CUDA_VISIBLE_DEVICES as the process has it."""
+    held_by: Mapping[str, str | None]
+    cpus: float
+    """CPUs it keeps busy."""
+    memory_mib: int
+    """Host memory it uses."""
+    end: dict[str, Any] | None = field(default=None)
+    """As in a record of the wire; None while it runs."""
+
+    @property
+    def due_at_s(self) -> float | None:
+        """When it ends if nobody stops it; None is never."""
+        ends = (self._behaviour.duration_s, self.at_most_s)
+        known = [duration for duration in ends if duration is not None]
+        return self.started_at_s + min(known) if known else None
+
+    def advance(self, now_s: float) -> bool:
+        """End it if its time has come; whether it ended just now."""
+        due_s = self.due_at_s
+        if self.end is not None or due_s is None or due_s > now_s:
+            return False
+        duration_s = self._behaviour.duration_s
+        if duration_s is not None and self.started_at_s + duration_s <= due_s:
+            self.end = _end(self._behaviour.exit_code, due_s)
+        else:
+            self.end = _end(128 + _TERM, due_s, signal=_TERM, reason="at-most")
+        return True
+
+    def stop(self, now_s: float) -> None:
+        """End it by TERM, as asked by an operator, unless it ended already."""
+        if self.end is None:
+            self.end = _end(128 + _TERM, now_s, signal=_TERM, reason="released")
+
+    def log(self) -> bytes:
+        """What it wrote so far."""
+        text = f"simulated: {shown(self.command)}\n"
+        if self.end is not None:
+            output = f"{self._behaviour.output}\n" if self._behaviour.output and self.end["reason"] is None else ""
+            text += f"{output}simulated: ended with exit code {self.end['exit_code']}\n"
+        return text.encode("ascii")
+
+    def facts(self) -> dict[str, Any]:
+        """What a start answers."""
+        return {
+            "pid": self.pid,
+            "started_at_s": self.started_at_s,
+            "held_by": dict(self.held_by),
+            "visible": self.visible,
+        }
+
+    def record(self) -> dict[str, Any]:
+        """The record of the wire."""
+        return {
+            "workload": self.workload,
+            "controller": self.controller,
+            "attempt": self.attempt,
+            "pid": self.pid,
+            "started_at_s": self.started_at_s,
+            "held_by": dict(self.held_by),
+            "log_bytes": len(self.log()),
+            "end": self.end,
+        }
+
+    def to_plain(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {name: getattr(self, name) for name in HostedWork.__slots__}
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> HostedWork:
+        """From plain JSON; raises TypeError."""
+        return cls(**{**plain, "command": tuple(plain["command"])})
+
+    @property
+    def _behaviour(self) -> Behaviour:
+        return behaviour(self.command)
+
+
+def _end(exit_code: int, at_s: float, signal: int | None = None, reason: str | None = None) -> dict[str, Any]:
+    return {"exit_code": exit_code, "signal": signal, "oom": False, "at_s": at_s, "reason": reason}

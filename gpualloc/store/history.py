@@ -1,0 +1,189 @@
+"""history.db behind the port: one wide row of whole numbers per series and tick."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from gpualloc.errors import NotFoundError
+from gpualloc.model.sample import METRICS, Metric, Sample, Series, SeriesKey, SeriesKind
+from gpualloc.store.database import Database, Schema
+from gpualloc.store.paths import StatePaths
+
+if TYPE_CHECKING:
+    from sqlite_utils.migrations import Migrations
+
+
+def _migrations() -> Migrations:
+    from gpualloc.store.history_migrations import migrations
+
+    return migrations
+
+
+SCHEMA = Schema(
+    version=1,
+    migrations=_migrations,
+    synchronous="NORMAL",
+    remedy="it holds only samples: delete it (and its -wal and -shm) to begin anew",
+)
+
+_PLACES = {metric.name: (place, metric.scale) for place, metric in enumerate(METRICS.values(), start=2)}
+"""Metric name to its place in a row, and its scale."""
+_WIDTH = 2 + len(_PLACES)
+_NAMES = ", ".join(_PLACES)
+_INSERT = f"INSERT OR REPLACE INTO sample (series, at_s, {_NAMES}) VALUES (?{', ?' * (_WIDTH - 1)})"  # noqa: S608 (names of METRICS)
+_SELECT_POINTS = "SELECT at_s, {column} FROM sample WHERE series = ? AND at_s BETWEEN ? AND ? ORDER BY at_s"
+_SELECT_NEWEST = (
+    f"SELECT at_s, {_NAMES} FROM sample WHERE series = "  # noqa: S608 (names of METRICS)
+    "(SELECT id FROM series WHERE kind = ? AND node = ? AND key = ?) ORDER BY at_s DESC LIMIT 1"
+)
+_LARGEST = (1 << 63) - 1
+
+
+class SqliteHistory:
+    """`ports.History` over history.db; its methods may be called from any thread.
+
+    Args:
+        paths: where the state lies. Where it cannot be written, what exists is read, and nothing reads as empty.
+
+    Raises:
+        NewerStateError: a newer gpualloc wrote the file.
+        StateError: the file is damaged or may not be read.
+    """
+
+    def __init__(self, paths: StatePaths) -> None:
+        self._paths = paths
+        self._appending = threading.Lock()
+        self._series: dict[SeriesKey, int] = {}
+        self._series_version: int | None = None
+
+    @cached_property
+    def _database(self) -> Database:
+        # Opened at first use: most commands never read the history.
+        return Database(self._paths.history_db, SCHEMA)
+
+    def append(self, samples: Sequence[Sample]) -> int:
+        """Store one tick in one transaction; a second write of the same series and tick replaces the row.
+
+        A value that is absent, None, not finite or beyond 64 bits is stored as unknown.
+
+        Returns:
+            Rows written.
+
+        Raises:
+            KeyError: a sample has a value for something that is not in `model.sample.METRICS`.
+            StateError: the disk is full or the place cannot be written; nothing of the tick is stored then.
+        """
+        with self._appending, self._database.transaction() as connection:
+            # Changed only by other processes, which cannot commit now.
+            (version,) = connection.execute("PRAGMA data_version").fetchone()
+            known = dict(self._series) if version == self._series_version else _all_series(connection)
+            connection.executemany(_INSERT, [_row(_series_id(connection, known, sample), sample) for sample in samples])
+        # Only now: had the transaction failed, the new ids would not exist.
+        self._series, self._series_version = known, version
+        return len(samples)
+
+    def read(
+        self,
+        metric: Metric,
+        since_s: float,
+        until_s: float,
+        *,
+        node: str | None = None,
+        key: str | None = None,
+    ) -> Iterator[Series]:
+        """Series of one metric in the window, both ends included, sorted by node, kind and key.
+
+        Series without any row in the window, and kinds that never have this metric, are left out.
+
+        Raises:
+            NotFoundError: the metric is not one that is kept.
+        """
+        if METRICS.get(metric.name) != metric:
+            raise NotFoundError(f"there is no metric {metric.name!r}", hint=f"there are: {', '.join(METRICS)}")
+        query = _SELECT_POINTS.format(column=metric.name)
+        for series_id, series in self._matching(metric, node, key):
+            rows = self._database.rows(query, (series_id, since_s, until_s))
+            if rows:
+                yield Series(series, metric, tuple((float(at_s), _value(stored, metric)) for at_s, stored in rows))
+
+    def latest(self, key: SeriesKey) -> Sample | None:
+        """The newest sample of a series, without the metrics that are unknown in it; None when it has none."""
+        row = self._database.row(_SELECT_NEWEST, (key.kind, key.node, key.key))
+        if row is None:
+            return None
+        at_s, *stored = row
+        values = zip(METRICS.values(), stored, strict=True)
+        return Sample(
+            key, at_s, {metric.name: _value(number, metric) for metric, number in values if number is not None}
+        )
+
+    def prune(self, before_s: float) -> int:
+        """Delete samples older than that, and series that have none left; returns samples deleted."""
+        with self._appending, self._database.transaction() as connection:
+            self._series_version = None
+            ids = connection.execute("SELECT id FROM series").fetchall()
+            # By series, because a row is found by its series first.
+            deleted = connection.executemany(
+                "DELETE FROM sample WHERE series = ? AND at_s < ?", [(series_id, before_s) for (series_id,) in ids]
+            ).rowcount
+            connection.execute("DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM sample WHERE series = series.id)")
+        return max(deleted, 0)
+
+    def close(self) -> None:
+        """Close the database."""
+        if "_database" in vars(self):
+            self._database.close()
+
+    def _matching(self, metric: Metric, node: str | None, key: str | None) -> list[tuple[int, SeriesKey]]:
+        with self._database.snapshot() as connection:
+            every = _all_series(connection)
+        wanted = [
+            series
+            for series in every
+            if series.kind in metric.kinds and node in (None, series.node) and key in (None, series.key)
+        ]
+        wanted.sort(key=lambda series: (series.node, series.kind, series.key))
+        return [(every[series], series) for series in wanted]
+
+
+def _all_series(connection: sqlite3.Connection) -> dict[SeriesKey, int]:
+    rows = connection.execute("SELECT id, kind, node, key FROM series")
+    return {SeriesKey(SeriesKind(kind), node, key): series_id for series_id, kind, node, key in rows}
+
+
+def _series_id(connection: sqlite3.Connection, known: dict[SeriesKey, int], sample: Sample) -> int:
+    """The id of the sample's series; one that is not known yet is added to the table and to `known`."""
+    key = sample.series
+    series_id = known.get(key)
+    if series_id is None:
+        added = connection.execute(
+            "INSERT INTO series (kind, node, key) VALUES (?, ?, ?)", (key.kind, key.node, key.key)
+        )
+        series_id = known[key] = added.lastrowid or 0
+    return series_id
+
+
+def _row(series_id: int, sample: Sample) -> list[int | None]:
+    row: list[int | None] = [None] * _WIDTH
+    row[0], row[1] = series_id, sample.at_s
+    for name, value in sample.values.items():
+        place, scale = _PLACES[name]
+        if value is not None:
+            row[place] = _stored(value, scale)
+    return row
+
+
+def _stored(value: float, scale: int) -> int | None:
+    try:
+        number = round(value * scale)
+    except (ValueError, OverflowError):
+        return None
+    return number if -_LARGEST <= number <= _LARGEST else None
+
+
+def _value(stored: int | None, metric: Metric) -> float | None:
+    return None if stored is None else stored / metric.scale

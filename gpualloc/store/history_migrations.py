@@ -1,0 +1,51 @@
+"""How history.db came to look as it does. Imports sqlite-utils, so it is imported only when a file must be migrated.
+
+Append-only: a released migration is never edited. Each metric of `model.sample.METRICS` is a column; to add a metric,
+append a migration that runs `ALTER TABLE sample ADD COLUMN <name> INTEGER`, and raise `SCHEMA.version` in
+`store.history`. SQLite adds a column without touching the rows; older rows read as unknown. A metric that is given up
+keeps its column. A test compares the columns of a fresh database with METRICS.
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+migrations = Migrations("gpualloc-history")
+
+
+@migrations()
+def m001_series_and_samples(db: Database) -> None:
+    """Make the tables of the first release, with a column for each of its metrics."""
+    db.conn.execute(
+        """
+        CREATE TABLE series (
+            id INTEGER PRIMARY KEY,
+            kind TEXT NOT NULL,
+            node TEXT NOT NULL,
+            key TEXT NOT NULL,
+            UNIQUE (kind, node, key)
+        )
+        """
+    )
+    db.conn.execute(
+        """
+        CREATE TABLE sample (
+            series INTEGER NOT NULL,
+            at_s INTEGER NOT NULL,
+            gpu_utilization_ratio INTEGER,
+            memory_utilization_ratio INTEGER,
+            gpu_memory_used_mib INTEGER,
+            gpu_memory_total_mib INTEGER,
+            power_w INTEGER,
+            temperature_c INTEGER,
+            sm_clock_mhz INTEGER,
+            cpu_utilization_ratio INTEGER,
+            memory_available_mib INTEGER,
+            disk_used_mib INTEGER,
+            network_rx_bytes_per_s INTEGER,
+            network_tx_bytes_per_s INTEGER,
+            PRIMARY KEY (series, at_s)
+        ) WITHOUT ROWID
+        """
+    )

@@ -1,0 +1,120 @@
+"""How state.db came to look as it does. Imports sqlite-utils, so it is imported only when a file must be migrated.
+
+Append-only: a released migration is never edited. To change the tables, or to add a field to a dataclass that is
+stored as a document (it must have a default), append a migration (it may do nothing) and raise `SCHEMA.version` in
+`store.state`: an older gpualloc then refuses the file instead of misreading it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sqlite_utils import Database
+from sqlite_utils.migrations import Migrations
+
+from gpualloc.model.audit import GENESIS
+
+migrations = Migrations("gpualloc-state")
+
+
+@migrations()
+def m001_first_tables(db: Database) -> None:
+    """Make the tables of the first release and give this state its id."""
+    for statement in _FIRST_TABLES:
+        db.conn.execute(statement)
+    db.conn.executemany(
+        "INSERT INTO meta (key, value) VALUES (?, ?)",
+        [("controller", os.urandom(16).hex()), ("fence", "0"), ("audit_seq", "0"), ("audit_hash", GENESIS)],
+    )
+
+
+_FIRST_TABLES = (
+    """
+    CREATE TABLE meta (
+        key TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE workload (
+        id TEXT PRIMARY KEY,
+        revision INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        state TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        node TEXT,
+        submitted_at_s REAL NOT NULL,
+        started_at_s REAL,
+        ended_at_s REAL,
+        document TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX workload_state ON workload (state, ended_at_s)",
+    "CREATE INDEX workload_name ON workload (name)",
+    """
+    CREATE TABLE plan (
+        id TEXT PRIMARY KEY,
+        created_at_s REAL NOT NULL,
+        document TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX plan_created ON plan (created_at_s)",
+    """
+    CREATE TABLE run (
+        id TEXT PRIMARY KEY,
+        plan TEXT NOT NULL UNIQUE REFERENCES plan (id),
+        fence INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        started_at_s REAL NOT NULL,
+        ended_at_s REAL
+    )
+    """,
+    "CREATE INDEX run_open ON run (started_at_s) WHERE state = 'open'",
+    """
+    CREATE TABLE step (
+        run TEXT NOT NULL REFERENCES run (id),
+        seq INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        result TEXT NOT NULL,
+        error TEXT,
+        document TEXT NOT NULL,
+        PRIMARY KEY (run, seq)
+    ) WITHOUT ROWID
+    """,
+    """
+    CREATE TABLE audit (
+        seq INTEGER PRIMARY KEY,
+        at_s REAL NOT NULL,
+        kind TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        workload TEXT,
+        node TEXT,
+        detail TEXT NOT NULL,
+        previous_hash TEXT NOT NULL,
+        hash TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX audit_workload ON audit (workload, seq)",
+    "CREATE INDEX audit_time ON audit (at_s)",
+    """
+    CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END
+    """,
+    """
+    CREATE TRIGGER audit_is_never_deleted BEFORE DELETE ON audit
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END
+    """,
+    """
+    CREATE TRIGGER audit_is_never_replaced BEFORE INSERT ON audit
+    WHEN NEW.seq <= (SELECT max(seq) FROM audit)
+    BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END
+    """,
+    """
+    CREATE TABLE rebalance (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        at_s REAL NOT NULL,
+        summary TEXT NOT NULL
+    )
+    """,
+)

@@ -1,0 +1,77 @@
+"""The dashboard application: joins the watcher's thread to the main screen."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+
+from gpualloc.tui.cost import CostMeter, ProcessCostMeter
+from gpualloc.tui.messages import Crashed, Sampled
+from gpualloc.tui.screens.fleet import FleetScreen
+from gpualloc.tui.source import Source
+from gpualloc.tui.watcher import Watcher
+
+DEFAULT_EVERY_S = 2.0
+"""Usual period of the looks."""
+
+
+class TopApp(App[None]):
+    """`gpualloc top`.
+
+    Args:
+        source: what to look at.
+        every_s: period of the looks in seconds.
+        title: first words of the header.
+        meter: measures the dashboard's own cost.
+    """
+
+    CSS_PATH = "styles.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q,ctrl+c", "quit", "quit", tooltip="Quit at once, whatever hangs"),
+    ]
+
+    def __init__(self, source: Source, *, every_s: float, title: str, meter: CostMeter) -> None:
+        super().__init__()
+        self.title = title
+        self._watcher = Watcher(source, every_s, self.post_message)
+        self._fleet = FleetScreen(source, self._watcher, every_s=every_s, title=title, meter=meter)
+        self.crash: Exception | None = None
+        """A defect that ended the watching, and with it the dashboard."""
+
+    def on_mount(self) -> None:
+        """Show the main screen and begin to look."""
+        self.push_screen(self._fleet)
+        self._watcher.start()
+
+    def on_unmount(self) -> None:
+        """Leave the watcher to itself."""
+        self._watcher.stop()
+
+    def on_sampled(self, message: Sampled) -> None:
+        """Pass on what was seen."""
+        self._fleet.show(message.seen)
+
+    def on_crashed(self, message: Crashed) -> None:
+        """A screen that would never change again is not left standing."""
+        self.crash = message.error
+        self.exit()
+
+
+def run_top(source: Source, *, every_s: float = DEFAULT_EVERY_S, title: str = "gpualloc top") -> None:
+    """Show the dashboard until the user quits.
+
+    Args:
+        source: what to look at.
+        every_s: period of the looks in seconds.
+        title: first words of the header.
+
+    Raises:
+        Exception: whatever other than GpuallocError the source raised, a defect.
+    """
+    app = TopApp(source, every_s=every_s, title=title, meter=ProcessCostMeter())
+    app.run()
+    if app.crash is not None:
+        raise app.crash

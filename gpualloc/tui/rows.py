@@ -1,0 +1,186 @@
+"""The rows of the fleet table: nodes and devices, with who holds each device and how it stands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from gpualloc.model.inventory import Device, DeviceState, NodeState, Process
+from gpualloc.model.workload import Workload
+from gpualloc.tui.cells import Role
+from gpualloc.tui.seen import Seen, SeenNode
+from gpualloc.tui.text import age_text, plain
+
+BUSY_RATIO = 0.02
+"""Utilization from which a device counts as busy although nobody is seen on it."""
+FRESH_PERIODS = 1.5
+"""Up to so many periods a row is as fresh as it can be."""
+STALE_PERIODS = 3
+"""A row that nothing was heard of for so many periods is stale."""
+
+
+class HolderKind(StrEnum):
+    """What holds a device or a part of it."""
+
+    WORKLOAD = "workload"
+    OTHER = "other controller"
+    """Claimed by a workload that is not in our books."""
+    STRANGER = "stranger"
+    """Runs there although nobody booked it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """One that holds a device or a part of it."""
+
+    name: str
+    """Name of the workload, or the user of a stranger; safe to draw."""
+    user: str | None
+    kind: HolderKind
+
+
+class Standing(IntEnum):
+    """How a device stands for the counts in the header, best first."""
+
+    BUSY = 0
+    IDLE = 1
+    UNKNOWN = 2
+    """Its node does not answer."""
+    FAULTY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class FleetRow:
+    """A line of the fleet table."""
+
+    node: SeenNode
+    device: Device | None
+    """None on the node's own line."""
+    holders: tuple[Holder, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Names the row for as long as the dashboard runs."""
+        return self.node.name if self.device is None else f"{self.node.name}/{self.device.uuid}"
+
+    @property
+    def heard_s(self) -> float | None:
+        """Ticks at which its readings were true; None when there never were any."""
+        if self.device is not None and self.device.state is DeviceState.HUNG:
+            return self.node.answered_s.get(self.device.uuid)
+        return self.node.heard_s
+
+    @property
+    def standing(self) -> Standing:
+        """How the row's device stands; for a node, IDLE or UNKNOWN."""
+        if self.device is None or self.node.failing or self.node.heard_s is None:
+            return Standing.UNKNOWN if self.node.failing or self.node.heard_s is None else Standing.IDLE
+        if self.device.state is not DeviceState.OK:
+            return Standing.FAULTY
+        ratio = self.device.gpu_utilization_ratio
+        return Standing.BUSY if self.holders or (ratio is not None and ratio >= BUSY_RATIO) else Standing.IDLE
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The time at which rows are drawn."""
+
+    ticks_s: float
+    now_s: float
+    period_s: float
+
+    @property
+    def stale_after_s(self) -> float:
+        """Age from which a row is stale."""
+        return STALE_PERIODS * self.period_s
+
+    def age_s(self, heard_s: float | None) -> float | None:
+        """Seconds since then; None when never."""
+        return None if heard_s is None else max(0.0, self.ticks_s - heard_s)
+
+    def age_words(self, row: FleetRow) -> str:
+        """Age of a row; one within reach of the period is not counted out, as it would change all the time."""
+        age_s = self.age_s(row.heard_s)
+        fresh_s = FRESH_PERIODS * self.period_s
+        return f"<{math.ceil(fresh_s)}s" if age_s is not None and age_s <= fresh_s else age_text(age_s)
+
+    def is_stale(self, row: FleetRow) -> bool:
+        """Whether the row shows what is no longer known to be true."""
+        age_s = self.age_s(row.heard_s)
+        return row.node.failing or age_s is None or age_s > self.stale_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class StateWords:
+    """A state in words: short for narrow tables, whole otherwise, with the role that colours it."""
+
+    short: str
+    whole: str
+    role: Role
+
+
+_SHORT_NODE = {NodeState.HOST_KEY: "key unknown", NodeState.HUNG: "prog. hung", NodeState.FAILED: "failed"}
+_SHORT_DEVICE = {DeviceState.HUNG: "driver hung", DeviceState.NO_PERMISSION: "not allowed"}
+
+
+def state_words(row: FleetRow, moment: Moment) -> StateWords:
+    """How a row stands, in words."""
+    node = row.node.node
+    if node is None:
+        return StateWords("waiting", "waiting for answer", Role.DIM)
+    if node.state is not NodeState.OK:
+        return StateWords(_SHORT_NODE.get(node.state, node.state.value), node.state.value, Role.BAD)
+    device = row.device
+    if device is not None and device.state is not DeviceState.OK:
+        return StateWords(_SHORT_DEVICE.get(device.state, device.state.value), device.state.value, Role.BAD)
+    if moment.is_stale(row):
+        age = age_text(moment.age_s(row.heard_s))
+        return StateWords(f"silent {age}", f"no answer for {age}", Role.WARN)
+    if device is None and node.nvml_reason is not None:
+        return StateWords("no NVML", "no NVML", Role.WARN)
+    if device is None:
+        return StateWords("ok", "ok", Role.PLAIN)
+    word = "busy" if row.standing is Standing.BUSY else "idle"
+    return StateWords(word, word, Role.PLAIN if word == "busy" else Role.DIM)
+
+
+def fleet_rows(seen: Seen) -> tuple[FleetRow, ...]:
+    """Every node, each followed by its devices by index."""
+    workloads = None if seen.workloads is None else {workload.id: workload for workload in seen.workloads}
+    rows = []
+    for node in seen.nodes:
+        rows.append(FleetRow(node, None))
+        by_device: dict[str, list[Process]] = {}
+        for process in node.processes:
+            by_device.setdefault(process.device, []).append(process)
+        for device in sorted(node.devices, key=lambda device: (device.index, device.uuid)):
+            rows.append(FleetRow(node, device, _holders(node, device, by_device.get(device.uuid, []), workloads)))
+    return tuple(rows)
+
+
+def _holders(
+    node: SeenNode, device: Device, processes: list[Process], workloads: Mapping[str, Workload] | None
+) -> tuple[Holder, ...]:
+    claims = node.node.claims if node.node is not None else ()
+    ids = [claim.workload for claim in claims if claim.device == device.uuid]
+    ids += [process.workload for process in processes if process.workload is not None]
+    holders = [_booked(workload_id, workloads) for workload_id in dict.fromkeys(ids)]
+    strangers = dict.fromkeys(_stranger(process) for process in processes if process.workload is None)
+    return (*holders, *strangers)
+
+
+def _booked(workload_id: str, workloads: Mapping[str, Workload] | None) -> Holder:
+    if workloads is None:
+        # Nothing can be said of whose it is before our books were read.
+        return Holder(plain(workload_id, 40), None, HolderKind.WORKLOAD)
+    workload = workloads.get(workload_id)
+    if workload is None:
+        return Holder(plain(workload_id, 40), None, HolderKind.OTHER)
+    return Holder(plain(workload.name), plain(workload.owner, 40), HolderKind.WORKLOAD)
+
+
+def _stranger(process: Process) -> Holder:
+    user = f"pid {process.pid}" if process.user is None else plain(process.user, 40)
+    return Holder(user, user, HolderKind.STRANGER)

@@ -1,0 +1,45 @@
+"""Titled lists of names and values, and how they become lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import chop_cells
+
+from gpualloc.tui.cells import Cell, Role, Span, cell, fitted
+
+_LABEL_WIDTH = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A titled list of names and values."""
+
+    title: str
+    entries: tuple[tuple[str, Cell], ...]
+
+
+def section_lines(sections: Sequence[Section], width: int) -> list[Cell]:
+    """Sections as lines of at most `width`; long values go on below themselves."""
+    lines: list[Cell] = []
+    for section in sections:
+        if lines:
+            lines.append(())
+        lines.append(cell(section.title, Role.NAME))
+        for label, value in section.entries:
+            lines += _entry_lines(label, value, width)
+    return lines
+
+
+def _entry_lines(label: str, value: Cell, width: int) -> list[Cell]:
+    room = max(10, width - _LABEL_WIDTH - 2)
+    role = value[0].role if value else Role.PLAIN
+    pieces = _pieces("".join(span.text for span in value), room)
+    head = fitted(cell(f"  {label}", Role.DIM), _LABEL_WIDTH + 2)
+    indent = Span(" " * (_LABEL_WIDTH + 2))
+    return [(*head, Span(pieces[0], role)), *((indent, Span(piece, role)) for piece in pieces[1:])]
+
+
+def _pieces(text: str, room: int) -> list[str]:
+    return chop_cells(text, room) or [""]

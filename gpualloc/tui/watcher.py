@@ -1,0 +1,112 @@
+"""The thread that looks at the fleet, so that a node which hangs never holds up the screen."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from textual.message import Message
+
+from gpualloc.errors import GpuallocError
+from gpualloc.model.inventory import Node, Snapshot
+from gpualloc.model.workload import Workload
+from gpualloc.tui.messages import Crashed, Sampled
+from gpualloc.tui.seen import Seen, SeenNode
+from gpualloc.tui.source import Source
+
+
+class Watcher:
+    """Looks once per period, one look at a time, and posts what it has seen after every node.
+
+    The thread is a daemon and is never joined: a look that blocks for ever does not hold up the exit.
+
+    Args:
+        source: what to look at.
+        every_s: period in seconds, from the beginning of a look to the beginning of the next.
+        post: takes a message from any thread.
+    """
+
+    def __init__(self, source: Source, every_s: float, post: Callable[[Message], object]) -> None:
+        self._source = source
+        self._every_s = every_s
+        self._post = post
+        self._nodes = {spec.name: SeenNode(spec) for spec in source.specs}
+        self._workloads: tuple[Workload, ...] | None = None
+        self._looks = 0
+        self._look_s: float | None = None
+        self._error: GpuallocError | None = None
+        self._stopped = threading.Event()
+        self._going = threading.Event()
+        self._going.set()
+
+    def start(self) -> None:
+        """Begin to look."""
+        threading.Thread(target=self._watch, name="watcher", daemon=True).start()
+
+    def stop(self) -> None:
+        """Begin no further look; does not wait for the one under way."""
+        self._stopped.set()
+        self._going.set()
+
+    @property
+    def paused(self) -> bool:
+        """Whether looking is paused."""
+        return not self._going.is_set()
+
+    def pause(self, paused: bool) -> None:
+        """Begin no further look until told to go on."""
+        if paused:
+            self._going.clear()
+        else:
+            self._going.set()
+
+    def _watch(self) -> None:
+        try:
+            while not self._stopped.is_set():
+                began_s = self._source.ticks_s()
+                self._look(began_s)
+                self._stopped.wait(max(0.0, self._every_s - (self._source.ticks_s() - began_s)))
+                self._going.wait()
+        except Exception as error:  # noqa: BLE001 (outer guard of the thread: handed over, raised again by run_top)
+            self._tell(Crashed(error))
+
+    def _look(self, began_s: float) -> None:
+        answers: dict[str, Node] = {}
+        self._tell(Sampled(self._seen(answers, began_s)))
+        try:
+            for node in self._source.look():
+                if self._stopped.is_set():
+                    return
+                answers[node.name] = node
+                self._take(node)
+                self._tell(Sampled(self._seen(answers, began_s)))
+            self._looks += 1
+            self._look_s = self._source.ticks_s() - began_s
+            nodes = tuple(answers[name] for name in sorted(answers))
+            self._workloads = self._source.workloads(Snapshot(self._source.now_s(), nodes))
+            self._error = None
+        except GpuallocError as error:
+            self._error = error
+        self._tell(Sampled(self._seen(answers, None)))
+
+    def _take(self, node: Node) -> None:
+        # A simulated world's clock may run fast: its seconds say nothing about the age of an answer.
+        lag_s = 0.0 if self._source.simulated else max(0.0, self._source.now_s() - node.at_s)
+        before = self._nodes.get(node.name, SeenNode(node.spec))
+        self._nodes[node.name] = before.after(node, self._source.ticks_s(), lag_s)
+
+    def _seen(self, answers: dict[str, Node], since_s: float | None) -> Seen:
+        waiting = () if since_s is None else tuple(sorted(self._nodes.keys() - answers.keys()))
+        return Seen(
+            nodes=tuple(self._nodes[name] for name in sorted(self._nodes)),
+            workloads=self._workloads,
+            looks=self._looks,
+            look_s=self._look_s,
+            look_since_s=since_s,
+            waiting_for=waiting,
+            error=self._error,
+        )
+
+    def _tell(self, message: Message) -> None:
+        if not self._stopped.is_set():
+            self._post(message)

@@ -1,0 +1,39 @@
+"""A block of text lines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.widgets import Static
+
+from gpualloc.tui.cells import Cell
+from gpualloc.tui.widgets.roles import ROLE_CLASSES, coloured
+
+
+class Lines(Static):
+    """Lines of cells; redrawn only when they change."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = ROLE_CLASSES
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes, markup=False)
+        self._lines: tuple[Cell, ...] = ()
+
+    def show(self, lines: Sequence[Cell]) -> None:
+        """Draw these lines from now on."""
+        if tuple(lines) != self._lines:
+            grown = len(lines) != len(self._lines)
+            self._lines = tuple(lines)
+            self.update(coloured(self, self._lines), layout=grown)
+
+    @property
+    def lines(self) -> tuple[Cell, ...]:
+        """What is drawn."""
+        return self._lines
+
+    def notify_style_update(self) -> None:
+        """Colours are baked into the text, so a change of theme draws it anew."""
+        super().notify_style_update()
+        if self._lines:
+            self.update(coloured(self, self._lines), layout=False)

@@ -1,0 +1,272 @@
+"""A table that formats only the lines in view and redraws only the cells that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Generic, TypeVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from gpualloc.tui.cells import Cell, cell, fitted
+from gpualloc.tui.columns import GAP, MARGIN, Column, PlacedColumn, fit
+from gpualloc.tui.widgets.roles import ROLE_CLASSES, role_style
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    key: str
+    is_current: bool
+    cells: tuple[Cell, ...]
+
+
+class Table(ScrollView, Generic[Row], can_focus=True):
+    """Rows under a fixed heading, with a cursor that stays on its row when the order changes."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = ROLE_CLASSES | {
+        "table--head",
+        "table--sorted",
+        "table--cursor",
+        "table--strong",
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "move(1)", "Next row", show=False),
+        Binding("up,k", "move(-1)", "Previous row", show=False),
+        Binding("pagedown,ctrl+f", "page(1)", "Next page", show=False),
+        Binding("pageup,ctrl+b", "page(-1)", "Previous page", show=False),
+        Binding("home,g", "first", "First row", show=False),
+        Binding("end,G", "last", "Last row", show=False),
+        Binding("enter", "open", "details", tooltip="Everything known of the row, with the reason of each n/a"),
+    ]
+
+    class Moved(Message):
+        """The cursor stands on another row."""
+
+        def __init__(self, table: Table[Row], key: str | None) -> None:
+            super().__init__()
+            self.table = table
+            self.key = key
+
+    class Opened(Message):
+        """A row was opened."""
+
+        def __init__(self, table: Table[Row], key: str) -> None:
+            super().__init__()
+            self.table = table
+            self.key = key
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._rows: tuple[Row, ...] = ()
+        self._cursor = 0
+        self._sorted_by: tuple[str, bool] | None = None
+        self._placed: tuple[PlacedColumn, ...] = ()
+        # What stands on each line of the screen, to redraw only what differs.
+        self._drawn: dict[int, _Line] = {}
+
+    # What a subclass says of its rows.
+
+    def columns(self, width: int) -> Sequence[Column]:
+        """The columns that the table may show in that width."""
+        raise NotImplementedError
+
+    def key_of(self, row: Row) -> str:
+        """Names a row for as long as it exists."""
+        raise NotImplementedError
+
+    def draw(self, row: Row, placed: PlacedColumn) -> Cell:
+        """The content of one cell; it is cut or padded to the width."""
+        raise NotImplementedError
+
+    def is_strong(self, row: Row) -> bool:  # noqa: ARG002 (only some tables have headings among their rows)
+        """Whether the row stands out as the heading of those below it."""
+        return False
+
+    # What its owner tells it.
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows in their order."""
+        return self._rows
+
+    @property
+    def current(self) -> Row | None:
+        """The row under the cursor."""
+        return self._rows[self._cursor] if self._rows else None
+
+    def show(self, rows: Sequence[Row], sorted_by: tuple[str, bool] | None = None) -> None:
+        """Draw these rows from now on.
+
+        Args:
+            rows: in their order.
+            sorted_by: key of the column they are sorted by and whether it descends; None marks no column.
+        """
+        before = self.current
+        key = None if before is None else self.key_of(before)
+        was_in_view = self._line_of(self._cursor) in range(1, self.size.height)
+        self._rows = tuple(rows)
+        keys = [self.key_of(row) for row in self._rows]
+        self._cursor = keys.index(key) if key in keys else max(0, min(self._cursor, len(keys) - 1))
+        heading_changed = sorted_by != self._sorted_by
+        self._sorted_by = sorted_by
+        self._resized(heading_changed)
+        if was_in_view:
+            self._bring_into_view()
+        self._redraw_changed()
+        after = keys[self._cursor] if keys else None
+        if after != key:
+            self.post_message(self.Moved(self, after))
+
+    def move_to(self, key: str) -> None:
+        """Put the cursor on the row of that key, if there is one."""
+        for at, row in enumerate(self._rows):
+            if self.key_of(row) == key:
+                self._put_cursor(at)
+                return
+
+    # Drawing.
+
+    def render_line(self, y: int) -> Strip:
+        """One line on the screen: the heading, a row, or nothing."""
+        if y == 0:
+            return self._heading()
+        at = self._index_of(y)
+        if at >= len(self._rows):
+            self._drawn.pop(y, None)
+            return Strip.blank(self.size.width, self.rich_style)
+        line = self._line(at)
+        self._drawn[y] = line
+        return self._strip(line.cells, self._row_style(at))
+
+    def _heading(self) -> Strip:
+        style = self.get_component_rich_style("table--head")
+        sorted_style = self.get_component_rich_style("table--sorted")
+        segments = [Segment(" " * MARGIN, style)]
+        for placed in self._placed:
+            title = placed.column.title
+            marked = self._sorted_by is not None and self._sorted_by[0] == placed.column.key
+            if marked and self._sorted_by is not None:
+                title += "▼" if self._sorted_by[1] else "▲"
+            text = "".join(span.text for span in fitted(cell(title), placed.width, placed.column.right))
+            segments.append(Segment(text, sorted_style if marked else style))
+            segments.append(Segment(" " * GAP, style))
+        return Strip(segments).adjust_cell_length(self.size.width, style)
+
+    def _strip(self, cells: tuple[Cell, ...], base: Style) -> Strip:
+        segments = [Segment(" " * MARGIN, base)]
+        for content in cells:
+            segments.extend(Segment(span.text, base + role_style(self, span.role)) for span in content)
+            segments.append(Segment(" " * GAP, base))
+        return Strip(segments).adjust_cell_length(self.size.width, base).simplify()
+
+    def _line(self, at: int) -> _Line:
+        row = self._rows[at]
+        cells = tuple(fitted(self.draw(row, placed), placed.width, placed.column.right) for placed in self._placed)
+        return _Line(self.key_of(row), at == self._cursor, cells)
+
+    def _row_style(self, at: int) -> Style:
+        if at == self._cursor:
+            return self.get_component_rich_style("table--cursor")
+        if self.is_strong(self._rows[at]):
+            return self.get_component_rich_style("table--strong")
+        return self.rich_style
+
+    def _redraw_changed(self) -> None:
+        for y in range(1, self.size.height):
+            at = self._index_of(y)
+            new = self._line(at) if at < len(self._rows) else None
+            old = self._drawn.get(y)
+            if new == old:
+                continue
+            if new is None or old is None or (new.key, new.is_current) != (old.key, old.is_current):
+                self.refresh(Region(0, y, self.size.width, 1))
+                continue
+            changed = [
+                placed
+                for placed, before, after in zip(self._placed, old.cells, new.cells, strict=True)
+                if before != after
+            ]
+            # One region: Textual writes a line from its beginning for every region on it.
+            end = changed[-1].x + changed[-1].width
+            self.refresh(Region(changed[0].x, y, end - changed[0].x, 1))
+
+    def _resized(self, heading_changed: bool) -> None:
+        width = self.scrollable_content_region.width
+        placed = fit(self.columns(width), width)
+        size = Size(width, len(self._rows) + 1)
+        if placed != self._placed or heading_changed:
+            self._placed = placed
+            self._drawn.clear()
+            self.refresh()
+        if size != self.virtual_size:
+            self.virtual_size = size
+
+    def _line_of(self, at: int) -> int:
+        return at + 1 - self.scroll_offset.y
+
+    def _index_of(self, y: int) -> int:
+        return y - 1 + self.scroll_offset.y
+
+    def _bring_into_view(self) -> None:
+        page = max(1, self.size.height - 1)
+        top = self.scroll_offset.y
+        wanted = min(max(top, self._cursor - page + 1), self._cursor)
+        if wanted != top:
+            self.scroll_to(y=wanted, animate=False, force=True)
+
+    def _put_cursor(self, at: int) -> None:
+        at = max(0, min(at, len(self._rows) - 1))
+        if not self._rows or at == self._cursor:
+            return
+        for line in (self._line_of(self._cursor), self._line_of(at)):
+            if 0 < line < self.size.height:
+                self.refresh(Region(0, line, self.size.width, 1))
+        self._cursor = at
+        self._bring_into_view()
+        self.post_message(self.Moved(self, self.key_of(self._rows[at])))
+
+    # Events and keys.
+
+    def on_resize(self) -> None:
+        """Choose the columns anew."""
+        self._resized(heading_changed=True)
+        self._bring_into_view()
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor there; a double click opens."""
+        at = self._index_of(event.y)
+        if event.y > 0 and at < len(self._rows):
+            self._put_cursor(at)
+            if event.chain == 2:
+                self.action_open()
+
+    def action_move(self, by: int) -> None:
+        """Move the cursor."""
+        self._put_cursor(self._cursor + by)
+
+    def action_page(self, by: int) -> None:
+        """Move the cursor by a screenful."""
+        self._put_cursor(self._cursor + by * max(1, self.size.height - 2))
+
+    def action_first(self) -> None:
+        """Go to the first row."""
+        self._put_cursor(0)
+
+    def action_last(self) -> None:
+        """Go to the last row."""
+        self._put_cursor(len(self._rows) - 1)
+
+    def action_open(self) -> None:
+        """Say that the row under the cursor was opened."""
+        row = self.current
+        if row is not None:
+            self.post_message(self.Opened(self, self.key_of(row)))

@@ -1,0 +1,73 @@
+"""What a command imports, seen in a process of its own: the static graph cannot tell what is deferred."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("pydantic", "sqlite_utils", "numpy", "ClusterShell", "textual", "rich", "tomllib")
+
+SEEN = """
+import json, sys
+sys.argv = ["gpualloc", *json.loads(sys.argv[1])]
+from gpualloc.__main__ import main
+try:
+    code = main()
+except SystemExit as leaving:
+    code = leaving.code
+with open(3, "w") as out:
+    json.dump([code or 0, sorted({name.partition(".")[0] for name in sys.modules})], out)
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a command with its own state and home; returns its exit code, its stdout and the modules it loaded."""
+
+    def run(*arguments: str) -> tuple[int, str, set[str]]:
+        seen = tmp_path / "seen.json"
+        env = {name: value for name, value in os.environ.items() if not name.startswith("GPUALLOC_")}
+        env |= {"HOME": str(tmp_path), "GPUALLOC_STATE_DIR": str(tmp_path / "state")}
+        program = SEEN.replace("open(3", f"open({str(seen)!r}")
+        command = [sys.executable, "-c", program, json.dumps(arguments)]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, check=False, timeout=120)
+        assert seen.exists(), done.stderr
+        code, modules = json.loads(seen.read_text())
+        return code, done.stdout, set(modules)
+
+    return run
+
+
+def test_the_version_is_answered_before_anything_is_imported(run):
+    code, text, modules = run("--version")
+    assert (code, text.split()[0]) == (0, "gpualloc")
+    assert {"typer", "click", "textual", *HEAVY, "sqlite3", "psutil"} & modules == set()
+
+
+@pytest.mark.parametrize("verb", ["nodes", "ps"])
+def test_reading_verbs_import_nothing_heavy(run, verb):
+    run("--sim", "demo", verb, "--json")
+    code, text, modules = run("--sim", "demo", verb, "--json")
+    assert code == 0, text
+    assert json.loads(text)["schema"] == f"gpualloc.{verb}/1"
+    assert set(HEAVY) & modules == set()
+
+
+def test_reading_verbs_import_nothing_heavy_with_a_configuration_file(run, tmp_path):
+    file = tmp_path / "config.toml"
+    file.write_text('[history]\nretention = "7d"\n[pools.p]\nnodes = "localhost"\n')
+    run("--config", str(file), "ps", "--json")
+    code, text, modules = run("--config", str(file), "ps", "--json")
+    assert code == 0, text
+    assert set(HEAVY) & modules == set()
+
+
+def test_help_imports_no_dashboard(run):
+    code, text, modules = run("--help")
+    assert code == 0
+    assert "rebalance" in text
+    assert {"textual", "rich", "numpy", "sqlite_utils", "ClusterShell"} & modules == set()

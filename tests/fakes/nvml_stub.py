@@ -1,0 +1,281 @@
+"""A real `libnvidia-ml.so.1` for tests, compiled from this folder, that reads its GPUs from a text file.
+
+For whatever loads NVML by its name in a process of its own: node programs, nvitop, gpustat.
+
+    state = tmp_path / "nvml"
+    write_state(state, [FakeGpu(0, processes=((pid, 2048),))])
+    subprocess.run([...], env={**os.environ, **environment(state)})
+
+Write the state again at any time: running processes see it at their next call. What a field of None stands for is
+answered NOT_SUPPORTED; a function that is not modelled does not exist in the library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpualloc.sim.catalog import MigProfile
+from gpualloc.sim.gpu import GpuModel
+
+SOURCES = ("nvml_stub.c", "nvml_stub_state.h", "nvml_stub_mig.h")
+SONAME = "libnvidia-ml.so.1"
+FAULTS = (None, "hang", "lost", "needs-reset", "no-permission")
+"""`hang`: readings block until the fault is taken away, identity (UUID, name, minor) still answers; `lost`: GPU_IS_LOST
+from every call and from the look-up by index or UUID; `needs-reset` and `no-permission`: readings answer that code."""
+
+
+@dataclass(frozen=True)
+class FakeMigProfile:
+    """A GPU instance profile as the driver describes it; None is not told."""
+
+    name: str
+    index: int
+    """Argument of the profile look-up."""
+    id: int
+    slices: int
+    instances: int
+    sm: int | None
+    memory_mib: int | None
+    placements: tuple[tuple[int, int], ...]
+    """(start, size) on the placement axis."""
+    copy_engines: int | None = 1
+    nvdec: int | None = 0
+    nvenc: int | None = 0
+    nvjpg: int | None = 0
+    ofa: int | None = 0
+
+
+@dataclass(frozen=True)
+class FakeMigInstance:
+    """A GPU instance with its one compute instance."""
+
+    uuid: str
+    gi: int
+    """GPU instance id; the MIG index is the order in the list."""
+    profile: int
+    """Profile id."""
+    start: int
+    size: int
+    memory_total_mib: int
+    memory_used_mib: int = 0
+    ci: int = 0
+
+
+@dataclass(frozen=True)
+class FakeGpu:
+    """One GPU of the library. `index` must be its position in the list given to `write_state`."""
+
+    index: int
+    uuid: str = ""
+    """Empty: one made of the index, `GPU-00000000-0000-0000-0000-0000000000<index>`."""
+    name: str = "NVIDIA A100-SXM4-40GB"
+    memory_total_mib: int | None = 40_960
+    memory_used_mib: int | None = 0
+    gpu_utilization_percent: int | None = 0
+    memory_utilization_percent: int | None = 0
+    power_w: float | None = 60.0
+    power_limit_w: float | None = 400.0
+    temperature_c: int | None = 35
+    sm_clock_mhz: int | None = 1410
+    processes: tuple[tuple[int, int | None] | tuple[int, int | None, int], ...] = ()
+    """(pid, MiB) or (pid, MiB, GPU instance id); MiB None is "not available"."""
+    mig_enabled: bool | None = None
+    """None: the model has no MIG."""
+    mig_pending: bool | None = None
+    """None: the same as `mig_enabled`."""
+    mig_profiles: tuple[FakeMigProfile, ...] = ()
+    mig_instances: tuple[FakeMigInstance, ...] = ()
+    max_mig_instances: int = 7
+    minor: int | None = None
+    """None: the same as `index`."""
+    fault: str | None = None
+    """One of `FAULTS`."""
+    call_delay_ms: float = 0.0
+    """How long each reading takes."""
+
+    @property
+    def full_uuid(self) -> str:
+        """The UUID the library answers."""
+        return self.uuid or f"GPU-00000000-0000-0000-0000-{self.index:012d}"
+
+
+def build_library() -> Path:
+    """Compile the library unless it is there already; the folder to put on LD_LIBRARY_PATH.
+
+    Kept in the checkout's .pytest_cache, by the hash of its source. Without gcc this raises, so that tests fail
+    rather than skip.
+    """
+    here = Path(__file__).parent
+    digest = hashlib.sha256(b"".join((here / name).read_bytes() for name in SOURCES)).hexdigest()[:16]
+    folder = here.parents[1] / ".pytest_cache" / "nvml-stub" / digest
+    library = folder / SONAME
+    if library.exists():
+        return folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        made = Path(scratch) / SONAME
+        subprocess.run(
+            [
+                *("gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"),
+                f"-Wl,-soname,{SONAME}",
+                *("-o", str(made), str(here / "nvml_stub.c"), "-lpthread"),
+            ],
+            check=True,
+            timeout=60,
+        )
+        made.replace(library)
+    return folder
+
+
+def environment(state: Path) -> dict[str, str]:
+    """Environment that makes a child process find the library and the state."""
+    return {"LD_LIBRARY_PATH": str(build_library()), "GPUALLOC_FAKE_NVML": str(state)}
+
+
+def write_state(
+    path: Path,
+    gpus: Sequence[FakeGpu],
+    *,
+    driver: str = "570.133.20",
+    library: str = "12.570.133.20",
+    cuda: int = 12_080,
+    init_code: int = 0,
+) -> None:
+    """Write the state file by rename.
+
+    Args:
+        path: what GPUALLOC_FAKE_NVML names.
+        gpus: by index, without holes.
+        driver: driver version; `library` is the library's own.
+        library: what nvmlSystemGetNVMLVersion answers.
+        cuda: major * 1000 + minor * 10.
+        init_code: what nvmlInit answers: 0, or such as 9 (driver not loaded), 18 (library and driver differ).
+    """
+    if [gpu.index for gpu in gpus] != list(range(len(gpus))):
+        raise ValueError("GPUs must be listed by index from 0 without holes")
+    lines = [f"driver {driver}", f"library {library}", f"cuda {cuda}", f"init_code {init_code}"]
+    for gpu in gpus:
+        lines += _gpu_lines(gpu)
+    handle, scratch = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "w") as file:
+        file.write("\n".join(lines) + "\n")
+    Path(scratch).chmod(0o644)
+    Path(scratch).replace(path)
+
+
+def _gpu_lines(gpu: FakeGpu) -> list[str]:
+    if gpu.fault not in FAULTS:
+        raise ValueError(f"{gpu.fault!r} is none of {FAULTS}")
+    pending = gpu.mig_enabled if gpu.mig_pending is None else gpu.mig_pending
+    return [
+        f"gpu {gpu.full_uuid}",
+        f"name {gpu.name}",
+        f"minor {gpu.index if gpu.minor is None else gpu.minor}",
+        f"memory {_known(gpu.memory_total_mib)} {_known(gpu.memory_used_mib)}",
+        f"utilization {_known(gpu.gpu_utilization_percent)} {_known(gpu.memory_utilization_percent)}",
+        f"power_mw {_milli(gpu.power_w)} {_milli(gpu.power_limit_w)}",
+        f"temperature {_known(gpu.temperature_c)}",
+        f"sm_clock {_known(gpu.sm_clock_mhz)}",
+        f"delay_us {round(gpu.call_delay_ms * 1000)}",
+        f"fault {gpu.fault or 'none'}",
+        f"mig {_known(gpu.mig_enabled)} {_known(pending)} {0 if gpu.mig_enabled is None else gpu.max_mig_instances}",
+        *(line for profile in gpu.mig_profiles for line in _profile_lines(profile)),
+        *(_instance_line(instance) for instance in gpu.mig_instances),
+        *(_process_line(*process) for process in gpu.processes),
+    ]
+
+
+def _profile_lines(profile: FakeMigProfile) -> list[str]:
+    engines = (profile.copy_engines, profile.nvdec, profile.nvenc, profile.nvjpg, profile.ofa)
+    numbers = (profile.index, profile.id, profile.slices, profile.instances, profile.sm, profile.memory_mib, *engines)
+    return [
+        f"profile {' '.join(str(_known(number)) for number in numbers)} {profile.name}",
+        *(f"placement {start} {size}" for start, size in profile.placements),
+    ]
+
+
+def _instance_line(instance: FakeMigInstance) -> str:
+    place = f"{instance.gi} {instance.ci} {instance.profile} {instance.start} {instance.size}"
+    return f"instance {instance.uuid} {place} {instance.memory_total_mib} {instance.memory_used_mib}"
+
+
+def _process_line(pid: int, used_mib: int | None, gi: int | None = None) -> str:
+    instance = "4294967295 4294967295" if gi is None else f"{gi} 0"
+    return f"process {pid} {_known(used_mib)} {instance}"
+
+
+def _known(value: int | None) -> int:
+    return -1 if value is None else int(value)
+
+
+def _milli(value: float | None) -> int:
+    return -1 if value is None else round(value * 1000)
+
+
+def fake_gpu(model: GpuModel, at_s: float, fault: str | None = None) -> FakeGpu:
+    """The GPU of the library that shows a simulated one as it stands at that time."""
+    readings = model.readings(at_s)
+    table = model.kind.mig
+    gi = {instance.uuid: instance.gi for instance in model.instances}
+    return FakeGpu(
+        index=model.index,
+        uuid=model.uuid,
+        name=model.kind.product,
+        memory_total_mib=model.kind.memory_total_mib,
+        memory_used_mib=readings.memory_used_mib,
+        gpu_utilization_percent=_percent(readings.gpu_utilization_ratio),
+        memory_utilization_percent=_percent(readings.memory_utilization_ratio),
+        power_w=readings.power_w,
+        power_limit_w=model.kind.power_limit_w,
+        temperature_c=readings.temperature_c,
+        sm_clock_mhz=readings.sm_clock_mhz,
+        processes=tuple(
+            (each.pid, each.memory_mib) if each.instance is None else (each.pid, each.memory_mib, gi[each.instance])
+            for each in model.processes
+        ),
+        mig_enabled=model.mig_enabled if model.kind.has_mig else None,
+        mig_pending=model.mig_pending if model.kind.has_mig else None,
+        mig_profiles=tuple(_fake_profile(profile) for profile in table.profiles) if table else (),
+        mig_instances=tuple(
+            FakeMigInstance(
+                uuid=each.uuid,
+                gi=each.gi,
+                profile=each.profile.id,
+                start=each.start,
+                size=each.profile.size,
+                memory_total_mib=each.profile.memory_mib,
+                memory_used_mib=model.memory_used_mib(each.uuid),
+            )
+            for each in model.instances
+        ),
+        max_mig_instances=table.max_instances if table else 0,
+        fault=fault,
+    )
+
+
+def _fake_profile(profile: MigProfile) -> FakeMigProfile:
+    return FakeMigProfile(
+        name=profile.name,
+        index=profile.index,
+        id=profile.id,
+        slices=profile.slices,
+        instances=profile.max_instances,
+        sm=profile.sm,
+        memory_mib=profile.memory_mib,
+        placements=tuple((start, profile.size) for start in profile.starts),
+        copy_engines=profile.engines["copy"],
+        nvdec=profile.engines["nvdec"],
+        nvenc=profile.engines["nvenc"],
+        nvjpg=profile.engines["nvjpg"],
+        ofa=profile.engines["ofa"],
+    )
+
+
+def _percent(ratio: float | None) -> int | None:
+    return None if ratio is None else round(ratio * 100)

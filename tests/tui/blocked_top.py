@@ -1,0 +1,26 @@
+"""Runs the dashboard over a source of which one node never answers: python blocked_top.py"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Iterator
+
+from tui.fleet_fixture import fleet
+
+from gpualloc.model.inventory import Node
+from gpualloc.tui.app import run_top
+
+
+def main() -> None:
+    world = fleet()
+
+    def look() -> Iterator[Node]:
+        yield from world.nodes[:3]
+        threading.Event().wait()
+
+    run_top(dataclasses.replace(world.source(), look=look), every_s=1.0, title="gpualloc top")
+
+
+if __name__ == "__main__":
+    main()

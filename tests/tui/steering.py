@@ -1,0 +1,58 @@
+"""How tests wait for and read the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual.pilot import Pilot
+from tui.fleet_fixture import FrozenWorld
+
+from gpualloc.tui.cells import Cell
+from gpualloc.tui.screens.fleet import FleetScreen
+from gpualloc.tui.widgets.fleet_table import FleetTable
+from gpualloc.tui.widgets.lines import Lines
+
+
+async def until(pilot: Pilot[None], holds: Callable[[], object], tries: int = 1500) -> None:
+    """Wait until it holds, 30 s at most."""
+    for _ in range(tries):
+        if holds():
+            return
+        await pilot.pause(0.02)
+    raise AssertionError("it never came to hold")
+
+
+async def until_drawn(pilot: Pilot[None]) -> None:
+    """Wait until the first whole look is on the screen."""
+    await until(pilot, lambda: isinstance(pilot.app.screen, FleetScreen) and pilot.app.screen._seen.looks > 0)
+    await until(pilot, lambda: fleet_table(pilot).rows and "running" in text_of(pilot, "#summary"))
+    await pilot.pause()
+
+
+def fleet_table(pilot: Pilot[None]) -> FleetTable:
+    return pilot.app.screen_stack[1].query_one(FleetTable)
+
+
+def plain_text(lines: tuple[Cell, ...]) -> str:
+    return "\n".join("".join(span.text for span in line) for line in lines)
+
+
+def text_of(pilot: Pilot[None], selector: str) -> str:
+    """What a block of lines on the top screen shows."""
+    return plain_text(pilot.app.screen.query_one(selector, Lines).lines)
+
+
+def screen_text(pilot: Pilot[None]) -> list[str]:
+    """Every line of the terminal as it is drawn."""
+    width, height = pilot.app.size
+    lines = pilot.app.screen._compositor.render_strips()
+    assert len(lines) == height
+    return [line.text.ljust(width) for line in lines]
+
+
+def row_keys(pilot: Pilot[None]) -> list[str]:
+    return [row.key for row in fleet_table(pilot).rows]
+
+
+def device_names(world: FrozenWorld) -> list[str]:
+    return [device.uuid for node in world.nodes for device in node.devices]

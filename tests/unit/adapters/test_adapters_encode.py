@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from gpualloc.adapters.encode import encode_call
+from gpualloc.errors import StepError
+from gpualloc.model.allocation import Allocation, Grant, Share
+from gpualloc.model.plan import Step, StepKind, StepReason
+from gpualloc.model.workload import Request, Workload, WorkloadState
+from gpualloc.ports import StepCall
+
+GRANT = {"device": "GPU-1", "mig_instance": None, "share": "time-slice", "fraction": 0.5, "memory_mib": 1000}
+LIMITS = {"cpus": 2.0, "cpuset": "0-1", "memory_mib": 4096, "pids": 10}
+
+
+def call_of(kind: StepKind) -> StepCall:
+    allocation = Allocation(
+        "w0123abcd", "n1", (Grant("GPU-1", Share.TIME_SLICE, None, 0.5, 1000),), 2.0, "0-1", 4096, 10
+    )
+    needs = kind in (StepKind.CLAIM, StepKind.LIMIT, StepKind.START)
+    step = Step(
+        3,
+        kind,
+        "n1",
+        "w0123abcd",
+        "0 H100",
+        StepReason.WAITING,
+        "",
+        allocation if needs else None,
+        attempt=2,
+        revision=1,
+    )
+    request = Request(("python", "a b"), cwd="/w", env=(("TOKEN", "secret"),), at_most_s=60.0)
+    workload = Workload("w0123abcd", "näme; rm", "ada", request, WorkloadState.PENDING, 0.0)
+    return StepCall("run1", 3, 17, "c1", step, workload)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        (StepKind.CLAIM, {"grants": [GRANT]}),
+        (StepKind.LIMIT, LIMITS),
+        (
+            StepKind.START,
+            {
+                "grants": [GRANT],
+                **LIMITS,
+                "command": ["python", "a b"],
+                "env": {"TOKEN": "secret"},
+                "cwd": "/w",
+                "user": "ada",
+                "at_most_s": 60.0,
+                "name": "näme; rm",
+            },
+        ),
+        (StepKind.STOP, {"grace_s": 7.0}),
+        (StepKind.UNLIMIT, {}),
+        (StepKind.UNCLAIM, {}),
+    ],
+)
+def test_each_kind_carries_what_the_wire_says(kind, more):
+    assert encode_call(call_of(kind), grace_s=7.0) == {
+        "run": "run1",
+        "seq": 3,
+        "fence": 17,
+        "controller": "c1",
+        "step": {"kind": kind.value, "workload": "w0123abcd", "attempt": 2, **more},
+    }
+
+
+def test_a_start_of_a_workload_that_the_state_lost_is_refused():
+    call = dataclasses.replace(call_of(StepKind.START), workload=None)
+    with pytest.raises(StepError, match="no longer knows"):
+        encode_call(call, grace_s=7.0)
+
+
+def test_a_claim_without_an_allocation_is_refused():
+    call = call_of(StepKind.CLAIM)
+    call = dataclasses.replace(call, step=dataclasses.replace(call.step, allocation=None))
+    with pytest.raises(StepError, match="no allocation"):
+        encode_call(call, grace_s=7.0)

@@ -1,0 +1,133 @@
+"""NVML through the real binding: what is told, and what is told when it is not."""
+
+import threading
+import time
+
+import pynvml
+import pytest
+
+from gpualloc.node.nvml import Nvml, deadline_s
+
+
+def inventory(nvml):
+    return nvml.ask(lambda gpu: gpu.inventory(), lambda gpu: gpu.blank_inventory())
+
+
+def sample(nvml):
+    return nvml.ask(lambda gpu: gpu.sample(), lambda gpu: gpu.blank_sample())
+
+
+def test_readings_are_numbers_or_have_a_reason(tiny_nvml):
+    nvml = Nvml(5.0)
+    assert nvml.status() == {
+        "state": "ok",
+        "reason": None,
+        "driver_version": "535.104.05",
+        "library_version": "12.535.104.05",
+    }
+    row = inventory(nvml)[1]
+    assert (row["index"], row["minor"], row["model"], row["memory_total_mib"]) == (1, 3, "NVIDIA Tiny", 1000)
+    assert row["mig_enabled"] is None
+    assert row["unavailable"]["mig_enabled"] == "not supported"
+    row = sample(nvml)[1]
+    assert (row["uuid"], row["memory_used_mib"], row["power_w"], row["temperature_c"]) == (
+        "GPU-00000001-0000-0000-0000-000000000000",
+        200,
+        150.5,
+        40,
+    )
+    assert row["gpu_utilization_ratio"] is None
+    assert row["unavailable"]["gpu_utilization_ratio"] == "not supported"
+    assert row["state"] == "ok"
+
+
+def test_an_implausible_value_is_no_reading(tiny_nvml):
+    tiny_nvml.gpus[0].update(utilization=4000, used=999_999)
+    nvml = Nvml(5.0)
+    inventory(nvml)
+    row = sample(nvml)[0]
+    for name in ("gpu_utilization_ratio", "memory_used_mib"):
+        assert row[name] is None
+        assert row["unavailable"][name] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("code", "state"),
+    [(pynvml.NVML_ERROR_GPU_IS_LOST, "GPU lost"), (pynvml.NVML_ERROR_RESET_REQUIRED, "needs reset")],
+)
+def test_a_sick_gpu_is_a_state_of_its_own_row_only(tiny_nvml, code, state):
+    nvml = Nvml(5.0)
+    known = inventory(nvml)[2]
+    tiny_nvml.gpus[2]["error"] = code
+    rows = sample(nvml)
+    assert [row["state"] for row in rows] == ["ok", "ok", state, "ok"]
+    assert rows[2]["memory_used_mib"] is None
+    rows = inventory(nvml)
+    assert rows[2]["uuid"] == known["uuid"]
+    assert rows[2]["state"] == state
+    del tiny_nvml.gpus[2]["error"]
+    assert [row["state"] for row in sample(nvml)] == ["ok"] * 4
+
+
+def test_a_hung_gpu_costs_one_deadline_once_and_its_own_row(tiny_nvml):
+    nvml = Nvml(0.3)
+    inventory(nvml)
+    tiny_nvml.gpus[1]["gate"] = gate = threading.Event()
+    rows = sample(nvml)
+    assert [row["state"] for row in rows] == ["ok", "driver not answering", "ok", "ok"]
+    assert rows[1]["uuid"] == "GPU-00000001-0000-0000-0000-000000000000"
+    assert rows[1]["reason"].startswith("since ")
+    assert rows[1]["unavailable"]["power_w"] == "hung"
+    threads = threading.active_count()
+    assert [row["state"] for row in sample(nvml)][1] == "driver not answering"
+    assert threading.active_count() == threads
+    gate.set()
+    until = time.monotonic() + 10
+    while sample(nvml)[1]["state"] != "ok":
+        assert time.monotonic() < until
+
+
+def test_a_gpu_that_hangs_from_the_start_has_a_row(tiny_nvml):
+    tiny_nvml.gpus[3]["gate"] = threading.Event()
+    row = inventory(Nvml(0.2))[3]
+    assert row["state"] == "driver not answering"
+    assert row["uuid"] == "unknown-3"
+    assert row["memory_total_mib"] is None
+
+
+def test_an_older_process_call_is_used_when_the_newer_is_missing(tiny_nvml):
+    tiny_nvml.gpus[0]["processes"] = [(77, 10 << 20), (78, (1 << 64) - 1)]
+    rows = Nvml(5.0).ask(lambda gpu: gpu.processes(), lambda gpu: {})
+    assert rows[0]["processes"] == [(77, None, 10), (78, None, None)]
+    assert rows[1]["processes"] == []
+
+
+def test_a_missing_library_is_absent(monkeypatch):
+    monkeypatch.setattr(pynvml, "nvmlLib", None)
+    nvml = Nvml(5.0)
+    status = nvml.status()
+    assert status["state"] == "absent"
+    assert "libnvidia-ml.so.1" in status["reason"]
+    assert sample(nvml) == []
+
+
+def test_a_mismatch_says_so(tiny_nvml):
+    tiny_nvml.init_code = 18
+    status = Nvml(5.0).status()
+    assert status["state"] == "mismatch"
+    assert "kernel driver" in status["reason"]
+
+
+def test_a_hung_start_is_told_and_retried_by_nobody(tiny_nvml, monkeypatch):
+    gate = threading.Event()
+    monkeypatch.setattr(pynvml, "nvmlInit", gate.wait)
+    nvml = Nvml(0.1)
+    assert nvml.status()["state"] == "hung"
+    assert inventory(nvml) == []
+    gate.set()
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("0.5", 0.5), ("", 2.0), ("-1", 2.0), ("nan", 2.0), ("x", 2.0)])
+def test_the_deadline_is_a_positive_number(monkeypatch, text, seconds):
+    monkeypatch.setenv("GPUALLOC_NVML_DEADLINE_S", text)
+    assert deadline_s() == seconds

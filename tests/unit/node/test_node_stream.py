@@ -1,0 +1,136 @@
+"""Serving on file descriptors: order, bounds, and an exit that nothing holds up."""
+
+import contextlib
+import json
+import os
+import threading
+
+import pytest
+
+from gpualloc.node.stream import serve
+
+
+class StubServer:
+    """Answers with its verb; `hang` waits for the gate, and so does `do`, which tells when it began."""
+
+    def __init__(self):
+        self.gate = threading.Event()
+        self.began = threading.Event()
+        self.finished = []
+
+    def handle(self, request):
+        if request["verb"] in ("hang", "do"):
+            self.began.set()
+            self.gate.wait()
+            self.finished.append(request["verb"])
+        return {"id": request.get("id"), "ok": {"verb": request["verb"], "padding": "x" * request.get("size", 0)}}
+
+
+class Line:
+    def __init__(self):
+        self.server = StubServer()
+        self.in_read, self.in_write = os.pipe()
+        self.out_read, self.out_write = os.pipe()
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+        self.out = os.fdopen(self.out_read, "rb")
+
+    def _serve(self):
+        serve(self.server, self.in_read, self.out_write, "n1")
+        os.close(self.out_write)
+
+    def send(self, *requests):
+        os.write(self.in_write, b"".join(json.dumps(one).encode() + b"\n" for one in requests))
+
+    def receive(self):
+        return json.loads(self.out.readline())
+
+    def hang_up(self):
+        os.close(self.in_write)
+
+    def ended(self):
+        self.thread.join(10)
+        return not self.thread.is_alive()
+
+
+@pytest.fixture
+def line():
+    made = Line()
+    yield made
+    made.server.gate.set()
+    made.out.close()
+    if not made.ended():
+        made.hang_up()
+        made.ended()
+    os.close(made.in_read)
+
+
+def test_answers_come_in_order_after_the_mark(line):
+    line.send(*({"id": number, "verb": "sample"} for number in range(50)))
+    assert line.out.readline() == b"GPUALLOC-NODE 1 n1\n"
+    assert [line.receive()["id"] for _ in range(50)] == list(range(50))
+    line.hang_up()
+    assert line.out.read() == b""
+    assert line.ended()
+
+
+def test_a_large_answer_arrives_whole(line):
+    line.out.readline()
+    line.send({"id": 1, "verb": "sample", "size": 3_000_000})
+    assert len(line.receive()["ok"]["padding"]) == 3_000_000
+    line.hang_up()
+
+
+def test_what_is_no_message_is_refused_and_the_rest_answered(line):
+    line.out.readline()
+    os.write(line.in_write, b"\xff\n[1]\n")
+    line.send({"id": 3, "verb": "sample"})
+    assert [line.receive()["error"]["reason"] for _ in range(2)] == ["bad-request"] * 2
+    assert line.receive()["id"] == 3
+    line.hang_up()
+
+
+def test_a_reading_that_hangs_does_not_hold_up_the_end(line):
+    line.out.readline()
+    line.send({"id": 1, "verb": "hang"})
+    assert line.server.began.wait(10)
+    line.hang_up()
+    assert line.ended()
+
+
+def test_a_step_under_way_is_finished_and_no_other_begun(line):
+    line.out.readline()
+    line.send({"id": 1, "verb": "do"}, {"id": 2, "verb": "do"})
+    assert line.server.began.wait(10)
+    line.hang_up()
+    line.thread.join(0.2)
+    assert line.thread.is_alive()
+    line.server.gate.set()
+    assert line.receive()["id"] == 1
+    assert line.ended()
+    assert line.server.finished == ["do"]
+
+
+def test_it_ends_when_nobody_reads(line):
+    line.out.readline()
+    line.out.close()
+    line.send({"id": 1, "verb": "sample"})
+    assert line.ended()
+    line.hang_up()
+
+
+def test_an_endless_line_ends_the_connection(line):
+    def write():
+        with contextlib.suppress(BrokenPipeError):
+            while True:
+                os.write(line.in_write, b"x" * 65536)
+
+    line.out.readline()
+    writer = threading.Thread(target=write, daemon=True)
+    writer.start()
+    assert line.ended()
+    os.close(line.in_read)
+    line.in_read = os.open(os.devnull, os.O_RDONLY)
+    writer.join(10)
+    assert not writer.is_alive()
+    line.hang_up()
