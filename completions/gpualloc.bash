@@ -216,9 +216,17 @@ _gpualloc() {
             ;;
         'node')
             if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
-            else _gpualloc_reply -W 'install'; fi
+            else _gpualloc_reply -W 'install uninstall'; fi
             ;;
         'node install')
+            case $previous in
+                --run-as) :; return ;;
+                --sudo-user) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--run-as --sudo-user --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'node uninstall')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
             else :; fi
             ;;

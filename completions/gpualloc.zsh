@@ -328,11 +328,13 @@ _gpualloc() {
                     _arguments \
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
+                        '*--run-as[Account work may run as beside the caller'\''s; * is any.]:value:' \
+                        '*--sudo-user[Account or %group to call it; else who called sudo.]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
                         '*--json[Answer as JSON (docs/json.md).]' \
-                        '*: :(install)'
+                        '*: :(install uninstall)'
                     ;;
                 completion)
                     _arguments \

@@ -42,7 +42,7 @@ def rebalance(
     with shared.open_world(ctx, shared.policy_override(policy)) as world:
         if until_stopped:
             return _watch(world, as_json=bool(shared.given(ctx)["json"]))
-        cycle = rebalance_once(world, dry_run=dry_run, wait_s=wait_s, on_step=step_teller(0))
+        cycle = rebalance_once(world, dry_run=dry_run, wait_s=wait_s, on_step=step_teller(None))
         names = shared.names_of(world)
     return _answer(cycle, names, dry_run=dry_run, detailed=detailed_exitcode)
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from gpualloc.engine.chain import Report
 
 
-def step_teller(total: int) -> Callable[[Step, StepState, str | None], None]:
-    """Tell each step on stderr when it is over, or when its outcome is unknown."""
+def step_teller(total: int | None) -> Callable[[Step, StepState, str | None], None]:
+    """Tell each step of `total` (None: not known) on stderr when it is over, or when its outcome is unknown."""
 
     def tell(step: Step, state: StepState, error: str | None) -> None:
         if state is not StepState.INTENT or error is not None:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 RELEASE_WAIT_S = 30.0
 """How long an interrupted run waits for the lock to release its workload."""
 
+SIGNALLED = 128
+"""An exit code above this is 128 and a signal: it does not tell by itself who sent it, and why."""
+
 app = shared.verb_app()
 DECLARED_BY = (request_options,)
 
@@ -43,7 +46,8 @@ def run(
             ended = run_request(world, name, request, write=write_bytes, wait_s=wait_s, on_submit=begun.append)
         except KeyboardInterrupt:
             return _interrupted(world, begun)
-    if ended.reason is not None:
+    told_by_code = ended.exit_code is not None and ended.exit_code <= SIGNALLED
+    if ended.reason is not None and not told_by_code:
         say(f"{ended.id}: {ended.state.value}: {escape(ended.reason)}")
     return RUN_FAILED if ended.exit_code is None else ended.exit_code
 

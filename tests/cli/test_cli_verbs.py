@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from fakes import sample_world
@@ -144,6 +145,22 @@ def test_apply_without_a_terminal_wants_yes(run, tmp_path):
 def test_top_wants_a_terminal(run):
     ran = run("top")
     assert (ran.code, "top needs a terminal" in ran.err) == (2, True)
+
+
+def test_a_node_is_installed_and_taken_away(run, monkeypatch, tmp_path):
+    monkeypatch.setattr("gpualloc.cli.node.ROOT", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setenv("SUDO_USER", "ann")
+    written = answered(run("node", "install", "--run-as", "bob", "--json"), "node")["data"]["written"]
+    assert all(Path(path).is_relative_to(tmp_path) and Path(path).exists() for path in written)
+    removed = answered(run("node", "uninstall", "--json"), "node")["data"]["removed"]
+    assert sorted(removed) == sorted(written)
+    assert not any(Path(path).exists() for path in written)
+
+
+def test_a_node_is_installed_by_root_only(run, monkeypatch):
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert run("node", "install").code == 2
 
 
 def test_dry_run_and_watch_exclude_each_other(run):
