@@ -12,7 +12,16 @@ from gpualloc.store.document import dump, load
 
 MIN_PREFIX_CHARS = 3
 _SHOWN_CANDIDATES = 5
+_LAST_CHARACTER = "\U0010ffff"
 _SELECT = "SELECT id, document FROM workload"
+_INSERT = (
+    "INSERT INTO workload (name, state, owner, node, submitted_at_s, started_at_s, ended_at_s, document, revision, id) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+_UPDATE = (
+    "UPDATE workload SET name = ?, state = ?, owner = ?, node = ?, submitted_at_s = ?, started_at_s = ?, "
+    "ended_at_s = ?, document = ?, revision = ? WHERE id = ? AND revision = ?"
+)
 _ENDED = tuple(state for state in WorkloadState if state.ended)
 
 
@@ -22,8 +31,7 @@ def put(connection: sqlite3.Connection, workload: Workload) -> None:
     Raises:
         StalePlanError: the stored revision is not the one before this one.
     """
-    columns = (
-        workload.revision,
+    values = (
         workload.name,
         workload.state.value,
         workload.owner,
@@ -32,16 +40,14 @@ def put(connection: sqlite3.Connection, workload: Workload) -> None:
         workload.started_at_s,
         _ended_at_s(workload),
         dump(workload),
+        workload.revision,
         workload.id,
     )
     if workload.revision == 1:
-        statement = "INSERT INTO workload VALUES (?10, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING"
+        done = connection.execute(_INSERT, values)
     else:
-        statement = (
-            "UPDATE workload SET revision = ?1, name = ?2, state = ?3, owner = ?4, node = ?5, submitted_at_s = ?6, "
-            "started_at_s = ?7, ended_at_s = ?8, document = ?9 WHERE id = ?10 AND revision = ?1 - 1"
-        )
-    if connection.execute(statement, columns).rowcount != 1:
+        done = connection.execute(_UPDATE, (*values, workload.revision - 1))
+    if done.rowcount != 1:
         raise _stale(connection, workload)
 
 
@@ -72,10 +78,11 @@ def find(database: Database, reference: str) -> Workload:
     exact = database.rows(f"{_SELECT} WHERE id = ?", (reference,))
     if exact:
         return _load_all(exact)[0]
+    last = reference + _LAST_CHARACTER if len(reference) >= MIN_PREFIX_CHARS else reference
     candidates = database.rows(
-        f"{_SELECT} WHERE (id > ?1 AND id < ?1 || char(0x10ffff) AND length(?1) >= ?2) "
-        f"OR (name = ?1 AND state NOT IN ({_marks(_ENDED)})) ORDER BY submitted_at_s, id",
-        (reference, MIN_PREFIX_CHARS, *_ENDED),
+        f"{_SELECT} WHERE (id > ? AND id < ?) OR (name = ? AND state NOT IN ({_marks(_ENDED)})) "
+        "ORDER BY submitted_at_s, id",
+        (reference, last, reference, *_ENDED),
     )
     candidates = candidates or database.rows(f"{_SELECT} WHERE name = ? ORDER BY submitted_at_s, id", (reference,))
     if len(candidates) == 1:

@@ -80,7 +80,7 @@ def test_a_damaged_file_is_named_with_a_way_out(paths, kind, name, damage):
 
 def test_a_folder_in_place_of_the_file_is_said(paths):
     paths.state_db.mkdir(parents=True)
-    with pytest.raises(StateError, match=r"state.db cannot be used: Is a directory"):
+    with pytest.raises(StateError, match=r"state.db cannot be used: unable to open"):
         SqliteJournal(paths)
 
 
