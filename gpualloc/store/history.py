@@ -72,13 +72,15 @@ class SqliteHistory:
             KeyError: a sample has a value for something that is not in `model.sample.METRICS`.
             StateError: the disk is full or the place cannot be written; nothing of the tick is stored then.
         """
-        with self._appending, self._database.transaction() as connection:
-            # Changed only by other processes, which cannot commit now.
-            (version,) = connection.execute("PRAGMA data_version").fetchone()
-            known = dict(self._series) if version == self._series_version else _all_series(connection)
-            connection.executemany(_INSERT, [_row(_series_id(connection, known, sample), sample) for sample in samples])
-        # Only now: had the transaction failed, the new ids would not exist.
-        self._series, self._series_version = known, version
+        with self._appending:
+            with self._database.transaction() as connection:
+                # Changed only by other processes, which cannot commit now.
+                (version,) = connection.execute("PRAGMA data_version").fetchone()
+                known = dict(self._series) if version == self._series_version else _all_series(connection)
+                rows = [_row(_series_id(connection, known, sample), sample) for sample in samples]
+                connection.executemany(_INSERT, rows)
+            # Only now: had the transaction failed, the new ids would not exist.
+            self._series, self._series_version = known, version
         return len(samples)
 
     def read(

@@ -75,6 +75,8 @@ def find(database: Database, reference: str) -> Workload:
     A name of active work that is also the beginning of another's id is ambiguous, so that nothing is released
     by mistake.
     """
+    if not _is_text(reference):
+        raise _not_found(reference, ())
     exact = database.rows(f"{_SELECT} WHERE id = ?", (reference,))
     if exact:
         return _load_all(exact)[0]
@@ -88,6 +90,15 @@ def find(database: Database, reference: str) -> Workload:
     if len(candidates) == 1:
         return _load_all(candidates)[0]
     raise _not_found(reference, _load_all(candidates))
+
+
+def _is_text(reference: str) -> bool:
+    """Whether it can be stored at all; bytes of the command line that are no UTF-8 arrive as lone surrogates."""
+    try:
+        reference.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _marks(values: Sequence[object]) -> str:

@@ -231,3 +231,17 @@ def test_reading_imports_nothing_heavy(paths):
     SqliteHistory(paths).close()
     done = subprocess.run([sys.executable, "-c", READING, paths.root], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def held_locks(path):
+    """The kernel's record locks on the file."""
+    with open("/proc/locks") as table:
+        return [line.split(": ", 1)[1] for line in table if line.split()[5].endswith(f":{path.stat().st_ino}")]
+
+
+def test_a_second_connection_does_not_drop_the_locks_of_the_first(paths, journal):
+    assert journal.workloads() == ()
+    before = held_locks(paths.state_db)
+    assert before
+    with closing(SqliteJournal(paths)):
+        assert held_locks(paths.state_db) == before
