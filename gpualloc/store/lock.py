@@ -39,7 +39,11 @@ def exclusive_lock(path: Path, purpose: str, wait_s: float) -> Iterator[None]:
     except OSError as error:
         raise explain_os_error(error, path) from error
     try:
-        _acquire(descriptor, wait_s)
+        if not acquire(descriptor, wait_s):
+            raise LockedError(
+                f"the state is being changed by {_holder(descriptor)}",
+                hint="try again when it is done, or give --wait a time",
+            )
         try:
             _write_record(descriptor, purpose)
         except OSError as error:
@@ -52,6 +56,7 @@ def exclusive_lock(path: Path, purpose: str, wait_s: float) -> Iterator[None]:
         os.close(descriptor)
 
 
+<<<<<<< HEAD
 def holder_of(path: Path) -> str | None:
     """Who holds the lock at that path, since when and for what, in words; None when it is free."""
     try:
@@ -69,6 +74,10 @@ def holder_of(path: Path) -> str | None:
 
 
 def _acquire(descriptor: int, wait_s: float) -> None:
+=======
+def acquire(descriptor: int, wait_s: float) -> bool:
+    """Lock an open file or folder; closing it unlocks. Returns whether that worked within `wait_s` seconds."""
+>>>>>>> room/store
     deadline = time.monotonic() + wait_s
     while True:
         try:
@@ -76,13 +85,17 @@ def _acquire(descriptor: int, wait_s: float) -> None:
         except BlockingIOError:
             left = deadline - time.monotonic()
             if left <= 0:
+<<<<<<< HEAD
                 raise LockedError(
                     f"the state is in the hands of {_holder(descriptor)}",
                     hint="try again when it is done, or give --wait a time",
                 ) from None
+=======
+                return False
+>>>>>>> room/store
             time.sleep(min(_POLL_S, left))
         else:
-            return
+            return True
 
 
 def _write_record(descriptor: int, purpose: str) -> None:
