@@ -56,28 +56,8 @@ def exclusive_lock(path: Path, purpose: str, wait_s: float) -> Iterator[None]:
         os.close(descriptor)
 
 
-<<<<<<< HEAD
-def holder_of(path: Path) -> str | None:
-    """Who holds the lock at that path, since when and for what, in words; None when it is free."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    try:
-        # Shared: two that only look do not see each other as holders.
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _holder(descriptor)
-    finally:
-        os.close(descriptor)
-    return None
-
-
-def _acquire(descriptor: int, wait_s: float) -> None:
-=======
 def acquire(descriptor: int, wait_s: float) -> bool:
     """Lock an open file or folder; closing it unlocks. Returns whether that worked within `wait_s` seconds."""
->>>>>>> room/store
     deadline = time.monotonic() + wait_s
     while True:
         try:
@@ -85,14 +65,7 @@ def acquire(descriptor: int, wait_s: float) -> bool:
         except BlockingIOError:
             left = deadline - time.monotonic()
             if left <= 0:
-<<<<<<< HEAD
-                raise LockedError(
-                    f"the state is in the hands of {_holder(descriptor)}",
-                    hint="try again when it is done, or give --wait a time",
-                ) from None
-=======
                 return False
->>>>>>> room/store
             time.sleep(min(_POLL_S, left))
         else:
             return True

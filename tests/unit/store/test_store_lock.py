@@ -57,11 +57,7 @@ def test_waiting_ends_when_the_holder_is_done(paths, holder):
 
 
 def test_a_child_does_not_keep_the_lock(paths):
-<<<<<<< HEAD
     with exclusive_lock(paths.lock, "apply", 0.0):
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
-=======
-    with apply_lock(paths.lock, "apply", 0.0):
         child = subprocess.Popen(
             [sys.executable, "-c", "print('here', flush=True); input()"],
             stdin=subprocess.PIPE,
@@ -69,7 +65,6 @@ def test_a_child_does_not_keep_the_lock(paths):
             close_fds=False,
         )
         assert child.stdout.readline() == b"here\n"
->>>>>>> room/store
     with child:
         with exclusive_lock(paths.lock, "apply", 0.0):
             pass
