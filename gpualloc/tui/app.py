@@ -50,9 +50,9 @@ class TopApp(App[None]):
         """Leave the watcher to itself."""
         self._watcher.stop()
 
-    def on_sampled(self, message: Sampled) -> None:
-        """Pass on what was seen."""
-        self._fleet.show(message.seen)
+    def on_sampled(self, _: Sampled) -> None:
+        """Pass it on."""
+        self._fleet.expect_news()
 
     def on_crashed(self, message: Crashed) -> None:
         """A screen that would never change again is not left standing."""
