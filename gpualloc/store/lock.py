@@ -56,6 +56,22 @@ def exclusive_lock(path: Path, purpose: str, wait_s: float) -> Iterator[None]:
         os.close(descriptor)
 
 
+def holder_of(path: Path) -> str | None:
+    """Who holds the lock at that path, since when and for what, in words; None when it is free."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        # Shared: two that only look do not see each other as holders.
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def acquire(descriptor: int, wait_s: float) -> bool:
     """Lock an open file or folder; closing it unlocks. Returns whether that worked within `wait_s` seconds."""
     deadline = time.monotonic() + wait_s
