@@ -124,8 +124,7 @@ class LocalMachine:
         """Carry a step out."""
         kind, workload = step["kind"], step["workload"]
         if kind == "limit":
-            held_by = cgroup.ensure(self._cgroups, step)
-            return {"held_by": held_by, "group": self._group(workload)}
+            return self._limit(step)
         if kind == "unlimit":
             self._cgroups.remove(workload)
             return {}
@@ -174,6 +173,15 @@ class LocalMachine:
             "next_offset": next_offset,
             "ended": ended,
         }
+
+    def _limit(self, step: "dict[str, Any]") -> "dict[str, Any]":
+        record = self._workloads.record(self._workloads.folder(step["workload"]))
+        if record is not None and record["end"] is not None and record["attempt"] == step["attempt"]:
+            # Its group went with its last process and must not come back.
+            held_by = {name: record["held_by"][name] for name in ("cpu", "memory", "pids")}
+        else:
+            held_by = cgroup.ensure(self._cgroups, step)
+        return {"held_by": held_by, "group": self._group(step["workload"])}
 
     def _launcher(self) -> "Launcher":
         from gpualloc.node.launch import Launcher

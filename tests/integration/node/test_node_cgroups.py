@@ -112,6 +112,17 @@ def test_a_limit_that_cannot_be_set_is_booked_unless_hard_is_required(node):
     assert node.groups(workload) == []
 
 
+def test_a_limit_asked_for_again_after_the_end_makes_no_group(node):
+    program = node.program()
+    workload, _ = node.start(program, "true", pids=9)
+    program.end(workload)
+    assert limit(node, program, workload, pids=9) == {
+        "held_by": {"cpu": None, "memory": None, "pids": "hard"},
+        "group": None,
+    }
+    assert node.groups(workload) == []
+
+
 def test_groups_made_and_removed_at_once_do_not_disturb_each_other(node):
     """The parent goes with the last group, while other programs make theirs."""
     script = (
