@@ -73,7 +73,7 @@ run apply --yes
 run ps
 
 tell "let train-a end"
-sample 3
+sample 6
 run wait train-a --timeout 4h
 
 tell "rebalance, as cron would: the freed node goes to train-b"
@@ -83,7 +83,6 @@ run ps
 
 tell "what it looked like, and who did what"
 run history --metric gpu_utilization_ratio --since 6h --device "$(first_device fir01)"
-run audit
 run audit --verify
 run status
 

@@ -82,6 +82,8 @@ def _value(entry: Entry) -> str:
         return "-"
     if isinstance(entry.value, str):
         return escape(entry.value)
-    whole = isinstance(entry.value, float) and entry.value.is_integer()
-    text = str(int(entry.value)) if whole else json.dumps(entry.value, ensure_ascii=False)
+    value = entry.value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = json.dumps(value, ensure_ascii=False)
     return escape(f"{text} {entry.unit}" if entry.unit else text)
