@@ -106,8 +106,7 @@ class LinkedFleet:
 
     def wait_for_event(self, timeout_s: float) -> bool:
         """Block until a node reports a change or answers again, the fleet is closed, or the time is over."""
-        wait = _EventWait(list(self._sessions.values()), timeout_s, self._closed)
-        return wait.run()
+        return _EventWait(list(self._sessions.values()), timeout_s, self._observe_s, self._closed).run()
 
     def close(self) -> None:
         """Let go of every node within a second, hung ones included."""
@@ -142,8 +141,11 @@ class LinkedFleet:
 class _EventWait:
     """One wait over all nodes: a thread per node, the first change ends it."""
 
-    def __init__(self, sessions: Sequence[NodeSession], timeout_s: float, closed: threading.Event) -> None:
+    def __init__(
+        self, sessions: Sequence[NodeSession], timeout_s: float, answer_s: float, closed: threading.Event
+    ) -> None:
         self._sessions = sessions
+        self._answer_s = answer_s
         self._deadline = time.monotonic() + timeout_s
         self._closed = closed
         self._changed = False
@@ -178,7 +180,7 @@ class _EventWait:
 
     def _ask(self, session: NodeSession, timeout_s: float) -> bool:
         try:
-            return decode_changed(session.call("events", {"timeout_s": timeout_s}, timeout_s + 5.0))
+            return decode_changed(session.call("events", {"timeout_s": timeout_s}, timeout_s + self._answer_s))
         except (UnreachableError, StepError, MalformedError):
             return False
         except GpuallocError as error:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from gpualloc.adapters.answers import refused
 from gpualloc.adapters.decode import OBSERVED, Hello, decode_hello, decode_node
 from gpualloc.adapters.fields import MalformedError
-from gpualloc.adapters.link import Failure, Message, NodeLink, failure_of
+from gpualloc.adapters.link import Failure, LinkDownError, Message, NodeLink, failure_of
 from gpualloc.errors import StepError, UnreachableError
 from gpualloc.model.inventory import Node, NodeSpec, NodeState
 from gpualloc.node.wire import request
@@ -33,6 +33,7 @@ class NodeSession:
         self._now_s = now_s
         self._link: NodeLink | None = None
         self._link_lock = threading.Lock()
+        self._closed = False
         self._numbers = itertools.count(1)
         self._hello: tuple[int, Hello] | None = None
 
@@ -61,6 +62,7 @@ class NodeSession:
     def close(self) -> None:
         """Let go of the node within a second."""
         with self._link_lock:
+            self._closed = True
             link = self._link
         if link is not None:
             link.close()
@@ -110,5 +112,7 @@ class NodeSession:
     def _the_link(self) -> NodeLink:
         with self._link_lock:
             if self._link is None:
+                if self._closed:
+                    raise LinkDownError(Failure(NodeState.UNREACHABLE, "the fleet is closed"), self.spec.name)
                 self._link = self._connect()
             return self._link

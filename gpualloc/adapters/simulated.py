@@ -6,7 +6,6 @@ what happened since is worked out from the time whenever somebody looks.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
@@ -19,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gpualloc.errors import BrokenInputError, NotFoundError, StateError, UnreachableError
+from gpualloc.errors import BrokenInputError, LockedError, NotFoundError, StateError, UnreachableError
 from gpualloc.model.inventory import NodeSpec
 from gpualloc.node.server import Server
 from gpualloc.node.wire import Refused
@@ -41,7 +40,7 @@ class SimulatedNodes:
     """The nodes of one simulated cluster, with its clock.
 
     Args:
-        folder: keeps `cluster.json`; made when missing.
+        folder: keeps `cluster.json` and `cluster.lock`, beside files of others; made when missing.
         spec: the cluster; a changed one is fitted to what is stored (`sim.state.SimulatedCluster.from_plain`).
         wall: wall clock, epoch seconds.
         speed: simulated seconds per wall second, in place of the spec's.
@@ -51,6 +50,7 @@ class SimulatedNodes:
         BrokenInputError: `cluster.json` is not one.
         NewerStateError: a newer gpualloc wrote it.
         StateError: it cannot be read or made, or does not go with the changed spec.
+        LockedError: another process holds it for long.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class SimulatedNodes:
         self._file = _ClusterFile(folder, self._spec, wall)
         self._file.open()
         self.clock = SimulatedClock(self._file)
+        self._links: list[SimulatedLink] = []
 
     def specs(self) -> tuple[NodeSpec, ...]:
         """Every node, sorted by name."""
@@ -70,17 +71,21 @@ class SimulatedNodes:
         """The way to one node; raises NotFoundError."""
         if all(host.name != name for host in self._spec.nodes):
             raise NotFoundError(f"there is no simulated node {name!r}")
-        return SimulatedLink(self._file, name)
+        link = SimulatedLink(self._file, name)
+        self._links.append(link)
+        return link
+
+    def close(self) -> None:
+        """End the waits of all links."""
+        for link in self._links:
+            link.close()
 
     def add_fault(self, fault: Fault) -> None:
-        """Let something go wrong, beside the faults of the spec; raises ConfigError, StateError."""
+        """Let something go wrong, beside the faults of the spec; raises ConfigError, StateError, LockedError."""
         check_cluster(replace(self._spec, faults=(*self._spec.faults, fault)))
-        try:
-            with self._file.locked(_LOCK_WAIT_S):
-                self._file.cluster.faults.append(fault)
-                self._file.save()
-        except (OSError, Refused) as error:
-            raise StateError(f"the fault cannot be stored in {self._file.path}: {error}") from error
+        with self._file.changing("add a fault"):
+            self._file.cluster.faults.append(fault)
+            self._file.save()
 
 
 class SimulatedClock:
@@ -152,21 +157,29 @@ class _ClusterFile:
 
     def open(self) -> None:
         """Read the cluster; make it, or write it anew for a changed spec, where that is so."""
-        try:
-            plain = self._read()
-        except FileNotFoundError:
+        if not self.path.exists():
             self._create()
-            return
         self.refresh()
-        if not fits(plain, self._spec):
-            try:
-                with self.locked(_LOCK_WAIT_S):
-                    self.save()
-            except PermissionError:
-                pass  # may look, may not write: the change stays in this process
-            except OSError as error:
-                if error.errno != errno.EROFS:
-                    raise StateError(f"{self.path} cannot be written: {error}") from error
+        may_write = os.access(self.path.parent, os.W_OK, effective_ids=True)
+        if may_write and not fits(self._read(), self._spec):
+            with self.changing("take over its changed description"):
+                self.save()
+
+    @contextmanager
+    def changing(self, what: str) -> Iterator[None]:
+        """The lock for a change that no node was asked for.
+
+        Raises:
+            LockedError: another process holds it for long.
+            StateError: the file cannot be written.
+        """
+        try:
+            with self.locked(_LOCK_WAIT_S):
+                yield
+        except Refused as refused:
+            raise LockedError(refused.message) from refused
+        except OSError as error:
+            raise StateError(f"cannot {what} in {self.path.parent}: {error.strerror or error}") from error
 
     def refresh(self) -> None:
         """Read the file again if another process replaced it."""
@@ -192,7 +205,7 @@ class _ClusterFile:
     def locked(self, wait_s: float) -> Iterator[None]:
         """Hold the lock against all processes and threads, with a fresh state; refuses as `locked`."""
         with self.mutex:
-            handle = os.open(self.path.with_name("lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            handle = os.open(self.path.with_name("cluster.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 self._take(handle, wait_s)
                 if self.path.exists():
@@ -221,15 +234,15 @@ class _ClusterFile:
         self._seen = None
 
     def _create(self) -> None:
+        what = "make the simulated cluster"
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with self.locked(_LOCK_WAIT_S):
-                if not self.path.exists():
-                    self.cluster = SimulatedCluster.start(self._spec, self.wall())
-                    self.save()
-                self.refresh()
         except OSError as error:
-            raise StateError(f"the simulated cluster cannot be made in {self.path.parent}: {error}") from error
+            raise StateError(f"cannot {what} in {self.path.parent}: {error.strerror or error}") from error
+        with self.changing(what):
+            if not self.path.exists():
+                self.cluster = SimulatedCluster.start(self._spec, self.wall())
+                self.save()
 
     def _read(self) -> dict[str, Any]:
         text = self.path.read_text("utf-8")
@@ -278,7 +291,7 @@ class _SimulatedMachine:
         self._name = name
         self._closed = closed
         self._holding = False
-        self._known_ended = file.host(name).ended()
+        self._known_ended = self._look(SimulatedHost.ended)
 
     # ---- machine
 

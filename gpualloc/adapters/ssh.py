@@ -115,6 +115,8 @@ class SshLaunch:
             "-T",
             *("-o", f"ConnectTimeout={CONNECT_TIMEOUT_S}"),
             *("-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=2"),
+            # A forwarding meant for the operator's own logins would keep its port for as long as the connection lives.
+            *("-o", "ClearAllForwardings=yes"),
             *self._multiplexing,
             "--",
             self._target.host,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from gpualloc.config.lines import key_lines, line_of
@@ -34,13 +34,6 @@ def parse(file: Path, text: bytes) -> tuple[Tree, dict[str, Origin]]:
 def dotted(path: Iterable[str | int]) -> str:
     """A path as it is shown."""
     return ".".join(str(part) for part in path)
-
-
-def place_of(path: str, origins: Mapping[str, Origin]) -> Origin | None:
-    """Where a key, or what holds it, was set; None when nothing of it was."""
-    while path and path not in origins:
-        path = path.rpartition(".")[0]
-    return origins.get(path)
 
 
 def _paths(value: object, above: tuple[str | int, ...]) -> Iterable[tuple[str | int, ...]]:

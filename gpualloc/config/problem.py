@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gpualloc.config.settings import Origin
@@ -26,6 +26,13 @@ class Problem:
     def __str__(self) -> str:
         """The place and what is wrong there."""
         return f"{self.origin}: {self.what}" if self.origin else self.what
+
+
+def place_of(path: str, origins: Mapping[str, Origin]) -> Origin | None:
+    """Where a key, or what holds it, was set; None when nothing of it was."""
+    while path and path not in origins:
+        path = path.rpartition(".")[0]
+    return origins.get(path)
 
 
 def shown(value: object) -> str:

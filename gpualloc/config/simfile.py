@@ -15,11 +15,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.config.document import parse, place_of
 from gpualloc.config.files import read_file
 from gpualloc.config.nodeset import expand
-from gpualloc.config.problem import Problem, refuse, shown
-from gpualloc.config.settings import Origin
+from gpualloc.config.problem import Problem, place_of, refuse, shown
+from gpualloc.config.settings import Origin, Source
 from gpualloc.errors import ConfigError, UsageError
 from gpualloc.model.units import parse_duration_s
 
@@ -99,12 +98,14 @@ _FAULT = {
 class _Check:
     """The problems found so far, and where each key stands."""
 
+    file: Path
     origins: Mapping[str, Origin]
     problems: list[Problem] = field(default_factory=list)
 
     def refuse(self, path: str, what: str, hint: str | None = None) -> None:
         """Note a problem of the key at `path`."""
-        self.problems.append(Problem(place_of(path, self.origins), f"{path}: {what}" if path else what, hint))
+        place = place_of(path, self.origins) or Origin(Source.FILE, str(self.file))
+        self.problems.append(Problem(place, f"{path}: {what}" if path else what, hint))
 
     def table(self, path: str, table: object, keys: Mapping[str, _Key]) -> bool:
         """Whether the table has only known keys with fitting values."""
@@ -140,10 +141,12 @@ def load_cluster(file: Path) -> ClusterSpec:
     Raises:
         ConfigError: the file cannot be read, or names every wrong key and value with its line.
     """
-    tree, origins = parse(file, read_file(file))
+    from gpualloc.config.document import parse
     from gpualloc.sim.cluster import ClusterSpec
 
-    check = _Check(origins)
+    tree, origins = parse(file, read_file(file))
+
+    check = _Check(file, origins)
     check.table("", tree, _FILE)
     hosts = _hosts(check, tree.get("nodes"))
     faults = _faults(check, tree.get("faults", []), hosts)

@@ -9,10 +9,10 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from gpualloc.config import keys
-from gpualloc.config.document import Tree, dotted, parse, place_of
+from gpualloc.config.document import Tree, dotted, parse
 from gpualloc.config.fleet import expand_pools
 from gpualloc.config.overrides import Override
-from gpualloc.config.problem import Problem, refuse, shown
+from gpualloc.config.problem import Problem, place_of, refuse, shown
 from gpualloc.config.schema import File
 from gpualloc.config.settings import Config, Origin, local_pools
 

@@ -6,6 +6,7 @@ Two back ends with one interface: `cgroup1.Cgroup1` and `cgroup2.Cgroup2`; `prob
 import errno
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gpualloc.node.wire import Refused
@@ -110,7 +111,8 @@ def ensure(cgroups: "Cgroups", step: "dict[str, Any]") -> "dict[str, str | None]
             problems[name] = str(error)
     held_by = read_back(cgroups, step)
     if step["require_hard"] and "booked" in held_by.values():
-        cgroups.remove(workload)
+        with suppress(OSError):  # it may be in use, and the refusal is the news
+            cgroups.remove(workload)
         why = "; ".join("%s: %s" % item for item in sorted(problems.items())) or "read back, they were different"
         raise Refused("no-cgroup", "the limits cannot be set on this node: %s" % why)
     return held_by

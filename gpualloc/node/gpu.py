@@ -86,9 +86,8 @@ class Gpu:
     @property
     def uuid(self) -> str:
         """Full UUID; when the driver never told it, from /proc, else a name by the index."""
-        if self._known["uuid"] is None:
-            self._known["uuid"] = _uuid_from_proc(self._index) or "unknown-%d" % self._index
-        known: str = self._known["uuid"]
+        # Not kept: another thread may be learning the real one at this moment.
+        known: str = self._known["uuid"] or _uuid_from_proc(self._index) or "GPU-unknown-%d" % self._index
         return known
 
     def blank_inventory(self) -> "dict[str, Any]":

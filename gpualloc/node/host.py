@@ -1,7 +1,6 @@
 """The host's own load from /proc. Rates are over the time since the previous call; the first calls have none."""
 
 import os
-import socket
 import time
 from typing import Any
 
@@ -79,7 +78,7 @@ def boot_id() -> str:
 
 def hostname() -> str:
     """The host's name as the kernel has it."""
-    return socket.gethostname()
+    return os.uname().nodename
 
 
 def other_controllers() -> "list[str]":

@@ -1,8 +1,8 @@
 """The machine this program runs on: NVML, /proc, control groups and keepers behind `server.Machine`."""
 
-import base64
+import binascii
 import os
-import platform
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -56,7 +56,7 @@ class LocalMachine:
             "pid": os.getpid(),
             "uid": os.geteuid(),
             "user": processes.user(os.getpid()),
-            "python": platform.python_version(),
+            "python": "%d.%d.%d" % sys.version_info[:3],
             "privileged": os.geteuid() == 0,
             "state_dir": self._state_dir,
             "cgroup": {
@@ -169,7 +169,11 @@ class LocalMachine:
             raise Refused("gone", "this node knows no workload %s" % workload)
         data, next_offset = output.read(folder.path, offset, limit)
         ended = record["end"] is not None and next_offset >= output.end_offset(folder.path)
-        return {"data": base64.b64encode(data).decode("ascii"), "next_offset": next_offset, "ended": ended}
+        return {
+            "data": binascii.b2a_base64(data, newline=False).decode("ascii"),
+            "next_offset": next_offset,
+            "ended": ended,
+        }
 
     def _launcher(self) -> "Launcher":
         from gpualloc.node.launch import Launcher

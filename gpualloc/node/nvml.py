@@ -50,7 +50,7 @@ class Nvml:
         """What each GPU answers, by index; a GPU that does not answer in time gives `row` with its state filled in."""
         until_s = self._until()
         asked = [(gpu, worker.begin(_bound(what, gpu))) for worker, gpu in self._gpus()]
-        return [_answer(job, until_s, row(gpu)) for gpu, job in asked]
+        return [_answer(job, until_s, _bound(row, gpu)) for gpu, job in asked]
 
     def _gpus(self) -> "list[tuple[Worker, Gpu]]":
         if not self._workers and self.status()["state"] == "ok":
@@ -68,10 +68,11 @@ def _bound(what: "Callable[[Gpu], dict[str, Any]]", gpu: "Gpu") -> "Callable[[],
     return lambda: what(gpu)
 
 
-def _answer(job: "Job", until_s: float, row: "dict[str, Any]") -> "dict[str, Any]":
+def _answer(job: "Job", until_s: float, blank: "Callable[[], dict[str, Any]]") -> "dict[str, Any]":
     try:
         answer: "dict[str, Any]" = job.result(until_s)
     except Hung as hung:
+        row = blank()
         missing = {name: "hung" for name, value in row.items() if value is None and name != "reason"}
         return dict(row, state="driver not answering", reason=str(hung), unavailable=missing)
     return answer

@@ -3,6 +3,7 @@
 What a node is made of comes in as `Machine` (hardware and processes) and `Ledger` (lock, fences, claims).
 """
 
+import errno
 from typing import TYPE_CHECKING, Any
 
 from gpualloc.node import check, claims
@@ -16,6 +17,9 @@ else:
 
 LOCK_WAIT_S = 30.0
 """How long a request waits for the node's lock before it is refused as `locked`."""
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EIO)
+"""What a state folder that cannot be used ends in."""
 
 _INVERSE = {"claim": "unclaim", "limit": "unlimit", "start": "stop"}
 
@@ -103,7 +107,7 @@ class Server:
         except Refused as refused:
             return refusal(number, refused.reason, refused.message, refused.facts)
         except OSError as error:
-            return refusal(number, "disk" if error.filename else "failed", "%s: %s" % (verb, error))
+            return refusal(number, "disk" if error.errno in _DISK_ERRORS else "failed", "%s: %s" % (verb, error))
         except Exception as error:  # noqa: BLE001 - a fault in one verb must not take the other readings away
             return refusal(number, "failed", "%s: %s: %s" % (verb, type(error).__name__, error))
 

@@ -9,7 +9,6 @@ log.<offset>  output
 
 import fcntl
 import os
-import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +80,8 @@ class Folder:
 
     def remove(self) -> None:
         """Remove the folder; none is fine."""
+        import shutil  # readings need not wait for it
+
         shutil.rmtree(self.path, ignore_errors=True)
 
     def write_end(self, **end: Any) -> "dict[str, Any]":

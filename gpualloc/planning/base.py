@@ -12,20 +12,21 @@ from urllib.parse import quote, unquote
 
 from gpualloc.model.allocation import Claim
 from gpualloc.model.inventory import Device, Node, NodeState, Snapshot
-from gpualloc.model.plan import Step
+from gpualloc.model.plan import Step, StepReason
 from gpualloc.model.workload import Workload
 
 
 def base_facts(snapshot: Snapshot, steps: Sequence[Step], workloads: Mapping[str, Workload]) -> Mapping[str, str]:
     """Facts about the nodes and workloads that the steps touch, in sorted order.
 
+    What was left over by work that is gone rests on its claims alone: they are facts of their node.
     A fact's name is a path, such as `node/gpu01/device/GPU-1/state`, its parts percent-encoded.
     """
     facts: dict[str, str] = {}
     for name in {step.node for step in steps}:
         node = snapshot.node(name)
         facts.update(_node_facts(node) if node else {_path("node", name, "state"): "not configured"})
-    for workload in {step.workload for step in steps}:
+    for workload in {step.workload for step in steps if step.reason is not StepReason.CLEANUP}:
         facts[_path("workload", workload)] = _workload_fact(workloads.get(workload))
     return dict(sorted(facts.items()))
 

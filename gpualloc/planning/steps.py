@@ -36,6 +36,7 @@ def cleanup_steps(snapshot: Snapshot, workloads: Iterable[Workload], controller:
     """The steps that take back our claims on manageable nodes for work that does not belong there any more.
 
     A pending workload's claim stays: an apply may be under way, and an interrupted one is recovered by its journal.
+    Work that ended may be left out of `workloads`.
     """
     known = {workload.id: workload for workload in workloads}
     steps = []
@@ -110,7 +111,7 @@ def _belongs(workload: Workload | None, node: str) -> bool:
 
 def _cleanup_step(workload_id: str, workload: Workload | None, node: str) -> Step:
     if workload is None:
-        why = "nobody here knows that work"
+        why = "no such work waits or runs"
     else:
         why = f"that work is {workload.state}{'' if workload.state.ended else ' on another node'}"
     return Step(

@@ -174,9 +174,9 @@ def whole(room: DeviceRoom) -> bool:
     return not room.device.mig_enabled
 
 
-def booking_of(workload: str, grant: Grant, seen_mib: int = 0) -> Booking:
+def booking_of(workload: str, grant: Grant) -> Booking:
     """A grant as the room books it."""
-    return Booking(workload, grant.mig_instance, grant.share, grant.fraction, grant.memory_mib, seen_mib)
+    return Booking(workload, grant.mig_instance, grant.share, grant.fraction, grant.memory_mib)
 
 
 def in_order(bookings: list[Booking]) -> tuple[Booking, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -100,6 +99,8 @@ def find(name: str) -> GpuKind:
     kind = by_name.get(_fold(name))
     if kind is not None:
         return kind
+    import difflib  # only a misspelt name needs it
+
     near = difflib.get_close_matches(_fold(name), by_name, n=3, cutoff=0.4)
     nearest = dict.fromkeys(by_name[match].key for match in near)
     raise ConfigError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
@@ -12,7 +11,7 @@ from gpualloc.sim.catalog import GpuKind, MigProfile, find, mig_table
 from gpualloc.sim.placement import Held, default_start, free_count, legal_starts
 from gpualloc.sim.use import Pattern, utilization
 
-_NAMESPACE = uuid.UUID("6f0c8a5e-3f54-5d0b-9b60-2f3f0f1f7a11")
+_NAMESPACE = "6f0c8a5e-3f54-5d0b-9b60-2f3f0f1f7a11"
 _DRIVER_MIB = 4
 """Memory a driver holds on a GPU that nobody uses."""
 _MAX_GI = 14
@@ -84,7 +83,9 @@ class Readings:
 
 def device_uuid(*names: object) -> str:
     """A UUID that is the same whenever the same names are given."""
-    return str(uuid.uuid5(_NAMESPACE, "/".join(str(name) for name in names)))
+    from uuid import UUID, uuid5  # slow to load, and needed for new devices only
+
+    return str(uuid5(UUID(_NAMESPACE), "/".join(str(name) for name in names)))
 
 
 @dataclass(slots=True)

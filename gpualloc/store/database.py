@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import threading
@@ -21,12 +20,16 @@ from gpualloc.store.filesystem import (
     unreadable,
     write_obstacle,
 )
+from gpualloc.store.lock import acquire
 
 if TYPE_CHECKING:
     from sqlite_utils.migrations import Migrations
 
 BUSY_TIMEOUT_S = 5.0
 """How long a write waits for another process's transaction; ours last milliseconds."""
+
+MIGRATION_TIMEOUT_S = 30.0
+"""How long the first command after an upgrade is waited for."""
 
 Row = tuple[Any, ...]
 
@@ -95,7 +98,8 @@ class Database:
             try:
                 yield self._connection
             finally:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -198,10 +202,16 @@ def _connect(path: Path, schema: Schema, *, writable: bool) -> sqlite3.Connectio
 
 
 def _open_file(path: Path) -> sqlite3.Connection:
-    """Open for writing; a new file is private from its first moment on."""
+    """Open for writing; a new file is private from its first moment on.
+
+    A file that exists is opened by SQLite alone: closing another descriptor of it would drop the locks that this
+    process holds through an earlier connection.
+    """
     make_private_folder(path.parent)
     try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        pass
     except OSError as error:
         raise explain_os_error(error, path) from error
     return sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
@@ -251,7 +261,8 @@ def _folder_lock(folder: Path) -> Iterator[None]:
     """Keep two first commands from turning on the journal and migrating at once; held for milliseconds."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if not acquire(descriptor, MIGRATION_TIMEOUT_S):
+            raise LockedError(f"another process has been upgrading {folder} for more than {MIGRATION_TIMEOUT_S:g} s")
         yield
     finally:
         os.close(descriptor)

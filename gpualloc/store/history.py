@@ -35,6 +35,7 @@ _PLACES = {metric.name: (place, metric.scale) for place, metric in enumerate(MET
 _WIDTH = 2 + len(_PLACES)
 _NAMES = ", ".join(_PLACES)
 _INSERT = f"INSERT OR REPLACE INTO sample (series, at_s, {_NAMES}) VALUES (?{', ?' * (_WIDTH - 1)})"  # noqa: S608 (names of METRICS)
+_SELECT_SERIES = "SELECT id, kind, node, key FROM series"
 _SELECT_POINTS = "SELECT at_s, {column} FROM sample WHERE series = ? AND at_s BETWEEN ? AND ? ORDER BY at_s"
 _SELECT_NEWEST = (
     f"SELECT at_s, {_NAMES} FROM sample WHERE series = "  # noqa: S608 (names of METRICS)
@@ -77,13 +78,15 @@ class SqliteHistory:
             KeyError: a sample has a value for something that is not in `model.sample.METRICS`.
             StateError: the disk is full or the place cannot be written; nothing of the tick is stored then.
         """
-        with self._appending, self._database.transaction() as connection:
-            # Changed only by other processes, which cannot commit now.
-            (version,) = connection.execute("PRAGMA data_version").fetchone()
-            known = dict(self._series) if version == self._series_version else _all_series(connection)
-            connection.executemany(_INSERT, [_row(_series_id(connection, known, sample), sample) for sample in samples])
-        # Only now: had the transaction failed, the new ids would not exist.
-        self._series, self._series_version = known, version
+        with self._appending:
+            with self._database.transaction() as connection:
+                # Changed only by other processes, which cannot commit now.
+                (version,) = connection.execute("PRAGMA data_version").fetchone()
+                known = dict(self._series) if version == self._series_version else _all_series(connection)
+                rows = [_row(_series_id(connection, known, sample), sample) for sample in samples]
+                connection.executemany(_INSERT, rows)
+            # Only now: had the transaction failed, the new ids would not exist.
+            self._series, self._series_version = known, version
         return len(samples)
 
     def read(
@@ -139,19 +142,23 @@ class SqliteHistory:
             self._database.close()
 
     def _matching(self, metric: Metric, node: str | None, key: str | None) -> list[tuple[int, SeriesKey]]:
-        with self._database.snapshot() as connection:
-            every = _all_series(connection)
-        wanted = [
-            series
-            for series in every
-            if series.kind in metric.kinds and node in (None, series.node) and key in (None, series.key)
+        kinds = sorted(metric.kinds)
+        conditions: dict[str, Sequence[str]] = {f"kind IN ({', '.join('?' * len(kinds))})": kinds}
+        if node is not None:
+            conditions["node = ?"] = [node]
+        if key is not None:
+            conditions["key = ?"] = [key]
+        rows = self._database.rows(
+            f"{_SELECT_SERIES} WHERE {' AND '.join(conditions)} ORDER BY node, kind, key",
+            [value for values in conditions.values() for value in values],
+        )
+        return [
+            (series_id, SeriesKey(SeriesKind(kind), its_node, its_key)) for series_id, kind, its_node, its_key in rows
         ]
-        wanted.sort(key=lambda series: (series.node, series.kind, series.key))
-        return [(every[series], series) for series in wanted]
 
 
 def _all_series(connection: sqlite3.Connection) -> dict[SeriesKey, int]:
-    rows = connection.execute("SELECT id, kind, node, key FROM series")
+    rows = connection.execute(_SELECT_SERIES)
     return {SeriesKey(SeriesKind(kind), node, key): series_id for series_id, kind, node, key in rows}
 
 

@@ -39,7 +39,11 @@ def exclusive_lock(path: Path, purpose: str, wait_s: float) -> Iterator[None]:
     except OSError as error:
         raise explain_os_error(error, path) from error
     try:
-        _acquire(descriptor, wait_s)
+        if not acquire(descriptor, wait_s):
+            raise LockedError(
+                f"the state is being changed by {_holder(descriptor)}",
+                hint="try again when it is done, or give --wait a time",
+            )
         try:
             _write_record(descriptor, purpose)
         except OSError as error:
@@ -68,7 +72,8 @@ def holder_of(path: Path) -> str | None:
     return None
 
 
-def _acquire(descriptor: int, wait_s: float) -> None:
+def acquire(descriptor: int, wait_s: float) -> bool:
+    """Lock an open file or folder; closing it unlocks. Returns whether that worked within `wait_s` seconds."""
     deadline = time.monotonic() + wait_s
     while True:
         try:
@@ -76,13 +81,10 @@ def _acquire(descriptor: int, wait_s: float) -> None:
         except BlockingIOError:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise LockedError(
-                    f"the state is in the hands of {_holder(descriptor)}",
-                    hint="try again when it is done, or give --wait a time",
-                ) from None
+                return False
             time.sleep(min(_POLL_S, left))
         else:
-            return
+            return True
 
 
 def _write_record(descriptor: int, purpose: str) -> None:

@@ -77,11 +77,11 @@ def put_step(connection: sqlite3.Connection, record: StepRecord, *, keep_result:
         record: the step; its result may be empty.
         keep_result: leave the result that was recorded for it earlier.
     """
-    result = None if keep_result else dump(record.result)
     connection.execute(
-        "INSERT INTO step (run, seq, state, result, error, document) VALUES (?1, ?2, ?3, coalesce(?4, '{}'), ?5, ?6) "
-        "ON CONFLICT (run, seq) DO UPDATE SET state = ?3, result = coalesce(?4, result), error = ?5, document = ?6",
-        (record.run, record.step.seq, record.state, result, record.error, dump(record.step)),
+        "INSERT INTO step (run, seq, state, result, error, document) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (run, seq) DO UPDATE SET state = excluded.state, error = excluded.error, "
+        "document = excluded.document, result = CASE WHEN ? THEN result ELSE excluded.result END",
+        (record.run, record.step.seq, record.state, dump(record.result), record.error, dump(record.step), keep_result),
     )
 
 

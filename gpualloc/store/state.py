@@ -253,6 +253,6 @@ class SqliteJournalWriter:
         """Remember when rebalance last ran and what it did."""
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO rebalance VALUES (1, ?1, ?2) ON CONFLICT (id) DO UPDATE SET at_s = ?1, summary = ?2",
+                "INSERT OR REPLACE INTO rebalance (id, at_s, summary) VALUES (1, ?, ?)",
                 (at_s, summary),
             )

@@ -12,7 +12,16 @@ from gpualloc.store.document import dump, load
 
 MIN_PREFIX_CHARS = 3
 _SHOWN_CANDIDATES = 5
+_LAST_CHARACTER = "\U0010ffff"
 _SELECT = "SELECT id, document FROM workload"
+_INSERT = (
+    "INSERT INTO workload (name, state, owner, node, submitted_at_s, started_at_s, ended_at_s, document, revision, id) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+_UPDATE = (
+    "UPDATE workload SET name = ?, state = ?, owner = ?, node = ?, submitted_at_s = ?, started_at_s = ?, "
+    "ended_at_s = ?, document = ?, revision = ? WHERE id = ? AND revision = ?"
+)
 _ENDED = tuple(state for state in WorkloadState if state.ended)
 
 
@@ -22,8 +31,7 @@ def put(connection: sqlite3.Connection, workload: Workload) -> None:
     Raises:
         StalePlanError: the stored revision is not the one before this one.
     """
-    columns = (
-        workload.revision,
+    values = (
         workload.name,
         workload.state.value,
         workload.owner,
@@ -32,16 +40,14 @@ def put(connection: sqlite3.Connection, workload: Workload) -> None:
         workload.started_at_s,
         _ended_at_s(workload),
         dump(workload),
+        workload.revision,
         workload.id,
     )
     if workload.revision == 1:
-        statement = "INSERT INTO workload VALUES (?10, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING"
+        done = connection.execute(_INSERT, values)
     else:
-        statement = (
-            "UPDATE workload SET revision = ?1, name = ?2, state = ?3, owner = ?4, node = ?5, submitted_at_s = ?6, "
-            "started_at_s = ?7, ended_at_s = ?8, document = ?9 WHERE id = ?10 AND revision = ?1 - 1"
-        )
-    if connection.execute(statement, columns).rowcount != 1:
+        done = connection.execute(_UPDATE, (*values, workload.revision - 1))
+    if done.rowcount != 1:
         raise _stale(connection, workload)
 
 
@@ -69,18 +75,30 @@ def find(database: Database, reference: str) -> Workload:
     A name of active work that is also the beginning of another's id is ambiguous, so that nothing is released
     by mistake.
     """
+    if not _is_text(reference):
+        raise _not_found(reference, ())
     exact = database.rows(f"{_SELECT} WHERE id = ?", (reference,))
     if exact:
         return _load_all(exact)[0]
+    last = reference + _LAST_CHARACTER if len(reference) >= MIN_PREFIX_CHARS else reference
     candidates = database.rows(
-        f"{_SELECT} WHERE (id > ?1 AND id < ?1 || char(0x10ffff) AND length(?1) >= ?2) "
-        f"OR (name = ?1 AND state NOT IN ({_marks(_ENDED)})) ORDER BY submitted_at_s, id",
-        (reference, MIN_PREFIX_CHARS, *_ENDED),
+        f"{_SELECT} WHERE (id > ? AND id < ?) OR (name = ? AND state NOT IN ({_marks(_ENDED)})) "
+        "ORDER BY submitted_at_s, id",
+        (reference, last, reference, *_ENDED),
     )
     candidates = candidates or database.rows(f"{_SELECT} WHERE name = ? ORDER BY submitted_at_s, id", (reference,))
     if len(candidates) == 1:
         return _load_all(candidates)[0]
     raise _not_found(reference, _load_all(candidates))
+
+
+def _is_text(reference: str) -> bool:
+    """Whether it can be stored at all; bytes of the command line that are no UTF-8 arrive as lone surrogates."""
+    try:
+        reference.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _marks(values: Sequence[object]) -> str:

@@ -41,18 +41,18 @@ class TopApp(App[None]):
         self.crash: Exception | None = None
         """A defect that ended the watching, and with it the dashboard."""
 
-    def on_mount(self) -> None:
+    async def on_mount(self) -> None:
         """Show the main screen and begin to look."""
-        self.push_screen(self._fleet)
+        await self.push_screen(self._fleet)
         self._watcher.start()
 
     def on_unmount(self) -> None:
         """Leave the watcher to itself."""
         self._watcher.stop()
 
-    def on_sampled(self, message: Sampled) -> None:
-        """Pass on what was seen."""
-        self._fleet.show(message.seen)
+    def on_sampled(self, _: Sampled) -> None:
+        """Pass it on."""
+        self._fleet.expect_news()
 
     def on_crashed(self, message: Crashed) -> None:
         """A screen that would never change again is not left standing."""

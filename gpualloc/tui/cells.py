@@ -36,6 +36,7 @@ class Span:
 
 Cell = tuple[Span, ...]
 
+_LITTLE = 0.005
 _FULL, _HALF, _TRACK = "▄▖▁"
 NOTHING: Cell = ()
 
@@ -77,8 +78,8 @@ def bar(ratio: float | None, width: int, role: Role) -> Cell:
     if ratio is None or width <= 0:
         return cell(" " * max(0, width))
     halves = round(min(1.0, max(0.0, ratio)) * width * 2)
-    # A little use must not look like none, nor almost full like full.
-    halves = max(halves, 1) if ratio > 0 else halves
+    # A little use must not look like none, nor almost full like full; what a driver keeps for itself is none.
+    halves = max(halves, 1) if ratio >= _LITTLE else halves
     halves = min(halves, width * 2 - 1) if ratio < 1 else halves
     filled = _FULL * (halves // 2) + _HALF * (halves % 2)
     return (Span(filled, role), Span(_TRACK * (width - len(filled)), Role.TRACK))

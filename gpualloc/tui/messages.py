@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from textual.message import Message
 
-from gpualloc.tui.seen import Seen
-
 
 class Sampled(Message):
     """There is something newer to draw."""
 
-    def __init__(self, seen: Seen) -> None:
-        super().__init__()
-        self.seen = seen
-
     def can_replace(self, message: Message) -> bool:
-        """A newer one holds all that an older one did, so the older need not be drawn."""
+        """One drawing serves for all that came before it."""
         return isinstance(message, Sampled)
 
 

@@ -65,8 +65,6 @@ class Seen:
     """None before the first whole look."""
     looks: int = 0
     """Whole looks so far."""
-    look_s: float | None = None
-    """How long the last whole look took."""
     look_since_s: float | None = None
     """Ticks at which the look under way began; None between looks."""
     waiting_for: tuple[str, ...] = ()

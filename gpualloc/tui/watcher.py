@@ -16,7 +16,7 @@ from gpualloc.tui.source import Source
 
 
 class Watcher:
-    """Looks once per period, one look at a time, and posts what it has seen after every node.
+    """Looks once per period, one look at a time, and says after every node that there is news.
 
     The thread is a daemon and is never joined: a look that blocks for ever does not hold up the exit.
 
@@ -30,10 +30,12 @@ class Watcher:
         self._source = source
         self._every_s = every_s
         self._post = post
+        self._lock = threading.Lock()
+        self._since_s: float | None = None
+        self._answers: dict[str, Node] = {}
         self._nodes = {spec.name: SeenNode(spec) for spec in source.specs}
         self._workloads: tuple[Workload, ...] | None = None
         self._looks = 0
-        self._look_s: float | None = None
         self._error: GpuallocError | None = None
         self._stopped = threading.Event()
         self._going = threading.Event()
@@ -60,6 +62,19 @@ class Watcher:
         else:
             self._going.set()
 
+    def seen(self) -> Seen:
+        """Everything known now; asked for when it is to be drawn, which is less often than nodes answer."""
+        with self._lock:
+            waiting = () if self._since_s is None else tuple(sorted(self._nodes.keys() - self._answers.keys()))
+            return Seen(
+                nodes=tuple(self._nodes[name] for name in sorted(self._nodes)),
+                workloads=self._workloads,
+                looks=self._looks,
+                look_since_s=self._since_s,
+                waiting_for=waiting,
+                error=self._error,
+            )
+
     def _watch(self) -> None:
         try:
             while not self._stopped.is_set():
@@ -71,41 +86,41 @@ class Watcher:
             self._tell(Crashed(error))
 
     def _look(self, began_s: float) -> None:
-        answers: dict[str, Node] = {}
-        self._tell(Sampled(self._seen(answers, began_s)))
+        with self._lock:
+            self._since_s = began_s
+            self._answers = {}
+        self._tell(Sampled())
+        error = None
         try:
             for node in self._source.look():
                 if self._stopped.is_set():
                     return
-                answers[node.name] = node
                 self._take(node)
-                self._tell(Sampled(self._seen(answers, began_s)))
-            self._looks += 1
-            self._look_s = self._source.ticks_s() - began_s
-            nodes = tuple(answers[name] for name in sorted(answers))
-            self._workloads = self._source.workloads(Snapshot(self._source.now_s(), nodes))
-            self._error = None
-        except GpuallocError as error:
+                self._tell(Sampled())
+            self._finish()
+        except GpuallocError as caught:
+            error = caught
+        with self._lock:
+            self._since_s = None
             self._error = error
-        self._tell(Sampled(self._seen(answers, None)))
+        self._tell(Sampled())
 
     def _take(self, node: Node) -> None:
         # A simulated world's clock may run fast: its seconds say nothing about the age of an answer.
         lag_s = 0.0 if self._source.simulated else max(0.0, self._source.now_s() - node.at_s)
         before = self._nodes.get(node.name, SeenNode(node.spec))
-        self._nodes[node.name] = before.after(node, self._source.ticks_s(), lag_s)
+        after = before.after(node, self._source.ticks_s(), lag_s)
+        with self._lock:
+            self._answers[node.name] = node
+            self._nodes[node.name] = after
 
-    def _seen(self, answers: dict[str, Node], since_s: float | None) -> Seen:
-        waiting = () if since_s is None else tuple(sorted(self._nodes.keys() - answers.keys()))
-        return Seen(
-            nodes=tuple(self._nodes[name] for name in sorted(self._nodes)),
-            workloads=self._workloads,
-            looks=self._looks,
-            look_s=self._look_s,
-            look_since_s=since_s,
-            waiting_for=waiting,
-            error=self._error,
-        )
+    def _finish(self) -> None:
+        nodes = tuple(self._answers[name] for name in sorted(self._answers))
+        with self._lock:
+            self._looks += 1
+        workloads = self._source.workloads(Snapshot(self._source.now_s(), nodes))
+        with self._lock:
+            self._workloads = workloads
 
     def _tell(self, message: Message) -> None:
         if not self._stopped.is_set():

@@ -81,7 +81,7 @@ class Command:
 
     def json(self, *args: str, check: int | None = 0) -> dict:
         """The `data` of an answer."""
-        done = self.run(*args, "--json", check=check)
+        done = self.run(args[0], "--json", *args[1:], check=check)
         return json.loads(done.stdout)["data"]
 
     def python(self, script: Path, *args: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:

@@ -3,8 +3,7 @@
 It answers from its script (`answers`) and obeys a few verbs of its own:
 
 - `echo`: answers its args and its pid.
-- `sleep`: answers after `args.seconds`.
-- `hang`: stops reading and answering for good.
+- `hang`: stops reading and answering for good, having made the file `args.file` if one is named.
 - `die`: ends with `args.status`, having said `args.last_words` on stderr.
 - `garbage`: writes `args.text` as a line instead of an end record.
 - `refuse`: answers an error record with `args`.
@@ -139,13 +138,13 @@ for line in sys.stdin:
     message = json.loads(line)
     verb, args = message["verb"], message["args"]
     if verb == "hang":
+        if "file" in args:
+            open(args["file"], "w").close()
         time.sleep(3600)
     if verb == "die":
         sys.stderr.write(args.get("last_words", ""))
         sys.stderr.flush()
         os._exit(args.get("status", 1))
-    if verb == "sleep":
-        time.sleep(args["seconds"])
     record = {"id": message["id"], "ok": ANSWERS.get(verb, {})}
     if verb == "echo":
         record["ok"] = {"args": args, "pid": os.getpid(), "python": list(sys.version_info[:2]), "uid": os.getuid()}
@@ -166,9 +165,8 @@ def scripted_archive(answers: Mapping[str, object] = ANSWERS) -> Archive:
     """The node program as ssh nodes get it."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("gpualloc/__init__.py", "")
-        archive.writestr("gpualloc/node/__init__.py", "")
-        archive.writestr("gpualloc/node/__main__.py", program(answers))
+        for name, text in (("__init__", ""), ("node/__init__", ""), ("node/__main__", program(answers))):
+            archive.writestr(zipfile.ZipInfo(f"gpualloc/{name}.py"), text)  # with a fixed time
     data = buffer.getvalue()
     return Archive(data, hashlib.sha256(data).hexdigest())
 

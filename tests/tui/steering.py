@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from textual.pilot import Pilot
-from tui.fleet_fixture import FrozenWorld
 
 from gpualloc.tui.cells import Cell
 from gpualloc.tui.screens.fleet import FleetScreen
@@ -24,7 +23,8 @@ async def until(pilot: Pilot[None], holds: Callable[[], object], tries: int = 15
 
 async def until_drawn(pilot: Pilot[None]) -> None:
     """Wait until the first whole look is on the screen."""
-    await until(pilot, lambda: isinstance(pilot.app.screen, FleetScreen) and pilot.app.screen._seen.looks > 0)
+    await until(pilot, lambda: isinstance(pilot.app.screen, FleetScreen))
+    # The workloads are known only after a whole look.
     await until(pilot, lambda: fleet_table(pilot).rows and "running" in text_of(pilot, "#summary"))
     await pilot.pause()
 
@@ -52,7 +52,3 @@ def screen_text(pilot: Pilot[None]) -> list[str]:
 
 def row_keys(pilot: Pilot[None]) -> list[str]:
     return [row.key for row in fleet_table(pilot).rows]
-
-
-def device_names(world: FrozenWorld) -> list[str]:
-    return [device.uuid for node in world.nodes for device in node.devices]

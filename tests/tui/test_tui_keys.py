@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from collections.abc import Iterator
 
 import pytest
 from textual.events import Key
 from textual.pilot import Pilot
-from tui.fleet_fixture import TICKS_S, FrozenWorld, fleet, uuid
+from tui.fleet_fixture import TICKS_S, FrozenMeter, FrozenWorld, fleet, uuid
 from tui.steering import fleet_table, row_keys, screen_text, text_of, until, until_drawn
 
+from gpualloc.model.inventory import Node
+from gpualloc.tui.app import TopApp
 from gpualloc.tui.arrange import SortKey
 from gpualloc.tui.screens.detail import DetailScreen
 from gpualloc.tui.screens.fleet import FleetScreen
@@ -156,17 +160,38 @@ async def test_w_changes_the_lower_list_and_tab_goes_there() -> None:
 
 async def test_p_stops_looking_and_goes_on() -> None:
     world = fleet()
-    async with world.app(every_s=0.05).run_test(size=(80, 24)) as pilot:
+    allowed = threading.Semaphore(1)
+    begun = 0
+
+    def look() -> Iterator[Node]:
+        nonlocal begun
+        begun += 1
+        allowed.acquire()
+        yield from world.nodes
+
+    source = dataclasses.replace(world.source(), look=look)
+    async with TopApp(source, every_s=0.05, title="top", meter=FrozenMeter()).run_test(size=(80, 24)) as pilot:
         await until_drawn(pilot)
+        await until(pilot, lambda: begun == 2)
         await pilot.press("p")
         assert "PAUSED" in text_of(pilot, "#summary")
-        await pilot.pause(0.2)
-        looks = world.looks
+        allowed.release(1000)
+        # The look under way ends; no other begins.
         await pilot.pause(0.3)
-        assert world.looks == looks
+        assert begun == 2
         await pilot.press("p")
-        await until(pilot, lambda: world.looks > looks)
+        await until(pilot, lambda: begun > 2)
         assert "PAUSED" not in text_of(pilot, "#summary")
+
+
+async def test_the_mouse_selects_and_opens() -> None:
+    async with fleet().app().run_test(size=(80, 24)) as pilot:
+        await until_drawn(pilot)
+        await pilot.click("#fleet", offset=(5, 3))
+        table = fleet_table(pilot)
+        assert table.current is table.rows[2]
+        await pilot.click("#fleet", offset=(5, 3), times=2)
+        await until(pilot, lambda: isinstance(pilot.app.screen, DetailScreen))
 
 
 async def test_enter_tells_why_a_reading_is_missing() -> None:

@@ -8,7 +8,9 @@ from collections.abc import Callable
 import pytest
 from textual.pilot import Pilot
 from tui.fleet_fixture import TICKS_S, bare_machine, fleet
-from tui.steering import until_drawn
+from tui.steering import text_of, until, until_drawn
+
+from gpualloc.tui.screens.detail import DetailScreen
 
 SIZES = [(80, 24), (160, 48)]
 sizes = pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x48"])
@@ -34,7 +36,7 @@ def test_detail_of_a_hung_device(snap_compare: Callable[..., bool], size: tuple[
     async def steer(pilot: Pilot[None]) -> None:
         await until_drawn(pilot)
         await pilot.press("s", "enter")
-        await pilot.pause()
+        await until(pilot, lambda: isinstance(pilot.app.screen, DetailScreen) and text_of(pilot, "#detail-lines"))
         await pilot.pause()
 
     assert snap_compare(fleet().app(), terminal_size=size, run_before=steer)

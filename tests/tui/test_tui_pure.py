@@ -71,7 +71,7 @@ def test_bars_tell_none_from_a_little_and_full_from_almost() -> None:
     def text(ratio: float | None) -> str:
         return "".join(span.text for span in bar(ratio, 4, Role.MEMORY))
 
-    assert [text(ratio) for ratio in (None, 0.0, 0.001, 0.5, 0.999, 1.0)] == [
+    assert [text(ratio) for ratio in (None, 0.004, 0.006, 0.5, 0.999, 1.0)] == [
         "    ",
         "▁▁▁▁",
         "▖▁▁▁",

@@ -48,7 +48,7 @@ class FleetScreen(Screen[None]):
 
     Args:
         source: for the clocks and the simulation flag.
-        watcher: paused and resumed by a key.
+        watcher: what it has seen is drawn; paused and resumed by a key.
         every_s: period of the looks.
         title: first words of the header.
         meter: measures the dashboard's own cost.
@@ -106,9 +106,8 @@ class FleetScreen(Screen[None]):
         self.set_class(event.size.width >= WIDE_FROM, "wide")
         self.call_after_refresh(self._redraw)
 
-    def show(self, seen: Seen) -> None:
-        """Draw what was seen, together with what else comes in a moment."""
-        self._seen = seen
+    def expect_news(self) -> None:
+        """Draw what the watcher has seen, together with what else comes in a moment."""
         if not self._redraw_is_due:
             self._redraw_is_due = True
             self.set_timer(_GATHER_S, self._take_in)
@@ -117,6 +116,7 @@ class FleetScreen(Screen[None]):
 
     def _take_in(self) -> None:
         self._redraw_is_due = False
+        self._seen = self._watcher.seen()
         self._rows = fleet_rows(self._seen)
         self._redraw()
 

@@ -13,6 +13,8 @@ from gpualloc.tui.totals import Totals
 from gpualloc.tui.widgets.lines import Lines
 
 _GAP: Cell = cell("  ")
+_BLANKS = 3
+"""Cells of a line that stay blank: one at each end and one between left and right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +35,19 @@ class Summary(Lines):
     def show_totals(self, heading: Heading, totals: Totals) -> None:
         """Draw the header."""
         width = self.size.width
-        first = _joined(_first_left(heading, totals), _first_right(heading), width)
+        clock = [cell(time_text(heading.now_s), Role.NAME)]
+        first = _joined(_first_left(heading, totals, width - width_of(clock[0])), clock, width)
         second = _joined(_second_left(totals, width), _second_right(heading), width)
         self.show([first, second])
 
 
-def _first_left(heading: Heading, totals: Totals) -> list[Cell]:
+def _first_left(heading: Heading, totals: Totals, room: int) -> list[Cell]:
     banners = [cell(" SIMULATED ", Role.BANNER)] if heading.simulated else []
-    return [cell(plain(heading.title, 40), Role.NAME), *banners, _nodes(totals), _devices(totals)]
-
-
-def _first_right(heading: Heading) -> list[Cell]:
-    return [cell(time_text(heading.now_s), Role.NAME)]
+    parts = [cell(plain(heading.title, 40), Role.NAME), *banners, _nodes(totals)]
+    devices = _devices(totals)
+    # The total is what can be spared first: the parts add up to it.
+    fits = width_of(_with_gaps([*parts, devices])) + _BLANKS <= room
+    return [*parts, devices if fits else devices[3:]]
 
 
 def _second_left(totals: Totals, width: int) -> list[Cell]:
@@ -60,7 +63,7 @@ def _second_right(heading: Heading) -> list[Cell]:
 def _joined(left: Sequence[Cell], right: Sequence[Cell], width: int) -> Cell:
     """Left and right parts; of the left ones, those that fit."""
     tail = _with_gaps(right)
-    room = width - width_of(tail) - 3
+    room = width - width_of(tail) - _BLANKS
     head: list[Cell] = []
     for part in left:
         if width_of(_with_gaps([*head, part])) > room:

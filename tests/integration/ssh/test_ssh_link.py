@@ -193,10 +193,16 @@ def test_a_connection_cut_in_the_middle_of_a_call_leaves_the_outcome_unknown(far
     node = farm["n2"]
     link = link_to(node)
     ask(link)
-    cutter = threading.Timer(0.3, node.cut)
+    reached = node.folder / "reached"
+
+    def cut() -> None:
+        wait_until(reached.exists)
+        node.cut()
+
+    cutter = threading.Thread(target=cut)
     cutter.start()
     with pytest.raises(LinkCutError, match="connection was lost") as caught:
-        link.exchange([request(2, "sleep", {"seconds": 600})], DEADLINE_S)
+        link.exchange([request(2, "hang", {"file": str(reached)})], DEADLINE_S)
     cutter.join()
     assert caught.value.failure.state is NodeState.UNREACHABLE
     wait_until(lambda: can_ask(link))

@@ -308,5 +308,7 @@ def test_links_are_made_when_they_are_needed():
         return TalkingLink(healthy)
 
     fleet = LinkedFleet([(spec("a"), connect)])
+    assert not made
     fleet.close()
+    assert next(fleet.observe()).reason == "the fleet is closed"
     assert not made

@@ -120,13 +120,18 @@ def test_a_program_that_ends_in_a_call_is_cut_with_its_last_words(made):
     assert caught.value.failure.state is NodeState.FAILED
 
 
-def test_a_program_that_was_killed_says_by_which_signal(made):
+def test_a_program_that_was_killed_says_by_which_signal(made, tmp_path):
     link = made()
     pid = link.exchange([ECHO], DEADLINE_S)[0]["ok"]["pid"]
-    killer = threading.Timer(0.2, os.kill, (pid, signal.SIGKILL))
+
+    def kill() -> None:
+        wait_until((tmp_path / "hung").exists)
+        os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
     killer.start()
     with pytest.raises(LinkCutError, match="signal 9"):
-        link.exchange([request(1, "hang")], DEADLINE_S)
+        link.exchange([request(1, "hang", {"file": str(tmp_path / "hung")})], DEADLINE_S)
     killer.join()
 
 
@@ -134,8 +139,7 @@ def test_a_program_that_died_unasked_is_replaced_without_a_failure(made):
     link = made()
     pid = link.exchange([ECHO], DEADLINE_S)[0]["ok"]["pid"]
     os.kill(pid, signal.SIGKILL)
-    while is_alive(pid):
-        time.sleep(0.01)
+    wait_until(lambda: not is_alive(pid))
     assert link.exchange([ECHO], DEADLINE_S)[0]["ok"]["pid"] != pid
 
 
@@ -226,24 +230,23 @@ def test_a_program_that_answered_before_is_replaced_at_once_when_it_dies(made):
 
 
 @pytest.mark.parametrize("before", ["", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"])
-def test_close_ends_a_busy_program_and_the_thread_that_waits_for_it(before):
+def test_close_ends_a_busy_program_and_the_thread_that_waits_for_it(before, tmp_path):
     link = PipeLink("n", ScriptedLaunch(before=before), no_pause())
     pid = link.exchange([ECHO], DEADLINE_S)[0]["ok"]["pid"]
     errors = []
 
     def hang() -> None:
         try:
-            link.exchange([request(1, "hang")], DEADLINE_S)
+            link.exchange([request(1, "hang", {"file": str(tmp_path / "hung")})], DEADLINE_S)
         except LinkCutError as error:
             errors.append(error)
 
     thread = threading.Thread(target=hang)
     thread.start()
-    time.sleep(0.1)
-    started = time.monotonic()
+    wait_until((tmp_path / "hung").exists)
     link.close()
-    thread.join()
-    assert time.monotonic() - started < 10
+    thread.join(timeout=10)
+    assert not thread.is_alive()
     assert len(errors) == 1
     assert not is_alive(pid)
     with pytest.raises(LinkDownError, match="closed"):
@@ -256,6 +259,13 @@ def test_close_lets_an_idle_program_end_by_itself():
     link.close()
     link.close()
     assert not is_alive(pid)
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "never came true"
+        time.sleep(0.01)
 
 
 def is_alive(pid: int) -> bool:

@@ -145,8 +145,10 @@ until = "soon"
     ],
 )
 def test_one_wrong_thing(write, text, told):
+    file = write(text)
     with pytest.raises(ConfigError) as caught:
-        load_cluster(write(text))
+        load_cluster(file)
+    assert caught.value.message.startswith(str(file))
     assert told in caught.value.message
 
 

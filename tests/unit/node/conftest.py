@@ -86,7 +86,7 @@ class TinyLibrary:
         return self._text(pointer, self._gpu(handle)["uuid"])
 
     def call_nvmlDeviceGetName(self, handle, pointer, length):
-        return self._text(pointer, "NVIDIA Tiny")
+        return self._text(pointer, self._gpu(handle).get("name", "NVIDIA Tiny"))
 
     def call_nvmlDeviceGetMinorNumber(self, handle, pointer):
         return self._put(handle, pointer, ctypes.c_uint, "minor", 3)
@@ -105,6 +105,35 @@ class TinyLibrary:
 
     def call_nvmlDeviceGetTemperature(self, handle, sensor, pointer):
         return self._put(handle, pointer, ctypes.c_uint, "temperature", 40)
+
+    def call_nvmlDeviceGetMigMode(self, handle, current, pending):
+        code = self._put(handle, current, ctypes.c_uint, "mig")
+        return code or self._put(handle, pending, ctypes.c_uint, "mig")
+
+    def call_nvmlDeviceGetMaxMigDeviceCount(self, handle, pointer):
+        return self._put(handle, pointer, ctypes.c_uint, "mig_slots", 7)
+
+    def call_nvmlDeviceGetMigDeviceHandleByIndex(self, handle, index, pointer):
+        instance = self._gpu(handle).get("instances", {}).get(index)
+        if instance is None:
+            return pynvml.NVML_ERROR_NOT_FOUND
+        if instance not in self.gpus:
+            self.gpus.append(instance)
+        ctypes.c_void_p.from_address(pointer).value = self.gpus.index(instance) + 1
+        return 0
+
+    def call_nvmlDeviceGetGpuInstanceId(self, handle, pointer):
+        return self._put(handle, pointer, ctypes.c_uint, "id")
+
+    def call_nvmlDeviceGetGpuInstanceById(self, handle, index, pointer):
+        found = next(number for number, gpu in enumerate(self.gpus) if gpu.get("id") == index)
+        ctypes.c_void_p.from_address(pointer).value = found + 1
+        return self._gpu(found + 1).get("place_error", 0)
+
+    def call_nvmlGpuInstanceGetInfo(self, handle, pointer):
+        info = pynvml.c_nvmlGpuInstanceInfo_t.from_address(pointer)
+        info.placement.start, info.placement.size = self._gpu(handle)["place"]
+        return 0
 
     def call_nvmlDeviceGetComputeRunningProcesses_v2(self, handle, count, pointer):
         gpu = self._gpu(handle)

@@ -91,20 +91,32 @@ def test_a_claim_that_nobody_followed_up_is_forgotten(ledger, other):
     assert other.claims() == []
 
 
+WHOLE = {"format": 1, "boot_id": BOOT, "keeper": None, "claim": claim(at_s=1.0)}
+
+
 @pytest.mark.parametrize(
     "content",
     [
         b"",
         b"[]",
         b"x" * 100_000,
-        json.dumps({"format": 1, "boot_id": BOOT, "keeper": None, "claim": {}}).encode(),
-        json.dumps({"format": 1, "boot_id": BOOT, "keeper": 5, "claim": claim()}).encode(),
-        json.dumps({"format": 1, "boot_id": BOOT, "keeper": None, "claim": dict(claim(), workload="../x")}).encode(),
+        json.dumps(dict(WHOLE, claim={})).encode(),
+        json.dumps(WHOLE).encode()[:-1],
+        json.dumps(dict(WHOLE, keeper=5)).encode(),
+        json.dumps(dict(WHOLE, boot_id=None)).encode(),
     ],
+    ids=["empty", "list", "large", "no claim", "half", "keeper", "boot"],
 )
 def test_what_others_wrote_is_not_trusted(ledger, shared, content):
     ledger.add_claims([claim()])
     (shared / "GPU-9@w99999999.json").write_bytes(content)
+    assert [one["device"] for one in ledger.claims()] == ["GPU-1"]
+
+
+def test_a_claim_with_a_path_for_an_id_is_not_read(ledger, shared):
+    ledger.add_claims([claim()])
+    hostile = dict(WHOLE, claim=dict(claim(), workload="../x"))
+    (shared / "GPU-9@w99999999.json").write_text(json.dumps(hostile))
     assert [one["device"] for one in ledger.claims()] == ["GPU-1"]
 
 

@@ -102,6 +102,25 @@ def test_an_older_process_call_is_used_when_the_newer_is_missing(tiny_nvml):
     assert rows[1]["processes"] == []
 
 
+def test_mig_instances_are_found_past_holes_with_their_place(tiny_nvml):
+    one = {"uuid": "MIG-1", "id": 9, "place": (0, 4), "name": "NVIDIA Tiny MIG 3g.20gb", "used": 7, "total": 500 << 20}
+    two = {"uuid": "MIG-2", "id": 5, "place_error": pynvml.NVML_ERROR_NO_PERMISSION, "used": 8, "total": 100 << 20}
+    two["processes"] = [(77, 5 << 20)]
+    tiny_nvml.gpus[0].update(mig=1, instances={0: one, 3: two})
+    nvml = Nvml(5.0)
+    row = inventory(nvml)[0]
+    assert (row["mig_enabled"], row["mig_pending"]) == (True, True)
+    assert row["mig_instances"] == [
+        {"uuid": "MIG-1", "profile": "3g.20gb", "start": 0, "size": 4, "memory_total_mib": 500},
+        {"uuid": "MIG-2", "profile": "unknown", "start": None, "size": None, "memory_total_mib": 100},
+    ]
+    row = sample(nvml)[0]
+    assert row["mig_instances"] == [{"uuid": "MIG-1", "memory_used_mib": 7}, {"uuid": "MIG-2", "memory_used_mib": 8}]
+    assert row["unavailable"]["gpu_utilization_ratio"] == "mig"
+    rows = nvml.ask(lambda gpu: gpu.processes(), lambda gpu: {})
+    assert rows[0]["processes"] == [(77, "MIG-2", 5)]
+
+
 def test_a_missing_library_is_absent(monkeypatch):
     monkeypatch.setattr(pynvml, "nvmlLib", None)
     nvml = Nvml(5.0)

@@ -11,7 +11,7 @@ from fakes import scenes
 
 from gpualloc.model.inventory import Node
 from gpualloc.planning.base import base_digest, base_facts, drift
-from gpualloc.planning.steps import steps_for
+from gpualloc.planning.steps import cleanup_steps, steps_for
 
 WORK = scenes.workload("w1", revision=3)
 DEVICES: list[dict[str, Any]] = [{}, {"mig": ["1g.10gb", "2g.20gb"]}]
@@ -88,6 +88,16 @@ def test_a_claim_that_went_away_is_told_too() -> None:
 )
 def test_a_request_that_changed_is_told(work: scenes.Workload | None, sentence: str) -> None:
     assert drift(BEFORE, _facts(_node(), work=work)) == (sentence,)
+
+
+def test_what_is_left_over_rests_on_its_claims_only() -> None:
+    fleet = scenes.snapshot(_node(claims=[{"device": 0, "workload": "w7"}]))
+    steps = cleanup_steps(fleet, (), "ours")
+    before = base_facts(fleet, steps, {})
+    ended = scenes.workload("w7", state="finished", revision=4)
+    assert drift(before, base_facts(fleet, steps, {"w7": ended})) == ()
+    gone = base_facts(scenes.snapshot(_node()), steps, {})
+    assert drift(before, gone) == ("gpu01: GPU-gpu01-0 no longer claimed by w7",)
 
 
 def test_nothing_changed() -> None:

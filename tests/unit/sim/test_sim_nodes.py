@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -18,9 +19,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.adapters.simulated import SimulatedNodes
-from gpualloc.errors import BrokenInputError, ConfigError, NewerStateError, NotFoundError, StateError, UnreachableError
+from gpualloc.errors import (
+    BrokenInputError,
+    ConfigError,
+    LockedError,
+    NewerStateError,
+    NotFoundError,
+    StateError,
+    UnreachableError,
+)
 from gpualloc.node.wire import request
-from gpualloc.sim.cluster import ClusterSpec, Fault, HostSpec, Stranger, demo_cluster
+from gpualloc.sim.cluster import ClusterSpec, Fault, HostSpec, Stranger
+from gpualloc.sim.demo import demo_cluster
 from gpualloc.sim.gpu import FaultKind
 from gpualloc.sim.use import Pattern
 
@@ -170,7 +180,7 @@ def test_closing_ends_a_wait(tmp_path: Path, wall: Wall) -> None:
         target=lambda: replies.extend(link.exchange([request(1, "events", {"timeout_s": 30})], 60))
     )
     waiting.start()
-    link.close()
+    nodes.close()
     waiting.join(timeout=10)
     assert [reply["ok"] for reply in replies] == [{"changed": False}]
 
@@ -296,7 +306,7 @@ def unwritable() -> Iterator[Path]:
         folder = Path(made)
         SimulatedNodes(folder, SPEC)
         (folder / "cluster.json").chmod(0o644)
-        (folder / "lock").unlink()
+        (folder / "cluster.lock").unlink()
         folder.chmod(0o555)
         user = os.geteuid()
         if user == 0:
@@ -314,6 +324,22 @@ def test_a_read_only_folder_can_be_observed_and_refuses_steps(unwritable: Path) 
     assert ask(nodes, "do", call("limit"))["error"]["reason"] == "disk"
     with pytest.raises(StateError, match="fault"):
         nodes.add_fault(Fault("n1", FaultKind.LOST, gpu=0))
+
+
+def test_a_cluster_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "cluster.json").mkdir()
+    with pytest.raises(StateError, match=r"cluster\.json"):
+        SimulatedNodes(tmp_path, SPEC)
+
+
+def test_a_lock_held_for_long_is_told_and_looking_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = SimulatedNodes(tmp_path, SPEC)
+    monkeypatch.setattr("gpualloc.adapters.simulated._LOCK_WAIT_S", 0.05)
+    with (tmp_path / "cluster.lock").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(LockedError, match=r"cluster\.json"):
+            nodes.add_fault(Fault("n1", FaultKind.LOST, gpu=0))
+        assert len(ok(nodes, "sample")["devices"]) == 2
 
 
 def test_a_folder_that_cannot_be_made_is_named(unwritable: Path) -> None:
@@ -351,7 +377,7 @@ def test_a_cluster_without_meaning_is_refused_before_anything_is_written(
 def in_process(folder: Path, *lines: str) -> subprocess.CompletedProcess[str]:
     """Run lines in a process of their own that has the nodes of SPEC open as `nodes`."""
     start = (
-        "import os, resource, signal, sys",
+        "import errno, os, signal, sys",
         "from pathlib import Path",
         "from gpualloc.adapters.simulated import SimulatedNodes",
         "from gpualloc.node.wire import request",
@@ -369,13 +395,14 @@ def test_a_full_disk_is_told_and_leaves_the_old_state(tmp_path: Path) -> None:
     before = (tmp_path / "cluster.json").read_text()
     done = in_process(
         tmp_path,
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))",
+        "def full(handle): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))",
+        "os.fsync = full",
         f"print(nodes.link('n1').exchange([request(1, 'do', {call('limit')!r})], 5)[0]['error']['reason'])",
         "print(nodes.link('n1').exchange([request(1, 'claims')], 5)[0]['ok'])",
     )
     assert done.stdout == "disk\n{'claims': [], 'workloads': []}\n", done.stderr
     assert (tmp_path / "cluster.json").read_text() == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cluster.json", "lock"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cluster.json", "cluster.lock"]
 
 
 def test_a_process_killed_while_it_writes_leaves_the_old_state(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_damaged_file_is_named_with_a_way_out(paths, kind, name, damage):
 
 def test_a_folder_in_place_of_the_file_is_said(paths):
     paths.state_db.mkdir(parents=True)
-    with pytest.raises(StateError, match=r"state.db cannot be used: Is a directory"):
+    with pytest.raises(StateError, match=r"state.db cannot be used: unable to open"):
         SqliteJournal(paths)
 
 
@@ -231,3 +231,17 @@ def test_reading_imports_nothing_heavy(paths):
     SqliteHistory(paths).close()
     done = subprocess.run([sys.executable, "-c", READING, paths.root], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def held_locks(path):
+    """The kernel's record locks on the file."""
+    with open("/proc/locks") as table:
+        return [line.split(": ", 1)[1] for line in table if line.split()[5].endswith(f":{path.stat().st_ino}")]
+
+
+def test_a_second_connection_does_not_drop_the_locks_of_the_first(paths, journal):
+    assert journal.workloads() == ()
+    before = held_locks(paths.state_db)
+    assert before
+    with closing(SqliteJournal(paths)):
+        assert held_locks(paths.state_db) == before

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from dataclasses import replace
 
@@ -127,6 +128,7 @@ def test_a_pruned_series_may_come_back(history, paths):
 
 APPENDER = """
 import sys
+import threading
 from pathlib import Path
 from gpualloc.model.sample import Sample, SeriesKey, SeriesKind
 from gpualloc.store.history import SqliteHistory
@@ -147,6 +149,20 @@ def test_several_processes_append_at_once(paths):
         for node in nodes:
             read = points(history, POWER, node=node)
             assert {key.key: len(series) for key, series in read.items()} == {f"GPU-{n}": 20 - n for n in range(20)}
+
+
+def test_threads_may_share_a_history(history):
+    def append(node):
+        for tick in range(20):
+            keys = [replace(GPU, node=node, key=f"GPU-{number}") for number in range(tick + 1)]
+            history.append([Sample(key, tick, {"power_w": tick}) for key in keys])
+
+    threads = [threading.Thread(target=append, args=(node,)) for node in ("n1", "n2", "n3")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(len(series.points) for series in history.read(POWER, 0, 100)) == 3 * sum(range(1, 21))
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,13 @@ def test_waiting_ends_when_the_holder_is_done(paths, holder):
 
 def test_a_child_does_not_keep_the_lock(paths):
     with exclusive_lock(paths.lock, "apply", 0.0):
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+        child = subprocess.Popen(
+            [sys.executable, "-c", "print('here', flush=True); input()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            close_fds=False,
+        )
+        assert child.stdout.readline() == b"here\n"
     with child:
         with exclusive_lock(paths.lock, "apply", 0.0):
             pass

@@ -128,6 +128,8 @@ def test_find_by_prefix_and_name(filled):
         filled.find("w0")
     with pytest.raises(NotFoundError, match=r"'\\x1b\[2J'"):
         filled.find("\x1b[2J")
+    with pytest.raises(NotFoundError, match=r"'\\udcff'"):
+        filled.find("\udcff")
 
 
 def test_a_unique_prefix_is_enough(journal, make_workload, make_entry):
