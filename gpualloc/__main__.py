@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+
+COLLECT_AFTER = 100_000
+"""New objects before Python looks for garbage: with its default a tenth of a short command goes into looking
+through what was just imported."""
 
 
 def main() -> int:
@@ -12,6 +17,7 @@ def main() -> int:
 
         sys.stdout.write(f"gpualloc {__version__}\n")
         return 0
+    gc.set_threshold(COLLECT_AFTER)
     from gpualloc.cli.app import main as run
 
     return run(sys.argv[1:])
