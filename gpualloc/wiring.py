@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,13 +20,14 @@ from gpualloc.errors import ConfigError, GpuallocError, UsageError
 from gpualloc.model.inventory import Node, NodeSpec, Snapshot
 from gpualloc.policies.registry import load as load_policy
 from gpualloc.ports import Clock
-from gpualloc.store.history import SqliteHistory
 from gpualloc.store.paths import StatePaths, default_state_dir
 from gpualloc.store.state import SqliteJournal
 
 if TYPE_CHECKING:
     from gpualloc.adapters.simulated import SimulatedNodes
     from gpualloc.engine.doctor import LocalFacts
+    from gpualloc.model.sample import Metric, Sample, Series
+    from gpualloc.store.history import SqliteHistory
 
 SIM_VARIABLE = "GPUALLOC_SIM"
 SPEED_VARIABLE = "GPUALLOC_SIM_SPEED"
@@ -60,7 +61,7 @@ def open_context(options: Options | None = None) -> Iterator[Context]:
         paths = paths.sim(_sim_key(sim))
     fleet, clock, close_world = _simulated(sim, paths, config) if sim is not None else _real(config)
     journal = SqliteJournal(paths)
-    history = SqliteHistory(paths)
+    history = _HistoryAtFirstUse(paths)
     try:
         yield Context(
             fleet=fleet,
@@ -143,6 +144,40 @@ def look_for_doctor(options: Options) -> tuple[Snapshot | None, LocalFacts]:
         pynvml_distributions=pynvml_distributions(),
         now_s=WallClock().now_s(),
     )
+
+
+class _HistoryAtFirstUse:
+    """`ports.History` that opens history.db when it is first asked: most commands never read it."""
+
+    def __init__(self, paths: StatePaths) -> None:
+        self._paths = paths
+        self._opened: SqliteHistory | None = None
+
+    def append(self, samples: Sequence[Sample]) -> int:
+        """As `History.append`."""
+        return self._history().append(samples)
+
+    def read(
+        self, metric: Metric, since_s: float, until_s: float, *, node: str | None = None, key: str | None = None
+    ) -> Iterator[Series]:
+        """As `History.read`."""
+        return self._history().read(metric, since_s, until_s, node=node, key=key)
+
+    def prune(self, before_s: float) -> int:
+        """As `History.prune`."""
+        return self._history().prune(before_s)
+
+    def close(self) -> None:
+        """Close the database if it was opened."""
+        if self._opened is not None:
+            self._opened.close()
+
+    def _history(self) -> SqliteHistory:
+        if self._opened is None:
+            from gpualloc.store.history import SqliteHistory
+
+            self._opened = SqliteHistory(self._paths)
+        return self._opened
 
 
 def _paths(options: Options) -> StatePaths:

@@ -155,7 +155,7 @@ class Keeper:
         # The kernel fills the new process in a moment after it let go of the old one.
         while not environment and self._alive() and time.monotonic() < until_s:
             environment = processes.environment(self._pid)
-        inside = self._cgroups.holds(self._workload, self._pid) if self._alive() else joined
+        inside = self._cgroups.holds(self._workload, self._pid) or (joined and not self._alive())
         visible = environment.get("CUDA_VISIBLE_DEVICES", "") if environment else wanted
         held_by: "dict[str, str | None]" = {"gpu": None}
         if self._spec["grants"]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from gpualloc.errors import NotFoundError
@@ -56,15 +55,10 @@ class SqliteHistory:
     """
 
     def __init__(self, paths: StatePaths) -> None:
-        self._paths = paths
+        self._database = Database(paths.history_db, SCHEMA)
         self._appending = threading.Lock()
         self._series: dict[SeriesKey, int] = {}
         self._series_version: int | None = None
-
-    @cached_property
-    def _database(self) -> Database:
-        # Opened at first use: most commands never read the history.
-        return Database(self._paths.history_db, SCHEMA)
 
     def append(self, samples: Sequence[Sample]) -> int:
         """Store one tick in one transaction; a second write of the same series and tick replaces the row.
@@ -138,8 +132,7 @@ class SqliteHistory:
 
     def close(self) -> None:
         """Close the database."""
-        if "_database" in vars(self):
-            self._database.close()
+        self._database.close()
 
     def _matching(self, metric: Metric, node: str | None, key: str | None) -> list[tuple[int, SeriesKey]]:
         kinds = sorted(metric.kinds)

@@ -88,7 +88,7 @@ class Command:
         """Run a script of the tests in the same world."""
         return subprocess.run(
             [sys.executable, str(script), *args],
-            env=self.env,
+            env={**self.env, "PYTHONPATH": str(Path(__file__).parents[1])},
             text=True,
             capture_output=True,
             timeout=timeout_s,

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+from fakes import killing
 from fakes.command import Command, wait_until
+from fakes.killing import POINTS
 from fakes.nvml_stub import FakeGpu
-from killed_apply import POINTS
 
-SCRIPT = Path(__file__).with_name("killed_apply.py")
+SCRIPT = Path(killing.__file__)
 pytestmark = pytest.mark.root
 
 
@@ -88,7 +89,7 @@ def test_a_killed_release_ends_released(world, point):
     world.run("rebalance")
     wait_until(starts.exists, "the work started")
 
-    killed = world.python(SCRIPT.with_name("killed_release.py"), point, "stop", identity)
+    killed = world.python(SCRIPT, point, "stop", identity)
     assert killed.returncode == -9, killed.stderr
     world.run("rebalance")
 

@@ -91,7 +91,7 @@ def test_a_gpu_that_hangs_from_the_start_has_a_row(tiny_nvml):
     tiny_nvml.gpus[3]["gate"] = threading.Event()
     row = inventory(Nvml(0.2))[3]
     assert row["state"] == "driver not answering"
-    assert row["uuid"] == "unknown-3"
+    assert row["uuid"] == "GPU-unknown-3"
     assert row["memory_total_mib"] is None
 
 

@@ -1,6 +1,6 @@
-"""Rebalance in this process, and die by SIGKILL at a named point of a step of a named kind.
+"""Rebalance or release in this process, and die by SIGKILL at a named point of a step of a named kind.
 
-Run as a script: `killed_apply.py POINT KIND`. The points are the gaps of intent -> do -> read back -> result.
+Run as a script: `killing.py POINT KIND [ID to release]`. The points are the gaps of intent, do, read back, result.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from gpualloc.engine.rebalance import rebalance
+from gpualloc.engine.release import release
 from gpualloc.model.plan import StepState
 from gpualloc.wiring import Options, open_context
 
@@ -79,13 +80,16 @@ class KillingJournal:
             yield KillingWriter(writer, self._point, self._kind)
 
 
-def main(point: str, kind: str) -> None:
+def main(point: str, kind: str, released: str | None = None) -> None:
     assert point in POINTS
     with open_context(Options()) as ctx:
         killing = replace(
             ctx, fleet=KillingFleet(ctx.fleet, point, kind), journal=KillingJournal(ctx.journal, point, kind)
         )
-        rebalance(killing)
+        if released is None:
+            rebalance(killing)
+        else:
+            release(killing, [released])
 
 
 if __name__ == "__main__":
