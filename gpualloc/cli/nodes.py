@@ -7,7 +7,8 @@ import typer
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer
 from gpualloc.cli.progress import nodes_seen
-from gpualloc.engine.observe import observe
+from gpualloc.cli.reporting import reached_code
+from gpualloc.engine.observe import look
 from gpualloc.engine.settle import catch_up
 from gpualloc.views.envelope import unreached
 from gpualloc.views.nodes import nodes_data, nodes_text
@@ -21,6 +22,11 @@ def nodes(ctx: typer.Context, names: shared.NodeNames = None) -> Answer:
     with shared.open_world(ctx) as world:
         chosen = shared.chosen_nodes(world, names)
         with nodes_seen(world, chosen) as progress:
-            snapshot = observe(world, chosen, progress)
+            snapshot = look(world, chosen, progress)
         workloads = catch_up(world, snapshot)
-    return Answer(nodes_data(snapshot), lambda look: nodes_text(snapshot, workloads, look), errors=unreached(snapshot))
+    return Answer(
+        nodes_data(snapshot),
+        lambda screen: nodes_text(snapshot, workloads, screen),
+        errors=unreached(snapshot),
+        exit_code=reached_code(snapshot),
+    )

@@ -95,6 +95,8 @@ def finish(call: Call, result: object) -> int:
         return result if isinstance(result, int) else 0
     if call.json:
         write(envelope(call.verb, result.data, result.messages, result.errors) + "\n")
+        for error in result.errors:
+            _say_error(error)
         return result.exit_code
     text = result.text(look(sys.stdout))
     if text:
@@ -146,8 +148,7 @@ def look(stream: TextIO) -> Look:
 def _fail(call: Call, error: GpuallocError) -> int:
     if call.json:
         write(envelope(call.verb, None, (), (error,)) + "\n")
-    else:
-        _say_error(error)
+    _say_error(error)
     return exit_code_of(error, call.verb)
 
 

@@ -7,7 +7,8 @@ import typer
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer
 from gpualloc.cli.progress import nodes_seen
-from gpualloc.engine.observe import observe
+from gpualloc.cli.reporting import reached_code
+from gpualloc.engine.observe import look
 from gpualloc.engine.settle import catch_up
 from gpualloc.views.envelope import unreached
 from gpualloc.views.workloads import workloads_data, workloads_text
@@ -20,11 +21,12 @@ def ps(ctx: typer.Context) -> Answer:
     """List the workloads, oldest first, after looking at the nodes for those that ended."""
     with shared.open_world(ctx) as world:
         with nodes_seen(world) as progress:
-            snapshot = observe(world, None, progress)
+            snapshot = look(world, None, progress)
         workloads = catch_up(world, snapshot)
         simulated = world.simulated
     return Answer(
         workloads_data(workloads, simulated=simulated),
-        lambda look: workloads_text(workloads, snapshot.at_s, look, simulated=simulated),
+        lambda screen: workloads_text(workloads, snapshot.at_s, screen, simulated=simulated),
         errors=unreached(snapshot),
+        exit_code=reached_code(snapshot),
     )

@@ -76,7 +76,8 @@ def request_of(ctx: typer.Context, world: Context) -> tuple[str, Request]:
     """
     flags = given(ctx)
     asked: dict[str, Any] = _from_file(Path(flags["file"])) if flags["file"] else {}
-    asked |= {key: flags[key.replace("-", "_")] for key in (*_LISTS, *_TEXTS) if flags[key.replace("-", "_")]}
+    asked |= {key: flags[key] for key in _LISTS if flags[key]}
+    asked |= {key: flags[key.replace("-", "_")] for key in _TEXTS if flags[key.replace("-", "_")] is not None}
     command = tuple(asked.get("command", ()))
     request = Request(
         command=command,
@@ -95,7 +96,11 @@ def request_of(ctx: typer.Context, world: Context) -> tuple[str, Request]:
         env=tuple(_pair(text) for text in asked.get("env", ())),
         at_most_s=parse_duration_s(asked["at-most"]) if "at-most" in asked else None,
     )
-    return asked.get("name") or (Path(command[0]).name if command else "") or "unnamed", request
+    return asked["name"] if "name" in asked else _default_name(command), request
+
+
+def _default_name(command: tuple[str, ...]) -> str:
+    return (Path(command[0]).name if command else "") or "unnamed"
 
 
 def _whole(asked: Mapping[str, Any], key: str) -> int:

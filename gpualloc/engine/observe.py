@@ -10,10 +10,8 @@ from gpualloc.errors import NotFoundError, UnreachableError
 from gpualloc.model.inventory import Node, Snapshot
 
 
-def observe(
-    ctx: Context, names: Sequence[str] | None = None, progress: Callable[[Node], None] | None = None
-) -> Snapshot:
-    """See all nodes, or those named, at once; failing nodes are data in the snapshot.
+def look(ctx: Context, names: Sequence[str] | None = None, progress: Callable[[Node], None] | None = None) -> Snapshot:
+    """See all nodes, or those named, at once; failing nodes are data in the snapshot, even if all fail.
 
     Args:
         ctx: the ports.
@@ -22,7 +20,6 @@ def observe(
 
     Raises:
         NotFoundError: a name is not in the fleet.
-        UnreachableError: not one of the nodes answered.
     """
     check_names(ctx, names or ())
     nodes = []
@@ -30,12 +27,24 @@ def observe(
         nodes.append(node)
         if progress is not None:
             progress(node)
-    snapshot = Snapshot(at_s=ctx.clock.now_s(), nodes=tuple(sorted(nodes, key=lambda node: node.name)))
-    if nodes and not snapshot.reached:
+    return Snapshot(at_s=ctx.clock.now_s(), nodes=tuple(sorted(nodes, key=lambda node: node.name)))
+
+
+def observe(
+    ctx: Context, names: Sequence[str] | None = None, progress: Callable[[Node], None] | None = None
+) -> Snapshot:
+    """As `look`, for those who can do nothing without a node.
+
+    Raises:
+        NotFoundError: a name is not in the fleet.
+        UnreachableError: not one of the nodes answered.
+    """
+    snapshot = look(ctx, names, progress)
+    if snapshot.nodes and not snapshot.reached:
         raise UnreachableError(
             "no node answered: " + "; ".join(_complaint(node) for node in snapshot.nodes[:8]),
             hint="gpualloc doctor says what is wrong with each node",
-            node=snapshot.nodes[0].name if len(nodes) == 1 else None,
+            node=snapshot.nodes[0].name if len(snapshot.nodes) == 1 else None,
         )
     return snapshot
 

@@ -33,6 +33,9 @@ MIGRATION_TIMEOUT_S = 30.0
 
 Row = tuple[Any, ...]
 
+_LEAST_INDEX_BYTES = 32768
+"""SQLite makes the index of a write-ahead log in pieces of this size."""
+
 _NO_ROOM = frozenset(
     {
         sqlite3.SQLITE_FULL,
@@ -78,7 +81,18 @@ class Database:
         self._seen_version = 0
         self._obstacle = _obstacle(path)
         with self._explained():
-            self._connection = _connect(path, schema, writable=self._obstacle is None)
+            self._connection = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        if self._obstacle is None:
+            try:
+                return _connect(self.path, self._schema, writable=True)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode not in _NO_ROOM or not self.path.exists():
+                    raise
+                # Even looking makes a companion file; what is stored can still be read without one.
+                self._obstacle = "the disk is full, or a quota or size limit is reached"
+        return _connect(self.path, self._schema, writable=False)
 
     def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Row]:
         """All rows of a query."""
@@ -226,7 +240,9 @@ def _open_for_reading(path: Path) -> sqlite3.Connection:
     if not path.exists():
         return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
     index, journal = (path.with_name(path.name + suffix) for suffix in ("-shm", "-wal"))
-    in_use = index.exists() or (journal.exists() and journal.stat().st_size > 0)
+    # An index that could not be made whole on a full disk is nobody's.
+    whole = index.exists() and index.stat().st_size >= _LEAST_INDEX_BYTES
+    in_use = whole or (journal.exists() and journal.stat().st_size > 0)
     mode = "mode=ro" if in_use else "mode=ro&immutable=1"
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?{mode}", uri=True, isolation_level=None, check_same_thread=False

@@ -57,7 +57,7 @@ def test_an_error_ends_with_its_code_and_two_lines(kind, run, world):
 def test_with_json_it_is_an_envelope_and_nothing_else(kind, run, world):
     world.context = made(kind, node="gpu01")
     ran = run("ps", "--json")
-    assert (ran.code, ran.err) == (TABLE[kind][0], "")
+    assert (ran.code, ran.err) == (TABLE[kind][0], "error: it failed\n")
     assert json.loads(ran.out) == {
         "schema": "gpualloc.ps/1",
         "data": None,
