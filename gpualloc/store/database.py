@@ -88,7 +88,7 @@ class Database:
             try:
                 return _connect(self.path, self._schema, writable=True)
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode not in _NO_ROOM or not self.path.exists():
+                if error.sqlite_errorcode not in _NO_ROOM or self.path.stat().st_size == 0:
                     raise
                 # Even looking makes a companion file; what is stored can still be read without one.
                 self._obstacle = "the disk is full, or a quota or size limit is reached"

@@ -53,7 +53,7 @@ def history_text(metric: Metric, series: Sequence[Series], look: Look, *, simula
     """A chart for each series, or a line each when there are many."""
     if not series:
         return f"no samples of {metric.name} in this time"
-    head = f"{metric.name} ({metric.unit})" + (", " + look.paint("simulated", Role.WARN) if simulated else "")
+    head = metric.name + (", " + look.paint("simulated", Role.WARN) if simulated else "")
     if len(series) > CHARTS_AT_MOST:
         return "\n".join([head, *_lines(metric, series, look)])
     return "\n\n".join([head, *(_chart(metric, one, look) for one in series)])
@@ -62,7 +62,7 @@ def history_text(metric: Metric, series: Sequence[Series], look: Look, *, simula
 def _chart(metric: Metric, one: Series, look: Look) -> str:
     start, end = one.points[0][0], one.points[-1][0]
     axis = f"{stamp(start)} … {stamp(end)} ({duration(end - start)})"
-    drawn = chart(one.points, look.width, _HEIGHT, lambda value: f"{value:.4g}")
+    drawn = chart(one.points, look.width, _HEIGHT, lambda value: _number(metric, value))
     return "\n".join([look.paint(_label(one), Role.STRONG), *drawn, axis, _figures(metric, one)])
 
 
@@ -82,7 +82,7 @@ def _label(one: Series) -> str:
 
 def _latest(metric: Metric, one: Series) -> str:
     value = one.points[-1][1]
-    return "n/a" if value is None else f"{value:.4g} {metric.unit}"
+    return "n/a" if value is None else _number(metric, value)
 
 
 def _figures(metric: Metric, one: Series) -> str:
@@ -92,4 +92,10 @@ def _figures(metric: Metric, one: Series) -> str:
     if not known:
         return f"min n/a, mean n/a, max n/a{told}"
     mean = sum(known) / len(known)
-    return f"min {min(known):.4g}, mean {mean:.4g}, max {max(known):.4g} {metric.unit}{told}"
+    shown = [_number(metric, value) for value in (min(known), mean, max(known))]
+    return f"min {shown[0]}, mean {shown[1]}, max {shown[2]}{told}"
+
+
+def _number(metric: Metric, value: float) -> str:
+    """The value as a person reads it: ratios in percent."""
+    return f"{100 * value:.3g} %" if metric.unit == "ratio" else f"{value:.4g} {metric.unit}"

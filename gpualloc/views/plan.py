@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 from gpualloc.errors import GpuallocError
@@ -10,6 +11,7 @@ from gpualloc.model.plan import Plan, Step, StepKind, StepState
 from gpualloc.views.look import Look, Role
 from gpualloc.views.text import escape, plural
 
+_INDENT = "       "
 _GLYPHS = {
     StepKind.CLAIM: ("+", Role.GOOD),
     StepKind.LIMIT: ("~", Role.WARN),
@@ -75,7 +77,11 @@ def plan_text(plan: Plan, names: Mapping[str, str], look: Look) -> str:
         lines += _workload_lines(plan, workload, names, look)
     if plan.rejections:
         lines += ["", "gets no place now:"]
-        lines += [f"  {_titled(r.workload, names)}: {r.reason.value}: {escape(r.detail)}" for r in plan.rejections]
+        for rejection in plan.rejections:
+            lines.append(f"  {_titled(rejection.workload, names)}: {look.paint(rejection.reason.value, Role.WARN)}")
+            lines += textwrap.wrap(
+                escape(rejection.detail), look.width, initial_indent=_INDENT, subsequent_indent=_INDENT
+            )
     return "\n".join([*lines, "", summary(plan)])
 
 
@@ -86,8 +92,10 @@ def _workload_lines(plan: Plan, workload: str, names: Mapping[str, str], look: L
     for step in steps:
         glyph, role = _GLYPHS[step.kind]
         what = f"{step.kind.value:<7} {escape(step.target)}"
-        lines.append(f"  {look.paint(glyph, role)} {step.seq:>2} {what}  ({_why(step)})")
-        lines += [f"       {line}" for line in _radius(step, workload, names)]
+        lines.append(f"  {look.paint(glyph, role)} {step.seq:>2} {what}")
+        why = textwrap.wrap(_why(step), look.width - len(_INDENT))
+        lines += [f"{_INDENT}{look.paint(line, Role.QUIET)}" for line in why]
+        lines += [f"{_INDENT}{line}" for line in _radius(step, workload, names)]
     return lines
 
 
