@@ -148,11 +148,12 @@ class _EventWait:
         self._answer_s = answer_s
         self._deadline = time.monotonic() + timeout_s
         self._closed = closed
-        self._changed = False
         self._error: GpuallocError | None = None
         self._over = threading.Event()
 
     def run(self) -> bool:
+        if self._told():
+            return True
         for session in self._sessions:
             threading.Thread(target=self._watch, args=(session,), name="events", daemon=True).start()
         try:
@@ -162,7 +163,14 @@ class _EventWait:
             self._over.set()
         if self._error is not None:
             raise self._error
-        return self._changed
+        return self._told()
+
+    def _told(self) -> bool:
+        """Whether a node told of a change, to this wait or a moment too late for the one before; told once."""
+        changed = [session for session in self._sessions if session.changed]
+        for session in changed:
+            session.changed = False
+        return bool(changed)
 
     def _left_s(self) -> float:
         return max(0.0, self._deadline - time.monotonic())
@@ -173,7 +181,7 @@ class _EventWait:
             slice_s = min(_EVENT_SLICE_S, self._left_s())
             until = time.monotonic() + slice_s
             if self._ask(session, 0.0 if was_failing else slice_s) or (was_failing and not session.failing):
-                self._changed = True
+                session.changed = True
                 self._over.set()
             # A node that fails or answers at once is not asked again before the slice is over.
             self._over.wait(max(0.0, until - time.monotonic()))

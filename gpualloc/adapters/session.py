@@ -29,6 +29,8 @@ class NodeSession:
         self.spec = spec
         self.failing = False
         """Whether the last question went unanswered."""
+        self.changed = False
+        """Whether it told of a change that nobody took note of yet: it tells each only once."""
         self._connect = connect
         self._now_s = now_s
         self._link: NodeLink | None = None

@@ -83,11 +83,14 @@ def watch(
                 cycle = rebalance(ctx)
             except (LockedError, UnreachableError) as error:
                 on_trouble(error)
+                seen = ctx.journal.data_version()
             else:
                 on_cycle(cycle)
+                # Taken before the look, so that what is submitted after it is an event.
+                seen = ctx.journal.data_version()
                 if _came_meanwhile(ctx, cycle.plan):
                     continue
-            _wait_for_event(ctx, ctx.journal.data_version(), stopped)
+            _wait_for_event(ctx, seen, stopped)
 
 
 def _came_meanwhile(ctx: Context, plan: Plan) -> bool:

@@ -72,8 +72,10 @@ def _profile(parent: Any, handle: Any, profile_id: "int | None") -> str:
     by_id = getattr(pynvml, "nvmlDeviceGetGpuInstanceProfileInfoById", None)
     if profile_id is not None and by_id is not None:
         try:
-            name: str = by_id(parent, profile_id).name.decode("ascii", "replace")
-            return name.replace("MIG ", "")
+            # Bytes or text, by the version of nvidia-ml-py.
+            name: "bytes | str" = by_id(parent, profile_id).name
+            text = name.decode("ascii", "replace") if isinstance(name, bytes) else name
+            return text.replace("MIG ", "")
         except pynvml.NVMLError:
             pass
     try:

@@ -275,6 +275,23 @@ def test_a_node_that_comes_back_ends_the_wait(fleet_of):
     assert fleet.wait_for_event(3600)
 
 
+def test_a_change_told_a_moment_too_late_ends_the_next_wait(fleet_of):
+    over, told = threading.Event(), threading.Event()
+
+    def talk(request):
+        if request["verb"] != "events" or told.is_set():
+            return healthy(request)
+        over.wait()
+        told.set()
+        return answer(request["id"], {"changed": True})
+
+    fleet = fleet_of({"a": TalkingLink(talk)})
+    assert not fleet.wait_for_event(0.05)
+    over.set()
+    assert fleet.wait_for_event(3600)
+    assert not fleet.wait_for_event(0.05), "it is told once"
+
+
 def test_close_ends_a_wait_and_lets_go_of_every_node(fleet_of):
     link = TalkingLink(healthy)
     fleet = fleet_of({"a": link})
