@@ -47,6 +47,7 @@ class Reading:
 
     def __init__(self, row: "dict[str, Any]") -> None:
         self.row = dict(row, state="ok", reason=None, unavailable={})
+        self._known = 0
 
     def fail(self, error: Any) -> None:
         """Take over what an error says about the whole GPU, if it does."""
@@ -64,8 +65,15 @@ class Reading:
             return
         if low <= value <= high:
             self.row[name] = value
+            self._known += 1
         else:
             self.miss(name, "failed")
+
+    def judge(self) -> None:
+        """Once all is read: a GPU that told nothing for want of permission is in that state."""
+        reasons = set(self.row["unavailable"].values()) - {"not supported"}
+        if self.row["state"] == "ok" and not self._known and reasons == {"no permission"}:
+            self.row.update(state="no permission", reason="the driver tells this account nothing of it")
 
     def miss(self, name: str, reason: str) -> None:
         """Leave a reading out for that reason."""
@@ -167,6 +175,7 @@ class Gpu:
         return handle
 
     def _closed(self, reading: "Reading") -> "dict[str, Any]":
+        reading.judge()
         if reading.row["state"] != "ok":
             self._handle = None
         return reading.row

@@ -2,10 +2,12 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import pynvml
 import pytest
 
+from gpualloc.node import mig
 from gpualloc.node.nvml import Nvml, deadline_s
 
 
@@ -53,7 +55,11 @@ def test_an_implausible_value_is_no_reading(tiny_nvml):
 
 @pytest.mark.parametrize(
     ("code", "state"),
-    [(pynvml.NVML_ERROR_GPU_IS_LOST, "GPU lost"), (pynvml.NVML_ERROR_RESET_REQUIRED, "needs reset")],
+    [
+        (pynvml.NVML_ERROR_GPU_IS_LOST, "GPU lost"),
+        (pynvml.NVML_ERROR_RESET_REQUIRED, "needs reset"),
+        (pynvml.NVML_ERROR_NO_PERMISSION, "no permission"),
+    ],
 )
 def test_a_sick_gpu_is_a_state_of_its_own_row_only(tiny_nvml, code, state):
     nvml = Nvml(5.0)
@@ -150,3 +156,11 @@ def test_a_hung_start_is_told_and_retried_by_nobody(tiny_nvml, monkeypatch):
 def test_the_deadline_is_a_positive_number(monkeypatch, text, seconds):
     monkeypatch.setenv("GPUALLOC_NVML_DEADLINE_S", text)
     assert deadline_s() == seconds
+
+
+@pytest.mark.parametrize("name", [b"MIG 1g.10gb+me", "MIG 1g.10gb+me"])
+def test_a_profile_is_named_by_the_driver_whatever_type_the_binding_gives(monkeypatch, name):
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetName", lambda _handle: "NVIDIA Tiny")
+    told = SimpleNamespace(name=name)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetGpuInstanceProfileInfoById", lambda _parent, _id: told, raising=False)
+    assert mig._profile(None, None, 3) == "1g.10gb+me"
