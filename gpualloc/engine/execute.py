@@ -42,7 +42,7 @@ class FleetExecutor:
         result = self._ctx.fleet.do(call)
         if not self._ctx.fleet.verify(call).holds:
             raise StepError(
-                f"{step.kind.value} of {step.target} was answered as done, and is not in force",
+                f"{step.node}: {step.kind.value} of {step.target} was answered as done, and is not in force",
                 reason="failed",
                 node=step.node,
             )

@@ -49,7 +49,7 @@ def after_failure(workload: Workload | None, step: Step, error: GpuallocError, *
     )
     if workload is None or workload.state is not WorkloadState.PENDING:
         return None, (entry,)
-    reason = f"{step.node}: {error.message}"
+    reason = f"{step.node}: " + error.message.removeprefix(f"{step.node}: ")
     if isinstance(error, StepError) and error.reason in _HOPELESS:
         return (
             replace(

@@ -51,10 +51,10 @@ def cleanup_steps(snapshot: Snapshot, workloads: Iterable[Workload], controller:
 def _start_chain(allocation: Allocation, workload: Workload, snapshot: Snapshot) -> tuple[Step, ...]:
     kinds = []
     if allocation.grants:
-        kinds.append((StepKind.CLAIM, f"{workload.name!r} of {workload.owner} waits, and this is free"))
+        kinds.append((StepKind.CLAIM, f"work of {workload.owner} waits, and this is free"))
     if limits_text(allocation):
-        kinds.append((StepKind.LIMIT, f"{workload.name!r} asked for {limits_text(allocation)}"))
-    kinds.append((StepKind.START, f"start {workload.attempt + 1} of {workload.name!r} as {workload.owner}"))
+        kinds.append((StepKind.LIMIT, f"it asked for {limits_text(allocation)}"))
+    kinds.append((StepKind.START, f"start {workload.attempt + 1}, as {workload.owner}"))
     blast_radius = disturbed(allocation, workload, snapshot)
     return tuple(
         Step(
@@ -79,18 +79,18 @@ def _stop_chain(workload: Workload, reason: StepReason) -> tuple[Step, ...]:
     allocation = workload.allocation
     if allocation is None or workload.state not in (WorkloadState.RUNNING, WorkloadState.SUSPENDED):
         return ()
-    kinds = [(StepKind.STOP, f"{workload.name!r} of {workload.owner} ends")]
+    kinds = [(StepKind.STOP, f"work of {workload.owner} ends")]
     if allocation.grants:
-        kinds.append((StepKind.UNCLAIM, f"{workload.name!r} no longer needs its GPUs"))
+        kinds.append((StepKind.UNCLAIM, "its GPUs are no longer needed"))
     if limits_text(allocation):
-        kinds.append((StepKind.UNLIMIT, f"{workload.name!r} no longer needs its control group"))
+        kinds.append((StepKind.UNLIMIT, "its control group is no longer needed"))
     return tuple(
         Step(
             seq=seq,
             kind=kind,
             node=allocation.node,
             workload=workload.id,
-            target=f"{allocation.node}: {workload.id}",
+            target=workload.id,
             reason=reason,
             detail=detail,
             allocation=None,
@@ -119,7 +119,7 @@ def _cleanup_step(workload_id: str, workload: Workload | None, node: str) -> Ste
         kind=StepKind.UNCLAIM,
         node=node,
         workload=workload_id,
-        target=f"{node}: {workload_id}",
+        target=workload_id,
         reason=StepReason.CLEANUP,
         detail=f"a claim of {workload_id} is left, and {why}",
         allocation=None,

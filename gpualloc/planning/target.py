@@ -7,19 +7,16 @@ from gpualloc.model.inventory import Device, Snapshot
 
 
 def target_text(allocation: Allocation, snapshot: Snapshot) -> str:
-    """Node, devices and models, such as `gpu01: GPU 0,1 (NVIDIA H100 80GB HBM3)`.
-
-    CPU-only work is its limits, or just the node.
-    """
+    """Devices and models, such as `GPU 0,1 (NVIDIA H100 80GB HBM3)`; of CPU-only work its limits."""
     node = snapshot.node(allocation.node)
     if not allocation.grants:
-        return f"{allocation.node}: {limits_text(allocation) or 'no GPU'}"
+        return limits_text(allocation) or "no GPU"
     devices = {device.uuid: device for device in node.devices} if node else {}
     shared = allocation.grants[0].share is not Share.EXCLUSIVE
     grants = [_grant_text(grant, devices.get(grant.device)) for grant in allocation.grants]
     models = sorted({device.model for grant in allocation.grants if (device := devices.get(grant.device))})
     suffix = f" ({', '.join(models)})" if models else ""
-    return f"{allocation.node}: {'' if shared else 'GPU '}{(', ' if shared else ',').join(grants)}{suffix}"
+    return f"{'' if shared else 'GPU '}{(', ' if shared else ',').join(grants)}{suffix}"
 
 
 def limits_text(allocation: Allocation) -> str:

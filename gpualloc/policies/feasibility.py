@@ -108,7 +108,8 @@ def _most_devices(offers: Sequence[Offer], request: Request) -> Closest:
     best = max(offers, key=lambda found: len(found.usable))
     such = " such" if request.gpu_model is not None or request.gpu_memory_mib is not None else ""
     what = f"MIG instances {request.mig_profile}" if request.mig_profile else "GPUs"
-    text = f"the largest node has {len(best.usable)}{such} {what} ({devices_of(best.room.node)})"
+    rest = "".join(f"; {count} {reason}" for reason, count in best.refused)
+    text = f"the largest node has {len(best.usable)}{such} {what} ({devices_of(best.room.node)}{rest})"
     return Closest(best.node, text)
 
 

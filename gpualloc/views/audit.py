@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 
 from gpualloc.model.audit import AuditEntry
@@ -17,8 +18,8 @@ _COLUMNS = (
     Column("actor", least=6),
     Column("workload"),
     Column("node", least=6),
-    Column("detail", least=10),
 )
+_INDENT = "     "
 
 
 def audit_data(
@@ -58,11 +59,19 @@ def audit_text(entries: Sequence[AuditEntry], look: Look, *, simulated: bool) ->
             escape(entry.actor),
             escape(entry.workload or ""),
             escape(entry.node or ""),
-            escape(", ".join(f"{key}={_plain(value)}" for key, value in entry.detail.items())),
         ]
         for entry in entries
     ]
-    return "\n".join([*head, table(_COLUMNS, rows, look)])
+    titles, *lines = table(_COLUMNS, rows, look).splitlines()
+    told = [[line, *_detail(entry, look)] for line, entry in zip(lines, entries, strict=True)]
+    return "\n".join([*head, titles, *(line for lines in told for line in lines)])
+
+
+def _detail(entry: AuditEntry, look: Look) -> list[str]:
+    """What was done in full, below its line: it is what the trail is read for."""
+    text = escape(", ".join(f"{key}={_plain(value)}" for key, value in entry.detail.items()))
+    wrapped = textwrap.wrap(text, look.width, initial_indent=_INDENT, subsequent_indent=_INDENT)
+    return [look.paint(line, Role.QUIET) for line in wrapped]
 
 
 def _plain(value: object) -> str:

@@ -23,7 +23,7 @@ def free_data(room: FreeRoom, *, simulated: bool) -> dict[str, object]:
 
 def free_text(room: FreeRoom, *, simulated: bool) -> str:
     """The line."""
-    models = ", ".join(f"{count} × {escape(model)}" for model, count in room.models)
+    models = ", ".join(f"{count} × {escape(model.removeprefix('NVIDIA '))}" for model, count in room.models)
     parts = [f"{plural(room.gpus, 'GPU')} free ({models})" if room.gpus else "no whole GPU free"]
     if room.largest_on_one_node is not None and room.gpus:
         parts.append(f"up to {room.largest_on_one_node[1]} on one node ({escape(room.largest_on_one_node[0])})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 from gpualloc.model.inventory import Device, DeviceState, MigInstance, Node, NodeState, Snapshot
@@ -11,6 +12,8 @@ from gpualloc.views.table import Cell, Column, table
 from gpualloc.views.text import UNKNOWN, bar, duration, escape, memory, percent, plural, quantity
 
 _BAR = 6
+_MIG_FIELDS = ("mig_enabled", "mig_pending")
+"""Not worth a line where the model knows no MIG at all; they are in the JSON."""
 _COLUMNS = (
     Column("gpu", right=True),
     Column("model", least=10),
@@ -109,6 +112,8 @@ def nodes_text(snapshot: Snapshot, workloads: Iterable[Workload], look: Look) ->
 
 def _node_text(node: Node, names: Mapping[str, str], now_s: float, look: Look) -> str:
     lines = [_headline(node, now_s, look)]
+    if node.state is NodeState.OK:
+        lines.append(f"  {_host(node)}")
     if node.state is NodeState.OK and node.nvml_reason:
         lines.append(f"  no GPU to see: {escape(node.nvml_reason)}")
     if node.other_controllers:
@@ -119,7 +124,8 @@ def _node_text(node: Node, names: Mapping[str, str], now_s: float, look: Look) -
         rows = [row for device in node.devices for row in _rows(node, device, names)]
         lines.append(table(_COLUMNS, rows, look, indent=2))
         lines.extend(f"  gpu {device.index}: {escape(device.reason)}" for device in node.devices if device.reason)
-        lines.extend(f"  {line}" for line in _unknowns(node.devices))
+        for line in _unknowns(node.devices):
+            lines += textwrap.wrap(line, look.width, initial_indent="  ", subsequent_indent="    ")
     return "\n".join(lines)
 
 
@@ -136,6 +142,13 @@ def _headline(node: Node, now_s: float, look: Look) -> str:
     if node.driver_version:
         parts.append(f"driver {escape(node.driver_version)}")
     return f"{look.paint(escape(node.name), Role.STRONG)}  " + ", ".join(parts)
+
+
+def _host(node: Node) -> str:
+    host = node.host
+    free = f"{memory(host.memory_available_mib)} of {memory(host.memory_total_mib)} memory free"
+    cpus = UNKNOWN if host.cpus is None else f"{host.cpus:g}"
+    return f"host: {cpus} CPUs, {percent(host.cpu_utilization_ratio)} busy, {free}"
 
 
 def _rows(node: Node, device: Device, names: Mapping[str, str]) -> list[list[str | Cell]]:
@@ -184,7 +197,10 @@ def _held_by(node: Node, device: Device, instance: str | None, names: Mapping[st
         if process.device == device.uuid and process.workload is None and (instance in (None, process.mig_instance))
     ]
     held += list(dict.fromkeys(f"stranger: {escape(process.user or UNKNOWN)}" for process in strangers))
-    return ", ".join(held) or ("free" if device.state is DeviceState.OK else "")
+    if held or device.state is not DeviceState.OK:
+        return ", ".join(held)
+    # Work asks for whole devices or for instances, so that a device in MIG mode without any has nothing to give.
+    return "no instances" if device.mig_enabled and instance is None else "free"
 
 
 def _unknowns(devices: Sequence[Device]) -> list[str]:
@@ -192,6 +208,8 @@ def _unknowns(devices: Sequence[Device]) -> list[str]:
     missing: dict[tuple[str, str], list[int]] = {}
     for device in devices:
         for field, reason in device.unavailable.items():
+            if field in _MIG_FIELDS and reason == "not supported":
+                continue
             missing.setdefault((reason, field), []).append(device.index)
     grouped: dict[tuple[str, str], list[str]] = {}
     for (reason, field), indices in missing.items():

@@ -9,9 +9,10 @@ from gpualloc.errors import GpuallocError
 from gpualloc.model.decision import Rejection
 from gpualloc.model.plan import Plan, Step, StepKind, StepState
 from gpualloc.views.look import Look, Role
-from gpualloc.views.text import escape, plural
+from gpualloc.views.text import escape, plural, shorten
 
 _INDENT = "       "
+_NAME_COLUMNS = 48
 _GLYPHS = {
     StepKind.CLAIM: ("+", Role.GOOD),
     StepKind.LIMIT: ("~", Role.WARN),
@@ -116,7 +117,7 @@ def _radius(step: Step, own: str, names: Mapping[str, str]) -> list[str]:
 
 
 def _titled(workload: str, names: Mapping[str, str]) -> str:
-    return f'{workload} "{escape(names[workload])}"' if workload in names else escape(workload)
+    return f'{workload} "{shorten(escape(names[workload]), _NAME_COLUMNS)}"' if workload in names else escape(workload)
 
 
 def summary(plan: Plan) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,10 @@ def policies_data(found: Sequence[PolicyFound]) -> dict[str, object]:
 
 
 def policies_text(found: Sequence[PolicyFound], look: Look) -> str:
-    """A line for each policy."""
-    rows = [[escape(one.name), escape(one.version or "broken"), escape(one.about)] for one in found]
-    return table([Column("policy"), Column("version"), Column("what it does", least=10)], rows, look)
+    """A line for each policy, and below it what it does."""
+    rows = [[escape(one.name), escape(one.version or "broken")] for one in found]
+    titles, *lines = table([Column("policy"), Column("version")], rows, look).splitlines()
+    for one, line in zip(found, lines, strict=True):
+        about = textwrap.wrap(escape(one.about), look.width, initial_indent="    ", subsequent_indent="    ")
+        titles = "\n".join([titles, line, *about])
+    return titles

@@ -96,11 +96,12 @@ def stamp(at_s: float | None) -> str:
 
 
 def bar(part: float | None, whole: float | None, width: int = 8) -> str:
-    """A bar of `width` columns; dots when unknown. Any use at all shows at least one mark."""
+    """A bar of `width` columns; dots when unknown. Any use at all shows at least a thin mark."""
     if part is None or not whole:
         return "·" * width
     full = min(width, round(part / whole * width))
-    full = max(full, 1) if part > 0 else full
+    if full == 0 and part > 0:
+        return "▏" + "░" * (width - 1)
     return "█" * full + "░" * (width - full)
 
 

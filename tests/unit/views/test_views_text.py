@@ -28,7 +28,7 @@ def test_unknown_is_never_a_number():
     assert bar(50, None, 4) == "····"
 
 
-@pytest.mark.parametrize(("part", "drawn"), [(0, "░░░░"), (1, "█░░░"), (50, "██░░"), (100, "████"), (150, "████")])
+@pytest.mark.parametrize(("part", "drawn"), [(0, "░░░░"), (1, "▏░░░"), (50, "██░░"), (100, "████"), (150, "████")])
 def test_any_use_shows_in_a_bar(part, drawn):
     assert bar(part, 100, 4) == drawn
 
