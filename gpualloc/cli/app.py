@@ -139,6 +139,7 @@ def root_command() -> Any:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit status; every failure ends here as a message."""
+    outcome.ready_streams()
     call = outcome.Call.read(arguments, VERBS)
     with outcome.guarded(call) as status:
         result = root_command().main(args=list(arguments), prog_name="gpualloc", standalone_mode=False)

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from typing import Any, TextIO
 
 import typer
@@ -117,16 +118,49 @@ def exit_code_of(error: GpuallocError, verb: str) -> int:
     return RUN_FAILED
 
 
+def ready_streams() -> None:
+    """Open what a caller closed, so that no file of ours takes its number; show what a locale cannot as escapes."""
+    while True:
+        descriptor = os.open(os.devnull, os.O_RDWR)
+        if descriptor > 2:
+            os.close(descriptor)
+            break
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  open until the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def write(text: str) -> None:
-    """Data, to stdout, at once."""
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    """Data, to stdout, at once.
+
+    Raises:
+        GpuallocError: stdout cannot be written, as on a full disk.
+    """
+    with _written():
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def write_bytes(data: bytes) -> None:
-    """Output of a workload as it is, to stdout, at once."""
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    """Output of a workload as it is, to stdout, at once; raises as `write`."""
+    with _written():
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is still buffered would fail again at the end.
+        _stdout_to_nowhere()
+        raise GpuallocError(f"the answer cannot be written to stdout: {error.strerror}") from error
 
 
 def say(text: str) -> None:
@@ -147,7 +181,11 @@ def look(stream: TextIO) -> Look:
 
 def _fail(call: Call, error: GpuallocError) -> int:
     if call.json:
-        write(envelope(call.verb, None, (), (error,)) + "\n")
+        try:
+            write(envelope(call.verb, None, (), (error,)) + "\n")
+        except (GpuallocError, BrokenPipeError):
+            # Nobody reads it; stderr and the exit code still tell.
+            _stdout_to_nowhere()
     _say_error(error)
     return exit_code_of(error, call.verb)
 
@@ -178,5 +216,9 @@ def _internal(call: Call, error: Exception) -> int:
 
 def _reader_left() -> int:
     """Whoever read us has gone, as `head` does: what is still buffered goes nowhere when the interpreter ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    _stdout_to_nowhere()
     return PIPE_CLOSED
+
+
+def _stdout_to_nowhere() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -17,6 +17,8 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 """Types of file systems on which file locks and SQLite's durability are not to be relied on."""
 
+_REACHED = {"local": "this machine", "ssh": "reached by ssh", "simulated": "simulated"}
+
 
 class Verdict(StrEnum):
     """How a check came out; the words are part of the JSON contract."""
@@ -137,7 +139,7 @@ def _node(node: Node, now_s: float) -> Iterator[Finding]:
         return
     account = f" as {node.user}" if node.user else ""
     version = f", python {node.python_version}" if node.python_version else ""
-    yield Finding("reach", Verdict.OK, f"reached by {node.spec.transport}{account}{version}", node=node.name)
+    yield Finding("reach", Verdict.OK, f"{_REACHED[node.spec.transport]}{account}{version}", node=node.name)
     yield _nvml(node)
     yield from (_device(node, device) for device in node.devices if device.state is not DeviceState.OK)
     yield _cgroup(node)

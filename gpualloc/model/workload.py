@@ -133,6 +133,10 @@ def check_request(request: Request) -> Request:
         raise UsageError("--mig and --fraction exclude each other")
     if request.cpuset is not None and not _CPUSET.fullmatch(request.cpuset):
         raise UsageError(f"--cpuset {request.cpuset!r} is not a CPU list", hint="write it as the kernel does: 0-3,8")
+    if request.cwd is not None and not request.cwd.startswith("/"):
+        raise UsageError(
+            f"--cwd {request.cwd!r} is not a whole path", hint="write it as the node has it, beginning with /"
+        )
     for text in (*request.command, *(part for pair in request.env for part in pair), request.cwd or ""):
         if "\0" in text:
             raise UsageError("a NUL character cannot be passed to a process")
@@ -144,4 +148,4 @@ def check_request(request: Request) -> Request:
 
 def _in_range(flag: str, value: float | None, low: float, high: float) -> None:
     if value is not None and not low <= value <= high:
-        raise UsageError(f"{flag} {value:g} is out of range", hint=f"{flag} takes {low:g} to {high:g}")
+        raise UsageError(f"{flag} {value} is out of range", hint=f"{flag} takes {low} to {high}")

@@ -52,7 +52,8 @@ def history_csv(metric: Metric, series: Sequence[Series], *, simulated: bool) ->
 def history_text(metric: Metric, series: Sequence[Series], look: Look, *, simulated: bool) -> str:
     """A chart for each series, or a line each when there are many."""
     if not series:
-        return f"no samples of {metric.name} in this time"
+        said = f"no samples of {metric.name} in this time; `gpualloc sample` takes one"
+        return said + (" (simulated)" if simulated else "")
     head = metric.name + (", " + look.paint("simulated", Role.WARN) if simulated else "")
     if len(series) > CHARTS_AT_MOST:
         return "\n".join([head, *_lines(metric, series, look)])

@@ -12,6 +12,8 @@ from gpualloc.views.table import Cell, Column, table
 from gpualloc.views.text import UNKNOWN, bar, duration, escape, memory, percent, plural, quantity
 
 _BAR = 6
+_BAR_FROM = 96
+"""Columns of a terminal that has room for bars beside whole words."""
 _MIG_FIELDS = ("mig_enabled", "mig_pending")
 """Not worth a line where the model knows no MIG at all; they are in the JSON."""
 _COLUMNS = (
@@ -121,7 +123,8 @@ def _node_text(node: Node, names: Mapping[str, str], now_s: float, look: Look) -
         said = "managed all the same" if node.manageable else "only observed"
         lines.append(f"  {owners} found here: {said}")
     if node.devices:
-        rows = [row for device in node.devices for row in _rows(node, device, names)]
+        width = _BAR if look.width >= _BAR_FROM else 0
+        rows = [row for device in node.devices for row in _rows(node, device, names, width)]
         lines.append(table(_COLUMNS, rows, look, indent=2))
         lines.extend(f"  gpu {device.index}: {escape(device.reason)}" for device in node.devices if device.reason)
         for line in _unknowns(node.devices):
@@ -151,14 +154,14 @@ def _host(node: Node) -> str:
     return f"host: {cpus} CPUs, {percent(host.cpu_utilization_ratio)} busy, {free}"
 
 
-def _rows(node: Node, device: Device, names: Mapping[str, str]) -> list[list[str | Cell]]:
+def _rows(node: Node, device: Device, names: Mapping[str, str], width: int) -> list[list[str | Cell]]:
     well = device.state is DeviceState.OK
     state = "ok, MIG" if well and device.mig_enabled else device.state.value
     rows: list[list[str | Cell]] = [
         [
             str(device.index),
             escape(device.model.removeprefix("NVIDIA ")),
-            _memory_bar(device.memory_used_mib, device.memory_total_mib),
+            _memory_bar(device.memory_used_mib, device.memory_total_mib, width),
             percent(device.gpu_utilization_ratio),
             quantity(device.power_w, "W"),
             quantity(device.temperature_c, "°C"),
@@ -167,15 +170,17 @@ def _rows(node: Node, device: Device, names: Mapping[str, str]) -> list[list[str
         ]
     ]
     for instance in device.mig_instances:
-        bars = _memory_bar(instance.memory_used_mib, instance.memory_total_mib)
+        bars = _memory_bar(instance.memory_used_mib, instance.memory_total_mib, width)
         held = _held_by(node, device, instance.uuid, names)
         rows.append(["", f"└ {escape(instance.profile)}", bars, "", "", "", "", held])
     return rows
 
 
-def _memory_bar(used_mib: int | None, total_mib: int | None) -> str:
+def _memory_bar(used_mib: int | None, total_mib: int | None, width: int) -> str:
+    """Used and all memory, behind a bar if it has a width."""
     used = UNKNOWN if used_mib is None else memory(used_mib).removesuffix(" GiB")
-    return f"{bar(used_mib, total_mib, _BAR)} {used}/{memory(total_mib)}"
+    shown = f"{used}/{memory(total_mib)}"
+    return f"{bar(used_mib, total_mib, width)} {shown}" if width else shown
 
 
 def _holders(node: Node, device: str, instance: str | None) -> tuple[str, ...]:
