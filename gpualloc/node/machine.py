@@ -149,7 +149,10 @@ class LocalMachine:
         if kind == "limit":
             held_by = cgroup.read_back(self._cgroups, step)
             group = self._group(workload)
-            hard = set(self._cgroups.controllers()) if self._cgroups.writable() else set()
+            if not self._cgroups.writable():
+                # Nothing can be set here: the limit is booked, which is all there is to read back.
+                return {"holds": True, "held_by": held_by, "group": group}
+            hard = set(self._cgroups.controllers())
             settable = [held_by[part] for part in ("cpu", "memory", "pids") if part in hard]
             return {"holds": group is not None and "booked" not in settable, "held_by": held_by, "group": group}
         if kind == "unlimit":

@@ -3,6 +3,7 @@
 import os
 import pwd
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -131,10 +132,11 @@ def describe(pid: int, roots: "dict[int, str]") -> "dict[str, Any]":
 
 
 def _boot_time_s() -> float:
-    for line in (_read("/proc/stat") or "").splitlines():
-        if line.startswith("btime "):
-            return float(line.split()[1])
-    raise OSError("/proc/stat tells no boot time")
+    """Epoch seconds of the boot. The `btime` of /proc/stat is whole seconds: work would start before it was asked for."""
+    uptime = _read("/proc/uptime")
+    if not uptime:
+        raise OSError("/proc/uptime tells nothing")
+    return time.time() - float(uptime.split()[0])
 
 
 def _read(path: str, limit: int = 1 << 20) -> "str | None":
