@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gpualloc.cli import shared
+from gpualloc.cli import shared, stopping
 from gpualloc.cli.outcome import INTERRUPTED, RUN_FAILED, say, write_bytes
 from gpualloc.cli.request import COMMAND_SETTINGS, request_of, request_options
 from gpualloc.engine.release import release
@@ -43,7 +44,8 @@ def run(
         if world.simulated:
             say("simulated: nothing really runs")
         try:
-            ended = run_request(world, name, request, write=write_bytes, wait_s=wait_s, on_submit=begun.append)
+            with stopping.as_interrupt(signal.SIGTERM):
+                ended = run_request(world, name, request, write=write_bytes, wait_s=wait_s, on_submit=begun.append)
         except KeyboardInterrupt:
             return _interrupted(world, begun)
     told_by_code = ended.exit_code is not None and ended.exit_code <= SIGNALLED

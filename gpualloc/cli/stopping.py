@@ -23,6 +23,16 @@ class Stop:
 
 
 @contextmanager
+def as_interrupt(number: signal.Signals) -> Iterator[None]:
+    """Let the signal interrupt like INT does."""
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+@contextmanager
 def on_signal() -> Iterator[Stop]:
     """Let TERM (exit code 0, as for a service) and INT (130) ask for the end; a second INT interrupts at once."""
     stop = Stop()

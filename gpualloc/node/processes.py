@@ -132,7 +132,8 @@ def describe(pid: int, roots: "dict[int, str]") -> "dict[str, Any]":
 
 
 def _boot_time_s() -> float:
-    """Epoch seconds of the boot. The `btime` of /proc/stat is whole seconds: work would start before it was asked for."""
+    """Epoch seconds of the boot."""
+    # Not `btime` of /proc/stat: it is whole seconds, and work would begin before it was asked for.
     uptime = _read("/proc/uptime")
     if not uptime:
         raise OSError("/proc/uptime tells nothing")

@@ -1,10 +1,12 @@
 """The operator at three in the morning: odd terminals, closed streams, mistyped things. Never a traceback."""
 
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
+from fakes.command import wait_until
 
 GPUALLOC = f"{sys.executable} -m gpualloc"
 
@@ -80,6 +82,16 @@ def test_a_device_in_mig_mode_without_instances_is_not_called_free(tmp_path, sim
     assert "MIG" in text
     assert "no instances" in text
     assert "free\n" not in text.split("gpu  model")[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_told_to_stop_releases_its_work(world, number):
+    running = world.start("run", "--gpus", "1", "--", "sleep", "600")
+    wait_until(lambda: [row["state"] for row in world.json("ps")["workloads"]] == ["running"], "it runs")
+    running.send_signal(number)
+    _, err = running.communicate(timeout=40)
+    assert (running.returncode, world.claims()) == (130, []), err
+    assert [row["state"] for row in world.json("ps")["workloads"]] == ["released"]
 
 
 def test_home_is_not_needed(sim):
