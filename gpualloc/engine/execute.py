@@ -1,4 +1,4 @@
-"""Executors of one step, as layers: on the fleet, read back, journaled; or a dry run."""
+"""Executors of one step, as layers: on the fleet and read back; journaled around that."""
 
 from __future__ import annotations
 
@@ -55,14 +55,6 @@ class FleetExecutor:
     def undo(self, step: Step) -> StepResult:
         """Take the effect back."""
         return self._ctx.fleet.undo(self.call(step))
-
-
-class DryRun:
-    """Touches nothing and says it worked."""
-
-    def execute(self, step: Step) -> StepResult:
-        """Answer without any effect."""
-        return StepResult(holds=True, facts={"dry_run": step.seq})
 
 
 class Journaled:
