@@ -5,7 +5,7 @@ Adapters and the store implement them, `wiring` puts them together, and the engi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -317,7 +317,3 @@ class Policy(Protocol):
     def begin(self, problem: Problem) -> Session:
         """Start deciding the problem."""
         ...
-
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what, done, total) while something lasts."""
