@@ -112,7 +112,7 @@ class Fleet(Protocol):
         ...
 
     def wait_for_event(self, timeout_s: float) -> bool:
-        """Block until a node reports that something changed (work ended, node back), or the time is over."""
+        """Block until a node that was asked before reports a change (work ended, node back), or the time is over."""
         ...
 
     def close(self) -> None:
