@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fakes.command import Command
+from fakes.command import Command, end_work
 from fakes.nvml_stub import FakeGpu, build_library, write_state
 from fakes.sshd_farm import FarmNode, SshdFarm, sshd_farm
 
@@ -44,12 +42,7 @@ class SshCommand(Command):
     def stop_everything(self) -> None:
         """End every workload that a test left running on a node."""
         for node in self.farm.nodes.values():
-            for started in node.state.glob("workloads/*/started.json"):
-                record = json.loads(started.read_text())
-                for pid in (record["pid"], record["keeper_pid"]):
-                    if not (started.parent / "end.json").exists():
-                        with contextlib.suppress(ProcessLookupError):
-                            os.kill(pid, signal.SIGKILL)
+            end_work(node.state)
 
 
 @contextlib.contextmanager
