@@ -49,8 +49,7 @@ def after_failure(workload: Workload | None, step: Step, error: GpuallocError, *
     )
     if workload is None or workload.state is not WorkloadState.PENDING:
         return None, (entry,)
-    prefix = f"{step.node}: "
-    reason = prefix + error.message.removeprefix(prefix)
+    reason = f"{step.node}: " + error.message.removeprefix(f"{step.node}: ")
     if isinstance(error, StepError) and error.reason in _HOPELESS:
         return (
             replace(
