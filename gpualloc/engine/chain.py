@@ -87,6 +87,7 @@ class Chains:
         except FencedError:
             raise
         except UnknownOutcomeError as error:
+            self._journaled.doubted(step, error)
             self.report.unknown.append((step, error))
             self._on_step(step, StepState.INTENT, error.message)
             return False
