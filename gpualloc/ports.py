@@ -311,8 +311,15 @@ class Session(Protocol):
 class Policy(Protocol):
     """Decides places. Pure and deterministic: equal problem, equal answer."""
 
-    name: str
-    version: str
+    @property
+    def name(self) -> str:
+        """What the configuration calls it."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever it may decide differently."""
+        ...
 
     def begin(self, problem: Problem) -> Session:
         """Start deciding the problem."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import typer
 
 from gpualloc.cli import shared
-from gpualloc.cli.outcome import Answer
+from gpualloc.cli.outcome import Answer, reached_code
 from gpualloc.cli.progress import nodes_seen
-from gpualloc.cli.reporting import reached_code
 from gpualloc.engine.observe import look
 from gpualloc.engine.settle import catch_up
 from gpualloc.views.envelope import unreached

@@ -7,18 +7,11 @@ from typing import TYPE_CHECKING
 
 from gpualloc.cli.outcome import Answer, say
 from gpualloc.engine.apply import failure
-from gpualloc.errors import UnreachableError
-from gpualloc.model.inventory import Snapshot
 from gpualloc.model.plan import Plan, Step, StepState
 from gpualloc.views.plan import plan_data, report_data, report_text, step_line
 
 if TYPE_CHECKING:
     from gpualloc.engine.chain import Report
-
-
-def reached_code(snapshot: Snapshot) -> int:
-    """What a verb that shows nodes exits with: 3 when not one of them answered."""
-    return UnreachableError.exit_code if snapshot.nodes and not snapshot.reached else 0
 
 
 def step_teller(total: int | None) -> Callable[[Step, StepState, str | None], None]:
