@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -85,8 +86,6 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As typer does, but an unknown verb is our own error with the nearest verb as its hint."""
         if args[0] not in VERBS:
-            from difflib import get_close_matches
-
             near = get_close_matches(args[0], self.list_commands(ctx), n=1, cutoff=0.5)
             hint = f"did you mean `gpualloc {near[0]}`?" if near else "`gpualloc --help` lists the verbs"
             raise UsageError(f"{args[0]!r} is not a verb of gpualloc", hint=hint)

@@ -18,7 +18,7 @@ app = shared.verb_app()
 @app.command()
 def ps(ctx: typer.Context) -> Answer:
     """List the workloads, oldest first, after looking at the nodes for those that ended."""
-    with shared.open_world(ctx) as world:
+    with shared.open_world(ctx, looks=True) as world:
         with nodes_seen(world) as progress:
             snapshot = look(world, None, progress)
         workloads = catch_up(world, snapshot)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gpualloc.cli.outcome import Answer, say
@@ -14,14 +13,10 @@ if TYPE_CHECKING:
     from gpualloc.engine.chain import Report
 
 
-def step_teller(total: int | None) -> Callable[[Step, StepState, str | None], None]:
-    """Tell each step of `total` (None: not known) on stderr when it is over, or when its outcome is unknown."""
-
-    def tell(step: Step, state: StepState, error: str | None) -> None:
-        if state is not StepState.INTENT or error is not None:
-            say(step_line(step, state, error, total))
-
-    return tell
+def tell_step(step: Step, state: StepState, error: str | None, total: int) -> None:
+    """Tell a step of `total` on stderr when it is over, or when its outcome is unknown."""
+    if state is not StepState.INTENT or error is not None:
+        say(step_line(step, state, error, total))
 
 
 def report_of(report: Report) -> dict[str, object]:
