@@ -30,7 +30,7 @@ with open(3, "w") as out:
 
 @pytest.fixture
 def run(tmp_path):
-    """Run a command with a state of its own; returns its exit code, its stdout and the modules in the order it loaded them."""
+    """Run a command with a state of its own; returns its exit code, stdout, and modules as it loaded them."""
 
     def run(*arguments: str) -> tuple[int, str, list[str]]:
         seen = tmp_path / "seen.json"
