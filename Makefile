@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. `make check` is the quick subset.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 
@@ -10,7 +10,8 @@ help:                ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 $(BIN)/python:
-	@$(PYTHON) -m venv $(VENV) || { echo "python3.11 with the venv module is needed (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' && $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo "Python 3.11 or newer with its venv module is needed (Debian: apt-get install python3-venv)" >&2; exit 1; }
 
 $(VENV)/.installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
@@ -20,26 +21,26 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/.installed
 
-demo: $(VENV)/.installed            ## simulate, sample, submit, plan, apply, rebalance on an embedded cluster
+demo: $(VENV)/.installed     ## simulate, sample, submit, plan, apply, rebalance on an embedded cluster
 	@GPUALLOC=$(BIN)/gpualloc bash bench/demo.sh
 
-test: $(VENV)/.installed-dev        ## everything: system packages, format, lint, types, layers, all tests
+test:                ## everything: system packages, format, lint, types, layers, all tests
 	@bash tests/system-packages.sh
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -q
 
-check: $(VENV)/.installed-dev lint  ## the quick subset: format, lint, types, layers, unit and architecture tests
+check: lint          ## the quick subset: format, lint, types, layers, unit and architecture tests
 	$(BIN)/python -m pytest -q tests/unit tests/cases tests/architecture
 
 .PHONY: lint
-lint:
+lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/vermin --quiet --no-tips --target=3.6- --violations gpualloc/node
+	$(BIN)/vermin --quiet --no-tips --target=3.6- --violations gpualloc/node gpualloc/__init__.py gpualloc/adapters/loader.py
 
-format: $(VENV)/.installed-dev      ## put every file in form
+format: $(VENV)/.installed-dev ## put every file in form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

@@ -98,9 +98,10 @@ _gpualloc() {
                 --cwd) compopt -o filenames; _gpualloc_reply -d; return ;;
                 --env) :; return ;;
                 --at-most) :; return ;;
+                --require) :; return ;;
                 -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --mig --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most -f --file --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --mig --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --json -h --help'
             else :; fi
             ;;
         'run')
@@ -121,9 +122,10 @@ _gpualloc() {
                 --cwd) compopt -o filenames; _gpualloc_reply -d; return ;;
                 --env) :; return ;;
                 --at-most) :; return ;;
+                --require) :; return ;;
                 -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --mig --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most -f --file -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --mig --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file -h --help'
             else :; fi
             ;;
         'ps')

@@ -137,6 +137,7 @@ _gpualloc() {
                         '*--cwd[Working directory on the node.]:value:_files -/' \
                         '*--env[Environment variable; its value stays secret.]:value:' \
                         '*--at-most[Stop it after this time, such as 4h.]:value:' \
+                        '*--require[Do not start where the kernel cannot hold the limits.]:value:' \
                         '*-f[TOML file with the long option names as keys.]:value:_files' \
                         '*--file[TOML file with the long option names as keys.]:value:_files' \
                         '*--json[Answer as JSON (docs/json.md).]' \
@@ -165,6 +166,7 @@ _gpualloc() {
                         '*--cwd[Working directory on the node.]:value:_files -/' \
                         '*--env[Environment variable; its value stays secret.]:value:' \
                         '*--at-most[Stop it after this time, such as 4h.]:value:' \
+                        '*--require[Do not start where the kernel cannot hold the limits.]:value:' \
                         '*-f[TOML file with the long option names as keys.]:value:_files' \
                         '*--file[TOML file with the long option names as keys.]:value:_files' \
                         '*-h[Show this message and exit.]' \

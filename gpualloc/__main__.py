@@ -20,7 +20,11 @@ def main() -> int:
     gc.set_threshold(COLLECT_AFTER)
     from gpualloc.cli.app import main as run
 
-    return run(sys.argv[1:])
+    try:
+        return run(sys.argv[1:])
+    finally:
+        # Else the interpreter looks through all that was imported once more before it ends.
+        gc.freeze()
 
 
 if __name__ == "__main__":

@@ -5,18 +5,19 @@ Adapters and the store implement them, `wiring` puts them together, and the engi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from gpualloc.model.allocation import Allocation
-from gpualloc.model.audit import AuditEntry
-from gpualloc.model.decision import Problem, Rejection
-from gpualloc.model.inventory import Node, NodeSpec
-from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState
-from gpualloc.model.sample import Metric, Sample, Series
-from gpualloc.model.workload import Workload, WorkloadState
+if TYPE_CHECKING:
+    from gpualloc.model.allocation import Allocation
+    from gpualloc.model.audit import AuditEntry
+    from gpualloc.model.decision import Problem, Rejection
+    from gpualloc.model.inventory import Node, NodeSpec
+    from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState
+    from gpualloc.model.sample import Metric, Sample, Series
+    from gpualloc.model.workload import Workload, WorkloadState
 
 
 class Clock(Protocol):
@@ -112,7 +113,7 @@ class Fleet(Protocol):
         ...
 
     def wait_for_event(self, timeout_s: float) -> bool:
-        """Block until a node reports that something changed (work ended, node back), or the time is over."""
+        """Block until a node that was asked before reports a change (work ended, node back), or the time is over."""
         ...
 
     def close(self) -> None:
@@ -311,13 +312,16 @@ class Session(Protocol):
 class Policy(Protocol):
     """Decides places. Pure and deterministic: equal problem, equal answer."""
 
-    name: str
-    version: str
+    @property
+    def name(self) -> str:
+        """What the configuration calls it."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever it may decide differently."""
+        ...
 
     def begin(self, problem: Problem) -> Session:
         """Start deciding the problem."""
         ...
-
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what, done, total) while something lasts."""

@@ -1,32 +1,34 @@
-"""Puts gpualloc together: options and configuration become a `Context`. The only place that knows both sides."""
+"""Puts gpualloc together: options and configuration become a `Context`. The only place that knows both sides.
+
+What is not needed to know the configuration is imported after it: the node program of this machine starts meanwhile.
+"""
 
 from __future__ import annotations
 
 import os
 import pwd
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gpualloc.adapters.clock import WallClock
-from gpualloc.adapters.fleet import LinkedFleet
-from gpualloc.adapters.link import NodeLink
 from gpualloc.config.load import Loaded, load
 from gpualloc.config.settings import Config
-from gpualloc.engine.context import Context, Settings
 from gpualloc.errors import ConfigError, GpuallocError, UsageError
 from gpualloc.model.inventory import Node, NodeSpec, Snapshot
-from gpualloc.policies.registry import load as load_policy
-from gpualloc.ports import Clock
 from gpualloc.store.paths import StatePaths, default_state_dir
-from gpualloc.store.state import SqliteJournal
 
 if TYPE_CHECKING:
+    from gpualloc.adapters.fleet import LinkedFleet
+    from gpualloc.adapters.link import NodeLink
+    from gpualloc.adapters.local import LocalLink
     from gpualloc.adapters.simulated import SimulatedNodes
+    from gpualloc.engine.context import Context
     from gpualloc.engine.doctor import LocalFacts
+    from gpualloc.model.decision import Problem
     from gpualloc.model.sample import Metric, Sample, Series
+    from gpualloc.ports import Clock, Policy, Session
     from gpualloc.store.history import SqliteHistory
 
 SIM_VARIABLE = "GPUALLOC_SIM"
@@ -46,8 +48,12 @@ class Options:
 
 
 @contextmanager
-def open_context(options: Options | None = None) -> Iterator[Context]:
+def open_context(options: Options | None = None, *, looks: bool = False) -> Iterator[Context]:
     """Open the world the options name, and close it at the end.
+
+    Args:
+        options: what the command line says.
+        looks: whether the caller is going to look at the nodes; this machine's node program then starts at once.
 
     Raises:
         ConfigError: the configuration or the simulated cluster is wrong.
@@ -59,16 +65,23 @@ def open_context(options: Options | None = None) -> Iterator[Context]:
     paths = _paths(options)
     if sim is not None:
         paths = paths.sim(_sim_key(sim))
-    fleet, clock, close_world = _simulated(sim, paths, config) if sim is not None else _real(config)
-    journal = SqliteJournal(paths)
-    history = _HistoryAtFirstUse(paths)
-    try:
+    with ExitStack() as opened:
+        begun = _begin(config, opened) if looks and sim is None else {}
+        from gpualloc.engine.context import Context, Settings
+        from gpualloc.store.state import SqliteJournal
+
+        fleet, clock = _simulated(sim, paths, config, opened) if sim is not None else _real(config, begun)
+        opened.callback(fleet.close)
+        journal = SqliteJournal(paths)
+        opened.callback(journal.close)
+        history = _HistoryAtFirstUse(paths)
+        opened.callback(history.close)
         yield Context(
             fleet=fleet,
             journal=journal,
             history=history,
             clock=clock,
-            policy=load_policy(config.policy),
+            policy=_PolicyAtFirstUse(config.policy),
             actor=actor(),
             simulated=sim is not None,
             settings=Settings(
@@ -77,11 +90,6 @@ def open_context(options: Options | None = None) -> Iterator[Context]:
                 history_retention_s=config.history_retention_s,
             ),
         )
-    finally:
-        fleet.close()
-        close_world()
-        history.close()
-        journal.close()
 
 
 def load_config(options: Options) -> Loaded:
@@ -105,6 +113,7 @@ def actor() -> str:
 
 def local_node() -> Node:
     """This machine as its own node program sees it; no state and no configuration is read."""
+    from gpualloc.adapters.fleet import LinkedFleet
     from gpualloc.adapters.local import LocalLink
     from gpualloc.config.settings import local_pools, specs_of
 
@@ -120,6 +129,7 @@ def local_node() -> Node:
 
 def look_for_doctor(options: Options) -> tuple[Snapshot | None, LocalFacts]:
     """Everything `doctor` judges; what is broken is data here, so that it can be told."""
+    from gpualloc.adapters.clock import WallClock
     from gpualloc.config.surroundings import file_system_of, folder_problem, pynvml_distributions
     from gpualloc.engine.doctor import LocalFacts
 
@@ -180,21 +190,63 @@ class _HistoryAtFirstUse:
         return self._opened
 
 
+class _PolicyAtFirstUse:
+    """`ports.Policy` that is looked up among the installed packages when it first decides: most commands never do."""
+
+    def __init__(self, configured: str) -> None:
+        self._configured = configured
+        self._loaded: Policy | None = None
+
+    @property
+    def name(self) -> str:
+        """As `Policy.name`."""
+        return self._policy().name
+
+    @property
+    def version(self) -> str:
+        """As `Policy.version`."""
+        return self._policy().version
+
+    def begin(self, problem: Problem) -> Session:
+        """As `Policy.begin`."""
+        return self._policy().begin(problem)
+
+    def _policy(self) -> Policy:
+        if self._loaded is None:
+            from gpualloc.policies.registry import load as load_policy
+
+            self._loaded = load_policy(self._configured)
+        return self._loaded
+
+
 def _paths(options: Options) -> StatePaths:
     return StatePaths(options.state_dir.absolute() if options.state_dir else default_state_dir(os.environ))
 
 
-def _real(config: Config) -> tuple[LinkedFleet, Clock, Callable[[], None]]:
-    links = [(spec, _link_of(spec, config)) for spec in config.nodes]
-    fleet = LinkedFleet(links, grace_s=config.apply.grace_s, step_s=config.apply.step_timeout_s)
-    return fleet, WallClock(), lambda: None
+def _begin(config: Config, opened: ExitStack) -> dict[str, LocalLink]:
+    """Start the node program of each node that is this machine; `opened` ends them, whether they were asked or not."""
+    from gpualloc.adapters.local import LocalLink
+
+    links = {spec.name: LocalLink(spec.name) for spec in config.nodes if spec.transport == "local"}
+    for link in links.values():
+        opened.callback(link.close)
+        link.begin()
+    return links
 
 
-def _link_of(spec: NodeSpec, config: Config) -> Callable[[], NodeLink]:
+def _real(config: Config, begun: Mapping[str, LocalLink]) -> tuple[LinkedFleet, Clock]:
+    from gpualloc.adapters.clock import WallClock
+    from gpualloc.adapters.fleet import LinkedFleet
+
+    links = [(spec, _link_of(spec, config, begun.get(spec.name))) for spec in config.nodes]
+    return LinkedFleet(links, grace_s=config.apply.grace_s, step_s=config.apply.step_timeout_s), WallClock()
+
+
+def _link_of(spec: NodeSpec, config: Config, begun: LocalLink | None) -> Callable[[], NodeLink]:
     def local() -> NodeLink:
         from gpualloc.adapters.local import LocalLink
 
-        return LocalLink(spec.name)
+        return begun or LocalLink(spec.name)
 
     def ssh() -> NodeLink:
         from gpualloc.adapters.ssh import SshLink, SshTarget
@@ -205,15 +257,18 @@ def _link_of(spec: NodeSpec, config: Config) -> Callable[[], NodeLink]:
     return local if spec.transport == "local" else ssh
 
 
-def _simulated(sim: str, paths: StatePaths, config: Config) -> tuple[LinkedFleet, Clock, Callable[[], None]]:
+def _simulated(sim: str, paths: StatePaths, config: Config, opened: ExitStack) -> tuple[LinkedFleet, Clock]:
+    from gpualloc.adapters.fleet import LinkedFleet
+
     world = _simulated_nodes(sim, paths)
+    opened.callback(world.close)
 
     def link_of(spec: NodeSpec) -> Callable[[], NodeLink]:
         return lambda: world.link(spec.name)
 
     links = [(spec, link_of(spec)) for spec in world.specs()]
     fleet = LinkedFleet(links, clock=world.clock, grace_s=config.apply.grace_s, step_s=config.apply.step_timeout_s)
-    return fleet, world.clock, world.close
+    return fleet, world.clock
 
 
 def _simulated_nodes(sim: str, paths: StatePaths) -> SimulatedNodes:

@@ -29,6 +29,8 @@ def encode_call(call: StepCall, grace_s: float) -> dict[str, Any]:
         step.update(_command(call))
     if call.step.kind is StepKind.STOP:
         step["grace_s"] = grace_s
+    if call.workload is not None and call.workload.request.require is not None:
+        step["require"] = call.workload.request.require
     return {"run": call.run, "seq": call.seq, "fence": call.fence, "controller": call.controller, "step": step}
 
 

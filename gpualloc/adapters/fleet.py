@@ -105,8 +105,12 @@ class LinkedFleet:
         return _decoded(lambda: decode_logs(result, limit), node)
 
     def wait_for_event(self, timeout_s: float) -> bool:
-        """Block until a node reports a change or answers again, the fleet is closed, or the time is over."""
-        return _EventWait(list(self._sessions.values()), timeout_s, self._observe_s, self._closed).run()
+        """Block until a node reports a change or answers again, the fleet is closed, or the time is over.
+
+        Only nodes that were asked something before are listened to: who waits for one node does not wake the others.
+        """
+        begun = [session for session in self._sessions.values() if session.begun]
+        return _EventWait(begun, timeout_s, self._observe_s, self._closed).run()
 
     def close(self) -> None:
         """Let go of every node within a second, hung ones included."""

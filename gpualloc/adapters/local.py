@@ -14,11 +14,10 @@ from gpualloc.adapters.pipe_link import PipeLink
 from gpualloc.model.inventory import NodeState
 
 _START = """\
-import runpy, sys
+import sys
 sys.path += sys.argv[1:3]
-nonce = sys.argv[3]
-sys.argv = ["gpualloc-node", "serve", "--nonce", nonce]
-runpy.run_module("gpualloc.node", run_name="__main__", alter_sys=True)
+from gpualloc.node.__main__ import main
+main(["serve", "--nonce", sys.argv[3]])
 """
 """Without site and with only the two folders that are needed, a start takes half the time."""
 

@@ -39,6 +39,11 @@ class NodeSession:
         self._numbers = itertools.count(1)
         self._hello: tuple[int, Hello] | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether this node was ever asked anything."""
+        return self._link is not None
+
     def observe(self, deadline_s: float) -> Node:
         """Look at the node; a failure becomes its state."""
         asked_at_s = self._now_s()

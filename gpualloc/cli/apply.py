@@ -12,7 +12,7 @@ from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer, look, say
 from gpualloc.cli.plan_file import read_plan
 from gpualloc.cli.progress import nodes_seen
-from gpualloc.cli.reporting import applied, step_teller
+from gpualloc.cli.reporting import applied, tell_step
 from gpualloc.engine.apply import apply as apply_plan
 from gpualloc.engine.plan import make_plan
 from gpualloc.errors import UsageError
@@ -47,7 +47,7 @@ def apply(
             return Answer(
                 {"plan": plan_data(plan), "report": None, "confirmed": False}, lambda _look: "nothing was done"
             )
-        report = apply_plan(world, plan, wait_s=wait_s, on_step=step_teller(len(plan.steps)))
+        report = apply_plan(world, plan, wait_s=wait_s, on_step=tell_step)
     return applied(plan, report)
 
 

@@ -19,7 +19,7 @@ app = shared.verb_app()
 @app.command()
 def free(ctx: typer.Context) -> Answer:
     """Say in one line what a request could get at once, on nodes that gpualloc manages."""
-    with shared.open_world(ctx) as world:
+    with shared.open_world(ctx, looks=True) as world:
         with nodes_seen(world) as progress:
             snapshot = observe(world, None, progress)
         workloads = catch_up(world, snapshot)

@@ -5,13 +5,7 @@ from __future__ import annotations
 import typer
 
 from gpualloc.cli import shared
-from gpualloc.cli.outcome import Answer
-from gpualloc.cli.progress import nodes_seen
-from gpualloc.cli.reporting import reached_code
-from gpualloc.engine.observe import look
-from gpualloc.engine.settle import catch_up
-from gpualloc.views.envelope import unreached
-from gpualloc.views.nodes import nodes_data, nodes_text
+from gpualloc.cli.outcome import Answer, reached_code
 
 app = shared.verb_app()
 
@@ -19,7 +13,14 @@ app = shared.verb_app()
 @app.command()
 def nodes(ctx: typer.Context, names: shared.NodeNames = None) -> Answer:
     """Look at the nodes now: how they stand, what each device reads, and who holds it."""
-    with shared.open_world(ctx) as world:
+    with shared.open_world(ctx, looks=True) as world:
+        # This machine gets ready while these are imported.
+        from gpualloc.cli.progress import nodes_seen
+        from gpualloc.engine.observe import look
+        from gpualloc.engine.settle import catch_up
+        from gpualloc.views.envelope import unreached
+        from gpualloc.views.nodes import nodes_data, nodes_text
+
         chosen = shared.chosen_nodes(world, names)
         with nodes_seen(world, chosen) as progress:
             snapshot = look(world, chosen, progress)

@@ -11,14 +11,17 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import TextIOWrapper
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
-from gpualloc.errors import GpuallocError, StepError, UsageError
+from gpualloc.errors import GpuallocError, StepError, UnreachableError, UsageError
 from gpualloc.views.envelope import envelope
 from gpualloc.views.look import Look, Role
 from gpualloc.views.text import escape
+
+if TYPE_CHECKING:
+    from gpualloc.model.inventory import Snapshot
 
 INTERRUPTED = 130
 PIPE_CLOSED = 128 + signal.SIGPIPE
@@ -131,6 +134,11 @@ def ready_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def reached_code(snapshot: Snapshot) -> int:
+    """What a verb that shows nodes exits with: 3 when not one of them answered."""
+    return UnreachableError.exit_code if snapshot.nodes and not snapshot.reached else 0
 
 
 def write(text: str) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import typer
 
 from gpualloc.cli import shared
-from gpualloc.cli.outcome import Answer
+from gpualloc.cli.outcome import Answer, reached_code
 from gpualloc.cli.progress import nodes_seen
-from gpualloc.cli.reporting import reached_code
 from gpualloc.engine.observe import look
 from gpualloc.engine.settle import catch_up
 from gpualloc.views.envelope import unreached
@@ -19,7 +18,7 @@ app = shared.verb_app()
 @app.command()
 def ps(ctx: typer.Context) -> Answer:
     """List the workloads, oldest first, after looking at the nodes for those that ended."""
-    with shared.open_world(ctx) as world:
+    with shared.open_world(ctx, looks=True) as world:
         with nodes_seen(world) as progress:
             snapshot = look(world, None, progress)
         workloads = catch_up(world, snapshot)

@@ -8,7 +8,7 @@ import typer
 
 from gpualloc.cli import shared, stopping
 from gpualloc.cli.outcome import CHANGES, Answer, say, write
-from gpualloc.cli.reporting import report_line, report_of, step_teller
+from gpualloc.cli.reporting import report_line, report_of, tell_step
 from gpualloc.engine.apply import failure
 from gpualloc.engine.rebalance import Cycle, watch
 from gpualloc.engine.rebalance import rebalance as rebalance_once
@@ -42,7 +42,7 @@ def rebalance(
     with shared.open_world(ctx, shared.policy_override(policy)) as world:
         if until_stopped:
             return _watch(world, as_json=bool(shared.given(ctx)["json"]))
-        cycle = rebalance_once(world, dry_run=dry_run, wait_s=wait_s, on_step=step_teller(None))
+        cycle = rebalance_once(world, dry_run=dry_run, wait_s=wait_s, on_step=tell_step)
         names = shared.names_of(world)
     return _answer(cycle, names, dry_run=dry_run, detailed=detailed_exitcode)
 

@@ -6,6 +6,7 @@ import typer
 
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer
+from gpualloc.cli.reporting import tell_step
 from gpualloc.engine.release import release as release_workloads
 from gpualloc.views.workloads import workloads_data, workloads_text
 
@@ -17,7 +18,7 @@ def release(ctx: typer.Context, references: shared.Workloads, wait: shared.Wait 
     """Stop workloads (TERM, grace, KILL) and free what they hold; one that waits is withdrawn."""
     wait_s = shared.wait_s(wait)
     with shared.open_world(ctx) as world:
-        workloads = release_workloads(world, references, wait_s=wait_s)
+        workloads = release_workloads(world, references, wait_s=wait_s, on_step=tell_step)
         simulated, now_s = world.simulated, world.clock.now_s()
     return Answer(
         workloads_data(workloads, simulated=simulated),

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gpualloc.cli.outcome import Answer, say
 from gpualloc.engine.apply import failure
-from gpualloc.errors import UnreachableError
-from gpualloc.model.inventory import Snapshot
 from gpualloc.model.plan import Plan, Step, StepState
 from gpualloc.views.plan import plan_data, report_data, report_text, step_line
 
@@ -16,19 +13,10 @@ if TYPE_CHECKING:
     from gpualloc.engine.chain import Report
 
 
-def reached_code(snapshot: Snapshot) -> int:
-    """What a verb that shows nodes exits with: 3 when not one of them answered."""
-    return UnreachableError.exit_code if snapshot.nodes and not snapshot.reached else 0
-
-
-def step_teller(total: int | None) -> Callable[[Step, StepState, str | None], None]:
-    """Tell each step of `total` (None: not known) on stderr when it is over, or when its outcome is unknown."""
-
-    def tell(step: Step, state: StepState, error: str | None) -> None:
-        if state is not StepState.INTENT or error is not None:
-            say(step_line(step, state, error, total))
-
-    return tell
+def tell_step(step: Step, state: StepState, error: str | None, total: int) -> None:
+    """Tell a step of `total` on stderr when it is over, or when its outcome is unknown."""
+    if state is not StepState.INTENT or error is not None:
+        say(step_line(step, state, error, total))
 
 
 def report_of(report: Report) -> dict[str, object]:

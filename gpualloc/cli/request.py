@@ -53,6 +53,10 @@ def request_options(
     at_most: Annotated[
         str | None, typer.Option("--at-most", metavar="DURATION", help="Stop it after this time, such as 4h.")
     ] = None,
+    require: Annotated[
+        str | None,
+        typer.Option("--require", metavar="hard", help="Do not start where the kernel cannot hold the limits."),
+    ] = None,
     file: Annotated[
         str | None, typer.Option("-f", "--file", metavar="FILE", help="TOML file with the long option names as keys.")
     ] = None,
@@ -63,7 +67,7 @@ def request_options(
 _LISTS = ("command", "nodes", "env")
 _TEXTS = (
     "name", "gpus", "gpu-memory", "gpu-model", "fraction", "mig", "cpus", "cpuset", "memory", "pids", "priority",
-    "cwd", "at-most",
+    "cwd", "at-most", "require",
 )  # fmt: skip
 
 
@@ -95,6 +99,7 @@ def request_of(ctx: typer.Context, world: Context) -> tuple[str, Request]:
         cwd=asked.get("cwd"),
         env=tuple(_pair(text) for text in asked.get("env", ())),
         at_most_s=parse_duration_s(asked["at-most"]) if "at-most" in asked else None,
+        require=asked.get("require"),
     )
     return asked["name"] if "name" in asked else _default_name(command), request
 

@@ -146,11 +146,16 @@ def options(ctx: typer.Context, overrides: Mapping[str, str] | None = None) -> O
     )
 
 
-def open_world(ctx: typer.Context, overrides: Mapping[str, str] | None = None) -> AbstractContextManager[Context]:
-    """Open what the options name: configuration, fleet, state."""
+def open_world(
+    ctx: typer.Context, overrides: Mapping[str, str] | None = None, *, looks: bool = False
+) -> AbstractContextManager[Context]:
+    """Open what the options name: configuration, fleet, state.
+
+    `looks` says that the nodes are going to be looked at: this machine then gets ready while the verb does.
+    """
     from gpualloc.wiring import open_context
 
-    return open_context(options(ctx, overrides))
+    return open_context(options(ctx, overrides), looks=looks)
 
 
 def _path(text: str | None) -> Path | None:

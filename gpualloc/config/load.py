@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gpualloc.config import cache
 from gpualloc.config.files import find_file, read_file
 from gpualloc.config.overrides import collect
 from gpualloc.config.settings import Config, Origin, local_pools, specs_of
@@ -51,6 +50,8 @@ def load(
     if file is None and not overrides and not problems:
         pools = local_pools(host)
         return Loaded(Config(pools=pools, nodes=specs_of(pools, host)))
+    from gpualloc.config import cache
+
     given = [[item.path, item.text, item.origin.where] for item in overrides]
     key = cache.key_of(text, [str(file), given], host)
     kept = cache.file_of(cache_dir, file)

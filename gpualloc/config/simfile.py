@@ -75,7 +75,11 @@ _FILE = {
 }
 _NODE = {
     "name": _Key('node names, such as "sim[01-04]"', _node_set, required=True),
-    "gpus": _Key('an array of GPU models, such as ["8xH100-80GB"], or []', _texts, required=True),
+    "gpus": _Key(
+        'an array of GPU models, such as ["8xH100-80GB"], or []',
+        lambda value: _text(value) or _texts(value),
+        required=True,
+    ),
     "cpus": _Key("a number of cores, 1 to 4096", _whole(1, 4096)),
     "memory_gib": _Key("a whole number of GiB, 1 to 65536", _whole(1, 65536)),
     "driver": _Key('a driver version, such as "580.95.05"', _text),
@@ -168,7 +172,8 @@ def _hosts(check: _Check, tables: object) -> dict[str, HostSpec]:
         if not check.table(path, table, _NODE):
             continue
         given = {key: table[key] for key in ("cpus", "memory_gib", "driver", "labels") if key in table}
-        gpus = _gpus(check, path, table["gpus"])
+        models = table["gpus"]
+        gpus = _gpus(check, path, [models] if isinstance(models, str) else models)
         mig = _mig(check, path, table.get("mig", ()), gpus)
         for name in check.names(f"{path}.name", table["name"]):
             if name in hosts:

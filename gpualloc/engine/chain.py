@@ -12,8 +12,8 @@ from gpualloc.model.plan import INVERSE, Run, Step, StepKind, StepState
 from gpualloc.model.workload import WorkloadState
 from gpualloc.ports import JournalWriter
 
-OnStep = Callable[[Step, StepState, str | None], None]
-"""Told of each step as it moves: the step, its new state, and the error or None."""
+OnStep = Callable[[Step, StepState, str | None, int], None]
+"""Told of each step as it moves: the step, its new state, the error or None, and how many steps its run has."""
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Chains:
         self._run = run
         self._node = FleetExecutor(ctx, run)
         self._journaled = Journaled(self._node, ctx, writer, run)
-        self._on_step = on_step or (lambda _step, _state, _error: None)
+        self._on_step = on_step
         self.report = Report(run.id)
 
     def carry_out(self, chain: Sequence[Step], states: Mapping[int, StepState]) -> None:
@@ -82,19 +82,20 @@ class Chains:
             if reached.get(step.seq) is StepState.INTENT and self._happened(step):
                 reached[step.seq] = StepState.DONE
                 return True
-            self._on_step(step, StepState.INTENT, None)
+            self._tell(step, StepState.INTENT, None)
             self._journaled.execute(step)
         except FencedError:
             raise
         except UnknownOutcomeError as error:
+            self._journaled.doubted(step, error)
             self.report.unknown.append((step, error))
-            self._on_step(step, StepState.INTENT, error.message)
+            self._tell(step, StepState.INTENT, error.message)
             return False
         except GpuallocError as error:
             self._failed_midway(step, error, reached)
             return False
         reached[step.seq] = StepState.DONE
-        self._on_step(step, StepState.DONE, None)
+        self._tell(step, StepState.DONE, None)
         return True
 
     def _happened(self, step: Step) -> bool:
@@ -102,7 +103,7 @@ class Chains:
         result = self._node.verify(step)
         if result.holds:
             self._journaled.done(step, result)
-            self._on_step(step, StepState.DONE, None)
+            self._tell(step, StepState.DONE, None)
         return result.holds
 
     def _wanted(self, chain: Sequence[Step]) -> bool:
@@ -118,7 +119,7 @@ class Chains:
 
     def _failed_midway(self, step: Step, error: GpuallocError, reached: dict[int, StepState]) -> None:
         self.report.failed.append((step, error))
-        self._on_step(step, StepState.FAILED, error.message)
+        self._tell(step, StepState.FAILED, error.message)
         reached[step.seq] = StepState.FAILED
         chain = next(chain for chain in chains(self._run.plan.steps) if step in chain)
         self._take_back(chain, reached)
@@ -137,21 +138,25 @@ class Chains:
                     self.report.unknown.append((step, error))
                     return
                 self._writer.record_step(self._run, step, StepState.UNDONE)
-                self._on_step(step, StepState.UNDONE, None)
+                self._tell(step, StepState.UNDONE, None)
             elif state is None:
                 self._skip([step])
+
+    def _tell(self, step: Step, state: StepState, error: str | None) -> None:
+        if self._on_step is not None:
+            self._on_step(step, state, error, len(self._run.plan.steps))
 
     def _fail(self, step: Step, error: GpuallocError, others: Sequence[Step]) -> None:
         self._journaled.failed(step, error)
         self.report.failed.append((step, error))
-        self._on_step(step, StepState.FAILED, error.message)
+        self._tell(step, StepState.FAILED, error.message)
         self._skip(others)
 
     def _skip(self, steps: Sequence[Step]) -> None:
         for step in steps:
             self._writer.record_step(self._run, step, StepState.SKIPPED)
             self.report.skipped.append(step)
-            self._on_step(step, StepState.SKIPPED, None)
+            self._tell(step, StepState.SKIPPED, None)
 
 
 def chains(steps: Sequence[Step]) -> list[list[Step]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass, field
 
 from gpualloc.model.identity import RANDOM_BYTES, new_id
@@ -37,4 +36,6 @@ class Context:
 
     def fresh_id(self, prefix: str) -> str:
         """A new id: `w` for a workload, `p` for a plan, `r` for a run."""
+        import secrets  # It brings the whole of OpenSSL, and commands that only look need no id.
+
         return new_id(prefix, secrets.token_bytes(RANDOM_BYTES))

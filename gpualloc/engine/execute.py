@@ -1,9 +1,9 @@
-"""Executors of one step, as layers: on the fleet, read back, journaled; or a dry run."""
+"""Executors of one step, as layers: on the fleet and read back; journaled around that."""
 
 from __future__ import annotations
 
 from gpualloc.engine.context import Context
-from gpualloc.engine.outcome import after_failure, after_success
+from gpualloc.engine.outcome import after_doubt, after_failure, after_success
 from gpualloc.errors import FencedError, GpuallocError, NotFoundError, StepError, UnknownOutcomeError
 from gpualloc.model.plan import Run, Step, StepState
 from gpualloc.model.workload import Workload
@@ -37,10 +37,10 @@ class FleetExecutor:
 
         Raises:
             StepError: also when the node says done and the effect is not there.
+            UnknownOutcomeError: also when the effect could not be read back.
         """
-        call = self.call(step)
-        result = self._ctx.fleet.do(call)
-        if not self._ctx.fleet.verify(call).holds:
+        result = self._ctx.fleet.do(self.call(step))
+        if not self.verify(step).holds:
             raise StepError(
                 f"{step.node}: {step.kind.value} of {step.target} was answered as done, and is not in force",
                 reason="failed",
@@ -49,20 +49,21 @@ class FleetExecutor:
         return result
 
     def verify(self, step: Step) -> StepResult:
-        """Ask whether the effect is in force; waits for a step still under way on the node."""
-        return self._ctx.fleet.verify(self.call(step))
+        """Ask whether the effect is in force; waits for a step still under way on the node.
+
+        Raises:
+            UnknownOutcomeError: the node could not be asked, so the effect may be there.
+        """
+        try:
+            return self._ctx.fleet.verify(self.call(step))
+        except (UnknownOutcomeError, FencedError):
+            raise
+        except GpuallocError as error:
+            raise UnknownOutcomeError(error.message, hint=error.hint, node=step.node) from error
 
     def undo(self, step: Step) -> StepResult:
         """Take the effect back."""
         return self._ctx.fleet.undo(self.call(step))
-
-
-class DryRun:
-    """Touches nothing and says it worked."""
-
-    def execute(self, step: Step) -> StepResult:
-        """Answer without any effect."""
-        return StepResult(holds=True, facts={"dry_run": step.seq})
 
 
 class Journaled:
@@ -104,6 +105,12 @@ class Journaled:
             workload_of(self._ctx, step), step, error, actor=self._run.actor, at_s=self._ctx.clock.now_s()
         )
         self._writer.record_step(self._run, step, StepState.FAILED, error=error.message, workload=workload, audit=audit)
+
+    def doubted(self, step: Step, error: UnknownOutcomeError) -> None:
+        """Let the workload say that it waits for an answer; the step stays an intent."""
+        workload = after_doubt(workload_of(self._ctx, step), step, error)
+        if workload is not None:
+            self._writer.save((workload,), ())
 
 
 def workload_of(ctx: Context, step: Step) -> Workload | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gpualloc.errors import GpuallocError, StepError
+from gpualloc.errors import GpuallocError, StepError, UnknownOutcomeError
 from gpualloc.model.allocation import HeldBy, WorkloadEnd
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.codec import from_plain
@@ -64,6 +64,14 @@ def after_failure(workload: Workload | None, step: Step, error: GpuallocError, *
             (entry,),
         )
     return replace(workload, reason=reason, revision=workload.revision + 1, attempt=step.attempt), (entry,)
+
+
+def after_doubt(workload: Workload | None, step: Step, error: UnknownOutcomeError) -> Workload | None:
+    """The waiting workload that says its step may have happened or not; None when there is nothing to change."""
+    reason = f"whether it got its {step.kind.value} is not known: {error.message}"
+    if workload is None or workload.state is not WorkloadState.PENDING or workload.reason == reason:
+        return None
+    return replace(workload, reason=reason, revision=workload.revision + 1)
 
 
 def held_by_from(facts: Mapping[str, object]) -> HeldBy:

@@ -12,7 +12,7 @@ from gpualloc.engine.observe import observe
 from gpualloc.engine.plan import make_plan
 from gpualloc.engine.recover import doubtful, recover
 from gpualloc.engine.sample import sample
-from gpualloc.errors import GpuallocError, LockedError, UnreachableError
+from gpualloc.errors import GpuallocError, LockedError, StalePlanError, StateError, UnreachableError
 from gpualloc.model.plan import Plan
 from gpualloc.model.workload import WorkloadState
 
@@ -58,7 +58,6 @@ def rebalance(ctx: Context, *, dry_run: bool = False, wait_s: float = 0.0, on_st
         snapshot = observe(ctx)
         sample(ctx, snapshot)
         plan = make_plan(ctx, writer=writer, snapshot=snapshot)
-        ctx.journal.save_plan(plan)
         report = apply_locked(ctx, writer, plan, on_step) if plan.applyable else None
         writer.mark_rebalance(ctx.clock.now_s(), _summary(plan, report))
     return Cycle(plan, report, recovered)
@@ -72,7 +71,8 @@ def watch(
 ) -> None:
     """Run a cycle now and at every event: work ended, work submitted, a node came back; until `stopped`.
 
-    A lock held by somebody else or a fleet that does not answer is reported and tried again at the next event.
+    A lock held by somebody else, a fleet that does not answer, a world that moved in the middle of a cycle or a full
+    disk is reported and tried again at the next event.
 
     Raises:
         LockedError: somebody watches this state already.
@@ -81,7 +81,7 @@ def watch(
         while not stopped():
             try:
                 cycle = rebalance(ctx)
-            except (LockedError, UnreachableError) as error:
+            except (LockedError, UnreachableError, StalePlanError, StateError) as error:
                 on_trouble(error)
                 seen = ctx.journal.data_version()
             else:
@@ -111,4 +111,7 @@ def _wait_for_event(ctx: Context, seen: int, stopped: Callable[[], bool]) -> Non
 def _summary(plan: Plan, report: Report | None) -> str:
     if report is None:
         return f"no changes, {len(plan.rejections)} waiting"
-    return f"{len(report.done)} steps done, {len(report.failed)} failed, {len(plan.rejections)} waiting"
+    done = len(report.done)
+    return (
+        f"{done} {'step' if done == 1 else 'steps'} done, {len(report.failed)} failed, {len(plan.rejections)} waiting"
+    )

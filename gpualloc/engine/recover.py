@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from gpualloc.engine.chain import Chains, OnStep, Report, chains
 from gpualloc.engine.context import Context
 from gpualloc.model.audit import AuditEntry
@@ -38,10 +40,15 @@ def _resume(ctx: Context, writer: JournalWriter, run: Run, on_step: OnStep | Non
 
 
 def doubtful(ctx: Context) -> frozenset[str]:
-    """Ids of workloads with a step whose outcome is not known: nothing new is planned for them."""
-    return frozenset(
-        record.step.workload
-        for run in ctx.journal.open_runs()
-        for record in ctx.journal.steps(run.id)
-        if record.state is StepState.INTENT
-    )
+    """Ids of workloads with a step of unknown outcome, or one still to be taken back: nothing is planned for them."""
+    found = set()
+    for run in ctx.journal.open_runs():
+        states: defaultdict[str, set[StepState]] = defaultdict(set)
+        for record in ctx.journal.steps(run.id):
+            states[record.step.workload].add(record.state)
+        found |= {
+            workload
+            for workload, seen in states.items()
+            if StepState.INTENT in seen or {StepState.FAILED, StepState.DONE} <= seen
+        }
+    return frozenset(found)

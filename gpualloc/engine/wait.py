@@ -13,6 +13,8 @@ from gpualloc.model.workload import Workload, WorkloadState
 
 POLL_S = 0.25
 """Longest wait between two looks, in seconds of wall time."""
+PATIENCE_S = 60.0
+"""How long following a workload outlasts a node that does not answer."""
 
 
 def refresh(ctx: Context, workload: Workload) -> Workload:
@@ -68,12 +70,21 @@ def follow(
 
     Raises:
         NotFoundError: it never started, or its node has dropped the output.
-        UnreachableError: its node does not answer.
+        UnreachableError: its node does not answer; with `until_end`, not for `PATIENCE_S`.
     """
     if workload.allocation is None:
         raise NotFoundError(f"workload {workload.id} has not started; it is {workload.state.value}")
+    silent_since_s: float | None = None
     while True:
-        chunk = ctx.fleet.logs(workload.allocation.node, workload.id, offset)
+        try:
+            chunk = ctx.fleet.logs(workload.allocation.node, workload.id, offset)
+        except UnreachableError:
+            silent_since_s = silent_since_s or time.monotonic()
+            if not until_end or time.monotonic() - silent_since_s > PATIENCE_S:
+                raise
+            ctx.fleet.wait_for_event(POLL_S)
+            continue
+        silent_since_s = None
         if chunk.data:
             write(chunk.data)
         progressed = bool(chunk.data) or chunk.next_offset > offset

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -42,5 +41,7 @@ def entry_hash(entry: AuditEntry) -> str:
         dict(entry.detail),
         entry.previous_hash,
     ]
+    import hashlib  # It brings the whole of OpenSSL, and commands that only look write no entry.
+
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode()).hexdigest()

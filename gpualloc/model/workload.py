@@ -64,6 +64,8 @@ class Request:
     """Extra environment; the values are secrets and are never shown, logged or planned."""
     at_most_s: float | None = None
     """Longest run time in seconds; None is no limit."""
+    require: str | None = None
+    """`hard`: do not start where the kernel cannot hold the limits on CPU, memory and processes; None: start anyway."""
 
     @property
     def share(self) -> Share:
@@ -131,6 +133,8 @@ def check_request(request: Request) -> Request:
         raise UsageError("--gpus 0 asks for no GPU, so no GPU memory, model, fraction or profile can be asked for")
     if request.mig_profile is not None and request.fraction is not None:
         raise UsageError("--mig and --fraction exclude each other")
+    if request.require not in (None, "hard"):
+        raise UsageError(f"--require {request.require!r} is not known", hint="--require hard is the one there is")
     if request.cpuset is not None and not _CPUSET.fullmatch(request.cpuset):
         raise UsageError(f"--cpuset {request.cpuset!r} is not a CPU list", hint="write it as the kernel does: 0-3,8")
     if request.cwd is not None and not request.cwd.startswith("/"):

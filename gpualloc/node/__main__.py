@@ -1,5 +1,6 @@
 """`python -m gpualloc.node [serve [--nonce N]]`: serve the wire on stdin and stdout."""
 
+import gc
 import os
 import sys
 
@@ -17,6 +18,8 @@ def main(arguments: "list[str]") -> None:
         sys.stderr.flush()
         os._exit(2)
 
+    # As the head does: the first answer is not held up by a search through what was just imported.
+    gc.set_threshold(100000)
     from gpualloc.node.machine import this_host
     from gpualloc.node.server import Server
     from gpualloc.node.stream import serve

@@ -154,7 +154,9 @@ class LocalMachine:
                 return {"holds": True, "held_by": held_by, "group": group}
             hard = set(self._cgroups.controllers())
             settable = [held_by[part] for part in ("cpu", "memory", "pids") if part in hard]
-            return {"holds": group is not None and "booked" not in settable, "held_by": held_by, "group": group}
+            # Where no group can be made, the limit is booked on purpose, and that stands.
+            holds = not hard or (group is not None and "booked" not in settable)
+            return {"holds": holds, "held_by": held_by, "group": group}
         if kind == "unlimit":
             return {"holds": self._group(workload) is None}
         if kind == "stop":

@@ -36,10 +36,6 @@ _NAMES = ", ".join(_PLACES)
 _INSERT = f"INSERT OR REPLACE INTO sample (series, at_s, {_NAMES}) VALUES (?{', ?' * (_WIDTH - 1)})"  # noqa: S608 (names of METRICS)
 _SELECT_SERIES = "SELECT id, kind, node, key FROM series"
 _SELECT_POINTS = "SELECT at_s, {column} FROM sample WHERE series = ? AND at_s BETWEEN ? AND ? ORDER BY at_s"
-_SELECT_NEWEST = (
-    f"SELECT at_s, {_NAMES} FROM sample WHERE series = "  # noqa: S608 (names of METRICS)
-    "(SELECT id FROM series WHERE kind = ? AND node = ? AND key = ?) ORDER BY at_s DESC LIMIT 1"
-)
 _LARGEST = (1 << 63) - 1
 
 
@@ -106,17 +102,6 @@ class SqliteHistory:
             rows = self._database.rows(query, (series_id, since_s, until_s))
             if rows:
                 yield Series(series, metric, tuple((float(at_s), _value(stored, metric)) for at_s, stored in rows))
-
-    def latest(self, key: SeriesKey) -> Sample | None:
-        """The newest sample of a series, without the metrics that are unknown in it; None when it has none."""
-        row = self._database.row(_SELECT_NEWEST, (key.kind, key.node, key.key))
-        if row is None:
-            return None
-        at_s, *stored = row
-        values = zip(METRICS.values(), stored, strict=True)
-        return Sample(
-            key, at_s, {metric.name: _value(number, metric) for metric, number in values if number is not None}
-        )
 
     def prune(self, before_s: float) -> int:
         """Delete samples older than that, and series that have none left; returns samples deleted."""

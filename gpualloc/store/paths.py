@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,6 +67,8 @@ def _folder_name(name: str) -> str:
     if _SAFE_NAME.fullmatch(name):
         return name
     readable = re.sub(r"[^A-Za-z0-9_-]+", "-", name.rsplit("/", 1)[-1]).strip("-")[:_SHOWN_CHARS]
+    import hashlib  # It brings the whole of OpenSSL; the name of a real state needs no hash.
+
     digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:12]
     # A dot never occurs in a name that is taken as it is.
     return f"{readable or 'cluster'}.{digest}"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from gpualloc.errors import GpuallocError, UnreachableError
-from gpualloc.model.inventory import NodeState, Snapshot
+
+if TYPE_CHECKING:
+    from gpualloc.model.inventory import Snapshot
 
 VERSION = 1
 
@@ -36,6 +39,8 @@ def error_data(error: GpuallocError) -> dict[str, object]:
 
 def unreached(snapshot: Snapshot) -> tuple[GpuallocError, ...]:
     """One error for each node that did not answer."""
+    from gpualloc.model.inventory import NodeState
+
     return tuple(
         UnreachableError(
             f"{node.name}: {node.state}" + (f" ({node.reason})" if node.reason else ""),

@@ -137,13 +137,12 @@ def summary(plan: Plan) -> str:
     return f"{plural(len(plan.steps), 'step')}: {', '.join(parts)}; {touched}{waiting}"
 
 
-def step_line(step: Step, state: StepState, error: str | None, total: int | None) -> str:
-    """One step as it moves, for a person who watches; `total` is the number of steps where it is known."""
+def step_line(step: Step, state: StepState, error: str | None, total: int) -> str:
+    """One step as it moves, for a person who watches; `total` is the number of steps."""
     glyph, _ = _GLYPHS[step.kind]
     tail = f": {escape(error)}" if error else ""
     what = f"{glyph} {step.kind.value} {escape(step.target)} on {escape(step.node)}"
-    of_total = "" if total is None else f"/{total}"
-    return f"[{step.seq}{of_total}] {what}: {_STATE_WORDS[state]}{tail}"
+    return f"[{step.seq}/{total}] {what}: {_STATE_WORDS[state]}{tail}"
 
 
 def report_data(

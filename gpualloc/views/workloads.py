@@ -80,6 +80,7 @@ def _request_data(request: Request) -> dict[str, object]:
         "mig_profile": request.mig_profile,
         "cpus": request.cpus,
         "cpuset": request.cpuset,
+        "require": request.require,
         "memory_mib": request.memory_mib,
         "pids": request.pids,
         "priority": request.priority,

@@ -40,7 +40,7 @@ def world():
     seen.options = []
 
     @contextmanager
-    def open_context(options):
+    def open_context(options, *, looks=False):
         seen.options.append(options)
         if isinstance(seen.context, Exception):
             raise seen.context

@@ -7,7 +7,7 @@ import pytest
 from fakes import sample_world
 
 from gpualloc.cli import stopping
-from gpualloc.cli.reporting import applied, step_teller
+from gpualloc.cli.reporting import applied, tell_step
 from gpualloc.engine.chain import Report
 from gpualloc.errors import StepError
 from gpualloc.model.plan import StepState
@@ -32,10 +32,9 @@ def test_an_apply_that_worked_in_part_is_6():
 
 
 def test_each_step_is_told_once_it_is_over(capsys):
-    tell = step_teller(6)
-    tell(STEPS[0], StepState.INTENT, None)
-    tell(STEPS[0], StepState.DONE, None)
-    tell(STEPS[2], StepState.FAILED, REFUSED.message)
+    tell_step(STEPS[0], StepState.INTENT, None, 6)
+    tell_step(STEPS[0], StepState.DONE, None, 6)
+    tell_step(STEPS[2], StepState.FAILED, REFUSED.message, 6)
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
@@ -60,8 +59,3 @@ def test_a_second_interrupt_does_not_wait():
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-
-
-def test_steps_without_a_known_total_are_numbered_only(capsys):
-    step_teller(None)(STEPS[1], StepState.SKIPPED, None)
-    assert capsys.readouterr().err == "[2] ~ limit 4 CPUs, 16.0 GiB memory on gpu01: skipped\n"

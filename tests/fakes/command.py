@@ -5,6 +5,7 @@ The node programs it starts keep their state in the same scratch folder and see 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -113,29 +114,55 @@ class Command:
 
     def groups(self, identities: Sequence[str]) -> list[str]:
         """Control groups that belong to the workloads."""
-        return [
-            str(path)
-            for root in CGROUP_ROOTS
-            for identity in identities
-            for path in Path(root).glob(f"*/gpualloc/{identity}")
-        ]
+        return [str(path) for path in groups_of(identities)]
 
     def claims(self) -> list[str]:
         """Names of the claims on the node."""
         return sorted(path.name for path in (self.node_dir / "claims").glob("*@*"))
 
     def stop_everything(self) -> None:
-        """End every workload that a test left running, by its keeper."""
-        for started in self.node_dir.glob("workloads/*/started.json"):
-            if (started.parent / "end.json").exists():
-                continue
-            record = json.loads(started.read_text())
-            for key in ("pid", "keeper_pid"):
-                if record.get(key):
-                    try:
-                        os.kill(record[key], signal.SIGKILL)
-                    except ProcessLookupError:
-                        pass
+        """End every workload that a test left running."""
+        end_work(self.node_dir)
+
+
+def end_work(node_dir: Path) -> None:
+    """Kill what is left of the work in a node's state folder, keepers included, and remove its control groups."""
+    for folder in node_dir.glob("workloads/*"):
+        pids: set[int] = set()
+        with contextlib.suppress(FileNotFoundError):
+            record = json.loads((folder / "started.json").read_text())
+            if not (folder / "end.json").exists():
+                pids = {record["pid"], record["keeper_pid"]}
+        for group in groups_of([folder.name]):
+            pids |= {int(pid) for pid in (group / "cgroup.procs").read_text().split()}
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for group in groups_of([folder.name]):
+            wait_until(lambda group=group: _removed(group), f"{group} can be removed")
+
+
+def groups_of(identities: Sequence[str]) -> list[Path]:
+    """Control groups that belong to the workloads, of either version."""
+    return [
+        path
+        for root in CGROUP_ROOTS
+        for identity in identities
+        for place in ("gpualloc", "*/gpualloc")
+        for path in Path(root).glob(f"{place}/{identity}")
+    ]
+
+
+def _removed(group: Path) -> bool:
+    try:
+        group.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # a process that just died still counts for a moment
+    with contextlib.suppress(OSError):
+        group.parent.rmdir()  # when it was the last one
+    return True
 
 
 def wait_until(true: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:

@@ -42,6 +42,8 @@ class FarmNode:
     """What sshd sets for each session."""
     host: str = _HOST
     port: int = 0
+    within: tuple[str, ...] = ()
+    """What stands before the command of the sshd, such as one that enters a namespace and executes the rest."""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -92,9 +94,8 @@ class FarmNode:
             config.write_text(_sshd_config(self))
             log = (self.folder.parent / f"{self.name}.log").open("ab")
             with log:
-                self.process = subprocess.Popen(
-                    [_sshd(), "-D", "-e", "-f", str(config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
-                )
+                command = [*self.within, _sshd(), "-D", "-e", "-f", str(config)]
+                self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             if _answers(self):
                 self._write_known_hosts()
                 return

@@ -55,7 +55,9 @@ def test_a_plan_without_work_has_no_changes(world):
     assert world.run("plan", "--detailed-exitcode").returncode == 0
     submit(world, "--", "true")
     assert world.run("plan", "--detailed-exitcode", check=10).returncode == 10
-    world.run("rebalance")
+    steps = len(world.json("plan")["steps"])
+    told = world.run("rebalance").stderr.splitlines()
+    assert [line.partition(" ")[0] for line in told] == [f"[{seq}/{steps}]" for seq in range(1, steps + 1)]
     assert world.json("plan")["steps"] == []
     assert world.run("rebalance").stdout == ""
 

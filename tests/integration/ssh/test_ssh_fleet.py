@@ -12,7 +12,6 @@ from fakes.sshd_farm import FarmNode, SshdFarm
 
 from gpualloc.adapters.fleet import LinkedFleet
 from gpualloc.adapters.local import LocalLink
-from gpualloc.adapters.probe import probe_local, probe_ssh
 from gpualloc.adapters.ssh import SshLink, SshTarget
 from gpualloc.errors import NotFoundError
 from gpualloc.model.inventory import NodeSpec, NodeState
@@ -106,17 +105,6 @@ def test_a_node_that_comes_back_is_an_event(make_fleet, farm):
     finally:
         farm["n2"].start()
     assert fleet.wait_for_event(60)
-
-
-def test_doctor_can_probe_each_way_to_a_node(farm, monkeypatch, sockets, tmp_path):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(sockets))
-    monkeypatch.setenv("GPUALLOC_NODE_STATE_DIR", str(tmp_path))
-    good, refused = probe_ssh(target_of(farm["n1"])), probe_ssh(target_of(farm["n1"], port=1))
-    assert (good.state, good.reason, good.unprivileged_reason) == (NodeState.OK, None, None)
-    assert good.elapsed_s
-    assert (refused.state, refused.elapsed_s) == (NodeState.UNREACHABLE, None)
-    assert refused.hint
-    assert probe_local().state is NodeState.OK
 
 
 def command_line(pid: int) -> bytes:

@@ -81,3 +81,11 @@ def test_a_claim_without_an_allocation_is_refused():
     call = dataclasses.replace(call, step=dataclasses.replace(call.step, allocation=None))
     with pytest.raises(StepError, match="no allocation"):
         encode_call(call, grace_s=7.0)
+
+
+def test_limits_that_must_be_hard_are_said_to_be():
+    call = call_of(StepKind.LIMIT)
+    assert call.workload is not None
+    hard = dataclasses.replace(call.workload, request=dataclasses.replace(call.workload.request, require="hard"))
+    assert encode_call(dataclasses.replace(call, workload=hard), 10.0)["step"]["require"] == "hard"
+    assert "require" not in encode_call(call, 10.0)["step"]

@@ -251,13 +251,22 @@ def test_a_change_on_one_node_ends_the_wait(fleet_of):
         return answer(request["id"], {"changed": True})
 
     fleet = fleet_of({"a": TalkingLink(healthy), "b": TalkingLink(changed), "c": TalkingLink(healthy)})
+    list(fleet.observe())
     assert fleet.wait_for_event(3600)
+
+
+def test_a_node_that_was_never_asked_is_not_woken_by_a_wait(fleet_of):
+    link = TalkingLink(healthy)
+    assert not fleet_of({"a": link}).wait_for_event(0.1)
+    assert link.asked == []
 
 
 def test_a_wait_without_a_change_ends_at_its_time(fleet_of):
     link = TalkingLink(healthy)
-    assert not fleet_of({"a": link}).wait_for_event(0.2)
-    assert link.asked.count("events") <= 2
+    fleet = fleet_of({"a": link})
+    list(fleet.observe())
+    assert not fleet.wait_for_event(0.2)
+    assert 1 <= link.asked.count("events") <= 2
 
 
 def test_a_node_that_comes_back_ends_the_wait(fleet_of):
@@ -276,16 +285,16 @@ def test_a_node_that_comes_back_ends_the_wait(fleet_of):
 
 
 def test_a_change_told_a_moment_too_late_ends_the_next_wait(fleet_of):
-    over, told = threading.Event(), threading.Event()
+    over = threading.Event()
 
     def talk(request):
-        if request["verb"] != "events" or told.is_set():
+        if request["verb"] != "events" or link.asked.count("events") > 1:
             return healthy(request)
         over.wait()
-        told.set()
         return answer(request["id"], {"changed": True})
 
-    fleet = fleet_of({"a": TalkingLink(talk)})
+    link = TalkingLink(talk)
+    fleet = fleet_of({"a": link})
     assert not fleet.wait_for_event(0.05)
     over.set()
     assert fleet.wait_for_event(3600)
@@ -295,10 +304,11 @@ def test_a_change_told_a_moment_too_late_ends_the_next_wait(fleet_of):
 def test_close_ends_a_wait_and_lets_go_of_every_node(fleet_of):
     link = TalkingLink(healthy)
     fleet = fleet_of({"a": link})
+    list(fleet.observe())
     answers = []
     thread = threading.Thread(target=lambda: answers.append(fleet.wait_for_event(3600)))
     thread.start()
-    while not link.asked:
+    while "events" not in link.asked:
         time.sleep(0.01)
     fleet.close()
     thread.join()

@@ -89,7 +89,7 @@ gpus = ["H100-80GB", "H1000"]
 cpus = 0
 [[nodes]]
 nam = "b"
-gpus = "T4"
+gpus = 4
 [[nodes]]
 name = "a1"
 gpus = []
@@ -120,7 +120,7 @@ until = "soon"
         "line 6: nodes.0.cpus: expected a number of cores, 1 to 4096, found 0",
         "line 7: nodes.1.name: expected node names, such as",
         "line 8: nodes.1.nam: no such key (did you mean name?)",
-        'line 9: nodes.1.gpus: expected an array of GPU models, such as ["8xH100-80GB"], or [], found "T4"',
+        'line 9: nodes.1.gpus: expected an array of GPU models, such as ["8xH100-80GB"], or [], found 4',
         "line 16: nodes.3.mig: there is no GPU 5",
         "line 19: nodes.4.gpus: 99 GPUs are too many",
         "line 19: nodes.4.gpus.0: 'H1000' is not a GPU model",

@@ -46,11 +46,11 @@ def test_a_start_that_would_fail_again_ends_the_work(reason, code):
     assert [entry.kind for entry in audit] == ["step-failed"]
 
 
-@pytest.mark.parametrize("error", [StepError("taken", reason="claimed"), UnreachableError("connection refused")])
+@pytest.mark.parametrize("error", [StepError("taken", reason="claimed"), UnreachableError("gpu01: refused")])
 def test_any_other_failure_leaves_it_waiting_with_the_reason(error):
     workload, _ = after_failure(PENDING, step(StepKind.CLAIM), error, actor="bob", at_s=9.0)
     assert workload.state is WorkloadState.PENDING
-    assert workload.reason == f"gpu01: {error.message}"
+    assert workload.reason == f"gpu01: {error.message.removeprefix('gpu01: ')}"
     assert workload.attempt == 2
     assert workload.revision == 5
 

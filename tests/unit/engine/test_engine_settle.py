@@ -1,9 +1,11 @@
 """What a node's record of an end makes of the workload."""
 
+from dataclasses import replace
+
 import pytest
 
 from gpualloc.engine.settle import settle
-from gpualloc.model.allocation import Allocation, WorkloadEnd, WorkloadRecord
+from gpualloc.model.allocation import Allocation, Claim, Share, WorkloadEnd, WorkloadRecord
 from gpualloc.model.inventory import Node, NodeSpec, NodeState, Snapshot
 from gpualloc.model.workload import Request, Workload, WorkloadState
 
@@ -69,6 +71,13 @@ def test_a_reached_node_without_a_record_lost_the_work():
     changed, _ = settle([running()], seen())
     assert changed[0].state is WorkloadState.LOST
     assert changed[0].exit_code is None
+
+
+def test_a_claim_that_stands_keeps_it_though_the_record_is_out_of_sight():
+    claim = Claim("GPU-1", "w00000001", CONTROLLER, Share.EXCLUSIVE, None, 1.0, None, 2.0)
+    snapshot = seen()
+    held = Snapshot(100.0, (replace(snapshot.nodes[0], claims=(claim,)),))
+    assert settle([running()], held) == ((), ())
 
 
 def test_the_record_of_an_older_attempt_is_not_this_one():

@@ -98,13 +98,6 @@ def test_a_metric_that_is_not_kept_cannot_be_read(history, metric):
         list(history.read(metric, 0, 1))
 
 
-def test_the_latest_sample(history):
-    assert history.latest(GPU) is None
-    history.append([Sample(GPU, 100, {"power_w": 1.0, "temperature_c": 4}), Sample(GPU, 110, {"power_w": 2.5})])
-    assert history.latest(GPU) == Sample(GPU, 110, {"power_w": 2.5})
-    assert history.latest(NODE) is None
-
-
 def test_pruning_bounds_the_file(history):
     history.append([Sample(GPU, at_s, {"power_w": 1.0}) for at_s in (100, 110, 120)])
     history.append([Sample(NODE, 100, {"disk_used_mib": 1})])
