@@ -66,6 +66,20 @@ def test_an_account_without_privileges_gets_limits_that_kill(node):
     assert node.world.run("run", "--gpus", "0", "--", "id", "-un").stdout == f"{node.user}\n"
 
 
+def test_required_hard_limits_wait_for_the_program(node):
+    hard = ("submit", "--name", "hard", "--gpus", "0", "--memory", "64MiB", "--require", "hard", "--", "sleep", "60")
+    waiting = node.world.json(*hard)["id"]
+    node.world.run("rebalance", check=1)
+    row = node.world.workload(waiting)
+    assert row["state"] == "pending"
+    assert "cannot limit" in row["reason"]
+    node.install()
+    node.world.run("rebalance")
+    row = node.world.workload(waiting)
+    assert (row["state"], row["held_by"]["memory"]) == ("running", "hard")
+    node.world.run("release", waiting)
+
+
 def test_only_accounts_that_root_listed_may_be_run_as(node):
     node.install("--run-as", "games")
     ids = {name: str(pwd.getpwnam(name).pw_uid) for name in ("games", "nobody", "root")}
