@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gpualloc.engine.chain import Chains, OnStep, Report, chains
 from gpualloc.engine.context import Context
-from gpualloc.engine.execute import workload_of
+from gpualloc.engine.execute import find_workload, workload_of
 from gpualloc.engine.observe import observe
 from gpualloc.engine.recover import recover
 from gpualloc.errors import GpuallocError, PartlyAppliedError, StalePlanError
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.plan import Plan, RunState
+from gpualloc.model.workload import WorkloadState
 from gpualloc.planning.base import base_facts, drift
 from gpualloc.ports import JournalWriter
 
@@ -33,7 +36,9 @@ def apply(ctx: Context, plan: Plan, *, wait_s: float = 0.0, on_step: OnStep | No
             run = ctx.journal.applied(plan.id)
             if run is not None and run.id == report.run_id:
                 return report
-        return apply_locked(ctx, writer, plan, on_step)
+        report = apply_locked(ctx, writer, plan, on_step)
+        remember_why(ctx, writer, plan)
+    return report
 
 
 def apply_locked(ctx: Context, writer: JournalWriter, plan: Plan, on_step: OnStep | None = None) -> Report:
@@ -50,6 +55,18 @@ def apply_locked(ctx: Context, writer: JournalWriter, plan: Plan, on_step: OnSte
         carried.carry_out(chain, {})
     writer.close_run(run, final_state(carried.report), ctx.clock.now_s())
     return carried.report
+
+
+def remember_why(ctx: Context, writer: JournalWriter, plan: Plan) -> None:
+    """Let each workload that got no place say why it waits."""
+    changed = []
+    for rejection in plan.rejections:
+        reason = f"{rejection.reason.value}: {rejection.detail}"
+        workload = find_workload(ctx, rejection.workload)
+        if workload is not None and workload.state is WorkloadState.PENDING and workload.reason != reason:
+            changed.append(replace(workload, reason=reason, revision=workload.revision + 1))
+    if changed:
+        writer.save(changed)
 
 
 def check_fresh(ctx: Context, plan: Plan) -> None:

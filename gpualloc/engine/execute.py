@@ -115,7 +115,12 @@ class Journaled:
 
 def workload_of(ctx: Context, step: Step) -> Workload | None:
     """The workload a step serves, as the state knows it now; None when it knows it no more."""
+    return find_workload(ctx, step.workload)
+
+
+def find_workload(ctx: Context, identity: str) -> Workload | None:
+    """The workload of that id; None when the state knows it no more."""
     try:
-        return ctx.journal.find(step.workload)
+        return ctx.journal.find(identity)
     except NotFoundError:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gpualloc.engine.apply import apply_locked
+from gpualloc.engine.apply import apply_locked, remember_why
 from gpualloc.engine.chain import OnStep, Report
 from gpualloc.engine.context import Context
 from gpualloc.engine.observe import observe
@@ -59,6 +59,7 @@ def rebalance(ctx: Context, *, dry_run: bool = False, wait_s: float = 0.0, on_st
         sample(ctx, snapshot)
         plan = make_plan(ctx, writer=writer, snapshot=snapshot)
         report = apply_locked(ctx, writer, plan, on_step) if plan.applyable else None
+        remember_why(ctx, writer, plan)
         writer.mark_rebalance(ctx.clock.now_s(), _summary(plan, report))
     return Cycle(plan, report, recovered)
 

@@ -199,3 +199,26 @@ def test_a_tick_has_a_row_for_everything_seen_and_gaps_for_the_unknown(ctx):
         if row.series.key in silent:
             assert row.values["gpu_utilization_ratio"] is None
     assert sample(ctx, snapshot) == len(rows)
+
+
+def test_work_that_waits_says_why_and_stops_saying_it_once_it_runs(ctx):
+    first = submit(ctx, "first", Request(FOREVER, gpus=4, nodes=("fir01",))).workload
+    rebalance(ctx)
+    second = submit(ctx, "second", Request(FOREVER, gpus=4, nodes=("fir01",))).workload
+    rebalance(ctx)
+    assert ctx.journal.find(second.id).reason.startswith("no capacity: ")
+    revision = ctx.journal.find(second.id).revision
+    rebalance(ctx)
+    assert ctx.journal.find(second.id).revision == revision
+    release(ctx, [first.id])
+    rebalance(ctx)
+    assert (ctx.journal.find(second.id).state, ctx.journal.find(second.id).reason) == (WorkloadState.RUNNING, None)
+
+
+def test_a_name_that_is_the_id_of_other_work_takes_nothing_from_it(ctx):
+    victim = submit(ctx, "victim", Request(FOREVER)).workload
+    submit(ctx, victim.id, Request(FOREVER))
+    rebalance(ctx)
+    assert states(ctx) == {WorkloadState.RUNNING: 2}
+    (released,) = release(ctx, [victim.id])
+    assert released.id == victim.id
