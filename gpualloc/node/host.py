@@ -1,13 +1,21 @@
-"""The host's own load from /proc. Rates are over the time since the previous call; the first calls have none."""
+"""The host's own load from /proc.
+
+Rates are over the time since the previous look. The counters are kept in a file between programs, so that a look from
+cron tells the mean since the one before; a first look has no rates.
+"""
 
 import os
 import time
 from typing import Any
 
 from gpualloc.node import processes
+from gpualloc.node.state import read_json, write_json
 
 _MIN_WINDOW_S = 0.05
 """Ticks are 10 ms: a rate over less than this would be noise."""
+
+_MAX_WINDOW_S = 3600.0
+"""A mean over more than this says nothing of how the host stands."""
 
 _CONTROLLERS = {
     "slurmd": "slurmd",
@@ -22,12 +30,18 @@ _CONTROLLERS = {
 
 
 class Host:
-    """Reads the host; remembers the last counters to make rates of them."""
+    """Reads the host; remembers the last counters to make rates of them.
 
-    def __init__(self) -> None:
+    Args:
+        kept: file that holds the counters of the last program that looked; None keeps nothing.
+    """
+
+    def __init__(self, kept: "str | None" = None) -> None:
+        self._kept = kept
         self._at_s = time.monotonic()
         self._cpu = _cpu_ticks()
         self._network = _network_bytes()
+        self._take_over()
 
     def inventory(self) -> "dict[str, Any]":
         """`cpus`, `memory_total_mib`, `disk_total_mib`."""
@@ -51,13 +65,37 @@ class Host:
         now.update(self._rates())
         return now
 
+    def _take_over(self) -> None:
+        """Go on from the counters of an earlier program, if they are of this boot and not too old."""
+        before = read_json(self._kept) if self._kept is not None else None
+        try:
+            if before is not None and before["boot_id"] == boot_id():
+                at_s, cpu, network = float(before["at_s"]), before["cpu"], before["network"]
+                if 0 <= self._at_s - at_s <= _MAX_WINDOW_S:
+                    counters = (int(cpu[0]), int(cpu[1])), (int(network[0]), int(network[1]))
+                    self._at_s, (self._cpu, self._network) = at_s, counters
+        except (KeyError, IndexError, TypeError, ValueError):
+            return  # another version wrote it; the next look writes it anew
+
+    def _keep(self) -> None:
+        if self._kept is None:
+            return
+        content = {"boot_id": boot_id(), "at_s": self._at_s, "cpu": self._cpu, "network": self._network}
+        try:
+            os.makedirs(os.path.dirname(self._kept), 0o700, exist_ok=True)
+            write_json(self._kept, content, durable=False)
+        except OSError:
+            return  # it only costs the next program its rates
+
     def _rates(self) -> "dict[str, Any]":
         elapsed_s = time.monotonic() - self._at_s
         if elapsed_s < _MIN_WINDOW_S:
+            self._keep()
             return {}
         before_cpu, before_network = self._cpu, self._network
         self._at_s = time.monotonic()
         self._cpu, self._network = _cpu_ticks(), _network_bytes()
+        self._keep()
         rates: "dict[str, Any]" = {}
         passed = self._cpu[1] - before_cpu[1]
         if passed > 0:

@@ -38,7 +38,7 @@ class LocalMachine:
     ) -> None:
         self._state_dir = state_dir
         self._nvml = nvml
-        self._host = host.Host()
+        self._host = host.Host(os.path.join(state_dir, "host.json"))
         self._boot_id = host.boot_id()
         self._cgroups = cgroup.probe() if cgroups is None else cgroups
         self._claim_folders = claim_folders

@@ -21,8 +21,11 @@ def state_dir() -> str:
     return os.path.join(os.path.expanduser("~"), ".local", "state", "gpualloc", "node")
 
 
-def write_json(path: str, content: Any, mode: int = 0o600) -> None:
-    """Write the file so that readers see the old content or the new one, never half; raises OSError."""
+def write_json(path: str, content: Any, mode: int = 0o600, durable: bool = True) -> None:
+    """Write the file so that readers see the old content or the new one, never half; raises OSError.
+
+    What is not `durable` may be lost with the power, and costs no wait for the disk.
+    """
     temporary = "%s.%d.tmp" % (path, os.getpid())
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     try:
@@ -31,7 +34,8 @@ def write_json(path: str, content: Any, mode: int = 0o600) -> None:
             data = json.dumps(content, allow_nan=False).encode("ascii")
             while data:
                 data = data[os.write(fd, data) :]
-            os.fsync(fd)
+            if durable:
+                os.fsync(fd)
         finally:
             os.close(fd)
         os.rename(temporary, path)
