@@ -295,6 +295,7 @@ def test_a_change_told_a_moment_too_late_ends_the_next_wait(fleet_of):
 
     link = TalkingLink(talk)
     fleet = fleet_of({"a": link})
+    list(fleet.observe())
     assert not fleet.wait_for_event(0.05)
     over.set()
     assert fleet.wait_for_event(3600)

@@ -150,7 +150,7 @@ def test_a_command_that_is_not_there_leaves_nothing_behind(ctx):
 
 def test_a_node_that_is_away_keeps_its_work(made_context):
     cluster = demo_cluster()
-    ctx = made_context(cluster=replace(cluster, speed=1000.0, faults=(
+    ctx = made_context(cluster=replace(cluster, speed=10_000.0, faults=(
         *cluster.faults, Fault("fir01", FaultKind.UNREACHABLE, from_s=20_000.0, until_s=200_000.0))))  # fmt: skip
     running = submit(ctx, "x", Request(("sleep", "5000"), gpus=4, nodes=("fir01",))).workload
     rebalance(ctx)
