@@ -161,13 +161,18 @@ class _EventWait:
         for session in self._sessions:
             threading.Thread(target=self._watch, args=(session,), name="events", daemon=True).start()
         try:
-            while not self._over.is_set() and not self._closed.is_set() and self._left_s() > 0:
+            while not self._done():
                 self._over.wait(min(0.2, self._left_s()))
         finally:
             self._over.set()
         if self._error is not None:
             raise self._error
         return self._told()
+
+    def _done(self) -> bool:
+        # A thread of the wait before may be the one that is told of a change.
+        told = any(session.changed for session in self._sessions)
+        return told or self._over.is_set() or self._closed.is_set() or self._left_s() <= 0
 
     def _told(self) -> bool:
         """Whether a node told of a change, to this wait or a moment too late for the one before; told once."""
