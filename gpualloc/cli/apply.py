@@ -14,6 +14,7 @@ from gpualloc.cli.plan_file import read_plan
 from gpualloc.cli.progress import nodes_seen
 from gpualloc.cli.reporting import applied, tell_step
 from gpualloc.engine.apply import apply as apply_plan
+from gpualloc.engine.apply import check_applicable
 from gpualloc.engine.plan import make_plan
 from gpualloc.errors import UsageError
 from gpualloc.model.plan import Plan
@@ -36,7 +37,7 @@ def apply(
     """Carry a plan out: show it, ask, then do its steps. Refuses a plan that the world has left behind."""
     wait_s = shared.wait_s(wait)
     with shared.open_world(ctx, shared.policy_override(policy)) as world:
-        plan = read_plan(Path(file)) if file else _made(world)
+        plan = _read(world, Path(file), yes=yes) if file else _made(world)
         names = shared.names_of(world)
         if not plan.applyable and not file:
             return Answer(
@@ -51,6 +52,14 @@ def apply(
     return applied(plan, report)
 
 
+def _read(world: Context, file: Path, *, yes: bool) -> Plan:
+    plan = read_plan(file)
+    if not yes:
+        _need_somebody()
+    check_applicable(world, plan)
+    return plan
+
+
 def _made(world: Context) -> Plan:
     with nodes_seen(world) as progress:
         plan = make_plan(world, progress=progress)
@@ -60,8 +69,12 @@ def _made(world: Context) -> Plan:
 
 def _confirmed() -> bool:
     """Ask on stderr; no answer is no."""
-    if not sys.stdin.isatty():
-        raise UsageError("apply asks before it changes anything, and nobody is there to answer", hint="add --yes")
+    _need_somebody()
     sys.stderr.write("Carry this out? Only `yes` does: ")
     sys.stderr.flush()
     return sys.stdin.readline().strip() == "yes"
+
+
+def _need_somebody() -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("apply asks before it changes anything, and nobody is there to answer", hint="add --yes")

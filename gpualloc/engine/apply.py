@@ -43,9 +43,6 @@ def apply(ctx: Context, plan: Plan, *, wait_s: float = 0.0, on_step: OnStep | No
 
 def apply_locked(ctx: Context, writer: JournalWriter, plan: Plan, on_step: OnStep | None = None) -> Report:
     """As `apply`, for a command that holds the apply lock and has recovered what was interrupted."""
-    if plan.simulated != ctx.simulated:
-        kind = "a simulated cluster" if plan.simulated else "real nodes"
-        raise StalePlanError(f"plan {plan.id} was made for {kind}", hint="make a new plan where you want to apply it")
     check_fresh(ctx, plan)
     now_s = ctx.clock.now_s()
     run = writer.open_run(ctx.fresh_id("r"), plan, ctx.actor, now_s)
@@ -69,12 +66,26 @@ def remember_why(ctx: Context, writer: JournalWriter, plan: Plan) -> None:
         writer.save(changed)
 
 
+def check_applicable(ctx: Context, plan: Plan) -> None:
+    """Refuse a plan that `apply` would refuse, before anybody is asked about it; a half-applied one may be resumed.
+
+    Raises:
+        StalePlanError: names what drifted.
+    """
+    run = ctx.journal.applied(plan.id)
+    if run is None or run.state is not RunState.OPEN:
+        check_fresh(ctx, plan)
+
+
 def check_fresh(ctx: Context, plan: Plan) -> None:
     """Refuse a plan whose facts no longer hold.
 
     Raises:
         StalePlanError: names what drifted.
     """
+    if plan.simulated != ctx.simulated:
+        kind = "a simulated cluster" if plan.simulated else "real nodes"
+        raise StalePlanError(f"plan {plan.id} was made for {kind}", hint="make a new plan where you want to apply it")
     run = ctx.journal.applied(plan.id)
     if run is not None:
         raise StalePlanError(f"plan {plan.id} was applied already (run {run.id})", hint="gpualloc plan makes a new one")
