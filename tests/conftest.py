@@ -1,0 +1,17 @@
+"""No test touches the state that a node program of this machine may really have."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture(autouse=True, scope="session")
+def node_state_of_the_tests(tmp_path_factory):
+    """Where node programs keep their state unless a test says otherwise."""
+    before = os.environ.get("GPUALLOC_NODE_STATE_DIR")
+    os.environ["GPUALLOC_NODE_STATE_DIR"] = str(tmp_path_factory.mktemp("node-state"))
+    yield
+    if before is None:
+        del os.environ["GPUALLOC_NODE_STATE_DIR"]
+    else:
+        os.environ["GPUALLOC_NODE_STATE_DIR"] = before
