@@ -28,7 +28,7 @@ def after_success(
     if workload is None:
         return None, ()
     if step.kind is StepKind.START:
-        return _started(workload, step, facts, actor)
+        return _started(workload, step, facts, actor, at_s)
     if step.kind is StepKind.STOP:
         return _stopped(workload, facts, actor, at_s)
     return None, ()
@@ -80,7 +80,7 @@ def held_by_from(facts: Mapping[str, object]) -> HeldBy:
     return from_plain(HeldBy, plain) if isinstance(plain, Mapping) else HeldBy()
 
 
-def _started(workload: Workload, step: Step, facts: Mapping[str, object], actor: str) -> Outcome:
+def _started(workload: Workload, step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
     if workload.state is not WorkloadState.PENDING:
         return None, ()
     pid = facts.get("pid")
@@ -98,7 +98,7 @@ def _started(workload: Workload, step: Step, facts: Mapping[str, object], actor:
     )
     devices = [grant.visible_uuid for grant in step.allocation.grants] if step.allocation else []
     entry = AuditEntry(
-        at_s=running.started_at_s or workload.submitted_at_s,
+        at_s=at_s if running.started_at_s is None else running.started_at_s,
         kind="start",
         actor=actor,
         workload=workload.id,
@@ -119,7 +119,10 @@ def _stopped(workload: Workload, facts: Mapping[str, object], actor: str, at_s: 
     if workload.state.ended:
         return None, ()
     plain = facts.get("end")
-    end = from_plain(WorkloadEnd, plain) if isinstance(plain, Mapping) else WorkloadEnd(0, at_s, reason="released")
-    # Work that ended by itself a moment before keeps its own end.
+    told = isinstance(plain, Mapping)
+    end = from_plain(WorkloadEnd, plain) if told else WorkloadEnd(255, at_s, reason="released")
+    # Work that ended by itself a moment before keeps its own end; of work that never ran no exit code is known.
     ended = after_end(workload, end)
+    if not told:
+        ended = replace(ended, exit_code=None)
     return ended, (end_entry(ended, end, actor),)

@@ -61,3 +61,15 @@ def test_a_stop_records_the_end_the_node_tells():
     ended, audit = after_success(running, step(StepKind.STOP), facts, actor="bob", at_s=12.0)
     assert (ended.state, ended.exit_code, ended.ended_at_s) == (WorkloadState.RELEASED, 143, 11.5)
     assert [entry.kind for entry in audit] == ["end"]
+
+
+def test_a_stop_of_work_that_never_ran_makes_no_exit_code_up():
+    running, _ = after_success(PENDING, step(StepKind.START), {"pid": 9}, actor="bob", at_s=9.0)
+    ended, audit = after_success(running, step(StepKind.STOP), {"end": None}, actor="bob", at_s=12.0)
+    assert (ended.state, ended.exit_code, ended.ended_at_s) == (WorkloadState.RELEASED, None, 12.0)
+    assert audit[0].detail["exit_code"] is None
+
+
+def test_a_start_of_unknown_time_is_told_when_it_was_learnt():
+    _, audit = after_success(PENDING, step(StepKind.START), {"pid": 9}, actor="bob", at_s=9.0)
+    assert audit[0].at_s == 9.0
