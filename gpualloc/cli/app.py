@@ -60,6 +60,7 @@ VERBS: dict[str, Verb] = {
     "plan": Verb("What would be changed now, and why", CHANGE, "plan"),
     "apply": Verb("Carry a plan out", CHANGE, "apply"),
     "rebalance": Verb("Plan and apply once, without asking; for cron", CHANGE, "rebalance"),
+    "mig": Verb("MIG instances: list, plan, apply, export and assert layouts", CHANGE, "mig"),
     "sample": Verb("Write one reading of everything to the history", CHANGE, "sample"),
     "policies": Verb("The policies that can decide", CHANGE, "policies"),
     "init": Verb("Look round and write a commented configuration", SETUP, "init"),

@@ -50,6 +50,12 @@ KEYS = (
     Key("history.retention", "a duration of 1h to 366d", "how long samples are kept", '"14d"'),
     Key("apply.grace", "a duration of up to 1h", "time between TERM and KILL when work is stopped", '"10s"'),
     Key("apply.step_timeout", "a duration of 1s to 1h", "longest time a node may take for one step", '"60s"'),
+    Key(
+        "mig.repartition",
+        '"off", "instances" or "mode"',
+        "what may be changed for waiting work: nothing, instances, or also the MIG mode of idle devices",
+        '"mode"',
+    ),
     Key("pools.*.nodes", 'node names, such as "gpu[01-04],login1"', "the nodes of the pool"),
     Key(
         "pools.*.transport",

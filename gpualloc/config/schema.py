@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from gpualloc.config.settings import ApplySettings, Config, Pool, SshSettings, specs_of
 from gpualloc.errors import UsageError
+from gpualloc.model.desired import Repartition
 from gpualloc.model.units import parse_duration_s, parse_memory_mib
 
 HOUR_S = 3600.0
@@ -104,6 +105,12 @@ class ApplyTable(_Table):
     step_timeout: Annotated[Duration, Field(ge=1, le=HOUR_S)] = ApplySettings().step_timeout_s
 
 
+class MigTable(_Table):
+    """`[mig]`."""
+
+    repartition: Literal["off", "instances", "mode"] = "mode"
+
+
 class SshTable(_Table):
     """`[pools.NAME.ssh]`."""
 
@@ -157,6 +164,7 @@ class File(_Table):
     sampling: SamplingTable = SamplingTable()
     history: HistoryTable = HistoryTable()
     apply: ApplyTable = ApplyTable()
+    mig: MigTable = MigTable()
     pools: dict[str, PoolTable] = {}
 
     def config(self, pools: tuple[Pool, ...], host: str) -> Config:
@@ -168,4 +176,5 @@ class File(_Table):
             sample_every_s=self.sampling.every,
             history_retention_s=self.history.retention,
             apply=ApplySettings(grace_s=self.apply.grace, step_timeout_s=self.apply.step_timeout),
+            repartition=Repartition(self.mig.repartition),
         )

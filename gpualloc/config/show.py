@@ -35,6 +35,7 @@ def _general(config: Config) -> Iterator[tuple[str, object, str | None]]:
     yield "history.retention", config.history_retention_s, "s"
     yield "apply.grace", config.apply.grace_s, "s"
     yield "apply.step_timeout", config.apply.step_timeout_s, "s"
+    yield "mig.repartition", config.repartition.value, None
 
 
 def _pool(pool: Pool) -> Iterator[tuple[str, object, str | None]]:

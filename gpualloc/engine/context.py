@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gpualloc.model.desired import Repartition
 from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.ports import Clock, Fleet, History, Journal, Policy
 
@@ -18,6 +19,7 @@ class Settings:
     """Width of the sampling grid."""
     history_retention_s: float = 14 * 86400.0
     """Samples older than this are dropped."""
+    repartition: Repartition = Repartition.MODE
 
 
 @dataclass(frozen=True, slots=True)

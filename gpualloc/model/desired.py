@@ -14,6 +14,17 @@ class ComputeMode(StrEnum):
     PROHIBITED = "prohibited"
 
 
+class Repartition(StrEnum):
+    """What of MIG may be changed for waiting work."""
+
+    OFF = "off"
+    """Nothing: work gets the instances that exist."""
+    INSTANCES = "instances"
+    """Instances on devices that are in MIG mode already."""
+    MODE = "mode"
+    """Also the MIG mode of idle devices."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceSettings:
     """Volatile settings of a device: all but `persistence` are lost at the latest with the next reboot.
@@ -53,6 +64,8 @@ class DesiredDevice:
     before: DeviceSettings = NOTHING_SET
     """What the device had before we changed it, to be given back on release."""
     at_s: float = 0.0
+    automatic: bool = False
+    """Whether the layout was chosen for waiting work, and may be chosen anew; an operator's own stays as it is."""
 
 
 @dataclass(frozen=True, slots=True)
