@@ -79,8 +79,8 @@ def request_options(
 
 _LISTS = ("command", "nodes", "env")
 _TEXTS = (
-    "name", "gpus", "gpu-memory", "gpu-model", "fraction", "share", "profile", "sm", "cpus", "cpuset", "memory", "pids", "priority",
-    "cwd", "at-most", "require",
+    "name", "gpus", "gpu-memory", "gpu-model", "fraction", "share", "profile", "sm", "cpus", "cpuset", "memory",
+    "pids", "priority", "cwd", "at-most", "require",
 )  # fmt: skip
 
 

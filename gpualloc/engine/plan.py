@@ -65,7 +65,7 @@ def make_plan(
     decision, partitions = repartition(
         problem, decide(problem, ctx.policy), ctx.journal.desired(), ctx.settings.repartition
     )
-    return _bound(ctx, decision, snapshot, workloads, extra, partitions)
+    return _bound(ctx, decision, snapshot, workloads, extra, partitions=partitions)
 
 
 def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot) -> Plan:
@@ -87,6 +87,7 @@ def _bound(
     snapshot: Snapshot,
     workloads: Sequence[Workload],
     extra: Sequence[Step],
+    *,
     partitions: Sequence[Partition] = (),
 ) -> Plan:
     return build(

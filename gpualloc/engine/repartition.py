@@ -16,11 +16,11 @@ from gpualloc.model.desired import DesiredDevice, Repartition
 from gpualloc.model.inventory import Device
 from gpualloc.model.mig import OFF, Layout, Place, layout_text, profiles_for
 from gpualloc.model.plan import StepReason
+from gpualloc.model.visible import check_visible
 from gpualloc.model.workload import Request, Workload
 from gpualloc.planning.mig import Held
 from gpualloc.planning.mig_fit import layout_for
 from gpualloc.planning.partition import Partition
-from gpualloc.planning.visible import check_visible
 from gpualloc.policies.filters import allowed, matches_model, why_not
 from gpualloc.policies.offer import enough, offer
 from gpualloc.policies.room import MEMORY_MARGIN_MIB, DeviceRoom, NodeRoom, Target, healthy
