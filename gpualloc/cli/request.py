@@ -54,7 +54,10 @@ def request_options(
         bool, typer.Option("--several-instances", help="One process takes several MIG instances (driver R570).")
     ] = False,
     cpus: Annotated[str | None, typer.Option("--cpus", metavar="N", help="CPU limit in cores, such as 2.5.")] = None,
-    cpuset: Annotated[str | None, typer.Option("--cpuset", metavar="LIST", help="Only these CPUs: 0-3,8.")] = None,
+    cpuset: Annotated[
+        str | None,
+        typer.Option("--cpuset", metavar="LIST", help="Only these CPUs: 0-3,8; or near: those near the GPUs."),
+    ] = None,
     memory: Annotated[str | None, typer.Option("--memory", metavar="SIZE", help="Memory limit, as 16GiB.")] = None,
     pids: Annotated[str | None, typer.Option("--pids", metavar="N", help="Most processes and threads.")] = None,
     priority: Annotated[str | None, typer.Option("--priority", metavar="P", help="Higher goes first.")] = None,

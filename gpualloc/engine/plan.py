@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.decide import decide
@@ -11,6 +12,7 @@ from gpualloc.engine.recover import doubtful
 from gpualloc.engine.repartition import repartition
 from gpualloc.engine.settle import catch_up, catch_up_locked
 from gpualloc.errors import UsageError
+from gpualloc.model.cpus import NEAR, near_all
 from gpualloc.model.decision import Decision, Problem
 from gpualloc.model.inventory import Node, Snapshot
 from gpualloc.model.plan import Plan, Step
@@ -65,7 +67,7 @@ def make_plan(
     decision, partitions = repartition(
         problem, decide(problem, ctx.policy), ctx.journal.desired(), ctx.settings.repartition
     )
-    return _bound(ctx, decision, snapshot, workloads, extra, partitions=partitions)
+    return _bound(ctx, _near(decision, snapshot), snapshot, workloads, extra, partitions=partitions)
 
 
 def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot) -> Plan:
@@ -79,6 +81,20 @@ def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot
             raise UsageError(f"workload {workload.id} does not run; it is {workload.state.value}")
     nothing = Decision(ctx.policy.name, ctx.policy.version, 0, (), ())
     return _bound(ctx, nothing, snapshot, tuple(workloads), release_steps(workloads))
+
+
+def _near(decision: Decision, snapshot: Snapshot) -> Decision:
+    """The decision with the CPUs that `near` stands for on the node that was chosen."""
+    cpus = {device.uuid: device.cpus for node in snapshot.nodes for device in node.devices}
+    return replace(
+        decision,
+        allocations=tuple(
+            replace(item, cpuset=near_all(cpus.get(grant.device) for grant in item.grants))
+            if item.cpuset == NEAR
+            else item
+            for item in decision.allocations
+        ),
+    )
 
 
 def _bound(

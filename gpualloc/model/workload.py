@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from gpualloc.errors import UsageError
 from gpualloc.model.allocation import Allocation, HeldBy, Share
+from gpualloc.model.cpus import NEAR
 
 MAX_NAME_CHARS = 200
 MAX_GPUS = 65_536
@@ -70,6 +71,7 @@ class Request:
     """How the devices are to be shared; None: as the other fields imply."""
     cpus: float | None = None
     cpuset: str | None = None
+    """CPU list, or `near`: the CPUs near the devices that are given."""
     memory_mib: int | None = None
     pids: int | None = None
     priority: int = 0
@@ -162,8 +164,12 @@ def check_request(request: Request) -> Request:
     _check_share(request)
     if request.require not in (None, "hard"):
         raise UsageError(f"--require {request.require!r} is not known", hint="--require hard is the one there is")
-    if request.cpuset is not None and not _CPUSET.fullmatch(request.cpuset):
-        raise UsageError(f"--cpuset {request.cpuset!r} is not a CPU list", hint="write it as the kernel does: 0-3,8")
+    if request.cpuset is not None and request.cpuset != NEAR and not _CPUSET.fullmatch(request.cpuset):
+        raise UsageError(
+            f"--cpuset {request.cpuset!r} is not a CPU list", hint="write it as the kernel does: 0-3,8; or near"
+        )
+    if request.cpuset == NEAR and request.gpus == 0:
+        raise UsageError("--cpuset near means near the GPUs, and --gpus 0 asks for none")
     if request.cwd is not None and not request.cwd.startswith("/"):
         raise UsageError(
             f"--cwd {request.cwd!r} is not a whole path", hint="write it as the node has it, beginning with /"

@@ -39,11 +39,6 @@ def allowed(node: Node, request: Request) -> bool:
     return not request.nodes or node.name in request.nodes
 
 
-def highest_cpu(cpuset: str) -> int:
-    """The largest CPU number in a CPU list such as `0-3,8`."""
-    return max(int(number) for part in cpuset.split(",") for number in part.split("-"))
-
-
 def other_model(target: Target, request: Request) -> str | None:
     """The product name does not match the selector."""
     if request.gpu_model is None or matches_model(target.room.device.model, request.gpu_model):

@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 from gpualloc.model.allocation import Allocation, Grant, Share
+from gpualloc.model.cpus import NEAR, highest_cpu
 from gpualloc.model.visible import SEVERAL_MIG_BRANCH, driver_branch
 from gpualloc.model.workload import Request
-from gpualloc.policies.filters import highest_cpu, slice_memory_mib, why_not
+from gpualloc.policies.filters import slice_memory_mib, why_not
 from gpualloc.policies.room import NodeRoom, Target
 
 
@@ -80,7 +81,7 @@ def shortages(found: Offer, request: Request) -> tuple[str, ...]:
     if request.cpus is not None and (found.room.cpus_free is None or found.room.cpus_free < request.cpus):
         short.append("cpus")
     cpus = found.room.node.host.cpus
-    if request.cpuset is not None and (cpus is None or highest_cpu(request.cpuset) >= cpus):
+    if request.cpuset not in (None, NEAR) and (cpus is None or highest_cpu(request.cpuset) >= cpus):
         short.append("cpuset")
     free_mib = found.room.memory_free_mib
     if request.memory_mib is not None and (free_mib is None or free_mib < request.memory_mib):
