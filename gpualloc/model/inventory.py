@@ -77,7 +77,7 @@ class Device:
     """MIG mode after the next reset; None when the model has none."""
     mig_instances: tuple[MigInstance, ...] = ()
     mig_profiles: tuple[MigProfile, ...] = ()
-    """What instances the driver could make here; empty when the model has no MIG or the driver does not tell."""
+    """What instances the driver offers, whether or not MIG mode is on; empty when the model has no MIG."""
     minor: int | None = None
     """Number in /dev/nvidia<minor>, which is not `index`."""
     architecture: str | None = None
