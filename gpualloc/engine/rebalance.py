@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from gpualloc.engine.apply import apply_locked, remember_why
 from gpualloc.engine.chain import OnStep, Report
 from gpualloc.engine.context import Context
+from gpualloc.engine.doubt import doubtful
 from gpualloc.engine.observe import observe
 from gpualloc.engine.plan import make_plan
-from gpualloc.engine.recover import doubtful, recover
+from gpualloc.engine.recover import recover
 from gpualloc.engine.sample import sample
 from gpualloc.errors import GpuallocError, LockedError, StalePlanError, StateError, UnreachableError
 from gpualloc.model.plan import Plan

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 from gpualloc.engine.chain import Chains, OnStep, Report, chains
 from gpualloc.engine.context import Context
 from gpualloc.model.audit import AuditEntry
@@ -37,19 +35,3 @@ def _resume(ctx: Context, writer: JournalWriter, run: Run, on_step: OnStep | Non
         partial = RunState.PARTIAL if report.done else RunState.FAILED
         writer.close_run(run, partial if gone_wrong else RunState.DONE, ctx.clock.now_s())
     return report
-
-
-def doubtful(ctx: Context) -> frozenset[str]:
-    """Ids of workloads with a step of unknown outcome, or one still to be taken back: nothing is planned for them."""
-    found = set()
-    for run in ctx.journal.open_runs():
-        states: defaultdict[str, set[StepState]] = defaultdict(set)
-        for record in ctx.journal.steps(run.id):
-            if record.step.workload is not None:
-                states[record.step.workload].add(record.state)
-        found |= {
-            workload
-            for workload, seen in states.items()
-            if StepState.INTENT in seen or {StepState.FAILED, StepState.DONE} <= seen
-        }
-    return frozenset(found)
