@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+
 from gpualloc.engine.context import Context
-from gpualloc.errors import HookError
+from gpualloc.errors import GpuallocError, HookError, StateError
 from gpualloc.model.audit import AuditEntry
+from gpualloc.model.plan import Plan, RunState
 from gpualloc.ports import HookEvent, HookOutcome, JournalWriter
 
 PRE_APPLY = "pre_apply"
@@ -41,6 +46,37 @@ def ask(ctx: Context, writer: JournalWriter, name: str, event: HookEvent) -> Non
             hint="gpualloc audit shows what it printed",
             node=event.node,
         )
+
+
+@dataclass(slots=True)
+class Course:
+    """How a run that hooks stand around goes."""
+
+    state: RunState | None = None
+    """Told by the one who carries it out; None: it never came to an end that could be told."""
+
+
+@contextmanager
+def around(ctx: Context, writer: JournalWriter, run_id: str, plan: Plan) -> Iterator[Course]:
+    """Run the hooks before a run and, however it ends, after it.
+
+    Raises:
+        HookError: the hook before the run failed; nothing may be begun.
+    """
+    event = HookEvent(run=run_id, plan=plan.id)
+    course = Course()
+    error: str | None = None
+    try:
+        ask(ctx, writer, PRE_APPLY, event)
+        yield course
+    except GpuallocError as failed:
+        error = failed.message
+        raise
+    finally:
+        # Where the state cannot be written any more the hook still runs; that it did is then not in the audit trail.
+        with suppress(StateError):
+            state = "stopped" if course.state is None else course.state.value
+            tell(ctx, writer, EXIT, replace(event, state=state, error=error))
 
 
 def _entry(ctx: Context, name: str, event: HookEvent, outcome: HookOutcome) -> AuditEntry:
