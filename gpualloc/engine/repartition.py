@@ -138,13 +138,15 @@ class _Attempt:
             whole = Request(command=request.command)
             usable = self._extent is Repartition.MODE and why_not(Target(device), whole) is None
             return [] if usable and not (row and row.layout == OFF and not row.automatic) else None
-        ours = row is not None and row.automatic
+        made = row.made if row is not None else ()
         held = [
             Held(
                 each.uuid,
                 each.profile,
                 each.start,
-                not ours or device.holds(each.uuid) or each.uuid in device.strangers,
+                in_use=f"{each.profile}@{each.start}" not in made
+                or device.holds(each.uuid)
+                or each.uuid in device.strangers,
             )
             for each in known.mig_instances
         ]
@@ -188,6 +190,8 @@ class _Attempt:
     def _convertible(self, room: NodeRoom, device: DeviceRoom, request: Request) -> bool:
         row = self._desired.get((room.node.name, device.device.uuid))
         if row is None or not row.automatic or not device.device.mig_enabled or not device.idle:
+            return False
+        if any(f"{each.profile}@{each.start}" not in row.made for each in device.device.mig_instances):
             return False
         fits = replace(device, device=replace(device.device, mig_enabled=False))
         return device.device.uuid not in self._targets and why_not(Target(fits), request) is None

@@ -65,7 +65,9 @@ class DesiredDevice:
     """What the device had before we changed it, to be given back on release."""
     at_s: float = 0.0
     automatic: bool = False
-    """Whether the layout was chosen for waiting work, and may be chosen anew; an operator's own stays as it is."""
+    """Whether it was brought into MIG mode for waiting work, and may be brought out of it for other work."""
+    made: tuple[str, ...] = ()
+    """Places of instances that were made for waiting work and may go for other work; an operator's own stay."""
 
 
 @dataclass(frozen=True, slots=True)

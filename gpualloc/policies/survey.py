@@ -29,7 +29,7 @@ def survey(problem: Problem) -> dict[str, NodeRoom]:
 def idle_room(node: Node) -> NodeRoom:
     """The room the node would have if nothing ran on it and every device were healthy."""
     devices = sorted(node.devices, key=_device_order)
-    rooms = tuple(DeviceRoom(_ideal(device), partitions=_partitions(device)) for device in devices)
+    rooms = tuple(_ideal_room(device) for device in devices)
     return NodeRoom(replace(node, host=replace(node.host, memory_available_mib=None)), rooms)
 
 
@@ -39,6 +39,13 @@ def _ideal(device: Device) -> Device:
         total_mib = MAX_MEMORY_MIB  # a sick device tells nothing, so nothing is ruled out
     instances = tuple(replace(instance, memory_used_mib=0) for instance in device.mig_instances)
     return replace(device, state=DeviceState.OK, memory_total_mib=total_mib, memory_used_mib=0, mig_instances=instances)
+
+
+def _ideal_room(device: Device) -> DeviceRoom:
+    """The device as it could be: the MIG mode of one whose driver tells its profiles can be changed."""
+    partitions = _partitions(device)
+    ideal = _ideal(device)
+    return DeviceRoom(replace(ideal, mig_enabled=False) if partitions else ideal, partitions=partitions)
 
 
 def _partitions(device: Device) -> tuple[MigInstance, ...]:

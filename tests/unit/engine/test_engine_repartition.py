@@ -70,7 +70,10 @@ def solve(
     for names, ours in ((automatic, True), (pinned, False)):
         for where in names:
             name, _, index = where.partition("/")
-            rows.append(DesiredDevice(name, f"GPU-{name}-{index}", "off" if not ours else "", automatic=ours))
+            here = next(each for each in nodes if each.name == name).devices[int(index)]
+            places = tuple(f"{each.profile}@{each.start}" for each in here.mig_instances) if ours else ()
+            layout = ",".join(places) if ours else "off"
+            rows.append(DesiredDevice(name, here.uuid, layout, automatic=ours, made=places))
     return repartition(problem, decide(problem, BestFit()), rows, extent)
 
 
