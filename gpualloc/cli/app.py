@@ -59,6 +59,7 @@ VERBS: dict[str, Verb] = {
     "release": Verb("End workloads and give their devices back", WORK, "release"),
     "plan": Verb("What would be changed now, and why", CHANGE, "plan"),
     "apply": Verb("Carry a plan out", CHANGE, "apply"),
+    "recover": Verb("Interrupted runs: list, go on, roll back, give up", CHANGE, "recover"),
     "rebalance": Verb("Plan and apply once, without asking; for cron", CHANGE, "rebalance"),
     "mig": Verb("MIG instances: list, plan, apply, export and assert layouts", CHANGE, "mig"),
     "sample": Verb("Write one reading of everything to the history", CHANGE, "sample"),
