@@ -65,14 +65,6 @@ KEYS = (
     Key("history.retention", "a duration of 1h to 366d", "how long samples are kept", '"14d"'),
     Key("apply.grace", "a duration of up to 1h", "time between TERM and KILL when work is stopped", '"10s"'),
     Key("apply.step_timeout", "a duration of 1s to 1h", "longest time a node may take for one step", '"60s"'),
-<<<<<<< HEAD
-    Key(
-        "mig.repartition",
-        '"off", "instances" or "mode"',
-        "what may be changed for waiting work: nothing, instances, or also the MIG mode of idle devices",
-        '"mode"',
-    ),
-=======
     Key("apply.width", "a number of nodes, 1 to 256", "most nodes that steps are carried out on at once", "16"),
     Key(
         "apply.per_node",
@@ -92,7 +84,12 @@ KEYS = (
     Key("hooks.notify", _COMMAND, "run before users and workloads are disturbed", "[]", text=False),
     Key("hooks.exit", _COMMAND, "run at the end of every apply, however it ended", "[]", text=False),
     Key("hooks.timeout", "a duration of 1s to 1h", "how long a hook may take", '"30s"'),
->>>>>>> room/engine
+    Key(
+        "mig.repartition",
+        '"off", "instances" or "mode"',
+        "what may be changed for waiting work: nothing, instances, or also the MIG mode of idle devices",
+        '"mode"',
+    ),
     Key("pools.*.nodes", 'node names, such as "gpu[01-04],login1"', "the nodes of the pool"),
     Key(
         "pools.*.transport",

@@ -208,11 +208,8 @@ class File(_Table):
     sampling: SamplingTable = SamplingTable()
     history: HistoryTable = HistoryTable()
     apply: ApplyTable = ApplyTable()
-<<<<<<< HEAD
     mig: MigTable = MigTable()
-=======
     hooks: HooksTable = HooksTable()
->>>>>>> room/engine
     pools: dict[str, PoolTable] = {}
 
     def config(self, pools: tuple[Pool, ...], host: str) -> Config:
@@ -223,11 +220,7 @@ class File(_Table):
             policy=self.policy,
             sample_every_s=self.sampling.every,
             history_retention_s=self.history.retention,
-<<<<<<< HEAD
-            apply=ApplySettings(grace_s=self.apply.grace, step_timeout_s=self.apply.step_timeout),
             repartition=Repartition(self.mig.repartition),
-=======
             apply=self.apply.settings(),
             hooks=self.hooks.settings(),
->>>>>>> room/engine
         )

@@ -125,11 +125,8 @@ class Config:
     sample_every_s: float = 10.0
     history_retention_s: float = 14 * 86400.0
     apply: ApplySettings = ApplySettings()
-<<<<<<< HEAD
     repartition: Repartition = Repartition.MODE
-=======
     hooks: HookSettings = HookSettings()
->>>>>>> room/engine
 
     def pool(self, name: str) -> Pool:
         """The pool of that name; raises KeyError when there is none."""
