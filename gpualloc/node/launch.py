@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import accounts, cgroup, keeper, processes
+from gpualloc.node import accounts, cgroup, keeper, processes, sharing
 from gpualloc.node.state import FORMAT, read_json, write_json
 from gpualloc.node.wire import Refused
 from gpualloc.node.workloads import told_end
@@ -109,6 +109,7 @@ class Launcher:
         env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
         env["CUDA_VISIBLE_DEVICES"] = ",".join(grant["mig_instance"] or grant["device"] for grant in step["grants"])
         env["GPUALLOC_WORKLOAD"] = step["workload"]
+        env.update(sharing.client_environment(step["grants"], account))
         return {
             "format": FORMAT,
             "state_dir": self._state_dir,
