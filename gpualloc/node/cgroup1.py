@@ -124,17 +124,9 @@ class Cgroup1:
         if how is None:
             raise OSError(errno.ENOTSUP, "this host, or this account, cannot keep processes from devices")
         if how == "bpf":
-            bpf.attach(self._folder("unified", workload), rule, workload)
-            return
-        folder = self._make("devices", workload)
-        try:
-            device_list.restrict(folder, rule)
-        except OSError:
-            # Half a list would deny what the rule does not.
-            with suppress(OSError):
-                device_list.unrestrict(folder)
-                os.rmdir(folder)
-            raise
+            bpf.attach(self._make("unified", workload), rule, workload)
+        else:
+            _restrict_by_list(self._make("devices", workload), rule)
         self._gather(workload)
 
     def restricted(self, workload: str) -> "str | None":
@@ -197,6 +189,17 @@ class Cgroup1:
         # A cpuset group without both lets nobody in.
         _fill_cpuset(folder)
         return folder
+
+
+def _restrict_by_list(folder: str, rule: "DeviceRule") -> None:
+    try:
+        device_list.restrict(folder, rule)
+    except OSError:
+        # Half a list would deny what the rule does not.
+        with suppress(OSError):
+            device_list.unrestrict(folder)
+            os.rmdir(folder)
+        raise
 
 
 def _fill_cpuset(folder: str) -> None:
