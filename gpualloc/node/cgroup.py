@@ -65,7 +65,7 @@ class Cgroups(Protocol):
     """
 
     mode: str
-    """`v1`, `v2`, `systemd`, `systemd-user` or `none`."""
+    """`systemd`, `systemd-user`, `v2`, `v1` or `none`."""
 
     def controllers(self) -> "list[str]":
         """The controllers this host has: of cpu, cpuset, io, memory, pids."""
