@@ -20,10 +20,10 @@ from typing import Any
 
 import pynvml
 
-from gpualloc.sim.catalog import MigProfile
+from gpualloc.sim.catalog import MigProfile, compute_profiles
 from gpualloc.sim.gpu import FaultKind, GpuModel, GpuRefusal, Instance
 
-_GPU, _MIG, _GI = 0x1000, 0x2000, 0x4000
+_GPU, _MIG, _GI, _CI = 0x1000, 0x2000, 0x4000, 0x8000
 _ALL = 0xFFFFFFFF
 _MIB = 1 << 20
 
@@ -39,6 +39,15 @@ _REFUSAL_CODES = {
     "in use": pynvml.NVML_ERROR_IN_USE,
     "not found": pynvml.NVML_ERROR_NOT_FOUND,
 }
+_ERROR_TEXTS = {
+    pynvml.NVML_ERROR_IN_USE: "In use by another client",
+    pynvml.NVML_ERROR_INSUFFICIENT_RESOURCES: "Insufficient Resources",
+}
+_COMPUTE_MODES = {
+    "default": pynvml.NVML_COMPUTEMODE_DEFAULT,
+    "exclusive-process": pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS,
+    "prohibited": pynvml.NVML_COMPUTEMODE_PROHIBITED,
+}
 _TYPES = {"h": ctypes.c_void_p, "u": ctypes.c_uint, "o": ctypes.c_void_p, "s": ctypes.c_char_p, "i": ctypes.c_int}
 
 _SIGNATURES = {
@@ -46,6 +55,7 @@ _SIGNATURES = {
     "nvmlInitWithFlags": "u",
     "nvmlShutdown": "",
     "nvmlSystemGetDriverVersion": "ou",
+    "nvmlSystemGetNVMLVersion": "ou",
     "nvmlDeviceGetCount_v2": "o",
     "nvmlDeviceGetHandleByIndex_v2": "uo",
     "nvmlDeviceGetHandleByUUID": "so",
@@ -53,11 +63,23 @@ _SIGNATURES = {
     "nvmlDeviceGetUUID": "hou",
     "nvmlDeviceGetIndex": "ho",
     "nvmlDeviceGetMinorNumber": "ho",
+    "nvmlDeviceGetArchitecture": "ho",
+    "nvmlDeviceGetPciInfo_v3": "ho",
     "nvmlDeviceGetMemoryInfo": "ho",
     "nvmlDeviceGetMemoryInfo_v2": "ho",
     "nvmlDeviceGetUtilizationRates": "ho",
     "nvmlDeviceGetPowerUsage": "ho",
     "nvmlDeviceGetEnforcedPowerLimit": "ho",
+    "nvmlDeviceGetPowerManagementLimit": "ho",
+    "nvmlDeviceGetPowerManagementLimitConstraints": "hoo",
+    "nvmlDeviceGetPowerManagementDefaultLimit": "ho",
+    "nvmlDeviceSetPowerManagementLimit": "hu",
+    "nvmlDeviceSetGpuLockedClocks": "huu",
+    "nvmlDeviceResetGpuLockedClocks": "h",
+    "nvmlDeviceGetComputeMode": "ho",
+    "nvmlDeviceSetComputeMode": "hu",
+    "nvmlDeviceGetPersistenceMode": "ho",
+    "nvmlDeviceSetPersistenceMode": "hu",
     "nvmlDeviceGetTemperature": "huo",
     "nvmlDeviceGetTemperatureV": "ho",
     "nvmlDeviceGetClockInfo": "huo",
@@ -79,6 +101,12 @@ _SIGNATURES = {
     "nvmlDeviceCreateGpuInstance": "huo",
     "nvmlDeviceCreateGpuInstanceWithPlacement": "huoo",
     "nvmlGpuInstanceDestroy": "h",
+    "nvmlDeviceGetGpuInstances": "huoo",
+    "nvmlGpuInstanceGetComputeInstanceProfileInfo": "huuo",
+    "nvmlGpuInstanceGetComputeInstanceProfileInfoV": "huuo",
+    "nvmlGpuInstanceCreateComputeInstance": "huo",
+    "nvmlGpuInstanceGetComputeInstances": "huoo",
+    "nvmlComputeInstanceDestroy": "h",
 }
 """Every modelled function and its arguments: h handle, u unsigned, o pointer to write to, s text."""
 
@@ -110,7 +138,7 @@ class NvmlLibrary:
         gpus: by index; changed through the library or by the test, at any time.
         driver: driver version.
         without: functions that this driver lacks.
-        privileged: whether this process may change MIG.
+        privileged: whether this process may change anything.
     """
 
     def __init__(
@@ -128,10 +156,17 @@ class NvmlLibrary:
         """Time of the readings."""
         self.faults: dict[int, FaultKind] = {}
         """What is wrong with GPUs, by index; HUNG is done by `block`."""
+        self.opened_by_others: set[int] = set()
+        """Indices of GPUs that another program has open."""
+        self.passed_through: set[int] = set()
+        """Indices of GPUs in a virtual machine, which cannot be reset from inside."""
+        self.changed: list[str] = []
+        """Names of the functions called that change something, in order."""
         self.calls: dict[str, int] = {}
         """How often each function was called."""
         self._without = frozenset(without)
-        self._inits = 0
+        self.inits = 0
+        """How often the library is open."""
         self._planned: dict[str, _Planned] = {}
         self._blocked: dict[str, threading.Event] = {}
         self._functions: dict[str, Any] = {}
@@ -172,7 +207,7 @@ class NvmlLibrary:
         return call
 
     def _check(self, name: str, arguments: tuple[Any, ...]) -> None:
-        if not self._inits and not name.startswith("nvmlInit"):
+        if not self.inits and not name.startswith("nvmlInit"):
             raise _Code(pynvml.NVML_ERROR_UNINITIALIZED)
         planned = self._planned.get(name)
         if planned is not None:
@@ -200,7 +235,7 @@ class NvmlLibrary:
             return None
         gi = (handle >> 8) & 0xF
         found = [each for each in self._gpu(handle).instances if each.gi == gi]
-        if not found:
+        if not found or (handle & (_MIG | _CI) and not found[0].complete):
             raise _Code(pynvml.NVML_ERROR_INVALID_ARGUMENT)
         return found[0]
 
@@ -212,13 +247,16 @@ class NvmlLibrary:
     # ---- start
 
     def _nvmlInitWithFlags(self, _flags: int) -> None:
-        self._inits += 1
+        self.inits += 1
 
     def _nvmlInit_v2(self) -> None:
-        self._inits += 1
+        self.inits += 1
 
     def _nvmlShutdown(self) -> None:
-        self._inits -= 1
+        self.inits -= 1
+
+    def _nvmlSystemGetNVMLVersion(self, out: int, length: int) -> None:
+        _write_text(out, length, "12." + self.driver)
 
     def _nvmlSystemGetDriverVersion(self, out: int, length: int) -> None:
         _write_text(out, length, self.driver)
@@ -238,7 +276,7 @@ class NvmlLibrary:
     def _nvmlDeviceGetHandleByUUID(self, uuid: bytes, out: int) -> None:
         for gpu in self.gpus:
             names = {gpu.uuid: _GPU | gpu.index}
-            names.update({each.uuid: _MIG | each.gi << 8 | gpu.index for each in gpu.instances})
+            names.update({each.uuid: _MIG | each.gi << 8 | gpu.index for each in gpu.mig_devices})
             if uuid.decode() in names:
                 _write(ctypes.c_void_p, out, names[uuid.decode()])
                 return
@@ -258,6 +296,15 @@ class NvmlLibrary:
 
     def _nvmlDeviceGetMinorNumber(self, handle: int, out: int) -> None:
         _write(ctypes.c_uint, out, self._whole(handle).index)
+
+    def _nvmlDeviceGetArchitecture(self, handle: int, out: int) -> None:
+        name = f"NVML_DEVICE_ARCH_{self._gpu(handle).kind.generation.upper()}"
+        _write(ctypes.c_uint, out, getattr(pynvml, name))
+
+    def _nvmlDeviceGetPciInfo_v3(self, handle: int, out: int) -> None:
+        info = pynvml.nvmlPciInfo_t.from_address(out)
+        info.bus = self._whole(handle).index + 1
+        info.busId = f"00000000:{info.bus:02X}:00.0".encode()
 
     # ---- readings
 
@@ -284,7 +331,54 @@ class NvmlLibrary:
         _write(ctypes.c_uint, out, round(_known(self._whole(handle).readings(self.at_s).power_w) * 1000))
 
     def _nvmlDeviceGetEnforcedPowerLimit(self, handle: int, out: int) -> None:
+        self._nvmlDeviceGetPowerManagementLimit(handle, out)
+
+    # ---- settings
+
+    def _nvmlDeviceGetPowerManagementLimit(self, handle: int, out: int) -> None:
+        _write(ctypes.c_uint, out, round(_known(self._whole(handle).power_limit_w) * 1000))
+
+    def _nvmlDeviceGetPowerManagementLimitConstraints(self, handle: int, low: int, high: int) -> None:
+        kind = self._whole(handle).kind
+        _write(ctypes.c_uint, low, round(_known(kind.power_limit_min_w) * 1000))
+        _write(ctypes.c_uint, high, round(_known(kind.power_limit_w) * 1000))
+
+    def _nvmlDeviceGetPowerManagementDefaultLimit(self, handle: int, out: int) -> None:
         _write(ctypes.c_uint, out, round(_known(self._whole(handle).kind.power_limit_w) * 1000))
+
+    def _nvmlDeviceSetPowerManagementLimit(self, handle: int, milliwatts: int) -> None:
+        self._changing("nvmlDeviceSetPowerManagementLimit")
+        self._whole(handle).tune(power_limit_w=milliwatts / 1000)
+
+    def _nvmlDeviceSetGpuLockedClocks(self, handle: int, low: int, high: int) -> None:
+        self._changing("nvmlDeviceSetGpuLockedClocks")
+        self._whole(handle).tune(sm_clock_min_mhz=low, sm_clock_max_mhz=high)
+
+    def _nvmlDeviceResetGpuLockedClocks(self, handle: int) -> None:
+        self._changing("nvmlDeviceResetGpuLockedClocks")
+        self._whole(handle).tune(sm_clock_min_mhz=0, sm_clock_max_mhz=0)
+
+    def _nvmlDeviceGetComputeMode(self, handle: int, out: int) -> None:
+        gpu = self._whole(handle)
+        if gpu.mig_enabled:
+            raise _Code(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        _write(ctypes.c_uint, out, _COMPUTE_MODES[gpu.settings.compute_mode])
+
+    def _nvmlDeviceSetComputeMode(self, handle: int, mode: int) -> None:
+        self._changing("nvmlDeviceSetComputeMode")
+        words = {number: word for word, number in _COMPUTE_MODES.items()}
+        if mode not in words:
+            raise _Code(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        self._whole(handle).tune(compute_mode=words[mode])
+
+    def _nvmlDeviceGetPersistenceMode(self, handle: int, out: int) -> None:
+        _write(ctypes.c_uint, out, int(self._whole(handle).settings.persistence))
+
+    def _nvmlDeviceSetPersistenceMode(self, handle: int, on: int) -> None:
+        self._changing("nvmlDeviceSetPersistenceMode")
+        self._whole(handle).tune(persistence=bool(on))
+
+    # ---- load
 
     def _nvmlDeviceGetTemperature(self, handle: int, _sensor: int, out: int) -> None:
         _write(ctypes.c_uint, out, self._whole(handle).readings(self.at_s).temperature_c)
@@ -327,8 +421,12 @@ class NvmlLibrary:
 
     def _nvmlDeviceSetMigMode(self, handle: int, mode: int, activation: int) -> None:
         gpu = self._whole(handle)
-        self._change(gpu)
-        in_use = gpu.set_mig_mode(bool(mode)) == "in use"
+        self._change(gpu, "nvmlDeviceSetMigMode")
+        if gpu.index in self.passed_through and bool(mode) != gpu.mig_enabled:
+            gpu.mig_pending = bool(mode)
+            _write(ctypes.c_uint, activation, pynvml.NVML_ERROR_RESET_REQUIRED)
+            return
+        in_use = gpu.set_mig_mode(bool(mode), clients=gpu.index in self.opened_by_others) == "in use"
         _write(ctypes.c_uint, activation, pynvml.NVML_ERROR_IN_USE if in_use else pynvml.NVML_SUCCESS)
 
     def _nvmlDeviceGetMaxMigDeviceCount(self, handle: int, out: int) -> None:
@@ -337,9 +435,11 @@ class NvmlLibrary:
 
     def _nvmlDeviceGetMigDeviceHandleByIndex(self, handle: int, index: int, out: int) -> None:
         gpu = self._whole(handle)
-        if index >= len(gpu.instances):
+        if gpu.kind.mig is None or index >= gpu.kind.mig.max_instances:
+            raise _Code(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        if index >= len(gpu.mig_devices):
             raise _Code(pynvml.NVML_ERROR_NOT_FOUND)
-        _write(ctypes.c_void_p, out, _MIG | gpu.instances[index].gi << 8 | gpu.index)
+        _write(ctypes.c_void_p, out, _MIG | gpu.mig_devices[index].gi << 8 | gpu.index)
 
     def _nvmlDeviceIsMigDeviceHandle(self, handle: int, out: int) -> None:
         _write(ctypes.c_uint, out, int(self._instance(handle) is not None))
@@ -403,23 +503,83 @@ class NvmlLibrary:
         self._create(handle, profile_id, pynvml.c_nvmlGpuInstancePlacement_t.from_address(place).start, out)
 
     def _nvmlGpuInstanceDestroy(self, handle: int) -> None:
-        gpu, instance = self._gpu(handle), self._instance(handle)
-        if instance is None:
-            raise _Code(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-        self._change(gpu)
+        gpu, instance = self._gpu(handle), self._gpu_instance(handle)
+        self._change(gpu, "nvmlGpuInstanceDestroy")
+        if instance.complete:
+            raise _Code(pynvml.NVML_ERROR_IN_USE)
         gpu.destroy_instance(instance.uuid)
 
-    def _create(self, handle: int, profile_id: int, start: int | None, out: int) -> None:
+    def _nvmlDeviceGetGpuInstances(self, handle: int, profile_id: int, out: int, count: int) -> None:
         gpu = self._whole(handle)
-        self._change(gpu)
-        made = gpu.create_instance(self._profile_by_id(gpu, profile_id).name, start)
-        _write(ctypes.c_void_p, out, _GI | made.gi << 8 | gpu.index)
-
-    def _change(self, gpu: GpuModel) -> None:
-        if gpu.kind.mig is None:
+        if not gpu.mig_enabled:
             raise _Code(pynvml.NVML_ERROR_NOT_SUPPORTED)
         if not self.privileged:
             raise _Code(pynvml.NVML_ERROR_NO_PERMISSION)
+        found = [each for each in gpu.instances if each.profile.id == profile_id]
+        _write_handles(out, count, [_GI | each.gi << 8 | gpu.index for each in found])
+
+    # ---- compute instances
+
+    def _nvmlGpuInstanceGetComputeInstanceProfileInfo(self, handle: int, index: int, engine: int, out: int) -> None:
+        info = pynvml.c_nvmlComputeInstanceProfileInfo_t.from_address(out)
+        self._describe_compute(handle, index, engine, info)
+
+    def _nvmlGpuInstanceGetComputeInstanceProfileInfoV(self, handle: int, index: int, engine: int, out: int) -> None:
+        info = pynvml.c_nvmlComputeInstanceProfileInfo_v2_t.from_address(out)
+        if info.version != pynvml.nvmlComputeInstanceProfileInfo_v2:
+            raise _Code(pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH)
+        self._describe_compute(handle, index, engine, info)
+
+    def _describe_compute(self, handle: int, index: int, engine: int, info: Any) -> None:
+        if index >= pynvml.NVML_COMPUTE_INSTANCE_PROFILE_COUNT or engine != 0:
+            raise _Code(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        found = [each for each in compute_profiles(self._gpu_instance(handle).profile) if each.index == index]
+        if not found:
+            raise _Code(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        info.id, info.sliceCount, info.instanceCount = found[0].id, found[0].slices, found[0].max_instances
+        info.multiprocessorCount = found[0].sm
+
+    def _nvmlGpuInstanceCreateComputeInstance(self, handle: int, profile_id: int, out: int) -> None:
+        gpu, instance = self._gpu(handle), self._gpu_instance(handle)
+        self._change(gpu, "nvmlGpuInstanceCreateComputeInstance")
+        if profile_id != compute_profiles(instance.profile)[-1].id:
+            raise _Code(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        gpu.complete_instance(instance.gi)
+        _write(ctypes.c_void_p, out, _CI | instance.gi << 8 | gpu.index)
+
+    def _nvmlGpuInstanceGetComputeInstances(self, handle: int, profile_id: int, out: int, count: int) -> None:
+        gpu, instance = self._gpu(handle), self._gpu_instance(handle)
+        whole = instance.complete and profile_id == compute_profiles(instance.profile)[-1].id
+        _write_handles(out, count, [_CI | instance.gi << 8 | gpu.index] if whole else [])
+
+    def _nvmlComputeInstanceDestroy(self, handle: int) -> None:
+        gpu, instance = self._gpu(handle), self._instance(handle)
+        if instance is None or not handle & _CI:
+            raise _Code(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        self._change(gpu, "nvmlComputeInstanceDestroy")
+        gpu.complete_instance(instance.gi, complete=False)
+
+    def _create(self, handle: int, profile_id: int, start: int | None, out: int) -> None:
+        gpu = self._whole(handle)
+        self._change(gpu, "nvmlDeviceCreateGpuInstance" + ("" if start is None else "WithPlacement"))
+        made = gpu.create_instance(self._profile_by_id(gpu, profile_id).name, start, complete=False)
+        _write(ctypes.c_void_p, out, _GI | made.gi << 8 | gpu.index)
+
+    def _gpu_instance(self, handle: int) -> Instance:
+        instance = self._instance(handle)
+        if instance is None or not handle & _GI:
+            raise _Code(pynvml.NVML_ERROR_INVALID_ARGUMENT)
+        return instance
+
+    def _change(self, gpu: GpuModel, function: str) -> None:
+        if gpu.kind.mig is None:
+            raise _Code(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        self._changing(function)
+
+    def _changing(self, function: str) -> None:
+        if not self.privileged:
+            raise _Code(pynvml.NVML_ERROR_NO_PERMISSION)
+        self.changed.append(function)
 
     def _profile(self, handle: int, index: int) -> MigProfile:
         if index >= pynvml.NVML_GPU_INSTANCE_PROFILE_COUNT:
@@ -452,7 +612,7 @@ def installed(library: NvmlLibrary) -> Iterator[NvmlLibrary]:
 
 
 def _error_string(code: int) -> bytes:
-    return f"NVML code {code}".encode()
+    return _ERROR_TEXTS.get(code, f"NVML code {code}").encode()
 
 
 def _write(kind: Any, address: int, value: int) -> None:
@@ -463,6 +623,13 @@ def _write_text(address: int, length: int, text: str) -> None:
     if len(text) >= length:
         raise _Code(pynvml.NVML_ERROR_INSUFFICIENT_SIZE)
     (ctypes.c_char * length).from_address(address).value = text.encode()
+
+
+def _write_handles(out: int, count: int, handles: list[int]) -> None:
+    """A list that the caller has made room for; the count is only written."""
+    _write(ctypes.c_uint, count, len(handles))
+    for position, handle in enumerate(handles):
+        _write(ctypes.c_void_p, out + position * ctypes.sizeof(ctypes.c_void_p), handle)
 
 
 def _known(value: float | None) -> float:
