@@ -58,8 +58,8 @@ int nvmlDeviceSetComputeMode(Device handle, uint mode) {
     Gpu *gpu;
     int code = begin_change(handle, A_GPU, &gpu, NULL);
     if (code != OK) return code;
-    if (gpu->mig == 1) return end_change(NOT_SUPPORTED);
     if (mode > 3 || mode == 1) return end_change(INVALID_ARGUMENT);
+    if (gpu->mig == 1) return end_change(NOT_SUPPORTED);
     gpu->compute_mode = (int)mode;
     return end_change(OK);
 }
