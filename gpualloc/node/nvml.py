@@ -186,6 +186,9 @@ def _open() -> "dict[str, Any]":
         return _status("absent", "nvidia-ml-py cannot be imported: %s" % error)
     try:
         pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return _why_not_open(error)
+    try:
         return dict(
             _status("ok", None),
             count=pynvml.nvmlDeviceGetCount(),
@@ -193,6 +196,7 @@ def _open() -> "dict[str, Any]":
             library_version=pynvml.nvmlSystemGetNVMLVersion(),
         )
     except pynvml.NVMLError as error:
+        _shut_down()
         return _why_not_open(error)
 
 
