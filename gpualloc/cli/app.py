@@ -61,6 +61,7 @@ VERBS: dict[str, Verb] = {
     "apply": Verb("Carry a plan out", CHANGE, "apply"),
     "recover": Verb("Interrupted runs: list, go on, roll back, give up", CHANGE, "recover"),
     "rebalance": Verb("Plan and apply once, without asking; for cron", CHANGE, "rebalance"),
+    "mig": Verb("MIG instances: list, plan, apply, export and assert layouts", CHANGE, "mig"),
     "sample": Verb("Write one reading of everything to the history", CHANGE, "sample"),
     "policies": Verb("The policies that can decide", CHANGE, "policies"),
     "init": Verb("Look round and write a commented configuration", SETUP, "init"),
