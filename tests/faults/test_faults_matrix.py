@@ -30,7 +30,7 @@ def undisturbed(server, tmp_path_factory):
         if ROWS[kind] not in known:
             world = make_world(tmp_path_factory.mktemp("undisturbed") / "world")
             with world.open() as ctx:
-                args = ROWS[kind].begin(ctx)
+                args = ROWS[kind].begin(ctx, world.root)
             before = picture(world, counts=False)
             assert server.run(*NOWHERE, args, world.env) == 0
             known[ROWS[kind]] = (before, picture(world), picture(world, counts=False))
@@ -46,7 +46,7 @@ def killed(server, tmp_path):
     def kill(kind, point):
         world = make_world(tmp_path / "world")
         with world.open() as ctx:
-            args = ROWS[kind].begin(ctx)
+            args = ROWS[kind].begin(ctx, world.root)
         assert server.run(point, kind.value, args, world.env) == -9
         return world, args
 

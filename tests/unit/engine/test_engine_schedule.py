@@ -1,4 +1,4 @@
-"""Which chains may begin: whatever fails, steps come after what they need, nodes are not crowded, doubt is left alone."""
+"""Which chains may begin: after what they need, few on a node, none where there is doubt; whatever fails."""
 
 from collections import Counter
 
