@@ -17,7 +17,7 @@ UNIFIED = next((line.split()[1] for line in MOUNTS.splitlines() if line.split()[
 
 
 def limit(node, program, workload, **limits):
-    fields = {"cpus": None, "cpuset": None, "memory_mib": None, "pids": None, **limits}
+    fields = {"cpus": None, "cpuset": None, "memory_mib": None, "pids": None, "grants": [], **limits}
     return program.call("do", "limit", workload, **fields)["ok"]
 
 
