@@ -2,12 +2,11 @@
 
 A call may block for ever (a driver that hangs, a peer of an NCCL job that is locked), and a process that began CUDA
 keeps the devices open until it ends: neither may happen to the node program. It lives for one step. When the node
-program is killed, the call under way is finished; whoever comes next waits for that.
+program is killed, the call under way is finished; the lock it was given tells whoever comes next to wait for that.
 
-    {"function": "lock", "args": [pid, 10000]}  ->  {"result": null} | {"failed": "cuCheckpointProcessLock", "code": 600}
+    {"function": "unlock", "args": [4711]}  ->  {"result": null} | {"failed": "cuCheckpointProcessUnlock", "code": 401}
 """
 
-import fcntl
 import json
 import os
 import select
@@ -23,10 +22,7 @@ QUICK_S = 15.0
 COPY_S = 120.0
 """How long a copy between GPU and host may last, beside the time for its size."""
 COPY_S_PER_GIB = 2.0
-BUSY_S = 30.0
-"""How long an earlier process may take to end."""
 
-_POLL_S = 0.02
 _FUNCTIONS = ("version", "state", "lock", "checkpoint", "restore", "unlock")
 _BOOTSTRAP = "import sys; sys.path.insert(0, sys.argv[1]); from gpualloc.node import cuda_process; cuda_process.main()"
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -40,11 +36,11 @@ class CudaProcess:
     """The functions of `cuda.Cuda`, each with its deadline; all raise CudaMissing, CudaError and CudaSilent.
 
     Args:
-        lock_path: file locked for as long as the process lives, so that no two call the driver at once.
+        lock_fd: descriptor of a locked file, which the process keeps open for as long as it lives.
     """
 
-    def __init__(self, lock_path: str) -> None:
-        self._lock_path = lock_path
+    def __init__(self, lock_fd: int) -> None:
+        self._lock_fd = lock_fd
         self._process: Any = None
 
     def version(self) -> int:
@@ -110,34 +106,16 @@ class CudaProcess:
     def _start(self) -> Any:
         # What hides GPUs from programs must not hide them from the one that moves programs between them.
         env = {name: value for name, value in os.environ.items() if not name.startswith("CUDA_")}
-        lock_fd = self._lock()
-        try:
-            return subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, _ROOT],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                env=env,
-                pass_fds=(lock_fd,),
-                start_new_session=True,  # a Ctrl-C at the operator's terminal must not end it half-way
-            )
-        finally:
-            os.close(lock_fd)
-
-    def _lock(self) -> int:
-        until_s = time.monotonic() + BUSY_S
-        fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() < until_s:
-                    time.sleep(_POLL_S)
-                    continue
-                os.close(fd)
-                raise CudaSilent("an earlier call of the CUDA driver has not ended") from None
-            return fd
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, _ROOT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env=env,
+            pass_fds=(self._lock_fd,),
+            start_new_session=True,  # a Ctrl-C at the operator's terminal must not end it half-way
+        )
 
 
 def main() -> None:

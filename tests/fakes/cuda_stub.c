@@ -5,12 +5,13 @@
  *   driver         `cuda 13000`, `init 0`, and a line `device UUID CHIP FREE-MIB` for each GPU of the machine
  *   process.PID    `state 0`, `host 0` (MiB), `start TICKS`, and a line `gpu UUID MIB` for each GPU the process uses
  *   faults         lines `FUNCTION PID|* NTH ACTION [CODE]`; the NTH call of that function for that pid
+ *   frozen         when it is there, no process answers; those in a frozen control group never do
  *   calls          written here: `FUNCTION PID CODE`, one line for each call that was answered
  *   begun          written here: `FUNCTION PID`, one line for each call that was made
  *
  * Whatever is not allowed is refused: a process without a file 1, a wrong order 401, a reserved byte that is not zero 1,
  * pairs before CUDA 13.0 1, pairs that are not a bijection over every GPU of the machine 1, another chip 1, too little
- * free memory 2 and from then on 304, as the real one does. A frozen process answers nothing.
+ * free memory 2 and from then on 304, as the real one does.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -167,6 +168,8 @@ static int is_frozen(int pid) {
     snprintf(path, sizeof path, "/proc/%d/cgroup", pid);
     FILE *file = fopen(path, "re");
     int frozen = 0;
+    FILE *marker = open_file("re", "frozen");
+    if (marker) frozen = 1, fclose(marker);
     while (file && fgets(line, sizeof line, file)) {
         line[strcspn(line, "\n")] = 0;
         char *below = strstr(line, ":freezer:");

@@ -68,11 +68,18 @@ class FakeCuda:
         init_code: int = 0,
         chips: dict[str, str] | None = None,
     ) -> None:
-        self.folder = folder
         folder.mkdir(exist_ok=True)
+        self.folder = folder
         lines = [f"cuda {version}", f"init {init_code}"]
         lines += [f"device {uuid} {(chips or {}).get(uuid, 'chip')} {free}" for uuid, free in devices.items()]
         self._write("driver", lines)
+
+    @classmethod
+    def open(cls, folder: Path) -> FakeCuda:
+        """The driver whose state another process keeps there."""
+        found = cls.__new__(cls)
+        found.folder = folder
+        return found
 
     def environment(self) -> dict[str, str]:
         """Environment that makes a child process find the library and this state."""
@@ -103,9 +110,14 @@ class FakeCuda:
         """MiB of GPU memory that lie on the host."""
         return int(self._fields(pid)["host"][0])
 
-    def gpus(self, pid: int) -> list[str]:
-        """UUIDs of the GPUs the process uses, or will when it is restored."""
-        return [line.split()[1] for line in self._lines(f"process.{pid}") if line.startswith("gpu ")]
+    def pids(self) -> list[int]:
+        """The processes that use CUDA or did."""
+        return sorted(int(path.suffix[1:]) for path in self.folder.glob("process.*") if path.suffix[1:].isdigit())
+
+    def memory(self, pid: int) -> dict[str, int]:
+        """UUID to MiB of the GPUs the process uses, or was checkpointed on."""
+        found = [line.split() for line in self._lines(f"process.{pid}")]
+        return {fields[1]: int(fields[2]) for fields in found if fields[0] == "gpu"}
 
     def free_mib(self, uuid: str) -> int:
         """Free memory of a GPU."""
