@@ -137,7 +137,7 @@ class Chains:
                 except GpuallocError as error:
                     self.report.unknown.append((step, error))
                     return
-                self._writer.record_step(self._run, step, StepState.UNDONE)
+                self._journaled.undone(step)
                 self._tell(step, StepState.UNDONE, None)
             elif state is None:
                 self._skip([step])

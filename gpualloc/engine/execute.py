@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpualloc.engine.context import Context
-from gpualloc.engine.outcome import after_doubt, after_failure, after_success
+from gpualloc.engine.outcome import after_doubt, after_failure, after_success, after_undo
 from gpualloc.errors import FencedError, GpuallocError, NotFoundError, StepError, UnknownOutcomeError
 from gpualloc.model.plan import Run, Step, StepState
 from gpualloc.model.workload import Workload
@@ -105,6 +105,13 @@ class Journaled:
             workload_of(self._ctx, step), step, error, actor=self._run.actor, at_s=self._ctx.clock.now_s()
         )
         self._writer.record_step(self._run, step, StepState.FAILED, error=error.message, workload=workload, audit=audit)
+
+    def undone(self, step: Step) -> None:
+        """Journal the step as taken back, with its workload's state."""
+        workload, audit = after_undo(
+            workload_of(self._ctx, step), step, actor=self._run.actor, at_s=self._ctx.clock.now_s()
+        )
+        self._writer.record_step(self._run, step, StepState.UNDONE, workload=workload, audit=audit)
 
     def doubted(self, step: Step, error: UnknownOutcomeError) -> None:
         """Let the workload say that it waits for an answer; the step stays an intent."""

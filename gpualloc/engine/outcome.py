@@ -31,7 +31,18 @@ def after_success(
         return _started(workload, step, facts, actor, at_s)
     if step.kind is StepKind.STOP:
         return _stopped(workload, facts, actor, at_s)
+    if step.kind is StepKind.SUSPEND:
+        return _switched(workload, step, WorkloadState.SUSPENDED, facts, actor=actor, at_s=at_s)
+    if step.kind is StepKind.RESUME:
+        return _switched(workload, step, WorkloadState.RUNNING, facts, actor=actor, at_s=at_s)
     return None, ()
+
+
+def after_undo(workload: Workload | None, step: Step, *, actor: str, at_s: float) -> Outcome:
+    """The workload after the step was taken back."""
+    if workload is None or step.kind is not StepKind.SUSPEND:
+        return None, ()
+    return _switched(workload, step, WorkloadState.RUNNING, {}, actor=actor, at_s=at_s)
 
 
 def after_failure(workload: Workload | None, step: Step, error: GpuallocError, *, actor: str, at_s: float) -> Outcome:
@@ -126,6 +137,35 @@ def _started(workload: Workload, step: Step, facts: Mapping[str, object], actor:
         },
     )
     return running, (entry,)
+
+
+_SWITCHES = {WorkloadState.SUSPENDED: WorkloadState.RUNNING, WorkloadState.RUNNING: WorkloadState.SUSPENDED}
+"""The state that each of the two is come to from."""
+
+
+def _switched(
+    workload: Workload, step: Step, state: WorkloadState, facts: Mapping[str, object], *, actor: str, at_s: float
+) -> Outcome:
+    """The workload after it was suspended or resumed; an end that was learnt meanwhile stands."""
+    if workload.state is not _SWITCHES[state]:
+        return None, ()
+    allocation = located(step.allocation, facts)
+    switched = replace(
+        workload, state=state, reason=None, revision=workload.revision + 1, allocation=allocation or workload.allocation
+    )
+    entry = AuditEntry(
+        at_s=at_s,
+        kind="suspend" if state is WorkloadState.SUSPENDED else "resume",
+        actor=actor,
+        workload=workload.id,
+        node=step.node,
+        detail={
+            "devices": [grant.visible_uuid for grant in allocation.grants] if allocation else [],
+            "gpu_memory_mib": facts.get("gpu_memory_mib"),
+            "seconds": facts.get("seconds"),
+        },
+    )
+    return switched, (entry,)
 
 
 def _stopped(workload: Workload, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:

@@ -55,6 +55,8 @@ class Resumption:
             raise self._taken_back(reason_of(error), str(error)) from error
         except Refused as refused:
             raise self._taken_back(refused.reason, refused.message) from refused
+        except OSError as error:
+            raise self._taken_back("failed", str(error)) from error
         self._let_go_on()
         kept_mib = self._work.put_limit_back()
         self._record.remove()
@@ -108,17 +110,12 @@ class Resumption:
         work.check_failed()
         down = work.within(CHECKPOINTED)
         self._check_room(down)
-        entries = [self._record.processes[pid] for pid in down if pid in self._record.processes]
-        for entry in entries:
-            entry["moving"] = self._devices
-        if entries:
+        if self._record.move(down, self._devices):
             self._record.save()
         for pid in down:
             if self._restore(pid):
                 self._restored.append(pid)
                 self._record.settle(pid)
-                if entries:
-                    self._record.save()
 
     def _restore(self, pid: int) -> bool:
         entry = self._record.processes.get(pid)
@@ -149,6 +146,11 @@ class Resumption:
     def _taken_back(self, reason: str, why: str) -> "Refused":
         """Put back to the host what was restored and let all stand still; the refusal to raise."""
         work, wrong = self._work, []
+        if self._restored and self._record.exists:
+            try:
+                self._record.save()  # where they are now, before they leave it again
+            except OSError as error:
+                return not_undone(reason, why, ["its memory is back, and where that is cannot be noted: %s" % error])
         for pid in self._restored:
             try:
                 work.checkpoint(pid)
@@ -160,17 +162,17 @@ class Resumption:
             except DRIVER_ERRORS as error:
                 wrong.append("process %d: %s" % (pid, error))
         if self._record.exists:
-            self._stop_moving()
+            self._stand_still(wrong)
         return not_undone(reason, why, wrong)
 
-    def _stop_moving(self) -> None:
-        for pid, entry in self._record.processes.items():
-            if self._work.states.get(pid) == CHECKPOINTED:
-                entry["moving"] = None
-        self._record.save()
-        states = set(self._work.states.values())
-        if states == {CHECKPOINTED} and self._site.frozen() is False:
-            self._site.freeze(True)
+    def _stand_still(self, wrong: "list[str]") -> None:
+        self._record.stay(self._work.within(CHECKPOINTED))
+        try:
+            self._record.save()
+            if set(self._work.states.values()) == {CHECKPOINTED} and self._site.frozen() is False:
+                self._site.freeze(True)
+        except OSError as error:
+            wrong.append(str(error))
 
 
 def pairs(devices: "list[str]", moved: "dict[str, str]") -> "list[list[str]]":

@@ -139,9 +139,12 @@ class Suspension:
             except Refused as refused:
                 raise self._taken_back(refused.reason, refused.message) from refused
             left_mib = self._await_free()
-            # Not before: a frozen process cannot move its memory.
-            if self._site.frozen() is not None:
-                self._site.freeze(True)
+            try:
+                # Not before: a frozen process cannot move its memory.
+                if self._site.frozen() is not None:
+                    self._site.freeze(True)
+            except OSError as error:
+                raise self._taken_back("failed", "it cannot be made to stand still: %s" % error) from error
             late = set(self._site.on_devices()) & set(self._site.members()) - set(self._work.states)
             if not late:
                 return left_mib
@@ -166,6 +169,7 @@ class Suspension:
         needed_mib = self._needed_mib()
         self._check_host(needed_mib)
         devices = [grant["device"] for grant in self._grants]
+        self._record.stay(self._work.within(CHECKPOINTED))
         for pid, state in self._work.states.items():
             if state != CHECKPOINTED:
                 self._record.put(pid, self._work.starts[pid], self._work.memory_of(pid), devices)

@@ -59,6 +59,19 @@ class Suspended:
             "moving": None,
         }
 
+    def move(self, pids: "list[int]", devices: "list[str]") -> bool:
+        """Note that processes are about to be restored on these devices; False when none of them is known."""
+        known = [self.processes[pid] for pid in pids if pid in self.processes]
+        for entry in known:
+            entry["moving"] = devices
+        return bool(known)
+
+    def stay(self, pids: "list[int]") -> None:
+        """Note that processes are on the host and not about to be restored."""
+        for pid in pids:
+            if pid in self.processes:
+                self.processes[pid]["moving"] = None
+
     def settle(self, pid: int) -> None:
         """The process came back from the host: it is where it was being moved to."""
         entry = self.processes.get(pid)

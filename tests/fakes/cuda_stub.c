@@ -1,6 +1,6 @@
 /* A small libcuda.so.1 for tests: the checkpoint functions over a state machine in files, without any driver.
  *
- * The folder is named by GPUALLOC_FAKE_CUDA (tests/fakes/cuda_stub.py writes it):
+ * The folder is named by FAKE_CUDA (tests/fakes/cuda_stub.py writes it):
  *
  *   driver         `cuda 13000`, `init 0`, and a line `device UUID CHIP FREE-MIB` for each GPU of the machine
  *   process.PID    `state 0`, `host 0` (MiB), `start TICKS`, and a line `gpu UUID MIB` for each GPU the process uses
@@ -52,7 +52,7 @@ static FILE *open_file(const char *mode, const char *format, ...) {
     va_start(args, format);
     vsnprintf(name, sizeof name, format, args);
     va_end(args);
-    const char *folder = getenv("GPUALLOC_FAKE_CUDA");
+    const char *folder = getenv("FAKE_CUDA");
     if (!folder) return NULL;
     snprintf(path, sizeof path, "%s/%s", folder, name);
     return fopen(path, mode);
@@ -100,8 +100,8 @@ static void write_driver(void) {
         fprintf(file, "device %s %s %d\n", devices[i].uuid, devices[i].chip, devices[i].free_mib);
     fclose(file);
     char from[4096], to[4096];
-    snprintf(from, sizeof from, "%s/driver.new", getenv("GPUALLOC_FAKE_CUDA"));
-    snprintf(to, sizeof to, "%s/driver", getenv("GPUALLOC_FAKE_CUDA"));
+    snprintf(from, sizeof from, "%s/driver.new", getenv("FAKE_CUDA"));
+    snprintf(to, sizeof to, "%s/driver", getenv("FAKE_CUDA"));
     if (rename(from, to)) abort();
 }
 
@@ -145,8 +145,8 @@ static void write_process(const Process *process) {
             process->stuck);
     for (int i = 0; i < process->gpus; i++) fprintf(file, "gpu %s %d\n", process->uuid[i], process->mib[i]);
     fclose(file);
-    snprintf(from, sizeof from, "%s/new.%d", getenv("GPUALLOC_FAKE_CUDA"), process->pid);
-    snprintf(to, sizeof to, "%s/process.%d", getenv("GPUALLOC_FAKE_CUDA"), process->pid);
+    snprintf(from, sizeof from, "%s/new.%d", getenv("FAKE_CUDA"), process->pid);
+    snprintf(to, sizeof to, "%s/process.%d", getenv("FAKE_CUDA"), process->pid);
     if (rename(from, to)) abort();
 }
 

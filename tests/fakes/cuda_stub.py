@@ -83,7 +83,7 @@ class FakeCuda:
 
     def environment(self) -> dict[str, str]:
         """Environment that makes a child process find the library and this state."""
-        return {"LD_LIBRARY_PATH": str(build_library()), "GPUALLOC_FAKE_CUDA": str(self.folder)}
+        return {"LD_LIBRARY_PATH": str(build_library()), "FAKE_CUDA": str(self.folder)}
 
     def add(self, pid: int, gpus: dict[str, int], state: str = "running") -> None:
         """Let a running process use CUDA, with so many MiB on each GPU; the free memory is the caller's to tell."""

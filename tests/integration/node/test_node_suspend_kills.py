@@ -13,7 +13,7 @@ SCRIPT = Path(suspend_site.__file__)
 
 SUSPENDING = 14
 """Points of suspending two processes whose memory limit is raised: two for each change."""
-RESUMING = 20
+RESUMING = 16
 """Points of resuming them on another device."""
 
 

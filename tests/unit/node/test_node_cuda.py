@@ -98,7 +98,7 @@ ROUND = """
 import os, pathlib
 pid = os.getpid()
 stat = pathlib.Path('/proc/self/stat').read_text().rsplit(')', 1)[1].split()[19]
-path = pathlib.Path(os.environ['GPUALLOC_FAKE_CUDA'], 'process.%d' % pid)
+path = pathlib.Path(os.environ['FAKE_CUDA'], 'process.%d' % pid)
 path.write_text('state 0\\nhost 0\\nstart %s\\nstuck 0\\n' % stat)
 driver, seen = Cuda(), []
 for name, args in STEPS:
