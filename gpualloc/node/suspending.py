@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import host, processes
+from gpualloc.node import device_rule, host, processes
 from gpualloc.node.cuda import RUNNING
 from gpualloc.node.cuda_process import CudaProcess
 from gpualloc.node.cuda_work import DRIVER_ERRORS, NO_CUDA, CudaWork, reason_of
@@ -47,6 +47,7 @@ class Handler:
         with self._work(step) as work:
             if step["kind"] == "suspend":
                 return Suspension(work, step["grants"]).suspend()
+            self._let_in(step)
             facts = Resumption(work, _devices(step)).resume()
             self._keep_claims(step["workload"])
             return facts
@@ -90,6 +91,17 @@ class Handler:
         finally:
             driver.close()
             os.close(lock_fd)
+
+    def _let_in(self, step: "dict[str, Any]") -> None:
+        """Where a device rule is in force, let the devices of the step through and no others."""
+        cgroups, workload = self._parts.cgroups, step["workload"]
+        if cgroups.restricted(workload) is None:
+            return
+        rows = self._parts.nvml.ask(lambda gpu: gpu.inventory(), lambda gpu: gpu.blank_inventory())
+        rule = device_rule.of_grants(step["grants"], rows)
+        if rule is None:
+            raise Refused("failed", "the device files of the GPUs it is to be resumed on are not known")
+        cgroups.restrict(workload, rule)
 
     def _keep_claims(self, workload: str) -> None:
         """Bind the new claims to the keeper, as a start does."""

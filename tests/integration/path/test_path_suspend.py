@@ -8,6 +8,8 @@ from fakes.command import wait_until
 from fakes.cuda_world import HERE, MIB, THERE, CudaWorld
 from fakes.nvml_stub import FakeGpu
 
+from gpualloc.node import cgroup, device_rule
+
 pytestmark = pytest.mark.root
 
 
@@ -62,6 +64,19 @@ def test_it_goes_on_elsewhere_on_its_node(world):
     world.run("suspend", identity)
     world.run("resume", identity)
     assert world.cuda.memory(pid) == {THERE: MIB}
+
+
+def test_the_device_rule_goes_with_it(world):
+    cgroups = cgroup.probe()
+    if cgroups.isolation() is None:
+        pytest.skip("no device rule can be put in force here")
+
+    rules = [device_rule.of_numbers({minor}, set()) for minor in (0, 1)]
+    identity, _ = world.begin()
+    cgroups.restrict(identity, rules[0])
+    world.run("suspend", identity)
+    world.run("resume", identity, "--device", THERE)
+    assert cgroups.restricted(identity) == cgroups.expected(rules[1]) != cgroups.expected(rules[0])
 
 
 def test_both_can_be_said_twice(world):
