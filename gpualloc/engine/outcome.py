@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from gpualloc.errors import GpuallocError, StepError, UnknownOutcomeError
 from gpualloc.model.allocation import Allocation, HeldBy, WorkloadEnd
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.codec import from_plain
-from gpualloc.model.plan import Step, StepKind
+from gpualloc.model.plan import INVERSE, Step, StepKind
 from gpualloc.model.workload import Workload, WorkloadState
 
 from gpualloc.engine.settle import after_end, end_entry  # isort: skip
@@ -25,24 +25,24 @@ def after_success(
     workload: Workload | None, step: Step, facts: Mapping[str, object], *, actor: str, at_s: float
 ) -> Outcome:
     """The workload after the step was done and read back."""
-    if workload is None:
+    outcome = _DONE.get(step.kind)
+    return (None, ()) if workload is None or outcome is None else outcome(workload, step, facts, actor, at_s)
+
+
+def after_undo(
+    workload: Workload | None, step: Step, facts: Mapping[str, object], *, actor: str, at_s: float
+) -> Outcome:
+    """The workload after the step was taken back; `facts` are those of the step's inverse.
+
+    Work that is taken back to before its start waits again; otherwise it is as if the inverse had been done.
+    """
+    inverse = INVERSE[step.kind]
+    if workload is None or inverse is None:
         return None, ()
     if step.kind is StepKind.START:
-        return _started(workload, step, facts, actor, at_s)
-    if step.kind is StepKind.STOP:
-        return _stopped(workload, facts, actor, at_s)
-    if step.kind is StepKind.SUSPEND:
-        return _switched(workload, step, WorkloadState.SUSPENDED, facts, actor=actor, at_s=at_s)
-    if step.kind is StepKind.RESUME:
-        return _switched(workload, step, WorkloadState.RUNNING, facts, actor=actor, at_s=at_s)
-    return None, ()
-
-
-def after_undo(workload: Workload | None, step: Step, *, actor: str, at_s: float) -> Outcome:
-    """The workload after the step was taken back."""
-    if workload is None or step.kind is not StepKind.SUSPEND:
-        return None, ()
-    return _switched(workload, step, WorkloadState.RUNNING, {}, actor=actor, at_s=at_s)
+        return _not_started(workload, step, actor, at_s)
+    outcome = _DONE.get(inverse)
+    return (None, ()) if outcome is None else outcome(workload, step, facts, actor, at_s)
 
 
 def after_failure(workload: Workload | None, step: Step, error: GpuallocError, *, actor: str, at_s: float) -> Outcome:
@@ -83,6 +83,13 @@ def after_doubt(workload: Workload | None, step: Step, error: UnknownOutcomeErro
     if workload is None or workload.state is not WorkloadState.PENDING or workload.reason == reason:
         return None
     return replace(workload, reason=reason, revision=workload.revision + 1)
+
+
+def after_skip(workload: Workload | None, why: str) -> Workload | None:
+    """The waiting workload that says why its steps were not tried; None when there is nothing to change."""
+    if workload is None or workload.state is not WorkloadState.PENDING or workload.reason == why:
+        return None
+    return replace(workload, reason=why, revision=workload.revision + 1)
 
 
 def held_by_from(facts: Mapping[str, object]) -> HeldBy:
@@ -139,20 +146,53 @@ def _started(workload: Workload, step: Step, facts: Mapping[str, object], actor:
     return running, (entry,)
 
 
-_SWITCHES = {WorkloadState.SUSPENDED: WorkloadState.RUNNING, WorkloadState.RUNNING: WorkloadState.SUSPENDED}
-"""The state that each of the two is come to from."""
+def _not_started(workload: Workload, step: Step, actor: str, at_s: float) -> Outcome:
+    if workload.state is not WorkloadState.RUNNING or workload.attempt != step.attempt:
+        return None, ()
+    waiting = replace(
+        workload,
+        state=WorkloadState.PENDING,
+        reason="its start was taken back",
+        revision=workload.revision + 1,
+        allocation=None,
+        pid=None,
+        started_at_s=None,
+        held_by=HeldBy(),
+    )
+    entry = AuditEntry(at_s=at_s, kind="start-undone", actor=actor, workload=workload.id, node=step.node)
+    return waiting, (entry,)
+
+
+def _stopped(workload: Workload, _step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
+    if workload.state.ended:
+        return None, ()
+    plain = facts.get("end")
+    told = isinstance(plain, Mapping)
+    end = from_plain(WorkloadEnd, plain) if told else WorkloadEnd(255, at_s, reason="released")
+    # Work that ended by itself a moment before keeps its own end; of work that never ran no exit code is known.
+    ended = after_end(workload, end)
+    if not told:
+        ended = replace(ended, exit_code=None)
+    return ended, (end_entry(ended, end, actor),)
+
+
+def _suspended(workload: Workload, step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
+    if workload.state is not WorkloadState.RUNNING:
+        return None, ()
+    return _switched(workload, step, WorkloadState.SUSPENDED, facts, actor=actor, at_s=at_s)
+
+
+def _resumed(workload: Workload, step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
+    if workload.state is not WorkloadState.SUSPENDED:
+        return None, ()
+    return _switched(workload, step, WorkloadState.RUNNING, facts, actor=actor, at_s=at_s)
 
 
 def _switched(
     workload: Workload, step: Step, state: WorkloadState, facts: Mapping[str, object], *, actor: str, at_s: float
 ) -> Outcome:
-    """The workload after it was suspended or resumed; an end that was learnt meanwhile stands."""
-    if workload.state is not _SWITCHES[state]:
-        return None, ()
-    allocation = located(step.allocation, facts)
-    switched = replace(
-        workload, state=state, reason=None, revision=workload.revision + 1, allocation=allocation or workload.allocation
-    )
+    allocation = step.allocation or workload.allocation
+    switched = replace(workload, state=state, reason=None, revision=workload.revision + 1, allocation=allocation)
     entry = AuditEntry(
         at_s=at_s,
         kind="suspend" if state is WorkloadState.SUSPENDED else "resume",
@@ -168,14 +208,10 @@ def _switched(
     return switched, (entry,)
 
 
-def _stopped(workload: Workload, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
-    if workload.state.ended:
-        return None, ()
-    plain = facts.get("end")
-    told = isinstance(plain, Mapping)
-    end = from_plain(WorkloadEnd, plain) if told else WorkloadEnd(255, at_s, reason="released")
-    # Work that ended by itself a moment before keeps its own end; of work that never ran no exit code is known.
-    ended = after_end(workload, end)
-    if not told:
-        ended = replace(ended, exit_code=None)
-    return ended, (end_entry(ended, end, actor),)
+_DONE: Mapping[StepKind, Callable[[Workload, Step, Mapping[str, object], str, float], Outcome]] = {
+    StepKind.START: _started,
+    StepKind.STOP: _stopped,
+    StepKind.SUSPEND: _suspended,
+    StepKind.RESUME: _resumed,
+}
+"""What a step makes of its workload, given the facts, who ran it and when; kinds not in here change nothing of it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gpualloc.node import claims
 from gpualloc.node.wire import Refused
 from gpualloc.sim.gpu import GpuModel, process_from_plain, process_to_plain
 from gpualloc.sim.host import HANDLERS, SimulatedHost
@@ -49,11 +50,18 @@ class Suspending:
         return {"holds": work.suspended_at_s is not None, **_suspend_facts(work)}
 
     def undo(self, host: SimulatedHost, step: dict[str, Any]) -> dict[str, Any]:
-        """Do the other of the two; work that has ended is left alone."""
+        """Do the other of the two; work that has ended is left alone.
+
+        Devices that were given back meanwhile are claimed again first; refused when others have them.
+        """
         work = host.work.get(step["workload"])
         if work is None or work.end is not None:
             return {}
-        return self.do(host, dict(step, kind="resume" if step["kind"] == "suspend" else "suspend"))
+        if step["kind"] == "resume":
+            return self.do(host, dict(step, kind="suspend"))
+        held = claims.alive(host.ledger.claims(), host.records())
+        host.ledger.add_claims(claims.again(step, held, host.now_s))
+        return self.do(host, dict(step, kind="resume"))
 
 
 def _work(host: SimulatedHost, step: dict[str, Any]) -> HostedWork:

@@ -93,8 +93,8 @@ def test_a_suspension_changes_the_state_and_tells_what_it_moved():
 def test_a_suspension_taken_back_is_a_resumption_and_other_steps_leave_no_trace():
     running, _ = after_success(PENDING, step(StepKind.START), {"pid": 9}, actor="bob", at_s=9.0)
     suspended, _ = after_success(running, step(StepKind.SUSPEND), {}, actor="bob", at_s=12.0)
-    back, audit = after_undo(suspended, step(StepKind.SUSPEND), actor="bob", at_s=13.0)
+    back, audit = after_undo(suspended, step(StepKind.SUSPEND), {}, actor="bob", at_s=13.0)
     assert (back.state, [entry.kind for entry in audit]) == (WorkloadState.RUNNING, ["resume"])
-    assert after_undo(running, step(StepKind.SUSPEND), actor="bob", at_s=13.0) == (None, ())
-    assert after_undo(suspended, step(StepKind.CLAIM), actor="bob", at_s=13.0) == (None, ())
-    assert after_undo(None, step(StepKind.SUSPEND), actor="bob", at_s=13.0) == (None, ())
+    assert after_undo(running, step(StepKind.SUSPEND), {}, actor="bob", at_s=13.0) == (None, ())
+    assert after_undo(suspended, step(StepKind.CLAIM), {}, actor="bob", at_s=13.0) == (None, ())
+    assert after_undo(None, step(StepKind.SUSPEND), {}, actor="bob", at_s=13.0) == (None, ())
