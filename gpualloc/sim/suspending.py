@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpualloc.node import claims
 from gpualloc.node.wire import Refused
 from gpualloc.sim.gpu import GpuModel, process_from_plain, process_to_plain
 from gpualloc.sim.host import HANDLERS, SimulatedHost
@@ -59,8 +58,7 @@ class Suspending:
             return {}
         if step["kind"] == "resume":
             return self.do(host, dict(step, kind="suspend"))
-        held = claims.alive(host.ledger.claims(), host.records())
-        host.ledger.add_claims(claims.again(step, held, host.now_s))
+        _claim_again(host, step)
         return self.do(host, dict(step, kind="resume"))
 
 
@@ -143,6 +141,16 @@ def _bring_back(host: SimulatedHost, work: HostedWork, step: dict[str, Any]) -> 
         gpu.processes.append(process_from_plain(parked["process"]))
     work.stood_still_s += host.now_s - (work.suspended_at_s or host.now_s)
     work.parked, work.suspended_at_s = [], None
+
+
+def _claim_again(host: SimulatedHost, step: dict[str, Any]) -> None:
+    for grant in step["grants"]:
+        for claim in host.ledger.claims():
+            other = claim["workload"] != step["workload"] and claim["device"] == grant["device"]
+            if other and "exclusive" in (claim["share"], grant["share"]):
+                raise Refused("claimed", f"{grant['device']} is given to workload {claim['workload']}")
+    own = {"workload": step["workload"], "controller": step["controller"], "attempt": step["attempt"]}
+    host.ledger.add_claims([{**grant, **own, "at_s": host.now_s} for grant in step["grants"]])
 
 
 def _seconds(work: HostedWork) -> float:

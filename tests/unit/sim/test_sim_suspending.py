@@ -70,6 +70,21 @@ def test_each_can_be_done_twice_and_is_the_inverse_of_the_other() -> None:
     assert on_gpus(host) == []
 
 
+def test_taken_back_it_has_its_devices_again_unless_others_do() -> None:
+    host = new_host()
+    host.do(step("start", grant(host)))
+    host.do(step("suspend", grant(host)))
+    other = {**grant(host), "workload": "w00000001", "controller": "c" * 32, "attempt": 1, "at_s": 1.0}
+    host.ledger.add_claims([other])
+    with pytest.raises(Refused) as refused:
+        host.undo(step("suspend", grant(host)))
+    assert (refused.value.reason, on_gpus(host)) == ("claimed", [])
+    host.ledger.remove_claims("w00000001")
+    host.undo(step("suspend", grant(host)))
+    assert [(claim["workload"], claim["device"]) for claim in host.ledger.claims()] == [(W, host.gpus[0].uuid)]
+    assert on_gpus(host) == [(0, 8000)]
+
+
 def test_it_goes_on_at_the_same_place_of_its_grants() -> None:
     host = new_host()
     host.do(step("start", grant(host, 0)))
