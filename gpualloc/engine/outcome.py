@@ -179,8 +179,42 @@ def _stopped(workload: Workload, _step: Step, facts: Mapping[str, object], actor
     return ended, (end_entry(ended, end, actor),)
 
 
+def _suspended(workload: Workload, step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
+    if workload.state is not WorkloadState.RUNNING:
+        return None, ()
+    return _switched(workload, step, WorkloadState.SUSPENDED, facts, actor=actor, at_s=at_s)
+
+
+def _resumed(workload: Workload, step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
+    if workload.state is not WorkloadState.SUSPENDED:
+        return None, ()
+    return _switched(workload, step, WorkloadState.RUNNING, facts, actor=actor, at_s=at_s)
+
+
+def _switched(
+    workload: Workload, step: Step, state: WorkloadState, facts: Mapping[str, object], *, actor: str, at_s: float
+) -> Outcome:
+    allocation = step.allocation or workload.allocation
+    switched = replace(workload, state=state, reason=None, revision=workload.revision + 1, allocation=allocation)
+    entry = AuditEntry(
+        at_s=at_s,
+        kind="suspend" if state is WorkloadState.SUSPENDED else "resume",
+        actor=actor,
+        workload=workload.id,
+        node=step.node,
+        detail={
+            "devices": [grant.visible_uuid for grant in allocation.grants] if allocation else [],
+            "gpu_memory_mib": facts.get("gpu_memory_mib"),
+            "seconds": facts.get("seconds"),
+        },
+    )
+    return switched, (entry,)
+
+
 _DONE: Mapping[StepKind, Callable[[Workload, Step, Mapping[str, object], str, float], Outcome]] = {
     StepKind.START: _started,
     StepKind.STOP: _stopped,
+    StepKind.SUSPEND: _suspended,
+    StepKind.RESUME: _resumed,
 }
 """What a step makes of its workload, given the facts, who ran it and when; kinds not in here change nothing of it."""

@@ -157,6 +157,13 @@ def probe(mounts: "str | None" = None) -> "Cgroups":
     return Cgroup2(unified) if unified is not None else Cgroup1({})
 
 
+def wake(cgroups: "Cgroups", workload: str) -> None:
+    """Let work that stands still hear a signal and die of it."""
+    if cgroups.frozen(workload):
+        with suppress(OSError):  # the signals are sent all the same, and sent again
+            cgroups.freeze(workload, False)
+
+
 def ensure(cgroups: "Cgroups", step: "dict[str, Any]") -> "dict[str, str | None]":
     """Make a workload's group, set the limits and the device rule of a step; answers what holds each limit.
 
