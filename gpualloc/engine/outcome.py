@@ -9,7 +9,7 @@ from gpualloc.errors import GpuallocError, StepError, UnknownOutcomeError
 from gpualloc.model.allocation import Allocation, HeldBy, WorkloadEnd
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.codec import from_plain
-from gpualloc.model.plan import Step, StepKind
+from gpualloc.model.plan import Step, StepKind, StepReason
 from gpualloc.model.workload import Workload, WorkloadState
 
 from gpualloc.engine.settle import after_end, end_entry  # isort: skip
@@ -30,7 +30,7 @@ def after_success(
     if step.kind is StepKind.START:
         return _started(workload, step, facts, actor, at_s)
     if step.kind is StepKind.STOP:
-        return _stopped(workload, facts, actor, at_s)
+        return _stopped(workload, step, facts, actor, at_s)
     return None, ()
 
 
@@ -128,14 +128,33 @@ def _started(workload: Workload, step: Step, facts: Mapping[str, object], actor:
     return running, (entry,)
 
 
-def _stopped(workload: Workload, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
+def _stopped(workload: Workload, step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
     if workload.state.ended:
         return None, ()
     plain = facts.get("end")
     told = isinstance(plain, Mapping)
     end = from_plain(WorkloadEnd, plain) if told else WorkloadEnd(255, at_s, reason="released")
     # Work that ended by itself a moment before keeps its own end; of work that never ran no exit code is known.
+    if step.reason is StepReason.DRAIN and end.reason == "released":
+        return _drained(workload, step, actor, at_s)
     ended = after_end(workload, end)
     if not told:
         ended = replace(ended, exit_code=None)
     return ended, (end_entry(ended, end, actor),)
+
+
+def _drained(workload: Workload, step: Step, actor: str, at_s: float) -> Outcome:
+    """Work that gave way waits again, for a place elsewhere."""
+    reason = f"drained from {step.node} by {actor}"
+    waiting = replace(
+        workload,
+        state=WorkloadState.PENDING,
+        reason=reason,
+        revision=workload.revision + 1,
+        allocation=None,
+        pid=None,
+        started_at_s=None,
+        held_by=HeldBy(),
+    )
+    detail = {"attempt": step.attempt, "saved": step.checkpoint}
+    return waiting, (AuditEntry(at_s, "requeue", actor, workload.id, step.node, detail),)

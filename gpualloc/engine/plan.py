@@ -72,8 +72,13 @@ def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot
     for workload in workloads:
         if workload.state is not WorkloadState.RUNNING or workload.allocation is None:
             raise UsageError(f"workload {workload.id} does not run; it is {workload.state.value}")
+    return plan_of(ctx, release_steps(workloads), snapshot, workloads)
+
+
+def plan_of(ctx: Context, steps: Sequence[Step], snapshot: Snapshot, workloads: Sequence[Workload]) -> Plan:
+    """A plan of steps that no policy decided, bound to what was seen; `workloads` are those the steps name."""
     nothing = Decision(ctx.policy.name, ctx.policy.version, 0, (), ())
-    return _bound(ctx, nothing, snapshot, tuple(workloads), release_steps(workloads))
+    return _bound(ctx, nothing, snapshot, workloads, steps)
 
 
 def _bound(

@@ -55,6 +55,10 @@ class DesiredDevice:
     at_s: float = 0.0
 
 
+MAX_REASON_CHARS = 200
+"""Longest reason of a cordon: it shows in tables."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cordon:
     """A node or device that takes no new work, by an operator's word."""
@@ -63,5 +67,19 @@ class Cordon:
     device: str | None
     """UUID; None is the whole node."""
     reason: str
+    """In the operator's words; without any, who it was."""
     actor: str
     at_s: float
+    drain: bool = False
+    """Whether the work that is there is to go, too: by its own end, or because it was made to give way."""
+
+
+class CordonState(StrEnum):
+    """How a cordoned node or device stands; the words are part of the JSON contract."""
+
+    CORDONED = "cordoned"
+    """It takes no new work; what runs there may run on."""
+    DRAINING = "draining"
+    """Work is still there that is to go."""
+    DRAINED = "drained"
+    """No work of ours is there any more."""
