@@ -9,6 +9,7 @@ from gpualloc.engine.apply import apply_locked, failure
 from gpualloc.engine.chain import OnStep, Report
 from gpualloc.engine.context import Context
 from gpualloc.engine.cordon import THERE, checked_reason, places_of, put, state_of, work_at
+from gpualloc.engine.hooks import NOTIFY, tell
 from gpualloc.engine.observe import look
 from gpualloc.engine.plan import plan_of
 from gpualloc.engine.recover import recover
@@ -19,7 +20,7 @@ from gpualloc.model.inventory import NodeState, Snapshot
 from gpualloc.model.plan import Plan, StepKind
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.planning.giving_way import Concerned, Way, WayOut, eviction_steps, way_out
-from gpualloc.ports import JournalWriter
+from gpualloc.ports import HookEvent, JournalWriter
 
 Rounds = tuple[tuple[Plan, Report], ...]
 """Plans that were applied, and what became of them."""
@@ -85,6 +86,7 @@ def drain(
         catch_up_locked(ctx, writer, snapshot)
         there = work_at(places, ctx.journal.workloads(THERE))
         ways = {workload.id: _way_of(workload, snapshot) for workload in there}
+        _tell_users(ctx, writer, there)
         rounds = _evict(ctx, writer, there, snapshot, on_step) if evict else ()
         ways.update(_next_ways(there, snapshot, rounds))
         left = work_at(places, ctx.journal.workloads(THERE))
@@ -92,6 +94,17 @@ def drain(
     staying = tuple(work.id for work in left if work.state is WorkloadState.RUNNING) if evict else ()
     concerned = tuple(Concerned(ctx.journal.find(identity), way) for identity, way in ways.items())
     return Drain(snapshot, concerned, states, rounds, staying)
+
+
+def _tell_users(ctx: Context, writer: JournalWriter, there: Sequence[Workload]) -> None:
+    """Let the operator's hook tell those whose work is there, node by node."""
+    by_node: dict[str, list[Workload]] = {}
+    for workload in there:
+        if workload.allocation is not None:
+            by_node.setdefault(workload.allocation.node, []).append(workload)
+    for node, work in sorted(by_node.items()):
+        users = tuple(sorted({workload.owner for workload in work}))
+        tell(ctx, writer, NOTIFY, HookEvent(node=node, users=users, workloads=tuple(each.id for each in work)))
 
 
 def _way_of(workload: Workload, snapshot: Snapshot) -> WayOut | None:

@@ -7,16 +7,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from gpualloc.engine.context import Context
+from gpualloc.engine.doubt import doubtful_nodes
 from gpualloc.errors import NotFoundError, UnreachableError
 from gpualloc.model.desired import Cordon
 from gpualloc.model.inventory import Node, Snapshot
+
+DOUBTFUL = "doubtful"
+"""What the reason of a node begins with where it is not known what an interrupted run has done."""
 
 
 def seen(ctx: Context, names: Sequence[str] | None = None) -> Iterator[Node]:
     """Each node as it answers or fails, saying why it, or a device of it, takes no new work."""
     cordons = ctx.journal.cordons()
+    doubts = doubtful_nodes(ctx)
     for node in ctx.fleet.observe(names):
-        yield _cordoned(node, [cordon for cordon in cordons if cordon.node == node.name])
+        own = [cordon for cordon in cordons if cordon.node == node.name]
+        yield _cordoned(node, own, doubts.get(node.name))
 
 
 def look(ctx: Context, names: Sequence[str] | None = None, progress: Callable[[Node], None] | None = None) -> Snapshot:
@@ -74,8 +80,10 @@ def check_names(ctx: Context, names: Sequence[str]) -> None:
             )
 
 
-def _cordoned(node: Node, cordons: Sequence[Cordon]) -> Node:
+def _cordoned(node: Node, cordons: Sequence[Cordon], doubt: str | None) -> Node:
     reasons = {cordon.device: cordon.reason for cordon in cordons}
+    if doubt is not None:
+        reasons[None] = f"{DOUBTFUL}: {doubt}"
     if not reasons:
         return node
     devices = tuple(

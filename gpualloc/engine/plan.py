@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.decide import decide
+from gpualloc.engine.doubt import doubtful
 from gpualloc.engine.observe import observe
-from gpualloc.engine.recover import doubtful
 from gpualloc.engine.settle import catch_up, catch_up_locked
 from gpualloc.errors import UsageError
 from gpualloc.model.decision import Decision, Problem

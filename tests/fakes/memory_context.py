@@ -71,6 +71,9 @@ class MemoryJournal:
     def open_runs(self):
         return ()
 
+    def abandoned_runs(self):
+        return ()
+
     def cordons(self):
         return self._cordons
 
