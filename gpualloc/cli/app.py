@@ -63,6 +63,7 @@ VERBS: dict[str, Verb] = {
     "cordon": Verb("Let nodes or a device take no new work", CHANGE, "cordon"),
     "uncordon": Verb("Let them take new work again", CHANGE, "uncordon"),
     "drain": Verb("Empty nodes or a device", CHANGE, "drain"),
+    "drift": Verb("What is not as gpualloc made it", CHANGE, "drift"),
     "sample": Verb("Write one reading of everything to the history", CHANGE, "sample"),
     "policies": Verb("The policies that can decide", CHANGE, "policies"),
     "init": Verb("Look round and write a commented configuration", SETUP, "init"),
