@@ -23,6 +23,8 @@ CLOSE_S = 0.95
 """All nodes together are let go of in this time, in seconds."""
 _EVENT_SLICE_S = 1.0
 """Longest time for which a wait keeps a node from being asked something else."""
+_MEMORY_MOVES_S = 600.0
+"""How long the GPU memory of a workload may take to its host, or back, beside the time of any step."""
 _R = TypeVar("_R")
 
 
@@ -138,6 +140,7 @@ class LinkedFleet:
 
     def _ask_step(self, verb: str, call: StepCall) -> object:
         grace_s = self._grace_s if call.step.kind in (StepKind.STOP, StepKind.START) else 0.0
+        grace_s += _MEMORY_MOVES_S if call.step.kind in (StepKind.SUSPEND, StepKind.RESUME) else 0.0
         args: dict[str, Any] = {"call": encode_call(call, self._grace_s)}
         return self._session(call.step.node).call(verb, args, self._step_s + grace_s)
 

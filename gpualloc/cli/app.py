@@ -57,6 +57,8 @@ VERBS: dict[str, Verb] = {
     "logs": Verb("The output of a workload", WORK, "logs"),
     "wait": Verb("Wait until a workload ends", WORK, "wait"),
     "release": Verb("End workloads and give their devices back", WORK, "release"),
+    "suspend": Verb("Move a workload's GPU memory to the host and free its devices", WORK, "suspend"),
+    "resume": Verb("Let a suspended workload go on", WORK, "resume"),
     "plan": Verb("What would be changed now, and why", CHANGE, "plan"),
     "apply": Verb("Carry a plan out", CHANGE, "apply"),
     "rebalance": Verb("Plan and apply once, without asking; for cron", CHANGE, "rebalance"),

@@ -127,7 +127,7 @@ def _evict(
         steps = eviction_steps(running, snapshot, f"drained by {ctx.actor}", not_by=not_by)
         if not steps:
             break
-        plan = plan_of(ctx, steps, snapshot, running)
+        plan = plan_of(ctx, steps, running, snapshot)
         report = apply_locked(ctx, writer, plan, on_step)
         rounds.append((plan, report))
         going = _refused(report)

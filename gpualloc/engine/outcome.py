@@ -153,6 +153,48 @@ def _not_started(workload: Workload, step: Step, actor: str, at_s: float) -> Out
     return _waiting(workload, "its start was taken back"), (entry,)
 
 
+def _suspended(workload: Workload, step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
+    return _switched(workload, step, WorkloadState.SUSPENDED, facts, actor=actor, at_s=at_s)
+
+
+def _resumed(workload: Workload, step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
+    return _switched(workload, step, WorkloadState.RUNNING, facts, actor=actor, at_s=at_s)
+
+
+_SWITCHES = {WorkloadState.SUSPENDED: WorkloadState.RUNNING, WorkloadState.RUNNING: WorkloadState.SUSPENDED}
+"""The state that each of the two is come to from."""
+
+
+def _switched(
+    workload: Workload, step: Step, state: WorkloadState, facts: Mapping[str, object], *, actor: str, at_s: float
+) -> Outcome:
+    """The workload after it was suspended or resumed; an end that was learnt meanwhile stands."""
+    if workload.state is not _SWITCHES[state]:
+        return None, ()
+    allocation = located(step.allocation, facts)
+    drained = state is WorkloadState.SUSPENDED and step.reason is StepReason.DRAIN
+    switched = replace(
+        workload,
+        state=state,
+        reason=f"drained from {step.node} by {actor}" if drained else None,
+        revision=workload.revision + 1,
+        allocation=allocation or workload.allocation,
+    )
+    entry = AuditEntry(
+        at_s=at_s,
+        kind="suspend" if state is WorkloadState.SUSPENDED else "resume",
+        actor=actor,
+        workload=workload.id,
+        node=step.node,
+        detail={
+            "devices": [grant.visible_uuid for grant in allocation.grants] if allocation else [],
+            "gpu_memory_mib": facts.get("gpu_memory_mib"),
+            "seconds": facts.get("seconds"),
+        },
+    )
+    return switched, (entry,)
+
+
 def _stopped(workload: Workload, step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
     if workload.state.ended:
         return None, ()
@@ -192,5 +234,7 @@ def _waiting(workload: Workload, reason: str) -> Workload:
 _DONE: Mapping[StepKind, Callable[[Workload, Step, Mapping[str, object], str, float], Outcome]] = {
     StepKind.START: _started,
     StepKind.STOP: _stopped,
+    StepKind.SUSPEND: _suspended,
+    StepKind.RESUME: _resumed,
 }
 """What a step makes of its workload, given the facts, who ran it and when; kinds not in here change nothing of it."""

@@ -16,6 +16,7 @@ from gpualloc.model.plan import Plan, Step
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.planning.plan import build
 from gpualloc.planning.steps import cleanup_steps, release_steps
+from gpualloc.planning.suspension import still_held
 from gpualloc.ports import JournalWriter
 
 _LIVE = (WorkloadState.PENDING, WorkloadState.RUNNING, WorkloadState.SUSPENDED)
@@ -55,7 +56,7 @@ def make_plan(
     problem = Problem(
         snapshot=snapshot,
         requests=tuple(pending),
-        running=tuple(work.allocation for work in workloads if work.allocation is not None),
+        running=tuple(held for work in workloads if (held := still_held(work)) is not None),
     )
     extra: tuple[Step, ...] = ()
     if only is None:
@@ -64,21 +65,21 @@ def make_plan(
 
 
 def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot) -> Plan:
-    """Plan the end of running workloads.
+    """Plan the end of running or suspended workloads.
 
     Raises:
         UsageError: one of them does not run.
     """
     for workload in workloads:
-        if workload.state is not WorkloadState.RUNNING or workload.allocation is None:
+        if workload.state not in (WorkloadState.RUNNING, WorkloadState.SUSPENDED) or workload.allocation is None:
             raise UsageError(f"workload {workload.id} does not run; it is {workload.state.value}")
-    return plan_of(ctx, release_steps(workloads), snapshot, workloads)
+    return plan_of(ctx, release_steps(workloads), workloads, snapshot)
 
 
-def plan_of(ctx: Context, steps: Sequence[Step], snapshot: Snapshot, workloads: Sequence[Workload]) -> Plan:
-    """A plan of steps that no policy decided, bound to what was seen; `workloads` are those the steps name."""
+def plan_of(ctx: Context, steps: Sequence[Step], workloads: Sequence[Workload], snapshot: Snapshot) -> Plan:
+    """The plan of steps that an operator asked for: nothing was decided, and nobody else gets a place."""
     nothing = Decision(ctx.policy.name, ctx.policy.version, 0, (), ())
-    return _bound(ctx, nothing, snapshot, workloads, steps)
+    return _bound(ctx, nothing, snapshot, tuple(workloads), steps)
 
 
 def _bound(

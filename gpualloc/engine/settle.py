@@ -1,4 +1,4 @@
-"""Record what became of running work since anybody last looked."""
+"""Record what became of running and suspended work since anybody last looked."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from gpualloc.ports import JournalWriter
 
 SHOWN_AFTER_END_S = 86400.0
 """How long ended work stays in listings."""
+
+_ON_NODES = (WorkloadState.RUNNING, WorkloadState.SUSPENDED)
+"""States in which a node has processes of the work."""
 
 _LOST = {"rebooted": "the node was rebooted", "keeper-lost": "its keeper was killed; the exit code is unknown"}
 
@@ -76,7 +79,7 @@ def catch_up(ctx: Context, snapshot: Snapshot) -> tuple[Workload, ...]:
     The ends are stored when the apply lock is free; when it is not, or the state cannot be written, they
     are shown all the same and stored by a later command.
     """
-    changed, audit = settle(ctx.journal.workloads([WorkloadState.RUNNING]), snapshot)
+    changed, audit = settle(ctx.journal.workloads(_ON_NODES), snapshot)
     if changed:
         try:
             with ctx.journal.write("record ended work") as writer:
@@ -88,7 +91,7 @@ def catch_up(ctx: Context, snapshot: Snapshot) -> tuple[Workload, ...]:
 
 def catch_up_locked(ctx: Context, writer: JournalWriter, snapshot: Snapshot) -> tuple[Workload, ...]:
     """As `catch_up`, for a command that holds the apply lock; returns the workloads that ended."""
-    changed, audit = settle(ctx.journal.workloads([WorkloadState.RUNNING]), snapshot)
+    changed, audit = settle(ctx.journal.workloads(_ON_NODES), snapshot)
     if changed:
         writer.save(changed, audit)
     return changed
@@ -104,7 +107,7 @@ def _merged(workloads: tuple[Workload, ...], changed: tuple[Workload, ...]) -> t
 
 
 def _end_of(workload: Workload, snapshot: Snapshot) -> WorkloadEnd | None:
-    if workload.state is not WorkloadState.RUNNING or workload.allocation is None:
+    if workload.state not in _ON_NODES or workload.allocation is None:
         return None
     node = snapshot.node(workload.allocation.node)
     if node is None or node.state is not NodeState.OK:

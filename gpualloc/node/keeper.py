@@ -225,6 +225,7 @@ class Keeper:
         return float(asked) if isinstance(asked, (int, float)) else float(self._spec["grace_s"])
 
     def _signal_all(self, number: int) -> None:
+        cgroup.wake(self._cgroups, self._workload)
         members = set(processes.descendants(os.getpid())) | set(self._cgroups.members(self._workload))
         for pid in members:
             try:

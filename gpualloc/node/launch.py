@@ -210,6 +210,7 @@ class Launcher:
 
     def _stop_survivors(self, folder: "Folder", grace_s: float) -> "dict[str, Any]":
         """End a workload whose keeper is gone."""
+        cgroup.wake(self._cgroups, folder.workload)
         number = signal.SIGTERM
         _kill(self._workloads.survivors(folder), number)
         until_s = time.monotonic() + grace_s

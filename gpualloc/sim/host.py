@@ -123,9 +123,9 @@ class SimulatedHost:
     def sample(self) -> dict[str, Any]:
         """Devices and host as they stand now."""
         running = [work for work in self.work.values() if work.end is None]
-        busy = sum(work.cpus for work in running) + sum(len(gpu.processes) for gpu in self.gpus)
+        busy = sum(work.busy_cpus for work in running) + sum(len(gpu.processes) for gpu in self.gpus)
         wobble = utilization(Pattern.STEADY, len(self.spec.name), self.now_s)
-        used_mib = _BASE_MEMORY_MIB + sum(work.memory_mib for work in running)
+        used_mib = _BASE_MEMORY_MIB + sum(work.host_memory_mib for work in running)
         return {
             "at_s": self.now_s,
             "devices": [sample_row(gpu, self.faults.get(gpu.index), self.now_s) for gpu in self.gpus],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from gpualloc.model.allocation import Allocation, HeldBy, Hold
+from gpualloc.model.allocation import Allocation, Grant, HeldBy, Hold
 from gpualloc.model.workload import Request, Workload, WorkloadState
 from gpualloc.views.look import Look, Role
 from gpualloc.views.table import Cell, Column, table
@@ -15,6 +15,7 @@ HIDDEN = "(hidden)"
 _ROLES = {
     WorkloadState.PENDING: Role.WARN,
     WorkloadState.RUNNING: Role.GOOD,
+    WorkloadState.SUSPENDED: Role.WARN,
     WorkloadState.FAILED: Role.BAD,
     WorkloadState.LOST: Role.BAD,
 }
@@ -45,7 +46,7 @@ def workload_data(workload: Workload) -> dict[str, object]:
         "state": workload.state.value,
         "reason": workload.reason,
         "node": allocation.node if allocation else None,
-        "devices": [grant.visible_uuid for grant in allocation.grants] if allocation else [],
+        "devices": [grant.visible_uuid for grant in _grants(workload)],
         "pid": workload.pid,
         "exit_code": workload.exit_code,
         "held_by": _held_data(workload.held_by),
@@ -64,6 +65,13 @@ def workload_in_full(workload: Workload, *, simulated: bool) -> dict[str, object
         "request": _request_data(workload.request),
         "allocation": _allocation_data(workload.allocation) if workload.allocation else None,
     }
+
+
+def _grants(workload: Workload) -> tuple[Grant, ...]:
+    """What it holds of devices now: none while it is suspended, though it is to be resumed on them."""
+    if workload.allocation is None or workload.state is WorkloadState.SUSPENDED:
+        return ()
+    return workload.allocation.grants
 
 
 def _held_data(held_by: HeldBy) -> dict[str, str | None]:
@@ -141,7 +149,7 @@ def _lasted_s(workload: Workload, now_s: float) -> float:
 def _where(workload: Workload) -> str:
     if workload.allocation is None:
         return ""
-    count = len(workload.allocation.grants)
+    count = len(_grants(workload))
     return escape(workload.allocation.node) + (f" ({plural(count, 'GPU')})" if count else "")
 
 
