@@ -12,7 +12,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import output, processes
+from gpualloc.node import cgroup, output, processes
 from gpualloc.node.check import WORKLOAD_ID
 from gpualloc.node.state import FORMAT, read_json, write_json
 
@@ -143,7 +143,18 @@ class Workloads:
             "held_by": started["held_by"],
             "log_bytes": output.end_offset(folder.path),
             "end": told_end(end),
+            "bound": self._bound(folder.workload) if end is None else None,
         }
+
+    def _bound(self, workload: str) -> "dict[str, Any]":
+        """The limits in force; `rule` tells whether a device rule is, null when that cannot be asked."""
+        found = self._cgroups.read(workload)
+        told: "dict[str, Any]" = {name: found.get(name) for name in cgroup.CONTROLLER_OF}
+        try:
+            told["rule"] = None if self._cgroups.isolation() is None else self._cgroups.restricted(workload) is not None
+        except OSError:
+            told["rule"] = None
+        return told
 
     def roots(self) -> "dict[int, str]":
         """Pids from which running workloads descend, to their ids."""

@@ -9,11 +9,11 @@ from enum import StrEnum
 
 from gpualloc.model.allocation import Share
 from gpualloc.model.inventory import Node, NodeState, Snapshot
-from gpualloc.model.plan import BlastRadius, Step, StepKind, StepReason
+from gpualloc.model.plan import Step, StepReason
 from gpualloc.model.workload import Preemption, Workload
 from gpualloc.planning.order import joined, ordered
 from gpualloc.planning.steps import release_steps
-from gpualloc.planning.target import target_text
+from gpualloc.planning.suspension import suspend_steps
 
 SUSPEND_FROM_DRIVER = 570
 """First driver branch whose checkpoint interface is used."""
@@ -115,27 +115,10 @@ def _steps(workload: Workload, snapshot: Snapshot, detail: str, not_by: Collecti
         return ()
     because = f"{detail}; {ways[0].why}"
     if ways[0].way is Way.SUSPEND:
-        return (_suspend_step(workload, snapshot, because),)
-    stop, *rest = release_steps([workload], StepReason.DRAIN)
-    return (replace(stop, checkpoint=ways[0].way is Way.CHECKPOINT, detail=because), *rest)
-
-
-def _suspend_step(workload: Workload, snapshot: Snapshot, detail: str) -> Step:
-    allocation = workload.allocation
-    assert allocation is not None
-    return Step(
-        seq=1,
-        kind=StepKind.SUSPEND,
-        node=allocation.node,
-        workload=workload.id,
-        target=target_text(allocation, snapshot),
-        reason=StepReason.DRAIN,
-        detail=detail,
-        allocation=allocation,
-        attempt=workload.attempt,
-        revision=workload.revision,
-        blast_radius=BlastRadius((workload.id,), (workload.owner,)),
-    )
+        first, *rest = suspend_steps(workload, snapshot, StepReason.DRAIN)
+    else:
+        first, *rest = release_steps([workload], StepReason.DRAIN)
+    return (replace(first, checkpoint=ways[0].way is Way.CHECKPOINT, detail=because), *rest)
 
 
 def _saves_itself(workload: Workload) -> bool:

@@ -70,9 +70,10 @@ def test_what_cannot_be_suspended_says_why_and_goes_the_next_way(changes, said, 
 
 def test_the_steps_are_those_of_the_gentlest_way():
     snapshot = scenes.snapshot(node())
-    (suspend,) = eviction_steps([work()], snapshot, "drained by ann")
+    suspend, unclaim = eviction_steps([work()], snapshot, "drained by ann")
     assert (suspend.kind, suspend.reason, suspend.allocation) == (StepKind.SUSPEND, StepReason.DRAIN, work().allocation)
     assert suspend.blast_radius.users == ("ann",)
+    assert (unclaim.kind, unclaim.reason) == (StepKind.UNCLAIM, StepReason.DRAIN)
     steps = eviction_steps([work(checkpoint_signal="USR1")], snapshot, "drained by ann", not_by=[Way.SUSPEND])
     assert [step.kind for step in steps] == [StepKind.STOP, StepKind.UNCLAIM]
     assert steps[0].checkpoint
