@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release plan apply rebalance sample policies init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release plan apply recover rebalance sample policies init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -165,17 +165,32 @@ _gpualloc() {
         'apply')
             case $previous in
                 --policy) _gpualloc_ask policies; return ;;
+                --max-disturbed) :; return ;;
+                --wait) :; return ;;
+                --resume) :; return ;;
+                --rollback) :; return ;;
+                --abandon) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--yes -y --policy --max-disturbed --wait --resume --rollback --abandon --config --sim --state-dir --json -h --help'
+            else compopt -o filenames; _gpualloc_reply -f; fi
+            ;;
+        'recover')
+            case $previous in
+                --resume) :; return ;;
+                --rollback) :; return ;;
+                --abandon) :; return ;;
                 --wait) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--yes -y --policy --wait --config --sim --state-dir --json -h --help'
-            else compopt -o filenames; _gpualloc_reply -f; fi
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--resume --rollback --abandon --yes -y --wait --config --sim --state-dir --json -h --help'
+            else :; fi
             ;;
         'rebalance')
             case $previous in
                 --policy) _gpualloc_ask policies; return ;;
+                --max-disturbed) :; return ;;
                 --wait) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --watch --policy --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --watch --policy --max-disturbed --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'sample')

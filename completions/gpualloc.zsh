@@ -26,6 +26,7 @@ _gpualloc() {
         'release:End workloads and give their devices back'
         'plan:What would be changed now, and why'
         'apply:Carry a plan out'
+        'recover:Interrupted runs; list, go on, roll back, give up'
         'rebalance:Plan and apply once, without asking; for cron'
         'sample:Write one reading of everything to the history'
         'policies:The policies that can decide'
@@ -246,7 +247,11 @@ _gpualloc() {
                         '*--yes[Do not ask.]' \
                         '*-y[Do not ask.]' \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--max-disturbed[Most workloads, processes and devices to disturb. (default; 10)]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--resume[Go on with this interrupted run; or with `latest`.]:value:' \
+                        '*--rollback[Take back what this interrupted run did; or that of `latest`.]:value:' \
+                        '*--abandon[Give this run up as it stands; needs its id and --yes.]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
@@ -255,11 +260,28 @@ _gpualloc() {
                         '*--help[Show this message and exit.]' \
                         '*: :_files'
                     ;;
+                recover)
+                    _arguments \
+                        '*--resume[Go on with this interrupted run; or with `latest`.]:value:' \
+                        '*--rollback[Take back what this interrupted run did; or that of `latest`.]:value:' \
+                        '*--abandon[Give this run up as it stands; needs its id and --yes.]:value:' \
+                        '*--yes[Do give it up.]' \
+                        '*-y[Do give it up.]' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
                 rebalance)
                     _arguments \
                         '*--dry-run[Show the plan; change nothing, take no lock.]' \
                         '*--watch[Go on; again whenever work ends or is submitted, or a node is back.]' \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--max-disturbed[Most workloads, processes and devices to disturb. (default; 10)]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
                         '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
                         '*--config[Configuration file.]:value:_files' \
