@@ -67,6 +67,7 @@ VERBS: dict[str, Verb] = {
     "uncordon": Verb("Let them take new work again", CHANGE, "uncordon"),
     "drain": Verb("Empty nodes or a device", CHANGE, "drain"),
     "drift": Verb("What is not as gpualloc made it", CHANGE, "drift"),
+    "reconcile": Verb("Make things again as gpualloc made them", CHANGE, "reconcile"),
     "sample": Verb("Write one reading of everything to the history", CHANGE, "sample"),
     "policies": Verb("The policies that can decide", CHANGE, "policies"),
     "init": Verb("Look round and write a commented configuration", SETUP, "init"),

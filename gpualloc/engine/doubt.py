@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from gpualloc.engine.chain import chains
 from gpualloc.engine.context import Context
-from gpualloc.model.plan import INVERSE, Run, RunState, Step, StepRecord, StepState
+from gpualloc.model.plan import Run, RunState, Step, StepRecord, StepState
 
 _FORCED = (StepState.DONE, StepState.INTENT)
 """What may be in force on a node."""
@@ -45,7 +45,7 @@ def doubts(run: Run, records: Iterable[StepRecord]) -> tuple[Step, ...]:
             step
             for step in chain
             if states.get(step.seq) is StepState.INTENT
-            or (going_back and states.get(step.seq) is StepState.DONE and INVERSE[step.kind] is not None)
+            or (going_back and states.get(step.seq) is StepState.DONE and step.inverse is not None)
         ]
     return tuple(found)
 

@@ -9,7 +9,7 @@ from gpualloc.errors import GpuallocError, StepError, UnknownOutcomeError
 from gpualloc.model.allocation import Allocation, HeldBy, WorkloadEnd
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.codec import from_plain
-from gpualloc.model.plan import INVERSE, Step, StepKind, StepReason
+from gpualloc.model.plan import Step, StepKind, StepReason
 from gpualloc.model.workload import Workload, WorkloadState
 
 from gpualloc.engine.settle import after_end, end_entry  # isort: skip
@@ -36,7 +36,7 @@ def after_undo(
 
     Work that is taken back to before its start waits again; otherwise it is as if the inverse had been done.
     """
-    inverse = INVERSE[step.kind]
+    inverse = step.inverse
     if workload is None or inverse is None:
         return None, ()
     if step.kind is StepKind.START:

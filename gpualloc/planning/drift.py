@@ -137,7 +137,7 @@ def _share_text(share: str, fraction: float, memory_mib: int | None) -> str:
 def _of_limits(node: Node, workload: Workload, allocation: Allocation, bound: Limits) -> Iterator[Difference]:
     """Only what the kernel held when the work was started: a limit that was booked on purpose is as it should be."""
     held = workload.held_by
-    for name, hold in _HOLDS.items():
+    for name, hold in LIMITS.items():
         asked, live = getattr(allocation, name), getattr(bound, name)
         if asked is not None and getattr(held, hold) is Hold.HARD and not _same_limit(name, asked, live):
             drift = DriftClass.MISSING if live is None else DriftClass.CHANGED
@@ -146,7 +146,7 @@ def _of_limits(node: Node, workload: Workload, allocation: Allocation, bound: Li
         yield Difference(node.name, "device-rule", DriftClass.MISSING, True, False, workload=workload.id)
 
 
-_HOLDS = {
+LIMITS = {
     "cpus": "cpu",
     "cpuset": "cpu",
     "cpu_weight": "cpu",

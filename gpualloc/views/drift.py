@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gpualloc.model.plan import Step, StepState
 from gpualloc.planning.drift import Difference, DriftClass, Value
+from gpualloc.planning.repair import Left
 from gpualloc.views.look import Look, Role
 from gpualloc.views.table import Cell, Column, table
 from gpualloc.views.text import escape, plural
@@ -57,6 +59,43 @@ def drift_text(differences: Sequence[Difference], unknown: Sequence[str], look: 
     if unknown:
         lines.append(f"unknown, for want of an answer: {', '.join(map(escape, unknown))}")
     return "\n".join(lines)
+
+
+def reconcile_data(
+    found: Sequence[Difference], left: Left, doubts: Sequence[tuple[Step, StepState | None]]
+) -> dict[str, object]:
+    """The parts of `reconcile --json` that are about what differs."""
+    return {
+        "drift": [difference_data(each) for each in found],
+        "left": [{**difference_data(each), "why": why} for each, why in left],
+        "doubts": [
+            {
+                "node": step.node,
+                "kind": step.kind.value,
+                "target": step.target,
+                "state": None if state is None else state.value,
+            }
+            for step, state in doubts
+        ],
+    }
+
+
+def left_text(left: Left, look: Look) -> str:
+    """What stays as it is, and why: a line for each."""
+    said = [
+        f"{escape(each.node)}: {each.drift.value} {each.field} of {escape(each.workload or each.device or each.node)}"
+        for each, _ in left
+    ]
+    lines = [f"  {what}: {look.paint(escape(why), Role.QUIET)}" for what, (_, why) in zip(said, left, strict=True)]
+    return "\n".join(["stays as it is:", *lines]) if lines else ""
+
+
+def doubts_text(doubts: Sequence[tuple[Step, StepState | None]]) -> str:
+    """What the nodes told of steps in doubt: a line for each."""
+    words = {StepState.DONE: "is in force", StepState.UNDONE: "is not in force", None: "not known yet: no answer"}
+    return "\n".join(
+        f"{escape(step.node)}: {step.kind.value} of {escape(step.target)} {words[state]}" for step, state in doubts
+    )
 
 
 def _row(difference: Difference) -> list[str | Cell]:
