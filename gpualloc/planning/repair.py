@@ -17,6 +17,7 @@ from gpualloc.planning.mig_mode import mode_change
 from gpualloc.planning.order import joined, ordered
 from gpualloc.planning.steps import cleanup_steps
 from gpualloc.planning.target import limits_text, target_text
+from gpualloc.planning.tuning import tune_step
 
 _SETTINGS = frozenset(field.name for field in fields(DeviceSettings))
 _OF_GROUP = frozenset({*LIMITS, "device-rule"})
@@ -193,9 +194,9 @@ def _together(target: Layout, standing: Sequence[Place]) -> Layout:
 
 def _tune_step(seq: int, node: Node, device: Device, wanted: DesiredDevice, names: Sequence[str]) -> Step:
     again = DeviceSettings(**{name: getattr(wanted.settings, name) for name in names})
-    before = DeviceSettings(**{name: getattr(device.settings, name) for name in names})
-    step = _device_step(seq, StepKind.TUNE, node, device, f"{', '.join(names)} no longer as gpualloc set it")
-    return replace(step, wanted=again, before=before)
+    detail = f"{', '.join(names)} no longer as gpualloc set it"
+    step = tune_step(node, device, again, StepReason.REPAIR, detail)
+    return replace(step, seq=seq, needs=(seq - 1,) if seq > 1 else ())
 
 
 def _device_step(seq: int, kind: StepKind, node: Node, device: Device, detail: str) -> Step:
