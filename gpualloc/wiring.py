@@ -88,6 +88,7 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
                 grace_s=config.apply.grace_s,
                 sample_every_s=config.sample_every_s,
                 history_retention_s=config.history_retention_s,
+                repartition=config.repartition,
                 width=config.apply.width,
                 per_node=config.apply.per_node,
                 max_disturbed=config.apply.max_disturbed,

@@ -69,6 +69,7 @@ VERBS: dict[str, Verb] = {
     "drift": Verb("What is not as gpualloc made it", CHANGE, "drift"),
     "reconcile": Verb("Make things again as gpualloc made them", CHANGE, "reconcile"),
     "tune": Verb("Power limits, clocks and compute mode of devices", CHANGE, "tune"),
+    "mig": Verb("MIG instances: list, plan, apply, export and assert layouts", CHANGE, "mig"),
     "sample": Verb("Write one reading of everything to the history", CHANGE, "sample"),
     "policies": Verb("The policies that can decide", CHANGE, "policies"),
     "init": Verb("Look round and write a commented configuration", SETUP, "init"),

@@ -84,6 +84,12 @@ KEYS = (
     Key("hooks.notify", _COMMAND, "run before users and workloads are disturbed", "[]", text=False),
     Key("hooks.exit", _COMMAND, "run at the end of every apply, however it ended", "[]", text=False),
     Key("hooks.timeout", "a duration of 1s to 1h", "how long a hook may take", '"30s"'),
+    Key(
+        "mig.repartition",
+        '"off", "instances" or "mode"',
+        "what may be changed for waiting work: nothing, instances, or also the MIG mode of idle devices",
+        '"mode"',
+    ),
     Key("pools.*.nodes", 'node names, such as "gpu[01-04],login1"', "the nodes of the pool"),
     Key(
         "pools.*.transport",

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from gpualloc.config.settings import ApplySettings, Config, HookSettings, Pool, SshSettings, specs_of
 from gpualloc.errors import UsageError
+from gpualloc.model.desired import Repartition
 from gpualloc.model.units import parse_duration_s, parse_memory_mib
 
 HOUR_S = 3600.0
@@ -148,6 +149,12 @@ class HooksTable(_Table):
         )
 
 
+class MigTable(_Table):
+    """`[mig]`."""
+
+    repartition: Literal["off", "instances", "mode"] = "mode"
+
+
 class SshTable(_Table):
     """`[pools.NAME.ssh]`."""
 
@@ -201,6 +208,7 @@ class File(_Table):
     sampling: SamplingTable = SamplingTable()
     history: HistoryTable = HistoryTable()
     apply: ApplyTable = ApplyTable()
+    mig: MigTable = MigTable()
     hooks: HooksTable = HooksTable()
     pools: dict[str, PoolTable] = {}
 
@@ -212,6 +220,7 @@ class File(_Table):
             policy=self.policy,
             sample_every_s=self.sampling.every,
             history_retention_s=self.history.retention,
+            repartition=Repartition(self.mig.repartition),
             apply=self.apply.settings(),
             hooks=self.hooks.settings(),
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gpualloc.model.desired import Repartition
 from gpualloc.model.inventory import NodeSpec
 
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -124,6 +125,7 @@ class Config:
     sample_every_s: float = 10.0
     history_retention_s: float = 14 * 86400.0
     apply: ApplySettings = ApplySettings()
+    repartition: Repartition = Repartition.MODE
     hooks: HookSettings = HookSettings()
 
     def pool(self, name: str) -> Pool:

@@ -41,6 +41,7 @@ def _general(config: Config) -> Iterator[tuple[str, object, str | None]]:
     for name in ("pre_apply", "pre_step", "post_step", "notify", "exit"):
         yield f"hooks.{name}", list(getattr(config.hooks, name)), None
     yield "hooks.timeout", config.hooks.timeout_s, "s"
+    yield "mig.repartition", config.repartition.value, None
 
 
 def _pool(pool: Pool) -> Iterator[tuple[str, object, str | None]]:

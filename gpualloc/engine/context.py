@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gpualloc.engine.serial import NoHooks, OneAtATime
+from gpualloc.model.desired import Repartition
 from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.model.plan import Run
 from gpualloc.ports import Clock, Crew, Fleet, History, Hooks, Journal, Policy
@@ -21,6 +22,7 @@ class Settings:
     """Width of the sampling grid."""
     history_retention_s: float = 14 * 86400.0
     """Samples older than this are dropped."""
+    repartition: Repartition = Repartition.MODE
     width: int = 16
     """Most nodes that steps are carried out on at once."""
     per_node: int = 1

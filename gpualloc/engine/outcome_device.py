@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 
 from gpualloc.model.desired import DesiredDevice, DeviceSettings
-from gpualloc.model.plan import Step, StepKind
+from gpualloc.model.plan import Step, StepKind, StepReason
 
 MIG_OFF = "off"
 """Layout of a device whose MIG mode is off."""
@@ -27,6 +27,8 @@ def desired_after(current: DesiredDevice | None, step: Step, at_s: float) -> Des
         settings=_merged(device.settings, wanted),
         before=_merged(_only(before, wanted), device.before),
         at_s=at_s,
+        automatic=_automatic(device, step),
+        made=_made(device, step),
     )
 
 
@@ -48,7 +50,23 @@ def desired_before(current: DesiredDevice | None, step: Step, at_s: float) -> De
         settings=replace(device.settings, **settings),
         before=replace(device.before, **kept),
         at_s=at_s,
+        made=tuple(place for place in device.made if place != step.place),
     )
+
+
+def _automatic(device: DesiredDevice, step: Step) -> bool:
+    """Whether the MIG mode is one that waiting work needed; a repair changes nothing of that."""
+    if step.kind is not StepKind.MIG_MODE or step.reason is StepReason.REPAIR:
+        return device.automatic
+    return step.reason is StepReason.REPARTITION and step.mig_enabled is True
+
+
+def _made(device: DesiredDevice, step: Step) -> tuple[str, ...]:
+    if step.place is None or step.reason is StepReason.REPAIR:
+        return device.made
+    others = tuple(place for place in device.made if place != step.place)
+    ours = step.kind is StepKind.MIG_CREATE and step.reason is StepReason.REPARTITION
+    return (*others, step.place) if ours else others
 
 
 def _undecided(step: Step) -> DesiredDevice:

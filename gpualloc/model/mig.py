@@ -25,7 +25,10 @@ _FIELD_BITS = 16
 
 @dataclass(frozen=True, slots=True)
 class MigProfile:
-    """One kind of GPU instance, as the driver of one GPU tells it."""
+    """One kind of GPU instance, as the driver of one GPU tells it.
+
+    Sizes, starts and counts are small; who takes them from a wire refuses any above 999.
+    """
 
     name: str
     """Such as `2g.10gb`; a label, never a source of bytes."""
@@ -142,6 +145,11 @@ def profiles_for(
 
     By size, then SMs, then memory, then name. Those with a media extension, of which a GPU has one, are offered only
     when no other would do. A profile that does not tell its SMs serves no need for SMs.
+
+    Args:
+        profiles: what the driver tells of the GPU.
+        memory_mib: what an instance must have in all, MiB; a margin is for the caller to add. None is no need.
+        sm_count: streaming multiprocessors an instance must have; None is no need.
     """
     sufficient = [
         profile

@@ -11,8 +11,10 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 
 from gpualloc.model.allocation import Allocation, Grant, Hold, Limits, WorkloadRecord
+from gpualloc.model.cpus import cpu_numbers
 from gpualloc.model.desired import DesiredDevice, DeviceSettings
 from gpualloc.model.inventory import Device, DeviceState, Node, Snapshot
+from gpualloc.model.mig import OFF
 from gpualloc.model.workload import Workload, WorkloadState
 
 POWER_TOLERANCE_W = 1.0
@@ -166,15 +168,6 @@ def _same_limit(name: str, asked: Value, live: Value) -> bool:
     return abs(live - asked) <= slack
 
 
-def cpu_numbers(cpuset: str) -> frozenset[int]:
-    """The CPUs that a list such as `0-3,8` names."""
-    numbers: set[int] = set()
-    for part in cpuset.split(","):
-        first, _, last = part.partition("-")
-        numbers.update(range(int(first), int(last or first) + 1))
-    return frozenset(numbers)
-
-
 def _of_nobody(node: Node, known: set[str], controller: str) -> Iterator[Difference]:
     """Claims and running work in our name that our books do not have there."""
     for claim in node.claims:
@@ -217,7 +210,7 @@ def same_setting(name: str, asked: Value, live: Value) -> bool:
 
 
 def _of_layout(node: Node, device: Device, layout: str) -> Iterator[Difference]:
-    wanted_mode, live_mode = layout != "off", bool(device.mig_enabled)
+    wanted_mode, live_mode = layout != OFF, bool(device.mig_enabled)
     if wanted_mode is not live_mode:
         modes = {True: "on", False: "off"}
         yield Difference(node.name, "mig-mode", DriftClass.CHANGED, modes[wanted_mode], modes[live_mode], device.uuid)

@@ -115,6 +115,8 @@ def _interleaved(
 
 def _obstacles(room: Room, taken: int, left: Sequence[Place], place: Place) -> tuple[Place, ...]:
     """Those of `left` that must go before the place can be taken: the fewest, of the fewest units, of lowest starts."""
+    if room.fits(taken, place):
+        return ()
     certain = tuple(other for other in left if not room.together(other, place))
     others = [other for other in left if other not in certain]
     taken -= sum(room.needs[other] for other in certain)
@@ -126,6 +128,7 @@ def _obstacles(room: Room, taken: int, left: Sequence[Place], place: Place) -> t
         ]
         if choices:
             return (*certain, *min(choices, key=room.units))
+    # Always enough: what is left then, with the place, is a part of the target.
     return (*certain, *others)
 
 
@@ -134,7 +137,7 @@ def _refuse_unplaced(room: Room, current: Sequence[Held]) -> None:
     for held in current:
         if held.place not in room.needs:
             raise InfeasibleError(
-                f"the driver does not tell where MIG instance {held} lies, so it may be in the way",
+                f"the driver does not tell which units MIG instance {held} takes, so it may be in the way",
                 hint="look again with the right to see MIG instances (root, or gpualloc node install)",
             )
 
@@ -169,5 +172,5 @@ def _destroy(held: Held) -> Operation:
     return Operation(Act.DESTROY, held.place, held.uuid)
 
 
-def _by_start(held: Held) -> tuple[bool, int, str]:
-    return held.start is None, held.start or 0, held.profile
+def _by_start(held: Held) -> tuple[bool, int, str, str]:
+    return held.start is None, held.start or 0, held.profile, held.uuid

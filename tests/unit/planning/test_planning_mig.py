@@ -139,7 +139,7 @@ def test_an_illegal_target_is_no_question_of_what_is_in_use() -> None:
 )
 def test_nothing_is_created_around_an_instance_that_may_lie_anywhere(unplaced: Held) -> None:
     known = instances("1g.5gb@6")
-    with pytest.raises(InfeasibleError, match="does not tell where MIG instance MIG-a"):
+    with pytest.raises(InfeasibleError, match="does not tell which units MIG instance MIG-a"):
         transition(mig_tables.profiles(A100), [unplaced, *known], parse_layout("3g.20gb@0,1g.5gb@6"))
     done = transition(mig_tables.profiles(A100), [unplaced, *known], parse_layout("1g.5gb@6"))
     assert done.operations == (Operation(Act.DESTROY, unplaced.place, "MIG-a"),)

@@ -7,7 +7,7 @@ import pytest
 from gpualloc.errors import InfeasibleError
 from gpualloc.model.allocation import Grant, Share
 from gpualloc.model.inventory import MigInstance
-from gpualloc.planning.visible import SEVERAL_MIG_OPEN_FILES, check_visible, driver_branch, open_files_needed
+from gpualloc.model.visible import SEVERAL_MIG_OPEN_FILES, check_visible, driver_branch, open_files_needed
 
 NEW, OLD = "570.86.15", "565.57.01"
 
