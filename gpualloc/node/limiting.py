@@ -1,5 +1,6 @@
 """The steps `limit` and `unlimit`: a workload's group with its limits."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gpualloc.node import cgroup
@@ -7,6 +8,7 @@ from gpualloc.node.wire import Refused
 
 if TYPE_CHECKING:
     from gpualloc.node.parts import Parts
+    from gpualloc.node.workloads import Folder
 
 
 class Handler:
@@ -26,10 +28,14 @@ class Handler:
         if step["kind"] == "unlimit":
             self._cgroups.remove(step["workload"])
             return {}
-        record = self._workloads.record(self._workloads.folder(step["workload"]))
-        if record is not None and record["end"] is not None and record["attempt"] == step["attempt"]:
+        folder = self._workloads.folder(step["workload"])
+        record = self._workloads.record(folder)
+        started = record is not None and record["attempt"] == step["attempt"]
+        if started and record is not None and record["end"] is not None:
             # Its group went with its last process and must not come back.
             held_by = {name: record["held_by"].get(name) for name in ("cpu", "memory", "pids")}
+        elif started:
+            held_by = self._again(folder, step)
         else:
             held_by = cgroup.ensure(self._cgroups, step)
         return {"held_by": held_by, "group": self._group(step["workload"])}
@@ -47,11 +53,32 @@ class Handler:
         settable = [held_by[part] for part in ("cpu", "memory", "pids") if part in hard]
         # Where no group can be made, the limit is booked on purpose, and that stands.
         holds = not hard or (group is not None and "booked" not in settable)
+        rule = self._rule(self._workloads.folder(step["workload"]), step)
+        if rule is not None and self._cgroups.isolation() is not None:
+            holds = holds and cgroup.keeps_to(self._cgroups, step["workload"], rule)
         return {"holds": holds, "held_by": held_by, "group": group}
 
     def undo(self, step: "dict[str, Any]") -> "dict[str, Any]":
         """Remove the group."""
         return self.do(dict(step, kind="unlimit"))
+
+    def _again(self, folder: "Folder", step: "dict[str, Any]") -> "dict[str, str | None]":
+        """Set the limits and the device rule of work that runs, and let those in who were put out of the group."""
+        rule = self._rule(folder, step)
+        held_by = cgroup.ensure(self._cgroups, step if rule is None else dict(step, rule=rule))
+        for pid in self._workloads.survivors(folder) if self._cgroups.exists(folder.workload) else ():
+            if not self._cgroups.holds(folder.workload, pid):
+                with suppress(ProcessLookupError):
+                    self._cgroups.join(folder.workload, pid)
+        return held_by
+
+    def _rule(self, folder: "Folder", step: "dict[str, Any]") -> "dict[str, Any] | None":
+        """The device rule that the step's start was given; None when it was not started, or given none."""
+        spec = folder.spec()
+        if spec is None or spec.get("attempt") != step["attempt"] or folder.started() is None:
+            return None
+        rule: "dict[str, Any] | None" = spec.get("rule")
+        return rule
 
     def _group(self, workload: str) -> "str | None":
         return "%s/%s" % (cgroup.PARENT, workload) if self._cgroups.exists(workload) else None

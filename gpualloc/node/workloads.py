@@ -143,12 +143,18 @@ class Workloads:
             "held_by": started["held_by"],
             "log_bytes": output.end_offset(folder.path),
             "end": told_end(end),
-            "bound": self._bound(folder.workload) if end is None else None,
+            "bound": self._bound(folder.workload, started) if end is None else None,
         }
 
-    def _bound(self, workload: str) -> "dict[str, Any]":
-        """The limits in force; `rule` tells whether a device rule is, null when that cannot be asked."""
-        found = self._cgroups.read(workload)
+    def _bound(self, workload: str, started: "dict[str, Any]") -> "dict[str, Any]":
+        """The limits in force; `rule` tells whether a device rule is, null when that cannot be asked.
+
+        A group that the command was put out of limits nothing.
+        """
+        outside = processes.is_same(started["pid"], started["start_ticks"]) and not self._cgroups.holds(
+            workload, started["pid"]
+        )
+        found = {} if outside else self._cgroups.read(workload)
         told: "dict[str, Any]" = {name: found.get(name) for name in cgroup.CONTROLLER_OF}
         try:
             told["rule"] = None if self._cgroups.isolation() is None else self._cgroups.restricted(workload) is not None
