@@ -68,9 +68,10 @@ def carry_out(ctx: Context, plan: Plan, *, release: bool, wait_s: float = 0.0, o
         forget = {(step.node, step.device) for step in plan.steps}
         known = [each for each in ctx.journal.desired() if (each.node, each.device) in forget]
         with ctx.journal.write("tune", wait_s) as writer:
-            writer.save_desired([_not_ours(each) for each in known if each.layout is not None])
+            kept = [each for each in known if each.layout is not None or each.cap_w is not None]
+            writer.save_desired([_not_ours(each) for each in kept])
             for each in known:
-                if each.layout is None:
+                if each not in kept:
                     writer.forget_desired(each.node, each.device)
     return report
 

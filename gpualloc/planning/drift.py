@@ -197,7 +197,7 @@ def _of_device(node: Node, device: Device | None, wanted: DesiredDevice) -> Iter
     if wanted.layout is not None and device.mig_enabled is not None:
         yield from _of_layout(node, device, wanted.layout)
     for field in fields(DeviceSettings):
-        asked, live = getattr(wanted.settings, field.name), getattr(device.settings, field.name)
+        asked, live = getattr(wanted.settings_now, field.name), getattr(device.settings, field.name)
         if asked is not None and live is not None and not same_setting(field.name, asked, live):
             yield Difference(node.name, field.name, DriftClass.CHANGED, asked, live, device.uuid)
 

@@ -193,7 +193,7 @@ def _together(target: Layout, standing: Sequence[Place]) -> Layout:
 
 
 def _tune_step(seq: int, node: Node, device: Device, wanted: DesiredDevice, names: Sequence[str]) -> Step:
-    again = DeviceSettings(**{name: getattr(wanted.settings, name) for name in names})
+    again = DeviceSettings(**{name: getattr(wanted.settings_now, name) for name in names})
     detail = f"{', '.join(names)} no longer as gpualloc set it"
     step = tune_step(node, device, again, StepReason.REPAIR, detail)
     return replace(step, seq=seq, needs=(seq - 1,) if seq > 1 else ())

@@ -64,6 +64,9 @@ def given_back(device: Device, known: DesiredDevice) -> DeviceSettings:
 def tune_step(node: Node, device: Device, wanted: DeviceSettings, reason: StepReason, detail: str) -> Step:
     """The step that sets this on the device, with what it takes back to; who runs there notices."""
     told = [field.name for field in fields(DeviceSettings) if getattr(wanted, field.name) is not None]
+    there = device.settings
+    if there.power_limit_w is None:
+        there = replace(there, power_limit_w=device.power_limit_w)
     owners = [claim.workload for claim in node.claims if claim.device == device.uuid]
     users = [process.user for process in node.processes if process.device == device.uuid and process.user]
     return Step(
@@ -80,7 +83,7 @@ def tune_step(node: Node, device: Device, wanted: DeviceSettings, reason: StepRe
         blast_radius=BlastRadius(tuple(dict.fromkeys(owners)), tuple(dict.fromkeys(users))),
         device=device.uuid,
         wanted=wanted,
-        before=DeviceSettings(**{name: getattr(device.settings, name) for name in told}),
+        before=DeviceSettings(**{name: getattr(there, name) for name in told}),
     )
 
 
