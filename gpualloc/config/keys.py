@@ -114,6 +114,12 @@ KEYS = (
         "host memory never given to work, on each node; left out: none",
     ),
     Key(
+        "pools.*.power_budget_w",
+        "a number of watts, above 0",
+        "what the busy GPUs of the pool may take together: work starts with lower power limits, or waits; "
+        "left out: no limit",
+    ),
+    Key(
         "pools.*.manage",
         "true or false",
         "true: change the nodes although Slurm or another controller owns them; false: only look; "

@@ -1,5 +1,6 @@
 """The steps `limit` and `unlimit`: a workload's group with its limits."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gpualloc.node import cgroup, device_rule
@@ -7,6 +8,7 @@ from gpualloc.node.wire import Refused
 
 if TYPE_CHECKING:
     from gpualloc.node.parts import Parts
+    from gpualloc.node.workloads import Folder
 
 
 class Handler:
@@ -27,10 +29,14 @@ class Handler:
         if step["kind"] == "unlimit":
             self._cgroups.remove(step["workload"])
             return {}
-        record = self._workloads.record(self._workloads.folder(step["workload"]))
-        if record is not None and record["end"] is not None and record["attempt"] == step["attempt"]:
+        folder = self._workloads.folder(step["workload"])
+        record = self._workloads.record(folder)
+        started = record is not None and record["attempt"] == step["attempt"]
+        if started and record is not None and record["end"] is not None:
             # Its group went with its last process and must not come back.
             held_by = {name: record["held_by"].get(name) for name in cgroup.HELD}
+        elif started:
+            held_by = self._again(folder, step)
         else:
             held_by = cgroup.ensure(self._cgroups, dict(step, rule=self._rule(step)))
         return {"held_by": held_by, "group": self._group(step["workload"])}
@@ -54,7 +60,23 @@ class Handler:
         """Remove the group."""
         return self.do(dict(step, kind="unlimit"))
 
-    def _rule(self, step: "dict[str, Any]") -> "dict[str, list[int]] | None":
+    def _again(self, folder: "Folder", step: "dict[str, Any]") -> "dict[str, str | None]":
+        """Set the limits and the device rule of work that runs, and let those in who were put out of the group."""
+        rule = self._rule(step)
+        held_by = cgroup.ensure(self._cgroups, step if rule is None else dict(step, rule=rule))
+        for pid in self._workloads.survivors(folder) if self._cgroups.exists(folder.workload) else ():
+            if not self._cgroups.holds(folder.workload, pid):
+                with suppress(ProcessLookupError):
+                    self._cgroups.join(folder.workload, pid)
+        return held_by
+
+    def _rule(self, step: "dict[str, Any]") -> "dict[str, Any] | None":
+        """The device rule: the one that its start was given, else that of its grants; None when it is not known."""
+        folder = self._workloads.folder(step["workload"])
+        spec = folder.spec()
+        if spec is not None and spec.get("attempt") == step["attempt"] and folder.started() is not None:
+            started: "dict[str, Any] | None" = spec.get("rule")
+            return started
         return device_rule.for_grants(step["grants"], self._parts.devices)
 
     def _keeps_devices(self, step: "dict[str, Any]") -> bool:

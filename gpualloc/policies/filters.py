@@ -34,6 +34,16 @@ def matches_model(model: str, selector: str) -> bool:
     return wanted in name or fnmatch.fnmatchcase(name, wanted)
 
 
+def cordoned(reason: str) -> str:
+    """A cordon in words."""
+    return f"cordoned ({reason})"
+
+
+def takes_work(node: Node) -> bool:
+    """Whether new work may go to the node: it is managed, and not cordoned as a whole."""
+    return node.manageable and node.cordon is None
+
+
 def allowed(node: Node, request: Request) -> bool:
     """Whether the request may go to a node of that name."""
     return not request.nodes or node.name in request.nodes
@@ -49,6 +59,11 @@ def other_model(target: Target, request: Request) -> str | None:
 def unhealthy(target: Target) -> str | None:
     """The device does not take work."""
     return None if healthy(target.room) else f"not healthy: {target.room.device.state}"
+
+
+def on_cordon(target: Target) -> str | None:
+    """The device, or its node, takes no new work."""
+    return None if target.room.device.cordon is None else cordoned(target.room.device.cordon)
 
 
 def in_mig_mode(target: Target) -> str | None:
@@ -168,10 +183,10 @@ _WANTED: dict[Share, tuple[RequestFilter, ...]] = {
     Share.MIG: (other_model, other_profile),
 }
 _USABLE: dict[Share, tuple[StateFilter, ...]] = {
-    Share.EXCLUSIVE: (unhealthy, in_mig_mode, claimed, stranger, unknown_memory, memory_in_use),
-    Share.TIME_SLICE: (unhealthy, in_mig_mode, not_shared, unknown_memory),
-    Share.MPS: (unhealthy, in_mig_mode, not_shared_by_mps, unknown_memory),
-    Share.MIG: (unhealthy, not_in_mig_mode, claimed_instance, stranger_on_instance),
+    Share.EXCLUSIVE: (unhealthy, on_cordon, in_mig_mode, claimed, stranger, unknown_memory, memory_in_use),
+    Share.TIME_SLICE: (unhealthy, on_cordon, in_mig_mode, not_shared, unknown_memory),
+    Share.MPS: (unhealthy, on_cordon, in_mig_mode, not_shared_by_mps, unknown_memory),
+    Share.MIG: (unhealthy, on_cordon, not_in_mig_mode, claimed_instance, stranger_on_instance),
 }
 _FITTING: dict[Share, tuple[RequestFilter, ...]] = {
     Share.EXCLUSIVE: (too_little_memory,),

@@ -9,7 +9,7 @@ from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.decision import Problem
 from gpualloc.model.inventory import Device, DeviceState, Node
 from gpualloc.model.workload import Request
-from gpualloc.policies.filters import matches_model
+from gpualloc.policies.filters import matches_model, takes_work
 from gpualloc.policies.room import FRACTION_TOLERANCE
 
 _Held = list[tuple[str, Grant]]
@@ -23,7 +23,7 @@ def wrong_places(problem: Problem, allocations: Sequence[Allocation]) -> list[st
     wrong = []
     for allocation in allocations:
         node = problem.snapshot.node(allocation.node)
-        if node is None or not node.manageable:
+        if node is None or not takes_work(node):
             wrong.append(f"{allocation.workload} is placed on {allocation.node}, which may not be used")
         else:
             wrong += _against_request(node, allocation, requests[allocation.workload])
@@ -57,6 +57,8 @@ def _against_request(node: Node, allocation: Allocation, request: Request) -> li
 def _unfit(device: Device | None, grant: Grant, request: Request) -> str | None:
     if device is None or device.state is not DeviceState.OK:
         return "is not a healthy device of the node"
+    if device.cordon is not None:
+        return "is cordoned"
     if request.gpu_model is not None and not matches_model(device.model, request.gpu_model):
         return "is of another model"
     if grant.share is not request.share or grant.fraction != (request.fraction or 1.0):

@@ -22,6 +22,7 @@ _REMEMBERED = 500
 _BASE_MEMORY_MIB = 2048
 """Host memory in use without any work."""
 _DISK_MIB = 1_900_000
+_LIMITS = ("cpus", "cpuset", "memory_mib", "pids", "cpu_weight", "io_weight")
 
 
 class SimulatedSteps(Protocol):
@@ -147,7 +148,7 @@ class SimulatedHost:
 
     def records(self) -> list[dict[str, Any]]:
         """A record of each workload this node remembers."""
-        return [work.record() for work in self.work.values()]
+        return [{**work.record(), "bound": self._bound(work)} for work in self.work.values()]
 
     def logs(self, workload: str, offset: int, limit: int) -> dict[str, Any]:
         """A piece of what a workload wrote; refuses one that is not known."""
@@ -245,6 +246,12 @@ class SimulatedHost:
         )
 
     # ---- inside
+
+    def _bound(self, work: HostedWork) -> dict[str, Any] | None:
+        """Limits in force on running work; nothing here keeps it from devices."""
+        if work.end is not None:
+            return None
+        return {**dict.fromkeys(_LIMITS), **self.groups.get(work.workload, {}), "rule": None}
 
     def _check_limits(self, step: dict[str, Any]) -> None:
         if step["cpuset"] is not None and max(_cpus(step["cpuset"])) >= self.spec.cpus:
@@ -368,7 +375,7 @@ def _held_by(step: dict[str, Any]) -> dict[str, str | None]:
 
 
 def _limits(step: dict[str, Any]) -> dict[str, Any]:
-    return {name: step[name] for name in ("cpus", "cpuset", "memory_mib", "pids", "cpu_weight", "io_weight")}
+    return {name: step[name] for name in _LIMITS}
 
 
 def _limit_facts(step: dict[str, Any]) -> dict[str, Any]:
