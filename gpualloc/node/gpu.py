@@ -152,8 +152,7 @@ class Gpu:
         self._read_mig_mode(reading, handle)
         self._read_instances(reading, mig.inventory, handle)
         self._read_constants(reading, handle)
-        for name, function in settings.READ.items():
-            reading.fill(reading.row["settings"], name, lambda f=function: f(handle), "settings." + name)  # type: ignore[misc]
+        self._read_settings(reading, handle)
         if reading.row["state"] == "ok":
             self._known = {name: reading.row[name] for name in STATIC}
         return self._closed(reading)
@@ -221,6 +220,13 @@ class Gpu:
         if row["mig_enabled"] is not None:
             reading.fill(row, "mig_profiles", self.profiles)
             row["mig_profiles"] = row["mig_profiles"] or []
+
+    def _read_settings(self, reading: "Reading", handle: Any) -> None:
+        told, unavailable = reading.row["settings"], reading.row["unavailable"]
+        for name, function in settings.READ.items():
+            reading.fill(told, name, lambda f=function: f(handle), "settings." + name)  # type: ignore[misc]
+        if self._mig_on and unavailable.get("settings.compute_mode") == "not supported":
+            unavailable["settings.compute_mode"] = "mig"
 
     def _open(self, reading: "Reading") -> Any:
         """The handle, looked up anew after any trouble; None when the driver gives none (the row says why)."""
