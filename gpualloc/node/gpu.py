@@ -196,10 +196,11 @@ class Gpu:
         return bool(self._known["uuid"] == uuid)
 
     def opened(self) -> Any:
-        """The handle, for a change; raises NVMLError."""
+        """The handle, looked up anew after any trouble; raises NVMLError."""
         if self._handle is None:
             handle = pynvml.nvmlDeviceGetHandleByIndex(self._index)
             self._known["uuid"] = pynvml.nvmlDeviceGetUUID(handle)
+            self._known["model"] = pynvml.nvmlDeviceGetName(handle)
             self._handle = handle
         return self._handle
 
@@ -229,13 +230,9 @@ class Gpu:
             unavailable["settings.compute_mode"] = "mig"
 
     def _open(self, reading: "Reading") -> Any:
-        """The handle, looked up anew after any trouble; None when the driver gives none (the row says why)."""
-        if self._handle is not None:
-            return self._handle
+        """The handle; None when the driver gives none (the row says why)."""
         try:
-            handle = pynvml.nvmlDeviceGetHandleByIndex(self._index)
-            self._known["uuid"] = pynvml.nvmlDeviceGetUUID(handle)
-            self._known["model"] = pynvml.nvmlDeviceGetName(handle)
+            handle = self.opened()
         except pynvml.NVMLError as error:
             state = _HANDLE_STATES.get(error.value, "failed")
             reason = "lost" if state == "GPU lost" else _REASONS.get(error.value, "failed")
@@ -245,7 +242,6 @@ class Gpu:
         reading.row["uuid"] = self._known["uuid"]
         if "model" in reading.row:
             reading.row["model"] = self._known["model"]
-        self._handle = handle
         return handle
 
     def _closed(self, reading: "Reading") -> "dict[str, Any]":

@@ -23,7 +23,7 @@ from gpualloc.node.quiesce import Quiesce
 from gpualloc.node.wire import Refused
 from gpualloc.node.workloads import Workloads
 from gpualloc.sim.catalog import find
-from gpualloc.sim.gpu import GpuModel, GpuProcess
+from gpualloc.sim.gpu import FaultKind, GpuModel, GpuProcess
 from gpualloc.sim.use import Pattern
 
 UUID = "GPU-11111111-0000-0000-0000-000000000000"
@@ -142,6 +142,22 @@ def test_every_profile_gets_one_compute_instance_that_takes_all_of_it(world_of, 
         assert places(world.gpu) == [place]
         world.handler.do(destroy(place))
         assert world.gpu.instances == []
+
+
+def test_a_gpu_that_took_the_place_of_an_unplugged_one_is_not_changed(world):
+    world.handler.do(create("1g.5gb@0"))
+    world.library.faults[0] = FaultKind.LOST
+    world.parts.nvml.ask(lambda each: each.inventory(), lambda each: each.blank_inventory())
+    world.library.faults.clear()
+    world.library.gpus[0] = gpu(uuid="GPU-stranger")
+    assert world.refusal(lambda: world.handler.do(create("1g.5gb@1")))[0] == "gone"
+    assert world.library.gpus[0].instances == []
+
+
+def test_a_lost_gpu_is_told_so(world):
+    world.handler.do(create("1g.5gb@0"))
+    world.library.faults[0] = FaultKind.LOST
+    assert world.refusal(lambda: world.handler.do(create("1g.5gb@1")))[0] == "unhealthy"
 
 
 @pytest.mark.parametrize("left", ["nothing made", "made without compute instance"])
