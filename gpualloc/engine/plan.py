@@ -17,6 +17,7 @@ from gpualloc.model.decision import Decision, Problem
 from gpualloc.model.inventory import Node, Snapshot
 from gpualloc.model.plan import Plan, Step
 from gpualloc.model.workload import Workload, WorkloadState
+from gpualloc.planning.budget import Cap, cap_steps, lifted, within_budgets
 from gpualloc.planning.partition import Partition
 from gpualloc.planning.plan import build
 from gpualloc.planning.steps import cleanup_steps, release_steps
@@ -68,7 +69,13 @@ def make_plan(
     decision, partitions = repartition(
         problem, decide(problem, ctx.policy), ctx.journal.desired(), ctx.settings.repartition
     )
-    return _bound(ctx, _near(decision, snapshot), snapshot, workloads, extra, partitions=partitions)
+    decision, caps = within_budgets(
+        _near(decision, snapshot), snapshot, problem.running, ctx.journal.desired(), ctx.settings.power_budgets
+    )
+    if only is None:
+        busy = {grant.device for item in (*problem.running, *decision.allocations) for grant in item.grants}
+        caps += lifted(snapshot, ctx.journal.desired(), busy)
+    return _bound(ctx, decision, snapshot, workloads, extra, partitions=partitions, caps=caps)
 
 
 def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot) -> Plan:
@@ -80,7 +87,11 @@ def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot
     for workload in workloads:
         if workload.state not in (WorkloadState.RUNNING, WorkloadState.SUSPENDED) or workload.allocation is None:
             raise UsageError(f"workload {workload.id} does not run; it is {workload.state.value}")
-    return plan_of(ctx, release_steps(workloads), workloads, snapshot)
+    steps = release_steps(workloads)
+    caps = lifted(snapshot, ctx.journal.desired(), (), {workload.id for workload in workloads})
+    after = tuple(step.seq for step in steps)
+    lifts = (replace(step, seq=step.seq + len(steps), needs=after) for step in cap_steps(caps))
+    return plan_of(ctx, (*steps, *lifts), workloads, snapshot)
 
 
 def plan_of(ctx: Context, steps: Sequence[Step], workloads: Sequence[Workload], snapshot: Snapshot) -> Plan:
@@ -111,6 +122,7 @@ def _bound(
     extra: Sequence[Step],
     *,
     partitions: Sequence[Partition] = (),
+    caps: Sequence[Cap] = (),
 ) -> Plan:
     return build(
         decision,
@@ -121,4 +133,5 @@ def _bound(
         simulated=ctx.simulated,
         extra_steps=tuple(extra),
         partitions=partitions,
+        caps=caps,
     )

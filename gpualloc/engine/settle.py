@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gpualloc.engine.context import Context
 from gpualloc.errors import LockedError, StalePlanError, StateError
-from gpualloc.model.allocation import WorkloadEnd
+from gpualloc.model.allocation import Limits, WorkloadEnd
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.inventory import NodeState, Snapshot
 from gpualloc.model.workload import Workload, WorkloadState
@@ -95,6 +95,12 @@ def catch_up_locked(ctx: Context, writer: JournalWriter, snapshot: Snapshot) -> 
     if changed:
         writer.save(changed, audit)
     return changed
+
+
+def bound_limits(snapshot: Snapshot) -> dict[str, Limits]:
+    """The limits in force of the work that runs, by workload id, as far as the nodes tell."""
+    records = (record for node in snapshot.reached for record in node.workloads)
+    return {record.workload: record.bound for record in records if record.bound is not None}
 
 
 def _shown(ctx: Context) -> tuple[Workload, ...]:

@@ -17,7 +17,8 @@ MAX_PIDS = 4_194_304
 """The kernel's own ceiling for process ids."""
 ID_PATTERN = re.compile(r"w[0-9a-hjkmnp-tv-z]{8}")
 """Workload ids enter paths and group names on nodes, so their shape is checked wherever they arrive."""
-_CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+"""A CPU list as the kernel writes it, such as `0-3,8`."""
 
 
 class WorkloadState(StrEnum):
@@ -164,7 +165,7 @@ def check_request(request: Request) -> Request:
     _check_share(request)
     if request.require not in (None, "hard"):
         raise UsageError(f"--require {request.require!r} is not known", hint="--require hard is the one there is")
-    if request.cpuset is not None and request.cpuset != NEAR and not _CPUSET.fullmatch(request.cpuset):
+    if request.cpuset is not None and request.cpuset != NEAR and not CPUSET.fullmatch(request.cpuset):
         raise UsageError(
             f"--cpuset {request.cpuset!r} is not a CPU list", hint="write it as the kernel does: 0-3,8; or near"
         )
@@ -197,6 +198,8 @@ def _check_share(request: Request) -> None:
         raise UsageError("--sm and --several-instances are about MIG instances", hint="add --share mig")
     if request.share is Share.EXCLUSIVE and part:
         raise UsageError("--share exclusive gives whole devices", hint="leave out --fraction")
+    if request.share is Share.MPS and request.gpus > 1:
+        raise UsageError("a process reaches one MPS daemon, and each device has its own", hint="--gpus 1")
     if request.share in (Share.MPS, Share.TIME_SLICE) and not part:
         raise UsageError(f"--share {request.share} needs the part of each device", hint="add --fraction 0.5")
 

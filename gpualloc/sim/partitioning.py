@@ -123,6 +123,8 @@ def healthy(host: SimulatedHost, step: dict[str, Any]) -> GpuModel:
 
 def _make(gpu: GpuModel, place: str) -> Instance:
     name, _, start = place.rpartition("@")
+    if gpu.kind.mig is None or all(profile.name != name for profile in gpu.kind.mig.profiles):
+        raise Refused("bad-request", f"{gpu.kind.product} has no MIG profile {name}")
     try:
         return gpu.create_instance(name, int(start))
     except GpuRefusal as refusal:

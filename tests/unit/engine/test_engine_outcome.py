@@ -1,5 +1,7 @@
 """What a step's success or failure makes of its workload."""
 
+from dataclasses import replace
+
 import pytest
 
 from gpualloc.engine.outcome import after_failure, after_success, after_undo
@@ -53,6 +55,20 @@ def test_any_other_failure_leaves_it_waiting_with_the_reason(error):
     assert workload.reason == f"gpu01: {error.message.removeprefix('gpu01: ')}"
     assert workload.attempt == 2
     assert workload.revision == 5
+
+
+def test_work_that_is_drained_waits_again_unless_it_ended_by_itself():
+    running, _ = after_success(PENDING, step(StepKind.START), {"pid": 9}, actor="bob", at_s=9.0)
+    stop = replace(step(StepKind.STOP), reason=StepReason.DRAIN)
+    for facts in ({"end": {"exit_code": 143, "at_s": 11.5, "signal": 15, "oom": False, "reason": "released"}}, {}):
+        waiting, audit = after_success(running, stop, facts, actor="ann", at_s=12.0)
+        assert waiting == replace(
+            PENDING, reason="drained from gpu01 by ann", revision=running.revision + 1, attempt=running.attempt
+        )
+        assert [entry.kind for entry in audit] == ["requeue"]
+    facts = {"end": {"exit_code": 0, "at_s": 11.5, "signal": None, "oom": False, "reason": None}}
+    ended, _ = after_success(running, stop, facts, actor="ann", at_s=12.0)
+    assert ended.state is WorkloadState.FINISHED
 
 
 def test_a_stop_records_the_end_the_node_tells():
