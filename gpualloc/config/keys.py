@@ -19,6 +19,7 @@ RESERVED_VARIABLES = frozenset(
         "GPUALLOC_FAKE_NVML",
         "GPUALLOC_HOOK",
         "GPUALLOC_NODE",
+        "GPUALLOC_MPS_DIR",
         "GPUALLOC_NODE_STATE_DIR",
         "GPUALLOC_NVML_DEADLINE_S",
         "GPUALLOC_PLAN",

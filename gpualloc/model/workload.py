@@ -198,6 +198,8 @@ def _check_share(request: Request) -> None:
         raise UsageError("--sm and --several-instances are about MIG instances", hint="add --share mig")
     if request.share is Share.EXCLUSIVE and part:
         raise UsageError("--share exclusive gives whole devices", hint="leave out --fraction")
+    if request.share is Share.MPS and request.gpus > 1:
+        raise UsageError("a process reaches one MPS daemon, and each device has its own", hint="--gpus 1")
     if request.share in (Share.MPS, Share.TIME_SLICE) and not part:
         raise UsageError(f"--share {request.share} needs the part of each device", hint="add --fraction 0.5")
 

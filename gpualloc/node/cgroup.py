@@ -65,7 +65,7 @@ class Cgroups(Protocol):
     """
 
     mode: str
-    """`v1`, `v2`, `systemd` or `none`."""
+    """`systemd`, `systemd-user`, `v2`, `v1` or `none`."""
 
     def controllers(self) -> "list[str]":
         """The controllers this host has: of cpu, cpuset, io, memory, pids."""
@@ -114,7 +114,10 @@ class Cgroups(Protocol):
         """
 
     def restricted(self, workload: str) -> "str | None":
-        """Identity of the device rule in force, read from the kernel; None when there is none of ours."""
+        """Identity of the device rule in force, read from the kernel; None when there is none of ours.
+
+        Raises OSError when this account may not ask.
+        """
 
     def expected(self, rule: "DeviceRule") -> str:
         """What `restricted` answers while exactly that rule is in force."""
@@ -203,9 +206,9 @@ def _prepare(cgroups: "Cgroups", step: "dict[str, Any]") -> "dict[str, str]":
 
 
 def _keeps_devices(cgroups: "Cgroups", step: "dict[str, Any]") -> bool:
-    """Whether the device rule holds, or the step gives nothing that one is needed for."""
-    own = any(grant["share"] in ("exclusive", "mig") for grant in step.get("grants", ()))
-    return not own or keeps_to(cgroups, step["workload"], step.get("rule"))
+    """Whether the device rule holds, or the step needs none: it brings none, or gives nothing of its own."""
+    own = "rule" in step and any(grant["share"] in ("exclusive", "mig") for grant in step["grants"])
+    return not own or keeps_to(cgroups, step["workload"], step["rule"])
 
 
 def keeps_to(cgroups: "Cgroups", workload: str, rule: "dict[str, Any] | None") -> bool:

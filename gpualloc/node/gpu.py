@@ -192,11 +192,16 @@ class Gpu:
             reading.fail(error)
         return self._closed(reading)
 
+    def is_known_as(self, uuid: str) -> bool:
+        """Whether the driver itself told that this is the GPU of that UUID."""
+        return bool(self._known["uuid"] == uuid)
+
     def opened(self) -> Any:
         """The handle, for a change; raises NVMLError."""
         if self._handle is None:
-            self._handle = pynvml.nvmlDeviceGetHandleByIndex(self._index)
-            self._known["uuid"] = pynvml.nvmlDeviceGetUUID(self._handle)
+            handle = pynvml.nvmlDeviceGetHandleByIndex(self._index)
+            self._known["uuid"] = pynvml.nvmlDeviceGetUUID(handle)
+            self._handle = handle
         return self._handle
 
     def profiles(self) -> "list[dict[str, Any]]":

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from gpualloc.node import claims, holders, instances
-from gpualloc.node.ledger import FileLedger
+from gpualloc.node import holders, instances
+from gpualloc.node.booked import check_free
 from gpualloc.node.mode import ModeSwitch
 from gpualloc.node.refusals import told
 from gpualloc.node.wire import Refused
@@ -128,19 +128,8 @@ class _Removal:
             pids = sorted({pid for _, handle in devices for pid, _ in holders.running(handle)})
         if pids:
             raise Refused("in-use", "%s of device %s is used by %s" % (step["place"], gpu.uuid, holders.named(pids)))
-        self._check_claims(uuids)
+        check_free(self._parts, gpu.uuid, uuids)
         return found
-
-    def _check_claims(self, uuids: "list[str]") -> None:
-        for claim in claims_in_force(self._parts):
-            if claim["mig_instance"] in uuids:
-                raise Refused("claimed", "%s is given to workload %s" % (claim["mig_instance"], claim["workload"]))
-
-
-def claims_in_force(parts: "Parts") -> "list[dict[str, Any]]":
-    """The claims on this node's devices."""
-    ledger = FileLedger(parts.state_dir, parts.boot_id, parts.claim_folders)
-    return claims.alive(ledger.claims(), parts.workloads.records())
 
 
 def _check_right(step: "dict[str, Any]") -> None:

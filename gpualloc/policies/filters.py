@@ -107,6 +107,11 @@ def not_shared(target: Target) -> str | None:
     return None if all(booking.share is Share.TIME_SLICE for booking in target.room.bookings) else GIVEN
 
 
+def not_shared_by_mps(target: Target) -> str | None:
+    """Someone holds the device in another way than as a client of MPS."""
+    return None if all(booking.share is Share.MPS for booking in target.room.bookings) else GIVEN
+
+
 def too_little_compute(target: Target, request: Request) -> str | None:
     """The fractions would exceed the device."""
     return None if (request.fraction or 0.0) <= target.room.fraction_free + FRACTION_TOLERANCE else "too full"
@@ -174,16 +179,19 @@ def too_little_instance_memory(target: Target, request: Request) -> str | None:
 _WANTED: dict[Share, tuple[RequestFilter, ...]] = {
     Share.EXCLUSIVE: (other_model,),
     Share.TIME_SLICE: (other_model,),
+    Share.MPS: (other_model,),
     Share.MIG: (other_model, other_profile),
 }
 _USABLE: dict[Share, tuple[StateFilter, ...]] = {
     Share.EXCLUSIVE: (unhealthy, on_cordon, in_mig_mode, claimed, stranger, unknown_memory, memory_in_use),
     Share.TIME_SLICE: (unhealthy, on_cordon, in_mig_mode, not_shared, unknown_memory),
+    Share.MPS: (unhealthy, on_cordon, in_mig_mode, not_shared_by_mps, unknown_memory),
     Share.MIG: (unhealthy, on_cordon, not_in_mig_mode, claimed_instance, stranger_on_instance),
 }
 _FITTING: dict[Share, tuple[RequestFilter, ...]] = {
     Share.EXCLUSIVE: (too_little_memory,),
     Share.TIME_SLICE: (too_little_compute, no_memory_for_slice),
+    Share.MPS: (too_little_compute, no_memory_for_slice),
     Share.MIG: (too_little_instance_memory,),
 }
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import gpualloc.sim.partitioning
+import gpualloc.sim.sharing
 import gpualloc.sim.tuning  # noqa: F401 - each puts its steps into `sim.host.HANDLERS`
 from gpualloc.errors import ConfigError, NewerStateError, StateError
 from gpualloc.sim import suspending  # noqa: F401 - does its kinds of steps on every node

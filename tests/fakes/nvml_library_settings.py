@@ -7,7 +7,7 @@ import ctypes
 import pynvml
 from fakes.nvml_library_base import Code, Handles, known, write
 
-_COMPUTE_MODES = {
+COMPUTE_MODES = {
     "default": pynvml.NVML_COMPUTEMODE_DEFAULT,
     "exclusive-process": pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS,
     "prohibited": pynvml.NVML_COMPUTEMODE_PROHIBITED,
@@ -44,11 +44,11 @@ class SettingsCalls(Handles):
         gpu = self._whole(handle)
         if gpu.mig_enabled:
             raise Code(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        write(ctypes.c_uint, out, _COMPUTE_MODES[gpu.settings.compute_mode])
+        write(ctypes.c_uint, out, COMPUTE_MODES[gpu.settings.compute_mode])
 
     def _nvmlDeviceSetComputeMode(self, handle: int, mode: int) -> None:
         self._changing("nvmlDeviceSetComputeMode")
-        words = {number: word for word, number in _COMPUTE_MODES.items()}
+        words = {number: word for word, number in COMPUTE_MODES.items()}
         if mode not in words:
             raise Code(pynvml.NVML_ERROR_INVALID_ARGUMENT)
         self._whole(handle).tune(compute_mode=words[mode])

@@ -169,7 +169,7 @@ def test_what_fails_between_the_two_halves_leaves_nothing(world):
 @pytest.mark.parametrize(
     ("place", "reason", "told"),
     [
-        ("9g.99gb@0", "bad-request", "it has 1g.5gb, 2g.10gb"),
+        ("9g.99gb@0", "bad-request", "it has 1g.5gb, 1g.5gb+me, 1g.10gb, 2g.10gb"),
         ("2g.10gb@1", "bad-request", "it can at 0, 2, 4"),
         ("4g.20gb@0", "failed", "3g.20gb@0 lies there"),
         ("1g.5gb@3", "failed", "3g.20gb@0 lies there"),

@@ -11,6 +11,7 @@ from gpualloc.node.wire import Refused
 from gpualloc.sim.cluster import ClusterSpec, HostSpec, Stranger
 from gpualloc.sim.gpu import FaultKind, GpuModel, GpuSettings
 from gpualloc.sim.host import SimulatedHost
+from gpualloc.sim.reboot import reboot
 from gpualloc.sim.rows import inventory_row, sample_row
 from gpualloc.sim.state import SimulatedCluster
 from gpualloc.sim.use import Pattern
@@ -183,3 +184,28 @@ def test_a_reload_of_the_driver_loses_settings() -> None:
     gpu.tune(power_limit_w=200.0, persistence=True)
     gpu.reload_driver()
     assert gpu.settings == GpuSettings()
+
+
+def test_a_reboot_ends_work_and_loses_instances_settings_claims_and_the_mode_where_it_is_not_kept() -> None:
+    host = new_host(HostSpec("n1", SPEC.gpus, 8, 64, mig=(0, 1)))
+    uuid = host.do(step(host, "mig-create", place="1g.5gb@0"))["mig_instance"]
+    host.do(step(host, "mig-create", 1, place="1g.10gb@0"))
+    host.do(step(host, "tune", 1, wanted={"power_limit_w": 300.0}, before={}))
+    grant = {"device": host.gpus[0].uuid, "mig_instance": uuid, "fraction": 1.0, "memory_mib": 100}
+    start = {"kind": "start", "workload": "w1", "attempt": 1, "controller": "c" * 32, "grants": [grant], "env": {}}
+    limits = dict.fromkeys(
+        ("cpus", "cpuset", "memory_mib", "pids", "cpu_weight", "io_weight", "cwd", "user", "at_most_s")
+    )
+    host.do({**start, **limits, "command": ["train"]})
+    host.ledger.add_claims([{"workload": "w1", "attempt": 1, **grant}])
+    before = host.boot_id
+    reboot(host)
+    [record] = host.records()
+    assert (record["end"]["reason"], record["end"]["exit_code"]) == ("rebooted", 125)
+    assert host.boot_id != before
+    assert (host.ledger.claims(), host.processes()) == ([], {"processes": []})
+    assert [(gpu.mig_enabled, gpu.instances, gpu.settings) for gpu in host.gpus] == [
+        (True, [], GpuSettings()),
+        (False, [], GpuSettings()),
+    ]
+    assert host.do(step(host, "mig-create", place="1g.5gb@0"))["mig_instance"] == uuid
