@@ -147,6 +147,9 @@ def _started(workload: Workload, step: Step, facts: Mapping[str, object], actor:
 
 
 def _not_started(workload: Workload, step: Step, actor: str, at_s: float) -> Outcome:
+    if workload.state is WorkloadState.PENDING and workload.attempt < step.attempt:
+        # The node remembers this attempt as ended; the next start must be another one.
+        return replace(workload, attempt=step.attempt, revision=workload.revision + 1), ()
     if workload.state is not WorkloadState.RUNNING or workload.attempt != step.attempt:
         return None, ()
     entry = AuditEntry(at_s=at_s, kind="start-undone", actor=actor, workload=workload.id, node=step.node)

@@ -49,6 +49,19 @@ def in_force(step: "dict[str, Any]", claims: "list[dict[str, Any]]") -> bool:
     return sorted(map(key, own)) == sorted(map(key, made(step, 0.0)))
 
 
+def again(step: "dict[str, Any]", claims: "list[dict[str, Any]]", at_s: float) -> "list[dict[str, Any]]":
+    """The claims to write down so that the step's workload has its grants again; none when it still has them.
+
+    Raises Refused (`claimed`) when another workload has them by now.
+    """
+    if in_force(step, claims):
+        return []
+    others = [claim for claim in claims if claim["workload"] != step["workload"]]
+    for grant in step["grants"]:
+        _check_conflict(grant, [claim for claim in others if claim["device"] == grant["device"]])
+    return made(step, at_s)
+
+
 def check(
     step: "dict[str, Any]",
     claims: "list[dict[str, Any]]",

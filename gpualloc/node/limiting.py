@@ -35,10 +35,10 @@ class Handler:
         if started and record is not None and record["end"] is not None:
             # Its group went with its last process and must not come back.
             held_by = {name: record["held_by"].get(name) for name in cgroup.HELD}
+        elif started:
+            held_by = self._again(folder, step)
         else:
             held_by = cgroup.ensure(self._cgroups, dict(step, rule=self._rule(step)))
-            if started:
-                self._let_in(folder)
         return {"held_by": held_by, "group": self._group(step["workload"])}
 
     def verify(self, step: "dict[str, Any]") -> "dict[str, Any]":
@@ -60,14 +60,23 @@ class Handler:
         """Remove the group."""
         return self.do(dict(step, kind="unlimit"))
 
-    def _let_in(self, folder: "Folder") -> None:
-        """Let the processes of work that runs into its group again, those that somebody put out of it."""
+    def _again(self, folder: "Folder", step: "dict[str, Any]") -> "dict[str, str | None]":
+        """Set the limits and the device rule of work that runs, and let those in who were put out of the group."""
+        rule = self._rule(step)
+        held_by = cgroup.ensure(self._cgroups, step if rule is None else dict(step, rule=rule))
         for pid in self._workloads.survivors(folder) if self._cgroups.exists(folder.workload) else ():
             if not self._cgroups.holds(folder.workload, pid):
                 with suppress(ProcessLookupError):
                     self._cgroups.join(folder.workload, pid)
+        return held_by
 
-    def _rule(self, step: "dict[str, Any]") -> "dict[str, list[int]] | None":
+    def _rule(self, step: "dict[str, Any]") -> "dict[str, Any] | None":
+        """The device rule: the one that its start was given, else that of its grants; None when it is not known."""
+        folder = self._workloads.folder(step["workload"])
+        spec = folder.spec()
+        if spec is not None and spec.get("attempt") == step["attempt"] and folder.started() is not None:
+            started: "dict[str, Any] | None" = spec.get("rule")
+            return started
         return device_rule.for_grants(step["grants"], self._parts.devices)
 
     def _keeps_devices(self, step: "dict[str, Any]") -> bool:

@@ -55,8 +55,10 @@ class Suspension:
 
     def preflight(self) -> None:
         """Refuse what `suspend` would refuse, without changing anything."""
+        if self._work.at_rest():
+            return
         self._check_kind()
-        if self._work.at_rest() or self._site.frozen():
+        if self._site.frozen():
             return
         try:
             self._work.look()
@@ -74,11 +76,14 @@ class Suspension:
             Refused: and everything runs as before; processes that do not are named.
         """
         began_s = time.monotonic()
-        self._check_kind()
         left_mib: "int | None" = 0
         if not self._work.at_rest():
             if self._site.frozen():
                 self._site.freeze(False)
+            try:
+                self._check_kind()
+            except Refused as refused:
+                raise self._taken_back(refused.reason, refused.message) from refused
             left_mib = self._bring_down()
         return {
             "gpu_memory_mib": sum(self._record.size_mib(pid) for pid in self._record.processes),
@@ -204,7 +209,14 @@ class Suspension:
 
     def _taken_back(self, reason: str, why: str) -> "Refused":
         """Let everything run again; the refusal to raise."""
-        states, wrong = self._work.states, []
+        wrong: "list[str]" = []
+        if not self._work.states and self._record.exists:
+            # Begun by a program that was killed, and refused before anybody was asked.
+            try:
+                self._work.look()
+            except DRIVER_ERRORS as error:
+                wrong.append(str(error))
+        states = self._work.states
         # Those known to be down first: a locked one may be what blocks the driver for another.
         for pid in sorted(states, key=lambda pid: (states[pid] is None, pid)):
             try:

@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import host, processes
+from gpualloc.node import claims, device_rule, host, processes
 from gpualloc.node.cuda import RUNNING
 from gpualloc.node.cuda_process import CudaProcess
 from gpualloc.node.cuda_work import DRIVER_ERRORS, NO_CUDA, CudaWork, reason_of
@@ -47,6 +47,7 @@ class Handler:
         with self._work(step) as work:
             if step["kind"] == "suspend":
                 return Suspension(work, step["grants"]).suspend()
+            self._let_in(step)
             facts = Resumption(work, _devices(step)).resume()
             self._keep_claims(step["workload"])
             return facts
@@ -66,10 +67,19 @@ class Handler:
             return {"holds": state == SUSPENDED, "state": state, "gpu_memory_mib": moved_mib}
 
     def undo(self, step: "dict[str, Any]") -> "dict[str, Any]":
-        """Resume what was suspended where it was, or suspend what was resumed; what has ended is left alone."""
+        """Resume what was suspended where it was, or suspend what was resumed; what has ended is left alone.
+
+        Devices that were given back meanwhile are claimed again first; refused when others have them.
+        """
         if self._ended(step):
             return {}
-        return self.do(dict(step, kind="resume" if step["kind"] == "suspend" else "suspend"))
+        if step["kind"] == "resume":
+            return self.do(dict(step, kind="suspend"))
+        ledger = self._ledger()
+        with ledger.locked(_BUSY_S):
+            again = claims.again(step, claims.alive(ledger.claims(), self._workloads.records()), time.time())
+            ledger.add_claims(again)
+        return self.do(dict(step, kind="resume"))
 
     def _ended(self, step: "dict[str, Any]") -> bool:
         record = self._workloads.record(self._workloads.folder(step["workload"]))
@@ -91,12 +101,25 @@ class Handler:
             driver.close()
             os.close(lock_fd)
 
+    def _let_in(self, step: "dict[str, Any]") -> None:
+        """Where a device rule is in force, let the devices of the step through and no others."""
+        cgroups, workload = self._parts.cgroups, step["workload"]
+        if cgroups.restricted(workload) is None:
+            return
+        rows = self._parts.nvml.ask(lambda gpu: gpu.inventory(), lambda gpu: gpu.blank_inventory())
+        rule = device_rule.of_grants(step["grants"], rows)
+        if rule is None:
+            raise Refused("failed", "the device files of the GPUs it is to be resumed on are not known")
+        cgroups.restrict(workload, rule)
+
     def _keep_claims(self, workload: str) -> None:
         """Bind the new claims to the keeper, as a start does."""
         started = self._workloads.folder(workload).started()
         if started is not None:
-            ledger = FileLedger(self._parts.state_dir, self._parts.boot_id, self._parts.claim_folders)
-            ledger.keep_claims(workload, started["keeper_pid"], started["keeper_start_ticks"])
+            self._ledger().keep_claims(workload, started["keeper_pid"], started["keeper_start_ticks"])
+
+    def _ledger(self) -> "FileLedger":
+        return FileLedger(self._parts.state_dir, self._parts.boot_id, self._parts.claim_folders)
 
 
 class Surroundings:

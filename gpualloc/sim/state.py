@@ -7,9 +7,9 @@ from typing import Any
 
 import gpualloc.sim.partitioning
 import gpualloc.sim.sharing
+import gpualloc.sim.suspending
 import gpualloc.sim.tuning  # noqa: F401 - each puts its steps into `sim.host.HANDLERS`
 from gpualloc.errors import ConfigError, NewerStateError, StateError
-from gpualloc.sim import suspending  # noqa: F401 - does its kinds of steps on every node
 from gpualloc.sim.catalog import find
 from gpualloc.sim.clock import VirtualClock
 from gpualloc.sim.cluster import ClusterSpec, Fault, HostSpec, check_cluster

@@ -49,11 +49,17 @@ class Suspending:
         return {"holds": work.suspended_at_s is not None, **_suspend_facts(work)}
 
     def undo(self, host: SimulatedHost, step: dict[str, Any]) -> dict[str, Any]:
-        """Do the other of the two; work that has ended is left alone."""
+        """Do the other of the two; work that has ended is left alone.
+
+        Devices that were given back meanwhile are claimed again first; refused when others have them.
+        """
         work = host.work.get(step["workload"])
         if work is None or work.end is not None:
             return {}
-        return self.do(host, dict(step, kind="resume" if step["kind"] == "suspend" else "suspend"))
+        if step["kind"] == "resume":
+            return self.do(host, dict(step, kind="suspend"))
+        _claim_again(host, step)
+        return self.do(host, dict(step, kind="resume"))
 
 
 def _work(host: SimulatedHost, step: dict[str, Any]) -> HostedWork:
@@ -135,6 +141,16 @@ def _bring_back(host: SimulatedHost, work: HostedWork, step: dict[str, Any]) -> 
         gpu.processes.append(process_from_plain(parked["process"]))
     work.stood_still_s += host.now_s - (work.suspended_at_s or host.now_s)
     work.parked, work.suspended_at_s = [], None
+
+
+def _claim_again(host: SimulatedHost, step: dict[str, Any]) -> None:
+    for grant in step["grants"]:
+        for claim in host.ledger.claims():
+            other = claim["workload"] != step["workload"] and claim["device"] == grant["device"]
+            if other and "exclusive" in (claim["share"], grant["share"]):
+                raise Refused("claimed", f"{grant['device']} is given to workload {claim['workload']}")
+    own = {"workload": step["workload"], "controller": step["controller"], "attempt": step["attempt"]}
+    host.ledger.add_claims([{**grant, **own, "at_s": host.now_s} for grant in step["grants"]])
 
 
 def _seconds(work: HostedWork) -> float:

@@ -274,6 +274,15 @@ def test_a_limit_below_what_is_in_use_by_then_stays_raised_and_is_told(bench, mo
     assert bench.ground.states() == ["running"] * 3
 
 
+def test_one_that_was_killed_halfway_and_is_refused_then_lets_all_run(bench):
+    bench.suspend()
+    bench.site.freeze(False)
+    bench.driver.restore(bench.pids[0], [], 3000)
+    bench.site.set(devices={uuid: {"ok": uuid != HERE} for uuid in FREE})
+    assert bench.refused(bench.suspend).reason == "unhealthy"
+    bench.assert_as_before()
+
+
 # ---- what can never be
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,6 +12,9 @@ from typing import Any
 import pytest
 from fakes.nvml_stub import environment, instances, without_plans
 
+from gpualloc.sim.catalog import find, mig_table
+
+TRACES = json.loads((Path(__file__).parents[2] / "unit" / "sim" / "golden_traces.json").read_text())
 READER = Path(__file__).parent / "nvml_reader.py"
 PLACE = {"place": "2g.10gb@2", "mig_instance": None}
 _2G = 14
@@ -136,3 +140,23 @@ def test_without_the_right_nothing_changes_and_it_is_named(host: Any) -> None:
         answer = program.call("do", kind, uuid, **fields)
         assert (answer["error"]["reason"], "needs" in answer["error"]["message"]) == ("not-permitted", True)
     assert host.state.read_text() == before
+
+
+@pytest.mark.parametrize("trace", TRACES, ids=lambda trace: f"{trace['source']}-{trace['create_without_placement']}")
+def test_what_real_drivers_did_is_done_with_explicit_places(host: Any, trace: dict[str, Any]) -> None:
+    table = mig_table(find(trace["model"]))
+    [uuid] = host.write(trace["model"])
+    program = host.program()
+    made = []
+    for number, start in zip(trace["create_without_placement"], trace["starts"], strict=True):
+        profile = table.profile_by_id(number)
+        for tried in profile.starts if start is None else (start,):
+            place = f"{profile.name}@{tried}"
+            answer = program.call("do", "mig-create", uuid, place=place, mig_instance=None)
+            assert ("ok" in answer) is (start is not None), answer
+            made += [(number, tried, True)] if start is not None else []
+    assert instances(host.state) == sorted(made, key=lambda each: each[1])
+    told = {(row["profile"], row["start"], row["size"]) for row in program.device()["mig_instances"]}
+    assert told == {
+        (table.profile_by_id(number).name, start, table.profile_by_id(number).size) for number, start, _ in made
+    }

@@ -4,68 +4,25 @@ import os
 from pathlib import Path
 
 import pytest
-from fakes.command import Command, wait_until
-from fakes.cuda_stub import FakeCuda
-from fakes.cuda_stub import build_library as cuda_library
+from fakes.command import wait_until
+from fakes.cuda_world import HERE, MIB, THERE, CudaWorld
 from fakes.nvml_stub import FakeGpu
-from fakes.nvml_stub import build_library as nvml_library
+
+from gpualloc.node import cgroup, device_rule
 
 pytestmark = pytest.mark.root
-
-HERE, THERE = (FakeGpu(index).full_uuid for index in (0, 1))
-MIB = 2_000
-LEFT = 40_960 - MIB
-
-
-class World(Command):
-    """Two GPUs; work on the first of them uses `MIB` of it."""
-
-    def use_cuda(self, version: int = 13_000) -> None:
-        self.cuda = FakeCuda(self.root / "cuda", {HERE: LEFT, THERE: 40_960}, version=version)
-        self.extra_env |= {
-            "FAKE_CUDA": str(self.cuda.folder),
-            "LD_LIBRARY_PATH": f"{cuda_library()}:{nvml_library()}",
-        }
-
-    def begin(self, *options: str, command: tuple[str, ...] = ("sleep", "300")) -> tuple[str, int]:
-        """Work that runs on the first GPU and uses its memory; its id and pid."""
-        identity = self.json("submit", "--name", "train", "--gpus", "1", *options, "--", *command)["id"]
-        self.run("rebalance", "--policy", "first-fit")
-        row = self.workload(identity)
-        assert row["devices"] == [HERE]
-        self.cuda.add(row["pid"], {HERE: MIB})
-        self.gpus(FakeGpu(0, memory_used_mib=MIB, processes=((row["pid"], MIB),)), FakeGpu(1))
-        return identity, row["pid"]
-
-    def used_mib(self) -> dict[str, int]:
-        nodes = self.json("nodes")["nodes"]
-        return {device["uuid"]: device["memory_used_mib"] for node in nodes for device in node["devices"]}
-
-    def kinds(self, identity: str) -> list[str]:
-        return [entry["kind"] for entry in self.json("audit")["entries"] if entry["workload"] == identity]
 
 
 @pytest.fixture
 def world(tmp_path):
-    made = World(tmp_path, {})
-    made.gpus(FakeGpu(0), FakeGpu(1))
-    made.use_cuda()
+    made = CudaWorld(tmp_path)
     yield made
-    for state in Path("/sys/fs/cgroup").glob("*/gpualloc/*/cgroup.freeze"):
-        if (made.node_dir / "workloads" / state.parent.name).exists():
-            state.write_text("0")
+    made.wake_everything()
     made.stop_everything()
 
 
-def stands_still(pid):
-    """Whether the kernel gives the process no time, as its group says."""
-    groups = dict(line.split(":", 2)[1:] for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines())
-    told = [
-        Path("/sys/fs/cgroup/unified" + groups[""], "cgroup.events"),
-        Path("/sys/fs/cgroup" + groups[""], "cgroup.events"),
-        Path("/sys/fs/cgroup/freezer" + groups.get("freezer", "/"), "freezer.state"),
-    ]
-    return any("frozen 1" in path.read_text() or "FROZEN" in path.read_text() for path in told if path.exists())
+def kinds(world, identity):
+    return [entry["kind"] for entry in world.json("audit")["entries"] if entry["workload"] == identity]
 
 
 def test_others_run_on_the_gpu_while_work_is_suspended(world):
@@ -74,7 +31,7 @@ def test_others_run_on_the_gpu_while_work_is_suspended(world):
     assert (row["state"], row["devices"]) == ("suspended", [])
     assert world.used_mib() == {HERE: 0, THERE: 0}
     assert world.cuda.host_mib(pid) == MIB
-    assert stands_still(pid)
+    assert world.stands_still(identity)
     assert world.claims() == []
     assert [row["state"] for row in world.json("ps")["workloads"]] == ["suspended"]
 
@@ -89,9 +46,9 @@ def test_others_run_on_the_gpu_while_work_is_suspended(world):
     row = world.json("resume", identity)
     assert (row["state"], row["devices"], row["pid"]) == ("running", [HERE], pid)
     assert world.used_mib() == {HERE: MIB, THERE: 0}
-    assert not stands_still(pid)
+    assert not world.stands_still(identity)
     assert world.claims() == [f"{HERE}@{identity}.json"]
-    assert world.kinds(identity) == ["submit", "start", "suspend", "step-failed", "resume"]
+    assert kinds(world, identity) == ["submit", "start", "suspend", "step-failed", "resume"]
     world.run("release", identity)
     assert world.claims() == []
 
@@ -109,12 +66,25 @@ def test_it_goes_on_elsewhere_on_its_node(world):
     assert world.cuda.memory(pid) == {THERE: MIB}
 
 
+def test_the_device_rule_goes_with_it(world):
+    cgroups = cgroup.probe()
+    if cgroups.isolation() is None:
+        pytest.skip("no device rule can be put in force here")
+
+    rules = [device_rule.of_numbers({minor}, set()) for minor in (0, 1)]
+    identity, _ = world.begin()
+    cgroups.restrict(identity, rules[0])
+    world.run("suspend", identity)
+    world.run("resume", identity, "--device", THERE)
+    assert cgroups.restricted(identity) == cgroups.expected(rules[1]) != cgroups.expected(rules[0])
+
+
 def test_both_can_be_said_twice(world):
     identity, _ = world.begin()
     world.run("resume", identity)
     world.run("suspend", identity)
     world.run("suspend", identity)
-    assert world.kinds(identity) == ["submit", "start", "suspend"]
+    assert kinds(world, identity) == ["submit", "start", "suspend"]
     world.run("resume", identity)
     assert world.workload(identity)["state"] == "running"
 
