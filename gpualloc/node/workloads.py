@@ -10,6 +10,7 @@ log.<offset>  output
 import fcntl
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from gpualloc.node import cgroup, output, processes
@@ -156,10 +157,10 @@ class Workloads:
         )
         found = {} if outside else self._cgroups.read(workload)
         told: "dict[str, Any]" = {name: found.get(name) for name in cgroup.CONTROLLER_OF}
-        try:
-            told["rule"] = None if self._cgroups.isolation() is None else self._cgroups.restricted(workload) is not None
-        except OSError:
-            told["rule"] = None
+        told["rule"] = None
+        if self._cgroups.isolation() is not None:
+            with suppress(OSError):  # not every account may ask
+                told["rule"] = not outside and self._cgroups.restricted(workload) is not None
         return told
 
     def roots(self) -> "dict[int, str]":

@@ -82,12 +82,12 @@ def reconcile_data(
 
 def left_text(left: Left, look: Look) -> str:
     """What stays as it is, and why: a line for each."""
-    said = [
-        f"{escape(each.node)}: {each.drift.value} {each.field} of {escape(each.workload or each.device or each.node)}"
-        for each, _ in left
-    ]
-    lines = [f"  {what}: {look.paint(escape(why), Role.QUIET)}" for what, (_, why) in zip(said, left, strict=True)]
-    return "\n".join(["stays as it is:", *lines]) if lines else ""
+    lines = ["stays as it is:"] if left else []
+    for each, why in left:
+        whose = escape(each.workload or each.device or each.node)
+        what = f"{each.drift.value} {each.field} of {whose}"
+        lines.append(f"  {escape(each.node)}: {what}: {look.paint(escape(why), Role.QUIET)}")
+    return "\n".join(lines)
 
 
 def doubts_text(doubts: Sequence[tuple[Step, StepState | None]]) -> str:
