@@ -137,9 +137,19 @@ class LinkedFleet:
             raise UnknownOutcomeError(f"{node}: its answer to {verb} makes no sense: {error}", node=node) from error
 
     def _ask_step(self, verb: str, call: StepCall) -> object:
-        grace_s = self._grace_s if call.step.kind in (StepKind.STOP, StepKind.START) else 0.0
         args: dict[str, Any] = {"call": encode_call(call, self._grace_s)}
-        return self._session(call.step.node).call(verb, args, self._step_s + grace_s)
+        return self._session(call.step.node).call(verb, args, self._step_s + self._graces_s(call))
+
+    def _graces_s(self, call: StepCall) -> float:
+        """How long the processes that a step concerns may take by their own right."""
+        step, graces_s = call.step, 0.0
+        if step.kind in (StepKind.STOP, StepKind.START, StepKind.ADOPT):
+            graces_s += self._grace_s
+        if step.kind is StepKind.STOP and step.checkpoint and call.workload is not None:
+            graces_s += call.workload.request.checkpoint_grace_s
+        if step.kind is StepKind.EVICT and step.process is not None:
+            graces_s += step.process.grace_s
+        return graces_s
 
 
 class _EventWait:

@@ -16,6 +16,9 @@ from gpualloc.ports import JournalWriter
 SHOWN_AFTER_END_S = 86400.0
 """How long ended work stays in listings."""
 
+_CODE_UNKNOWN = frozenset({"no-record", "rebooted", "keeper-lost", "adopted", "let-go"})
+"""Reasons of ends whose exit code nobody saw."""
+
 _LOST = {"rebooted": "the node was rebooted", "keeper-lost": "its keeper was killed; the exit code is unknown"}
 
 
@@ -48,7 +51,7 @@ def after_end(workload: Workload, end: WorkloadEnd) -> Workload:
         reason=reason,
         revision=workload.revision + 1,
         ended_at_s=end.at_s,
-        exit_code=None if state is WorkloadState.LOST else end.exit_code,
+        exit_code=None if end.reason in _CODE_UNKNOWN else end.exit_code,
     )
 
 
@@ -125,6 +128,12 @@ def _verdict(end: WorkloadEnd) -> tuple[WorkloadState, str | None]:
         return WorkloadState.LOST, _LOST[end.reason]
     if end.reason == "released":
         return WorkloadState.RELEASED, "released"
+    if end.reason == "checkpointed":
+        return WorkloadState.RELEASED, "stopped after its checkpoint"
+    if end.reason == "adopted":
+        return WorkloadState.FINISHED, "ended; exit code unknown, it was adopted"
+    if end.reason == "let-go":
+        return WorkloadState.RELEASED, "let go: it runs on, and nothing of gpualloc holds it"
     if end.reason == "at-most":
         return WorkloadState.FAILED, "stopped: it ran longer than --at-most"
     if end.oom:

@@ -11,6 +11,7 @@ from gpualloc.node.wire import Refused
 if TYPE_CHECKING:
     from gpualloc.node.cgroup import Cgroups
 
+_MISSING = (errno.ENOENT, errno.ENOTDIR)
 JOINED = b"joined"
 """What the child tells when the kernel shows it in every part of its group."""
 
@@ -21,6 +22,7 @@ def run(spec: "dict[str, Any]", cgroups: "Cgroups", output_fd: int, tell_fd: int
     Tells `joined` through `tell_fd`, which closes when the command is executed; when it cannot be, a line with
     `reason` and `message` follows and the process ends.
     """
+    failed = {"reason": "failed", "message": "the command could not be started"}
     try:
         os.setsid()
         _join(spec, cgroups, tell_fd)
@@ -32,9 +34,11 @@ def run(spec: "dict[str, Any]", cgroups: "Cgroups", output_fd: int, tell_fd: int
     except Refused as refused:
         failed = {"reason": refused.reason, "message": refused.message}
     except OSError as error:
-        failed = {"reason": "failed", "message": "the command could not be started: %s" % error}
-    os.write(tell_fd, b"\n" + json.dumps(failed).encode("ascii")[:4000])
-    os._exit(127)
+        failed["message"] += ": %s" % error
+    finally:
+        # Whatever it was, this process must not go on as a second keeper.
+        os.write(tell_fd, b"\n" + json.dumps(failed).encode("ascii")[:4000])
+        os._exit(127)
 
 
 def _join(spec: "dict[str, Any]", cgroups: "Cgroups", tell_fd: int) -> None:
@@ -82,15 +86,23 @@ def _restore_signals() -> None:
 
 
 def _execute(command: "list[str]", env: "dict[str, str]") -> None:
+    # Not `os.execvpe`: it imports, and what the account may read is not what the keeper may.
     words = [_bytes(word) for word in command]
-    try:
-        os.execvpe(words[0], words, {_bytes(key): _bytes(value) for key, value in env.items()})  # noqa: S606
-    except OSError as error:
-        missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
-        raise Refused(
-            "no-command" if missing else "not-executable",
-            "%s cannot be executed: %s" % (ascii(command[0][:200]), error.strerror),
-        ) from error
+    environment = {_bytes(key): _bytes(value) for key, value in env.items()}
+    paths = [words[0]]
+    if b"/" not in words[0]:
+        paths = [os.path.join(folder, words[0]) for folder in environment.get(b"PATH", b"").split(b":")]
+    failure = None
+    for path in paths:
+        try:
+            os.execve(path, words, environment)  # noqa: S606
+        except OSError as error:
+            if failure is None or failure.errno in _MISSING:
+                failure = error
+    raise Refused(
+        "no-command" if failure is None or failure.errno in _MISSING else "not-executable",
+        "%s cannot be executed: %s" % (ascii(command[0][:200]), failure and failure.strerror),
+    )
 
 
 def _bytes(word: str) -> bytes:

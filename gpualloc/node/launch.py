@@ -86,13 +86,16 @@ class Launcher:
                 os.close(lock_fd)
         return self._await(folder, attempt)
 
-    def stop(self, folder: "Folder", grace_s: float) -> "dict[str, Any] | None":
-        """End a workload: TERM, grace, KILL. Answers its end; None when it never ran. Raises Refused."""
+    def stop(self, folder: "Folder", grace_s: float, *, checkpoint: bool = False) -> "dict[str, Any] | None":
+        """End a workload: its checkpoint hook if asked, TERM, grace, KILL.
+
+        Answers its end; None when it never ran. A hook needs its keeper: without one it is not run. Raises Refused.
+        """
         if not os.path.isdir(folder.path):
             return None
         lock_fd = folder.hold()
         if lock_fd is None:
-            return self._stop_keeper(folder, grace_s)
+            return self._stop_keeper(folder, {"grace_s": grace_s, "checkpoint": checkpoint})
         try:
             if folder.started() is None:
                 folder.remove()
@@ -127,6 +130,7 @@ class Launcher:
             "require_hard": step["require_hard"],
             "at_most_s": step["at_most_s"],
             "grace_s": keeper.GRACE_S,
+            "checkpoint": step["checkpoint"],
         }
 
     def _spawn(self, folder: "Folder", lock_fd: int, spec: "dict[str, Any]") -> None:
@@ -189,14 +193,16 @@ class Launcher:
             below = processes.descendants(found[0])
             _kill([found[0], *below], signal.SIGKILL)
 
-    def _stop_keeper(self, folder: "Folder", grace_s: float) -> "dict[str, Any] | None":
+    def _stop_keeper(self, folder: "Folder", asked: "dict[str, Any]") -> "dict[str, Any] | None":
         """Tell the keeper to stop its workload and wait until it did."""
-        until_s = time.monotonic() + grace_s + START_WAIT_S + _STOP_MARGIN_S
+        until_s = time.monotonic() + asked["grace_s"] + START_WAIT_S + _STOP_MARGIN_S
+        if asked["checkpoint"]:
+            until_s += ((folder.spec() or {}).get("checkpoint") or {"grace_s": 0.0})["grace_s"]
         told = False
         while folder.end() is None and not _is_free(folder):
             found = folder.keeper()
             if not told and folder.started() is not None and found is not None and processes.is_same(*found):
-                write_json(folder.file("stop.json"), {"grace_s": grace_s})
+                write_json(folder.file("stop.json"), asked)
                 _kill([found[0]], signal.SIGTERM)
                 told = True
             if time.monotonic() > until_s:
@@ -205,7 +211,7 @@ class Launcher:
             time.sleep(_STOP_POLL_S)
         if folder.end() is None:
             # The keeper was lost on the way, or nothing was started: then the rest is done from here.
-            return self.stop(folder, grace_s)
+            return self.stop(folder, asked["grace_s"])
         return told_end(folder.end())
 
     def _stop_survivors(self, folder: "Folder", grace_s: float) -> "dict[str, Any]":
