@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gpualloc.model.audit import AuditEntry
     from gpualloc.model.decision import Problem, Rejection
     from gpualloc.model.desired import Cordon, DesiredDevice
-    from gpualloc.model.inventory import Node, NodeSpec
+    from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
     from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState
     from gpualloc.model.sample import Metric, Sample, Series
     from gpualloc.model.workload import Workload, WorkloadState
@@ -78,6 +78,15 @@ class Fleet(Protocol):
         """Look at the nodes (all, or those named) at once; yield each as it answers or fails.
 
         Never raises for a failing node: its state says what is wrong.
+        """
+        ...
+
+    def process(self, node: str, pid: int) -> RunningProcess:
+        """Look at one process of a node.
+
+        Raises:
+            NotFoundError: no such node, or no such process there.
+            UnreachableError: the node does not answer.
         """
         ...
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from gpualloc.adapters.decode_device import DEVICE_UUID, MIG_UUID, decode_devices
 from gpualloc.adapters.fields import MAX_NAME, Fields, MalformedError, clean
 from gpualloc.model.allocation import Claim, HeldBy, Hold, Share, WorkloadEnd, WorkloadRecord
-from gpualloc.model.inventory import CgroupSupport, HostReading, Node, NodeSpec, NodeState, Process
+from gpualloc.model.inventory import CgroupSupport, HostReading, Node, NodeSpec, NodeState, Process, RunningProcess
 from gpualloc.model.workload import ID_PATTERN
 from gpualloc.ports import LogChunk, StepResult
 
@@ -98,6 +98,24 @@ def decode_node(spec: NodeSpec, at_s: float, hello: Hello, results: Mapping[str,
         processes=tuple(map(_process, Fields(results["processes"], "processes").records("processes"))),
         claims=tuple(map(_claim, claims.records("claims"))),
         workloads=tuple(map(_workload, claims.records("workloads"))),
+    )
+
+
+def decode_process(result: object) -> RunningProcess:
+    """The answer to `process`."""
+    fields = Fields(result, "process")
+    return RunningProcess(
+        pid=fields.integer("pid", 1, _MAX_PID),
+        started_at_s=fields.number("started_at_s"),
+        user=fields.text_or_none("user"),
+        command=fields.text_or_none("command"),
+        workload=fields.text_or_none("workload", ID_PATTERN),
+        count=fields.integer("count", 1, _MAX_PID),
+        memory_mib=fields.integer("memory_mib", 0, _MAX_MIB),
+        uses=tuple(
+            (use.text("device", DEVICE_UUID), use.text_or_none("mig_instance", MIG_UUID))
+            for use in fields.records("uses")
+        ),
     )
 
 
@@ -191,7 +209,9 @@ def _end(fields: Fields) -> WorkloadEnd:
 
 
 def _held_by(fields: Fields) -> HeldBy:
-    holds = {name: fields.word(name, Hold) if fields.has(name) else None for name in ("gpu", "cpu", "memory", "pids", "io")}
+    holds = {
+        name: fields.word(name, Hold) if fields.has(name) else None for name in ("gpu", "cpu", "memory", "pids", "io")
+    }
     return HeldBy(**holds)
 
 

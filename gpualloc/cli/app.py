@@ -57,6 +57,8 @@ VERBS: dict[str, Verb] = {
     "logs": Verb("The output of a workload", WORK, "logs"),
     "wait": Verb("Wait until a workload ends", WORK, "wait"),
     "release": Verb("End workloads and give their devices back", WORK, "release"),
+    "adopt": Verb("Take a running process in as a workload", WORK, "adopt"),
+    "let-go": Verb("Let an adopted process run on without gpualloc", WORK, "let_go"),
     "plan": Verb("What would be changed now, and why", CHANGE, "plan"),
     "apply": Verb("Carry a plan out", CHANGE, "apply"),
     "rebalance": Verb("Plan and apply once, without asking; for cron", CHANGE, "rebalance"),

@@ -108,7 +108,7 @@ class Chains:
 
     def _wanted(self, chain: Sequence[Step]) -> bool:
         """Whether a start still makes sense: not when its workload was released or ended meanwhile."""
-        if not any(step.kind is StepKind.START for step in chain):
+        if not any(step.kind in (StepKind.START, StepKind.ADOPT) for step in chain):
             return True
         workload = workload_of(self._ctx, chain[0])
         return (

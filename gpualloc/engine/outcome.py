@@ -27,9 +27,9 @@ def after_success(
     """The workload after the step was done and read back."""
     if workload is None:
         return None, ()
-    if step.kind is StepKind.START:
+    if step.kind in (StepKind.START, StepKind.ADOPT):
         return _started(workload, step, facts, actor, at_s)
-    if step.kind is StepKind.STOP:
+    if step.kind in (StepKind.STOP, StepKind.LET_GO):
         return _stopped(workload, facts, actor, at_s)
     return None, ()
 
@@ -37,7 +37,8 @@ def after_success(
 def after_failure(workload: Workload | None, step: Step, error: GpuallocError, *, actor: str, at_s: float) -> Outcome:
     """The workload after the step failed and nothing of the step is left.
 
-    A start that would fail again ends the workload; otherwise it waits on, with the reason.
+    A start that would fail again ends the workload, and so does the adoption of a process: otherwise it waits on, with
+    the reason.
     """
     entry = AuditEntry(
         at_s=at_s,
@@ -50,7 +51,7 @@ def after_failure(workload: Workload | None, step: Step, error: GpuallocError, *
     if workload is None or workload.state is not WorkloadState.PENDING:
         return None, (entry,)
     reason = f"{step.node}: " + error.message.removeprefix(f"{step.node}: ")
-    if isinstance(error, StepError) and error.reason in _HOPELESS:
+    if workload.adopted or (isinstance(error, StepError) and error.reason in _HOPELESS):
         return (
             replace(
                 workload,
@@ -59,7 +60,7 @@ def after_failure(workload: Workload | None, step: Step, error: GpuallocError, *
                 revision=workload.revision + 1,
                 attempt=step.attempt,
                 ended_at_s=at_s,
-                exit_code=error.command_exit_code,
+                exit_code=error.command_exit_code if isinstance(error, StepError) else None,
             ),
             (entry,),
         )
@@ -112,7 +113,7 @@ def _started(workload: Workload, step: Step, facts: Mapping[str, object], actor:
     devices = [grant.visible_uuid for grant in running.allocation.grants] if running.allocation else []
     entry = AuditEntry(
         at_s=at_s if running.started_at_s is None else running.started_at_s,
-        kind="start",
+        kind=step.kind.value,
         actor=actor,
         workload=workload.id,
         node=step.node,

@@ -128,6 +128,8 @@ class Workload:
     ended_at_s: float | None = None
     exit_code: int | None = None
     held_by: HeldBy = field(default_factory=HeldBy)
+    adopted: bool = False
+    """Whether it ran before gpualloc took it in: its command is shown and never started."""
 
 
 def check_name(name: str) -> str:

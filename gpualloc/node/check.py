@@ -254,7 +254,13 @@ def _process(fields: "dict[str, Any]") -> "dict[str, Any]":
     }
 
 
+def _claimed_for(fields: "dict[str, Any]") -> "dict[str, Any]":
+    """A claim for a process that runs already names it."""
+    return _process(fields) if fields.get("process") is not None else {"process": None}
+
+
 _CHECKS = (
+    (("claim",), _claimed_for),
     (("claim", "limit", "start", "adopt", "suspend", "resume", "mps-start", "mps-stop"), _grants),
     (("limit", "start", "adopt"), _limits),
     (("start",), _command),

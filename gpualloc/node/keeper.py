@@ -27,15 +27,15 @@ from gpualloc.node.workloads import Folder
 
 LOG_CAP_BYTES = 64 << 20
 GRACE_S = 10.0
+KILL_AGAIN_S = 0.1
 
 _PR_SET_CHILD_SUBREAPER = 36
-_KILL_AGAIN_S = 0.1
 _OTHERS_POLL_S = 0.5
 _ENVIRONMENT_WAIT_S = 0.5
 _END_TRIES = 30
 
 
-def main(lock_fd: int) -> None:
+def main(lock_fd: int, kind: "type[Keeper] | None" = None) -> None:
     """Detach, read the spec from stdin, keep the workload until its last process ended. Never returns."""
     if os.fork():
         os._exit(0)
@@ -53,7 +53,7 @@ def main(lock_fd: int) -> None:
     own = processes.stat(os.getpid())
     os.ftruncate(lock_fd, 0)
     os.pwrite(lock_fd, ("%d %d" % (os.getpid(), own.start_ticks if own else 0)).encode("ascii"), 0)
-    Keeper(spec).run()
+    (kind or Keeper)(spec).run()
     os._exit(0)
 
 
@@ -187,7 +187,7 @@ class Keeper:
                 self._begin_stop(self._reason_after_hook() or "released", self._hook_grace_s)
             if self._kill_at_s is not None and time.monotonic() >= self._kill_at_s:
                 self._signal_all(signal.SIGKILL)
-                self._kill_at_s = time.monotonic() + _KILL_AGAIN_S
+                self._kill_at_s = time.monotonic() + KILL_AGAIN_S
             readable, _, _ = select.select([wake_fd, output_fd], [], [], self._patience_s(end_s))
             if wake_fd in readable:
                 os.read(wake_fd, 4096)
@@ -268,16 +268,8 @@ class Keeper:
                 remove(self._workload)
             except OSError:
                 continue  # what could not go now goes with `unlimit` and `unclaim`
-        number = os.WTERMSIG(self._status) if self._status is not None and os.WIFSIGNALED(self._status) else None
-        code = 128 + number if number is not None else os.WEXITSTATUS(self._status or 0)
-        end = {
-            "exit_code": code,
-            "signal": number,
-            "oom": oom_kills > 0 and code != 0,
-            "at_s": at_s,
-            "reason": self._reason or self._reason_after_hook(),
-            "checkpoint": self._hook.outcome,
-        }
+        end = self._ending()
+        end.update(oom=oom_kills > 0 and end["exit_code"] != 0, at_s=at_s, checkpoint=self._hook.outcome)
         for _ in range(_END_TRIES):
             try:
                 self._folder.write_end(**end)
@@ -287,3 +279,9 @@ class Keeper:
                 time.sleep(1)
             else:
                 return
+
+    def _ending(self) -> "dict[str, Any]":
+        """`exit_code`, `signal` and `reason` of the end."""
+        number = os.WTERMSIG(self._status) if self._status is not None and os.WIFSIGNALED(self._status) else None
+        code = 128 + number if number is not None else os.WEXITSTATUS(self._status or 0)
+        return {"exit_code": code, "signal": number, "reason": self._reason or self._reason_after_hook()}

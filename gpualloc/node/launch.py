@@ -24,7 +24,7 @@ _STOP_MARGIN_S = 10.0
 """How long a keeper gets beyond the grace; then it is taken for hung."""
 
 _BOOTSTRAP = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from gpualloc.node import keeper; keeper.main(int(sys.argv[2]))"
+    "import sys; sys.path.insert(0, sys.argv[1]); from gpualloc.node import %s as keeper; keeper.main(int(sys.argv[2]))"
 )
 
 
@@ -38,6 +38,9 @@ class Launcher:
         workloads: what was started already.
         claim_folders: where a keeper finds its claims; None for the state folder's own.
     """
+
+    keeper = "keeper"
+    """Module of `gpualloc.node` whose `main` keeps what is started."""
 
     def __init__(
         self,
@@ -141,7 +144,7 @@ class Launcher:
         write_json(folder.file("spec.json"), dict(spec, env=sorted(spec["env"])))
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, root, str(lock_fd)],
+            [sys.executable, "-I", "-S", "-c", _BOOTSTRAP % self.keeper, root, str(lock_fd)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -177,9 +180,13 @@ class Launcher:
                 self._kill_keeper(folder)
                 break
             time.sleep(_POLL_S)
+        self._forget(folder)
+        raise Refused("failed", "the keeper of %s ended before the command was executed" % folder.workload)
+
+    def _forget(self, folder: "Folder") -> None:
+        """Leave nothing of a start that failed."""
         folder.remove()
         self._cgroups.remove(folder.workload)
-        raise Refused("failed", "the keeper of %s ended before the command was executed" % folder.workload)
 
     def _raise_failure(self, folder: "Folder", attempt: int) -> None:
         failed = read_json(folder.file("failed.json"))

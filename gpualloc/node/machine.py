@@ -92,6 +92,18 @@ class LocalMachine:
                 found.append(told)
         return {"processes": found}
 
+    def process(self, pid: int) -> "dict[str, Any]":
+        """One process, those below it, and the devices they use."""
+        from gpualloc.node import adoptable
+
+        told = processes.describe(pid, self._workloads.roots())
+        if told["started_at_s"] is None:
+            raise Refused("gone", "there is no process %d" % pid)
+        own = adoptable.tree(pid)
+        used = [(row["device"], row["mig_instance"]) for row in self.processes()["processes"] if row["pid"] in own]
+        uses = [{"device": device, "mig_instance": instance} for device, instance in dict.fromkeys(used)]
+        return dict(told, pids=own, count=len(own), uses=uses, memory_mib=adoptable.memory_mib(own))
+
     def records(self) -> "list[dict[str, Any]]":
         """What this node remembers of its workloads."""
         records = self._workloads.records()

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from gpualloc.errors import ConfigError, NewerStateError, StateError
+from gpualloc.sim import adopting  # noqa: F401 - does its kinds of steps on every node
 from gpualloc.sim.catalog import find
 from gpualloc.sim.clock import VirtualClock
 from gpualloc.sim.cluster import ClusterSpec, Fault, HostSpec, check_cluster

@@ -27,7 +27,7 @@ def _migrations() -> Migrations:
 
 
 SCHEMA = Schema(
-    version=2,
+    version=3,
     migrations=_migrations,
     synchronous="FULL",
     remedy="restore it from a copy, or move it away to begin with an empty state (running work then counts as foreign)",
