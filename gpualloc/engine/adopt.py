@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from gpualloc.engine.apply import apply_locked, failure
 from gpualloc.engine.chain import OnStep
 from gpualloc.engine.context import Context
+from gpualloc.engine.doubt import doubtful
 from gpualloc.engine.observe import check_names, observe
-from gpualloc.engine.recover import doubtful, recover
+from gpualloc.engine.recover import recover
 from gpualloc.engine.settle import catch_up_locked
 from gpualloc.errors import InfeasibleError, NotFoundError, UnreachableError, UsageError
 from gpualloc.model.allocation import Allocation, Grant, Hold, Share

@@ -39,11 +39,6 @@ def allowed(node: Node, request: Request) -> bool:
     return not request.nodes or node.name in request.nodes
 
 
-def highest_cpu(cpuset: str) -> int:
-    """The largest CPU number in a CPU list such as `0-3,8`."""
-    return max(int(number) for part in cpuset.split(",") for number in part.split("-"))
-
-
 def other_model(target: Target, request: Request) -> str | None:
     """The product name does not match the selector."""
     if request.gpu_model is None or matches_model(target.room.device.model, request.gpu_model):
@@ -121,9 +116,16 @@ def slice_memory_mib(target: Target, request: Request) -> int | None:
 
 
 def other_profile(target: Target, request: Request) -> str | None:
-    """The instance has another profile."""
-    same = target.instance is not None and target.instance.profile == request.mig_profile
-    return None if same else "of another profile"
+    """The instance has another profile, or none that has the multiprocessors asked for."""
+    instance = target.instance
+    if instance is None or request.mig_profile not in (None, instance.profile):
+        return "of another profile"
+    if request.sm_count is None:
+        return None
+    profile = next((each for each in target.room.device.mig_profiles if each.name == instance.profile), None)
+    if profile is None or profile.sm_count is None:
+        return "with an unknown number of multiprocessors"
+    return None if profile.sm_count >= request.sm_count else "with too few multiprocessors"
 
 
 def not_in_mig_mode(target: Target) -> str | None:

@@ -88,6 +88,16 @@ class GpuKind:
     status: str
     """How well its MIG table is known."""
 
+    @property
+    def power_limit_min_w(self) -> float | None:
+        """Lowest power limit that can be set: a quarter of the highest, which is the default. Nominal, not sourced."""
+        return None if self.power_limit_w is None else self.power_limit_w / 4
+
+    @property
+    def generation(self) -> str:
+        """Its architecture in the word that node programs use, such as `ampere`."""
+        return self.architecture.split()[0].casefold()
+
 
 def find(name: str) -> GpuKind:
     """The GPU model with that key (`A100-40GB`) or product name (`NVIDIA L4`, `L4`), whatever the case.

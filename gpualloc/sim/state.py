@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import gpualloc.sim.adopting
+import gpualloc.sim.partitioning
+import gpualloc.sim.tuning  # noqa: F401 - each puts its steps into `sim.host.HANDLERS`
 from gpualloc.errors import ConfigError, NewerStateError, StateError
-from gpualloc.sim import adopting  # noqa: F401 - does its kinds of steps on every node
 from gpualloc.sim.catalog import find
 from gpualloc.sim.clock import VirtualClock
 from gpualloc.sim.cluster import ClusterSpec, Fault, HostSpec, check_cluster
