@@ -64,6 +64,7 @@ VERBS: dict[str, Verb] = {
     "recover": Verb("Interrupted runs: list, go on, roll back, give up", CHANGE, "recover"),
     "rebalance": Verb("Plan and apply once, without asking; for cron", CHANGE, "rebalance"),
     "mig": Verb("MIG instances: list, plan, apply, export and assert layouts", CHANGE, "mig"),
+    "enforce": Verb("Processes on GPUs they were not given, and what the rules do", CHANGE, "enforce"),
     "sample": Verb("Write one reading of everything to the history", CHANGE, "sample"),
     "policies": Verb("The policies that can decide", CHANGE, "policies"),
     "init": Verb("Look round and write a commented configuration", SETUP, "init"),

@@ -49,7 +49,7 @@ def check(step: "dict[str, Any]", roots: "dict[int, str]") -> "processes.Stat":
     found = find(pid, step["process"]["started_at_s"])
     if pid == 1 or found.kernel:
         raise Refused("not-permitted", "process %d is the system's own" % pid)
-    if pid in _above(os.getpid()):
+    if pid in above(os.getpid()):
         raise Refused("not-permitted", "process %d is what runs this gpualloc" % pid)
     for one in tree(pid):
         other = processes.workload_of(one, roots)
@@ -65,12 +65,13 @@ def memory_mib(pids: "list[int]") -> int:
     return sum(processes.own_memory_kib(pid) for pid in pids) >> 10
 
 
-def _above(pid: int) -> "list[int]":
+def above(pid: int) -> "list[int]":
+    """The process and those it descends from, but for the first of all."""
     found = []
     while pid > 1:
         found.append(pid)
-        above = processes.stat(pid)
-        pid = 0 if above is None else above.parent
+        own = processes.stat(pid)
+        pid = 0 if own is None else own.parent
     return found
 
 
