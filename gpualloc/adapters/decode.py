@@ -38,6 +38,7 @@ class Hello:
     user: str | None
     python: str
     privileged: bool
+    state_dir: str | None
     driver_version: str | None
     nvml_reason: str | None
     """None when NVML works."""
@@ -56,6 +57,7 @@ def decode_hello(result: object) -> Hello:
         user=fields.text_or_none("user"),
         python=fields.text("python"),
         privileged=fields.flag("privileged"),
+        state_dir=fields.text_or_none("state_dir"),
         driver_version=nvml.text_or_none("driver_version"),
         nvml_reason=_nvml_reason(nvml),
         cgroup=CgroupSupport(
@@ -91,6 +93,7 @@ def decode_node(spec: NodeSpec, at_s: float, hello: Hello, results: Mapping[str,
         python_version=hello.python,
         user=hello.user,
         privileged=hello.privileged,
+        state_dir=hello.state_dir,
         cgroup=hello.cgroup,
         other_controllers=hello.other_controllers,
         host=_host(inventory.record("host"), sample.record("host")),

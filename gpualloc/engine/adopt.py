@@ -11,6 +11,7 @@ from gpualloc.engine.context import Context
 from gpualloc.engine.doubt import doubtful
 from gpualloc.engine.observe import check_names, observe
 from gpualloc.engine.recover import recover
+from gpualloc.engine.release import need_seen
 from gpualloc.engine.settle import catch_up_locked
 from gpualloc.errors import InfeasibleError, NotFoundError, UnreachableError, UsageError
 from gpualloc.model.allocation import Allocation, Grant, Hold, Share
@@ -99,6 +100,7 @@ def let_go(ctx: Context, reference: str, *, wait_s: float = 0.0, on_step: OnStep
         catch_up_locked(ctx, writer, snapshot)
         workload = ctx.journal.find(identity)
         if not workload.state.ended:
+            need_seen((workload,), snapshot)
             plan = _plan(ctx, snapshot, workload, let_go_steps(workload))
             error = failure(apply_locked(ctx, writer, plan, on_step))
             if error is not None:

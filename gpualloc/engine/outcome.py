@@ -127,6 +127,7 @@ def _started(workload: Workload, step: Step, facts: Mapping[str, object], actor:
         pid=pid if isinstance(pid, int) else None,
         started_at_s=float(started_at_s) if isinstance(started_at_s, int | float) else None,
         held_by=held_by_from(facts),
+        state_dir=state_dir if isinstance(state_dir := facts.get("state_dir"), str) else None,
     )
     devices = [grant.visible_uuid for grant in running.allocation.grants] if running.allocation else []
     entry = AuditEntry(

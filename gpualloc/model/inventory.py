@@ -204,6 +204,8 @@ class Node:
     user: str | None = None
     """Account the node program runs as."""
     privileged: bool = False
+    state_dir: str | None = None
+    """Folder in which the node program keeps its records; another program of the node has another one."""
     cgroup: CgroupSupport = CgroupSupport("none")
     other_controllers: tuple[str, ...] = ()
     """Names of foreign controllers found, such as `slurmd` or `kubelet`."""

@@ -133,6 +133,8 @@ class Workload:
     ended_at_s: float | None = None
     exit_code: int | None = None
     held_by: HeldBy = field(default_factory=HeldBy)
+    state_dir: str | None = None
+    """Folder of the node program that started it: only a program with that folder knows what became of it."""
     adopted: bool = False
     """Whether it ran before gpualloc took it in: its command is shown and never started."""
 

@@ -26,7 +26,8 @@ def run(spec: "dict[str, Any]", cgroups: "Cgroups", output_fd: int, tell_fd: int
     try:
         os.setsid()
         _join(spec, cgroups, tell_fd)
-        _redirect(output_fd)
+        _redirect(output_fd, tell_fd)
+        _be_killable()
         _become(spec["account"])
         _enter(spec["cwd"])
         _restore_signals()
@@ -52,18 +53,38 @@ def _join(spec: "dict[str, Any]", cgroups: "Cgroups", tell_fd: int) -> None:
         os.write(tell_fd, JOINED)
 
 
-def _redirect(output_fd: int) -> None:
+def _redirect(output_fd: int, tell_fd: int) -> None:
     # stdin is the keeper's /dev/null already.
     os.dup2(output_fd, 1)
     os.dup2(output_fd, 2)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) != tell_fd:
+            try:
+                os.close(int(name))
+            except OSError:
+                continue  # the one that the folder was read through
+
+
+def _be_killable() -> None:
+    """What this program was spared, such as by a daemon that it was started from, its work is not spared."""
+    try:
+        with open("/proc/self/oom_score_adj", "r+", encoding="ascii") as file:
+            if int(file.read()) < 0:
+                file.seek(0)
+                file.write("0")
+    except (OSError, ValueError):
+        return  # not told here, and then not inherited from anybody we know
 
 
 def _become(account: "dict[str, Any]") -> None:
-    if os.geteuid() != 0 or account["uid"] == 0:
+    if os.geteuid() != 0:
         return
+    # Groups first, while it may still be done; all three ids, so that nothing can be taken back.
     os.initgroups(account["name"], account["gid"])
-    os.setgid(account["gid"])
-    os.setuid(account["uid"])
+    os.setresgid(account["gid"], account["gid"], account["gid"])
+    os.setresuid(account["uid"], account["uid"], account["uid"])
+    if os.getresuid() != (account["uid"],) * 3 or os.getresgid() != (account["gid"],) * 3:
+        raise Refused("failed", "the kernel did not let the command become %s" % account["name"])
 
 
 def _enter(cwd: "str | None") -> None:
@@ -78,9 +99,12 @@ def _enter(cwd: "str | None") -> None:
 
 
 def _restore_signals() -> None:
-    # Python ignores these two, and what is ignored stays so across exec.
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
+    # What is ignored stays so across exec, whoever ignored it.
+    for number in range(1, signal.NSIG):
+        try:
+            signal.signal(number, signal.SIG_DFL)
+        except (OSError, ValueError):
+            continue  # KILL, STOP, and those of the threads library
     signal.set_wakeup_fd(-1)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 

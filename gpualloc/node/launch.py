@@ -60,7 +60,9 @@ class Launcher:
     def preflight(self, step: "dict[str, Any]") -> None:
         """Refuse a start that has no account or working directory here."""
         accounts.resolve(step["user"])
-        if step["cwd"] is not None and os.geteuid() == 0 and not os.path.isdir(step["cwd"]):
+        # Who came through sudo is not told what lies where only root may look.
+        root = os.geteuid() == 0 and accounts.caller() is None
+        if step["cwd"] is not None and root and not os.path.isdir(step["cwd"]):
             raise Refused("no-command", "the working directory %s does not exist" % ascii(step["cwd"][:200]))
 
     def facts(self, folder: "Folder", attempt: int) -> "dict[str, Any] | None":
@@ -68,7 +70,8 @@ class Launcher:
         started = folder.started()
         if started is None or started["attempt"] != attempt:
             return None
-        return {name: started[name] for name in ("pid", "started_at_s", "held_by", "visible")}
+        facts = {name: started[name] for name in ("pid", "started_at_s", "held_by", "visible")}
+        return dict(facts, state_dir=self._state_dir)
 
     def start(self, step: "dict[str, Any]") -> "dict[str, Any]":
         """Start the command once for this attempt; answers what it really got. Raises Refused."""
