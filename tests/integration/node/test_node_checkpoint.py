@@ -50,7 +50,7 @@ def test_the_command_runs_as_the_owner_in_the_group_with_the_pid_and_no_descript
     name = "nobody" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
     script = (
         "id -un; echo pid=$GPUALLOC_PID work=$GPUALLOC_WORKLOAD set=$SET;"
-        " ls /proc/self/fd | tr '\\n' ' '; echo; grep -o 'gpualloc/w.*' /proc/self/cgroup | sort -u; kill $GPUALLOC_PID"
+        " echo /proc/self/fd/*; grep -o 'gpualloc/w.*' /proc/self/cgroup | sort -u; kill $GPUALLOC_PID"
     )
     hook = by_command("sh", "-c", script)
     workload = started(any_node, program, WAITS, hook, user=name, pids=20, env={"SET": "yes"})
@@ -62,8 +62,13 @@ def test_the_command_runs_as_the_owner_in_the_group_with_the_pid_and_no_descript
         signal.SIGTERM,
     )
     lines = program.output(workload).splitlines()
-    # The fourth descriptor is that of the folder which `ls` reads.
-    assert lines[:4] == ["ready", name, f"pid={pid} work={workload} set=yes", "0 1 2 3 "]
+    # The fourth descriptor is that of the folder which the shell reads.
+    assert lines[:4] == [
+        "ready",
+        name,
+        f"pid={pid} work={workload} set=yes",
+        " ".join(f"/proc/self/fd/{number}" for number in range(4)),
+    ]
     assert os.geteuid() != 0 or lines[4:] == [f"gpualloc/{workload}"]
 
 
