@@ -89,6 +89,7 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
                 sample_every_s=config.sample_every_s,
                 history_retention_s=config.history_retention_s,
                 repartition=config.repartition,
+                enforce=config.enforce,
                 width=config.apply.width,
                 per_node=config.apply.per_node,
                 max_disturbed=config.apply.max_disturbed,

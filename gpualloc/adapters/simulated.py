@@ -317,6 +317,9 @@ class _SimulatedMachine:
     def processes(self) -> dict[str, Any]:
         return self._look(SimulatedHost.processes)
 
+    def process(self, pid: int) -> dict[str, Any]:
+        return self._look(lambda host: host.process(pid))
+
     def records(self) -> list[dict[str, Any]]:
         return self._look(SimulatedHost.records)
 

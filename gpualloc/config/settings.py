@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gpualloc.model.desired import Repartition
+from gpualloc.model.enforcement import NO_RULES, Rules
 from gpualloc.model.inventory import NodeSpec
 
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -129,6 +130,7 @@ class Config:
     apply: ApplySettings = ApplySettings()
     repartition: Repartition = Repartition.MODE
     hooks: HookSettings = HookSettings()
+    enforce: Rules = NO_RULES
 
     def pool(self, name: str) -> Pool:
         """The pool of that name; raises KeyError when there is none."""

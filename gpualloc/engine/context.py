@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from gpualloc.engine.serial import NoHooks, OneAtATime
 from gpualloc.model.desired import Repartition
+from gpualloc.model.enforcement import NO_RULES, Rules
 from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.model.plan import Run
 from gpualloc.ports import Clock, Crew, Fleet, History, Hooks, Journal, Policy
@@ -23,6 +24,7 @@ class Settings:
     history_retention_s: float = 14 * 86400.0
     """Samples older than this are dropped."""
     repartition: Repartition = Repartition.MODE
+    enforce: Rules = NO_RULES
     width: int = 16
     """Most nodes that steps are carried out on at once."""
     per_node: int = 1

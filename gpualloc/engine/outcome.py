@@ -48,7 +48,8 @@ def after_undo(
 def after_failure(workload: Workload | None, step: Step, error: GpuallocError, *, actor: str, at_s: float) -> Outcome:
     """The workload after the step failed and nothing of the step is left.
 
-    A start that would fail again ends the workload; otherwise it waits on, with the reason.
+    A start that would fail again ends the workload, and so does the adoption of a process: otherwise it waits on, with
+    the reason.
     """
     entry = AuditEntry(
         at_s=at_s,
@@ -61,7 +62,7 @@ def after_failure(workload: Workload | None, step: Step, error: GpuallocError, *
     if workload is None or workload.state is not WorkloadState.PENDING:
         return None, (entry,)
     reason = f"{step.node}: " + error.message.removeprefix(f"{step.node}: ")
-    if isinstance(error, StepError) and error.reason in _HOPELESS:
+    if workload.adopted or (isinstance(error, StepError) and error.reason in _HOPELESS):
         return (
             replace(
                 workload,
@@ -70,7 +71,7 @@ def after_failure(workload: Workload | None, step: Step, error: GpuallocError, *
                 revision=workload.revision + 1,
                 attempt=step.attempt,
                 ended_at_s=at_s,
-                exit_code=error.command_exit_code,
+                exit_code=error.command_exit_code if isinstance(error, StepError) else None,
             ),
             (entry,),
         )
@@ -126,11 +127,12 @@ def _started(workload: Workload, step: Step, facts: Mapping[str, object], actor:
         pid=pid if isinstance(pid, int) else None,
         started_at_s=float(started_at_s) if isinstance(started_at_s, int | float) else None,
         held_by=held_by_from(facts),
+        state_dir=state_dir if isinstance(state_dir := facts.get("state_dir"), str) else None,
     )
     devices = [grant.visible_uuid for grant in running.allocation.grants] if running.allocation else []
     entry = AuditEntry(
         at_s=at_s if running.started_at_s is None else running.started_at_s,
-        kind="start",
+        kind=step.kind.value,
         actor=actor,
         workload=workload.id,
         node=step.node,
@@ -236,8 +238,10 @@ def _waiting(workload: Workload, reason: str) -> Workload:
 
 _DONE: Mapping[StepKind, Callable[[Workload, Step, Mapping[str, object], str, float], Outcome]] = {
     StepKind.START: _started,
+    StepKind.ADOPT: _started,
     StepKind.STOP: _stopped,
     StepKind.SUSPEND: _suspended,
     StepKind.RESUME: _resumed,
+    StepKind.LET_GO: _stopped,
 }
 """What a step makes of its workload, given the facts, who ran it and when; kinds not in here change nothing of it."""

@@ -55,6 +55,7 @@ def make_plan(
         workload
         for workload in workloads
         if workload.state is WorkloadState.PENDING
+        and not workload.adopted
         and workload.id not in held_back
         and (only is None or workload.id in only)
     ]

@@ -111,7 +111,7 @@ class Worker:
 
     def _wanted(self, task: Task) -> bool:
         """Whether a start still makes sense: not when its workload was released or ended meanwhile."""
-        if not any(step.kind is StepKind.START for step in task.chain):
+        if not any(step.kind in (StepKind.START, StepKind.ADOPT) for step in task.chain):
             return True
         first = task.chain[0]
         workload = workload_of(self._ctx, first)

@@ -172,7 +172,9 @@ class Step:
 
     @property
     def chain(self) -> tuple[str, str]:
-        """Steps of one chain succeed or are taken back together: those of one workload, or of one device."""
+        """Steps of one chain succeed or are taken back together: those of one workload, device or stranger."""
+        if self.kind is StepKind.EVICT and self.process is not None:
+            return self.node, f"process {self.process.pid}"
         return self.node, self.workload or self.device or ""
 
     @property

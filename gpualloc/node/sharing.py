@@ -59,14 +59,14 @@ def client_environment(grants: "list[dict[str, Any]]", account: "accounts.Accoun
     return {}
 
 
-def leave(workload: str, grants: "list[dict[str, Any]]", account: "accounts.Account") -> None:
+def leave(spec: "dict[str, Any]") -> None:
     """What a keeper does for MPS when its workload ended; a daemon that does not end is left to `mps-stop`."""
-    for grant in grants:
+    for grant in spec["grants"]:
         if grant["share"] == "mps":
-            daemon = Daemon(account, grant["device"])
             try:
-                daemon.stop(workload, daemon.users())
-            except Refused:
+                daemon = Daemon(accounts.known(spec["account"]["uid"]), grant["device"])
+                daemon.stop(spec["workload"], daemon.users())
+            except (Refused, OSError):
                 continue
 
 

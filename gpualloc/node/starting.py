@@ -37,7 +37,8 @@ class Handler:
         """Start the command, or stop it."""
         if step["kind"] == "stop":
             folder = self._workloads.folder(step["workload"])
-            return {"end": self._launcher.stop(folder, step["grace_s"])}
+            end = self._launcher.stop(folder, step["grace_s"], checkpoint=step["checkpoint"])
+            return {"end": end, "checkpoint": (folder.end() or {}).get("checkpoint")}
         self._sweep()
         return self._launcher.start(step)
 

@@ -9,6 +9,7 @@ log.<offset>  output
 
 import fcntl
 import os
+import stat
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from gpualloc.node import cgroup, output, processes
 from gpualloc.node.check import WORKLOAD_ID
 from gpualloc.node.state import FORMAT, read_json, write_json
+from gpualloc.node.wire import Refused
 
 if TYPE_CHECKING:
     from gpualloc.node.cgroup import Cgroups
@@ -56,7 +58,10 @@ class Folder:
     def hold(self) -> "int | None":
         """Take the keeper's lock: a file descriptor, or None while a keeper lives. Makes the folder."""
         os.makedirs(self.path, 0o700, exist_ok=True)
-        fd = os.open(self.file("keeper"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        status = os.lstat(self.path)
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise Refused("disk", "%s is not a folder of this account alone" % self.path)
+        fd = os.open(self.file("keeper"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -146,6 +146,15 @@ class SimulatedHost:
         healthy = [gpu for gpu in self.gpus if gpu.index not in self.faults]
         return {"processes": [process_row(gpu, process) for gpu in healthy for process in gpu.processes]}
 
+    def process(self, pid: int) -> dict[str, Any]:
+        """One process on the devices; nothing else runs here, and nothing below it."""
+        rows = [row for row in self.processes()["processes"] if row["pid"] == pid]
+        if not rows:
+            raise Refused("gone", f"there is no process {pid} on {self.spec.name}")
+        told = {name: rows[0][name] for name in ("pid", "user", "command", "started_at_s", "workload")}
+        uses = [{"device": row["device"], "mig_instance": row["mig_instance"]} for row in rows]
+        return {**told, "pids": [pid], "count": 1, "uses": uses, "memory_mib": 0}
+
     def records(self) -> list[dict[str, Any]]:
         """A record of each workload this node remembers."""
         return [{**work.record(), "bound": self._bound(work)} for work in self.work.values()]

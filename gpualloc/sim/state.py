@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import gpualloc.sim.adopting
+import gpualloc.sim.evicting
 import gpualloc.sim.partitioning
 import gpualloc.sim.sharing
 import gpualloc.sim.suspending

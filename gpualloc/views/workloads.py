@@ -60,6 +60,7 @@ def workload_data(workload: Workload, bound: Limits | None = None) -> dict[str, 
         "submitted_at_s": workload.submitted_at_s,
         "started_at_s": workload.started_at_s,
         "ended_at_s": workload.ended_at_s,
+        "adopted": workload.adopted,
     }
 
 
@@ -114,6 +115,14 @@ def _request_data(request: Request) -> dict[str, object]:
         "cwd": request.cwd,
         "env": {key: HIDDEN for key, _ in request.env},
         "at_most_s": request.at_most_s,
+        "cpu_weight": request.cpu_weight,
+        "io_weight": request.io_weight,
+        "preempt": request.preempt.value,
+        "checkpoint": {
+            "signal": request.checkpoint_signal,
+            "command": list(request.checkpoint_command),
+            "grace_s": request.checkpoint_grace_s,
+        },
     }
 
 
