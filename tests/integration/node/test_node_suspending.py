@@ -7,7 +7,7 @@ import pytest
 from fakes.cuda_stub import FakeCuda
 from fakes.nvml_stub import FakeGpu, environment, write_state
 
-from gpualloc.node import suspending
+from gpualloc.node import cgroup, suspending
 from gpualloc.node.wire import Refused
 
 pytestmark = pytest.mark.root
@@ -89,6 +89,16 @@ def test_what_has_ended_or_is_another_start_is_told_as_gone_and_undone_by_nothin
     assert work.call("preflight", "resume", grants=ON_HERE, devices_before=[HERE])["error"]["reason"] == "gone"
     assert work.call("undo", "suspend", grants=ON_HERE)["ok"].get("state") is None
     assert not work.call("verify", "suspend", grants=ON_HERE)["ok"]["holds"]
+
+
+def test_the_longest_time_ends_work_that_stands_still(node):
+    program = node.program()
+    workload, _ = node.start(program, "sleep", "300", at_most_s=5.0)
+    cgroups = cgroup.probe()
+    cgroups.freeze(workload, True)
+    end = program.end(workload)
+    assert (end["reason"], end["signal"]) == ("at-most", 15)
+    assert not cgroups.exists(workload)
 
 
 def test_a_program_that_is_killed_in_the_middle_lets_the_next_one_finish(work, node):

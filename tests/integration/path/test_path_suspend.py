@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import pytest
-from fakes.command import wait_until
 from fakes.cuda_world import HERE, MIB, THERE, CudaWorld
 from fakes.nvml_stub import FakeGpu
 
@@ -151,15 +150,6 @@ def test_the_memory_limit_is_raised_while_the_gpu_memory_is_on_the_host_and_no_l
     world.run("resume", identity)
     assert int(limit.read_text()) == 64 << 20
     assert world.cuda.state(pid) == "running"
-
-
-def test_work_that_ends_while_it_is_suspended_is_told(world):
-    identity, pid = world.begin("--at-most", "4s")
-    world.run("suspend", identity)
-    wait_until(lambda: world.workload(identity)["state"] == "failed", "its end was seen")
-    assert "--at-most" in world.workload(identity)["reason"]
-    assert not os.path.exists(f"/proc/{pid}/root")
-    assert world.groups([identity]) == []
 
 
 def test_suspended_work_that_was_killed_is_settled(world):
