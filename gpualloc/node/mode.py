@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from gpualloc.node.parts import Parts
 
 _NEEDS = "root (CAP_SYS_ADMIN)"
-_WITHIN_S = 60.0
-"""Seconds the driver gets: a change may reset the GPU."""
+_WITHIN_S = 50.0
+"""Seconds the driver gets: a change may reset the GPU. Less than a controller waits for a step."""
 _LET_GO_S = 5.0
 """How long other node programs get to let go of the driver."""
 _POLL_S = 0.1

@@ -89,7 +89,7 @@ class Nvml:
                 raise Refused("busy", why)
             worker, gpu = self._named(uuid)
             try:
-                return worker.begin(lambda: action(gpu)).result(time.monotonic() + within_s)
+                return worker.begin(lambda: _acted(gpu, uuid, action)).result(time.monotonic() + within_s)
             except Hung as hung:
                 raise Refused("unhealthy", "device %s: the driver does not answer %s" % (uuid, hung)) from None
 
@@ -154,6 +154,17 @@ class Nvml:
 
 def _nobody_asks() -> "str | None":
     return None
+
+
+def _acted(gpu: "Gpu", uuid: str, action: "Callable[[Gpu], Any]") -> Any:
+    from gpualloc.node.refusals import told  # needs pynvml
+
+    with told(gpu, "open it", "the right to open its device file"):
+        gpu.opened()
+    # An index may belong to another GPU since one was unplugged.
+    if not gpu.is_known_as(uuid):
+        raise Refused("gone", "device %s does not exist on this node any more" % uuid)
+    return action(gpu)
 
 
 def _bound(what: "Callable[[Gpu], dict[str, Any]]", gpu: "Gpu") -> "Callable[[], dict[str, Any]]":

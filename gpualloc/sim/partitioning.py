@@ -123,8 +123,9 @@ def healthy(host: SimulatedHost, step: dict[str, Any]) -> GpuModel:
 
 def _make(gpu: GpuModel, place: str) -> Instance:
     name, _, start = place.rpartition("@")
-    if gpu.kind.mig is None or all(profile.name != name for profile in gpu.kind.mig.profiles):
-        raise Refused("bad-request", f"{gpu.kind.product} has no MIG profile {name}")
+    profiles = gpu.kind.mig.profiles if gpu.kind.mig is not None else ()
+    if all(profile.name != name or int(start) not in profile.starts for profile in profiles):
+        raise Refused("bad-request", f"{gpu.kind.product} has no place {place} for a MIG instance")
     try:
         return gpu.create_instance(name, int(start))
     except GpuRefusal as refusal:

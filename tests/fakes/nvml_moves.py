@@ -75,6 +75,13 @@ def switch(index: int, mode: int) -> list[int]:
 
 
 @_answering
+def capacity(index: int, profile: int) -> int:
+    """How many more instances of a profile could be made."""
+    device = pynvml.nvmlDeviceGetHandleByIndex(index)
+    return int(pynvml.nvmlDeviceGetGpuInstanceRemainingCapacity(device, profile))
+
+
+@_answering
 def devices(index: int) -> list[str]:
     """UUIDs of the MIG devices in their order."""
     device = pynvml.nvmlDeviceGetHandleByIndex(index)

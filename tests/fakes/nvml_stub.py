@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -203,6 +204,28 @@ def instances(path: Path) -> list[tuple[int, int, bool]]:
     """Profile id, start and completeness of every GPU instance in the state, by start."""
     rows = [line.split() for line in path.read_text().splitlines() if line.startswith("instance ")]
     return sorted(((int(row[4]), int(row[5]), row[9] == "1") for row in rows), key=lambda each: each[1])
+
+
+def reboot(path: Path) -> None:
+    """Leave in the state what a reboot does: no instances, processes or settings, and MIG mode only on Ampere."""
+    gpus = re.split(r"^(?=gpu )", path.read_text(), flags=re.MULTILINE)
+    _replace(path, [gpus[0].rstrip("\n"), *map(_rebooted, gpus[1:])])
+
+
+def _rebooted(lines: str) -> str:
+    """The lines of one GPU."""
+    ampere = f"architecture {pynvml.NVML_DEVICE_ARCH_AMPERE}" in lines
+    default_mw = re.findall(r"^power_range_mw (\S+)", lines, re.MULTILINE)[0]
+    for pattern, after in (
+        (r"^(instance|process) .*\n?", ""),
+        (r"^locked .*", "locked 0 0"),
+        (r"^compute_mode \d+", "compute_mode 0"),
+        (r"^persistence \d+", "persistence 0"),
+        (r"^power_mw (\S+) .*", rf"power_mw \1 {default_mw}"),
+        (r"^mig \d+ \d+", None if ampere else "mig 0 0"),
+    ):
+        lines = lines if after is None else re.sub(pattern, after, lines, flags=re.MULTILINE)
+    return lines.rstrip("\n")
 
 
 def without_plans(path: Path) -> None:

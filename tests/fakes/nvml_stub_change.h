@@ -163,6 +163,21 @@ static Instance *insert(Gpu *gpu, const Profile *profile, int start, int size) {
     return made;
 }
 
+/* How many more instances of the profile could be made beside those there are. */
+int nvmlDeviceGetGpuInstanceRemainingCapacity(Device handle, uint profile_id, uint *count) {
+    View view;
+    int code = look_at_gpu(handle, &view);
+    if (code != OK) return code;
+    const Profile *profile = profile_of(&view.gpu, 1, (int)profile_id);
+    if (!profile) return NOT_SUPPORTED;
+    *count = 0;
+    for (int i = 0; i < profile->placements; i++) {
+        int fits = allowed(&view.gpu, profile) && is_free(&view.gpu, profile->start[i], profile->size[i]);
+        if (fits && insert(&view.gpu, profile, profile->start[i], profile->size[i])) ++*count;
+    }
+    return OK;
+}
+
 int nvmlDeviceCreateGpuInstanceWithPlacement(Device handle, uint profile_id, const Placement *place, Device *out) {
     PLANNED;
     Gpu *gpu;

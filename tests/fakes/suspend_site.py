@@ -2,7 +2,7 @@
 
 Run as a script: `suspend_site.py FOLDER suspend|resume POINT DEVICE...`. Every change (a call of the driver that moves
 a process, a file written, the limit set, freezing) is two points, before and after it; at the one numbered POINT the
-program kills itself; at 0 it never does, and prints how many points it passed.
+program kills itself; at 0 it never does, and tells how many points it passed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from gpualloc.node.processes import stat
 from gpualloc.node.resume import Resumption
 from gpualloc.node.suspend import Suspension
 from gpualloc.node.suspended import Suspended
+from gpualloc.node.wire import Refused
 
 CHANGES = ("lock", "checkpoint", "restore", "unlock", "save", "remove", "set_memory", "freeze")
 
@@ -192,10 +193,13 @@ def main(folder: Path, what: str, point: int, devices: list[str]) -> None:
     Deadly.point = point
     site, record = FileSite(folder, FakeCuda.open(folder / "cuda")), Suspended(str(folder / "suspended.json"))
     work = CudaWork(Deadly(OwnCuda()), Deadly(site), Deadly(record))
-    if what == "suspend":
-        Suspension(work, grants(devices)).suspend()
-    else:
-        Resumption(work, devices).resume()
+    try:
+        if what == "suspend":
+            Suspension(work, grants(devices)).suspend()
+        else:
+            Resumption(work, devices).resume()
+    except Refused as refused:
+        sys.exit(f"refused after {Deadly.passed}: {refused}")
     print(Deadly.passed)
 
 

@@ -15,6 +15,8 @@ SUSPENDING = 14
 """Points of suspending two processes whose memory limit is raised: two for each change."""
 RESUMING = 16
 """Points of resuming them on another device."""
+REFUSED = 15
+"""Points of that when the second cannot be restored, and the first is put back."""
 
 
 @pytest.fixture
@@ -23,9 +25,8 @@ def ground(tmp_path):
         yield made
 
 
-def act(ground, what, device, point=0):
-    """Run the program to its end, or to the point where it is killed; answers the points it passed."""
-    done = subprocess.run(
+def run(ground, what, device, point=0):
+    return subprocess.run(
         [sys.executable, str(SCRIPT), str(ground.folder), what, str(point), device],
         env={**os.environ, **ground.cuda.environment(), "PYTHONPATH": f"{SCRIPT.parents[1]}:{SCRIPT.parents[2]}"},
         capture_output=True,
@@ -33,6 +34,11 @@ def act(ground, what, device, point=0):
         timeout=60,
         check=False,
     )
+
+
+def act(ground, what, device, point=0):
+    """Run the program to its end, or to the point where it is killed; answers the points it passed."""
+    done = run(ground, what, device, point)
     assert done.returncode == (-9 if point else 0), done.stderr
     return None if point else int(done.stdout)
 
@@ -92,3 +98,23 @@ def test_a_killed_move_is_undone_and_resumed_where_it_was(ground, point):
     assert_suspended(ground)
     act(ground, "resume", HERE)
     assert_running(ground, HERE)
+
+
+@pytest.mark.parametrize("point", range(1, REFUSED + 1))
+def test_a_killed_retreat_from_a_move_that_fails_is_undone_and_resumed_where_it_was(ground, point):
+    act(ground, "suspend", HERE)
+    ground.cuda.fault("restore", "return", pid=max(ground.pids), code=999)
+    act(ground, "resume", THERE, point)
+    ground.cuda.forget_faults()
+    act(ground, "suspend", THERE)
+    assert_suspended(ground)
+    act(ground, "resume", HERE)
+    assert_running(ground, HERE)
+
+
+def test_every_point_of_a_retreat_is_tried(ground):
+    act(ground, "suspend", HERE)
+    ground.cuda.fault("restore", "return", pid=max(ground.pids), code=999)
+    told = run(ground, "resume", THERE)
+    assert (told.returncode, f"refused after {REFUSED}:" in told.stderr) == (1, True)
+    assert_suspended(ground)

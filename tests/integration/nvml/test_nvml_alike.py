@@ -37,7 +37,7 @@ def moves(gpu: GpuModel, chance: random.Random) -> list[str]:
                 [f"compute_profiles(0, {gi})"],
                 [f"strip(0, {gi})", f"drop(0, {gi})"],
                 [f"drop(0, {gi})"],
-                ["devices(0)"],
+                ["devices(0)", f"capacity(0, {profile.id})"],
                 [f"switch(0, {chance.choice([0, 1, 1, 1])})"],
                 [f"limit(0, {chance.randint(0, 800_000)})", f"clocks(0, {chance.choice([0, 300])}, 300)"],
                 [f"compute_mode(0, {chance.randint(0, 4)})", f"persistence(0, {chance.randint(0, 1)})"],

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.nvml_stub import environment, instances, without_plans
+from fakes.nvml_stub import environment, instances, reboot, without_plans
 
 from gpualloc.sim.catalog import find, mig_table
 
@@ -160,3 +160,23 @@ def test_what_real_drivers_did_is_done_with_explicit_places(host: Any, trace: di
     assert told == {
         (table.profile_by_id(number).name, start, table.profile_by_id(number).size) for number, start, _ in made
     }
+
+
+@pytest.mark.parametrize(
+    ("model", "place", "kept"), [("A100-40GB", "1g.5gb@3", True), ("H100-80GB", "1g.10gb@3", False)]
+)
+def test_a_layout_and_settings_are_made_again_after_a_reboot(host: Any, model: str, place: str, kept: bool) -> None:
+    [uuid] = host.write(model)
+    create = {"place": place, "mig_instance": None}
+    tune = {"wanted": {"power_limit_w": 300.0, "persistence": True}}
+    program = host.program()
+    before = program.call("do", "mig-create", uuid, **create)["ok"]
+    program.call("do", "tune", uuid, **tune)
+    reboot(host.state)
+    program = host.program()
+    row = program.device()
+    assert (row["mig_enabled"], row["mig_instances"], row["settings"]["persistence"]) == (kept, [], False)
+    for kind, fields in (("mig-mode", {"mig_enabled": True}), ("mig-create", create), ("tune", tune)):
+        assert "ok" in program.call("do", kind, uuid, **fields)
+        assert program.call("verify", kind, uuid, **fields)["ok"]["holds"] is True
+    assert program.device()["mig_instances"][0]["uuid"] == before["mig_instance"]

@@ -23,7 +23,7 @@ from gpualloc.node.quiesce import Quiesce
 from gpualloc.node.wire import Refused
 from gpualloc.node.workloads import Workloads
 from gpualloc.sim.catalog import find
-from gpualloc.sim.gpu import GpuModel, GpuProcess
+from gpualloc.sim.gpu import FaultKind, GpuModel, GpuProcess
 from gpualloc.sim.use import Pattern
 
 UUID = "GPU-11111111-0000-0000-0000-000000000000"
@@ -144,6 +144,22 @@ def test_every_profile_gets_one_compute_instance_that_takes_all_of_it(world_of, 
         assert world.gpu.instances == []
 
 
+def test_a_gpu_that_took_the_place_of_an_unplugged_one_is_not_changed(world):
+    world.handler.do(create("1g.5gb@0"))
+    world.library.faults[0] = FaultKind.LOST
+    world.parts.nvml.ask(lambda each: each.inventory(), lambda each: each.blank_inventory())
+    world.library.faults.clear()
+    world.library.gpus[0] = gpu(uuid="GPU-stranger")
+    assert world.refusal(lambda: world.handler.do(create("1g.5gb@1")))[0] == "gone"
+    assert world.library.gpus[0].instances == []
+
+
+def test_a_lost_gpu_is_told_so(world):
+    world.handler.do(create("1g.5gb@0"))
+    world.library.faults[0] = FaultKind.LOST
+    assert world.refusal(lambda: world.handler.do(create("1g.5gb@1")))[0] == "unhealthy"
+
+
 @pytest.mark.parametrize("left", ["nothing made", "made without compute instance"])
 def test_a_half_made_instance_is_finished_or_removed(world, left):
     if left == "made without compute instance":
@@ -185,11 +201,25 @@ def test_a_place_that_cannot_be_taken_is_refused_before_anything_changes(world, 
     assert world.library.changed == changed
 
 
-def test_a_second_media_extension_is_refused_by_the_driver(world):
+def test_a_second_media_extension_is_refused_before_the_driver_does(world):
     world.handler.do(create("1g.5gb+me@0"))
-    reason, message = world.refusal(lambda: world.handler.do(create("1g.5gb+me@1")))
-    assert reason == "failed"
-    assert "Insufficient" in message
+    for act in (world.handler.preflight, world.handler.do):
+        reason, message = world.refusal(lambda act=act: act(create("1g.5gb+me@1")))
+        assert reason == "failed"
+        assert "no more instances of 1g.5gb+me" in message
+
+
+def test_a_refusal_of_the_driver_leaves_nothing_and_is_told(world):
+    world.library.fail("nvmlDeviceCreateGpuInstanceWithPlacement", pynvml.NVML_ERROR_INSUFFICIENT_RESOURCES)
+    reason, message = world.refusal(lambda: world.handler.do(create("1g.5gb@1")))
+    assert (reason, "cannot make 1g.5gb@1: Insufficient Resources" in message) == ("failed", True)
+
+
+def test_the_users_of_a_gpu_are_named_when_the_driver_says_that_it_is_in_use(world, monkeypatch):
+    monkeypatch.setattr(holders, "having_open", lambda minor: [os.getppid()] if minor == 0 else [])
+    world.library.fail("nvmlDeviceCreateGpuInstanceWithPlacement", pynvml.NVML_ERROR_IN_USE)
+    reason, message = world.refusal(lambda: world.handler.do(create("1g.5gb@1")))
+    assert (reason, f"used by process {os.getppid()} of" in message) == ("in-use", True)
 
 
 def test_a_used_instance_is_not_removed_and_its_user_is_named(world):
@@ -355,6 +385,21 @@ def test_a_reader_closes_the_library_while_it_is_asked_to_and_opens_it_again(wor
     assert quiet["reason"] == f"quiesced: process {os.getppid()} changes the MIG mode of {UUID}"
     path.unlink()
     assert reader.ask(lambda each: each.inventory(), lambda each: each.blank_inventory())[0] == row
+
+
+def test_a_program_that_starts_while_it_is_asked_to_let_go_waits_with_opening(world, request_of_parent):
+    path = request_of_parent()
+    before = world.library.inits
+    late = Nvml(0.3, world.quiesce.asked)
+    assert late.status()["state"] == "hung"
+    assert late.status()["reason"].startswith("quiesced: ")
+    assert late.ask(lambda each: each.sample(), lambda each: each.blank_sample()) == []
+    assert world.library.inits <= before
+    path.unlink()
+    until = time.monotonic() + 20
+    while late.status()["state"] != "ok":
+        assert time.monotonic() < until
+    assert len(late.ask(lambda each: each.sample(), lambda each: each.blank_sample())) == 2
 
 
 @pytest.mark.parametrize("change", [{"start_ticks": 1}, {"at_s": 0.0}, {"pid": "x"}, {"pid": 1 << 40}])
