@@ -1,4 +1,4 @@
-"""Make things again as gpualloc made them: find out what interrupted runs did, then plan repairs of what is ours."""
+"""Make things again as gpualloc made them: settle what interrupted runs did, then plan repairs of what is ours."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Doubts:
     recovered: tuple[Report, ...]
     """Interrupted runs that were brought to their end."""
     asked: tuple[tuple[Step, StepState | None], ...]
-    """Steps of abandoned runs: in force (done), not (undone), or None where the node did not answer."""
+    """Steps of abandoned runs: in force (done), not any more (undone), or None where the node did not answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Proposal:
 
 
 def clear_doubts(ctx: Context, *, wait_s: float = 0.0, on_step: OnStep | None = None) -> Doubts:
-    """Bring interrupted runs to their end, and ask the nodes what abandoned ones have done.
+    """Bring interrupted runs to their end, and take back what abandoned ones have half done.
 
     Raises:
         LockedError: another gpualloc holds the lock for longer than `wait_s`.

@@ -69,11 +69,12 @@ def test_reconcile_brings_the_run_to_its_end(doubtful):
     assert propose(ctx).drift.differences == ()
 
 
-def test_reconcile_looks_at_what_an_abandoned_run_has_left(doubtful):
-    ctx, node, _ = doubtful
+def test_reconcile_takes_back_what_an_abandoned_run_has_half_done(doubtful):
+    ctx, node, work = doubtful
     (run,) = ctx.journal.open_runs()
     abandon(ctx, run.id)
     assert cordon_of(ctx, node).startswith(f"{DOUBTFUL}: run {run.id} was abandoned")
     asked = clear_doubts(ctx).asked
-    assert [state.value for _, state in asked] == ["done"]
+    assert [state.value for _, state in asked] == ["undone"]
     assert cordon_of(ctx, node) == ""
+    assert [claim for seen in look(ctx).nodes for claim in seen.claims if claim.workload == work] == []

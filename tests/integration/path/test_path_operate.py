@@ -1,5 +1,6 @@
 """What operators do with nodes, through the command line, on the embedded cluster and on this machine."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,34 @@ def test_a_device_is_tuned_and_given_back(sim):
     assert node["devices"][2]["power_limit_w"] == 700
     for wrong in (["--power", "9 lives"], ["--clocks", "9-1"], ["--compute-mode", "x"], ["--persistence", "x"], []):
         assert sim.run("tune", "yew01", *wrong, "--yes", check=2).stdout == ""
+
+
+def reboot(sim, node):
+    """What a reboot takes from a simulated node: MIG mode, instances and settings, and its boot id."""
+    file = sim.state_dir / "sim" / "demo" / "cluster.json"
+    cluster = json.loads(file.read_text())
+    host = cluster["hosts"][node]
+    host["boot_id"] += "-2"
+    for gpu in host["gpus"]:
+        gpu.update(mig=[False, False], instances=[], settings={})
+    file.write_text(json.dumps(cluster))
+
+
+def test_layouts_and_settings_are_made_again_after_a_reboot(sim):
+    sim.run("mig", "apply", "--device", "yew01:2", "--layout", "3g.40gb@0,2g.20gb@4", "--yes")
+    sim.run("tune", "yew01", "--device", "2", "--power", "300W", "--yes")
+    assert sim.json("drift")["drift"] == []
+    reboot(sim, "yew01")
+    assert {(row["field"], row["class"]) for row in sim.json("drift")["drift"]} == {
+        ("mig-mode", "changed"),
+        ("mig-instance", "missing"),
+        ("power_limit_w", "changed"),
+    }
+    told = sim.json("reconcile", "yew01", "--boot", "--wait", "1s", "--detailed-exitcode")
+    assert [step["kind"] for step in told["plan"]["steps"]] == ["mig-mode", "mig-create", "mig-create", "tune"]
+    assert (told["left"], told["remains"], told["report"]["done"]) == ([], [], 4)
+    (device,) = [device for device in sim.json("mig", "list", "yew01")["devices"] if device["index"] == 2]
+    assert device["layout"] == "3g.40gb@0,2g.20gb@4"
 
 
 @pytest.mark.root

@@ -11,7 +11,7 @@ from gpualloc.engine.rebalance import rebalance
 from gpualloc.engine.reconcile import await_nodes, clear_doubts, propose
 from gpualloc.engine.submit import submit
 from gpualloc.engine.tune import carry_out, tune_plan
-from gpualloc.errors import InfeasibleError, NotFoundError, UsageError
+from gpualloc.errors import InfeasibleError, NotFoundError, StepError, UsageError
 from gpualloc.model.desired import ComputeMode, DeviceSettings
 from gpualloc.model.inventory import NodeState
 from gpualloc.model.plan import StepKind, StepReason
@@ -59,6 +59,34 @@ def test_limits_and_claims_that_went_are_made_again(ctx):
     assert propose(ctx).plan.steps == ()
     assert ctx.journal.find(work.id) == work
     assert ctx.journal.verify_audit() is None
+
+
+class RefusingFleet:
+    """A fleet whose nodes can set no limits."""
+
+    def __init__(self, fleet):
+        self._fleet = fleet
+
+    def __getattr__(self, name):
+        return getattr(self._fleet, name)
+
+    def do(self, call):
+        if call.step.kind is StepKind.LIMIT:
+            raise StepError("no such controller", reason="no-cgroup", node=call.step.node)
+        return self._fleet.do(call)
+
+
+def test_a_repair_that_fails_takes_nothing_from_work_that_runs(ctx):
+    work, plan = running(ctx, gpus=1, cpus=4.0)
+    by_hand(ctx, plan, StepKind.UNLIMIT)
+    by_hand(ctx, plan, StepKind.UNCLAIM)
+    report = apply(replace(ctx, fleet=RefusingFleet(ctx.fleet)), propose(ctx).plan)
+    assert [step.kind for step, _ in report.failed] == [StepKind.LIMIT]
+    assert [step.kind for step in report.done] == [StepKind.CLAIM]
+    (node,) = look(ctx, [work.allocation.node]).nodes
+    assert [claim.workload for claim in node.claims] == [work.id]
+    assert ctx.journal.find(work.id) == work
+    assert fields(ctx) == [("cpus", "missing")]
 
 
 def tuned(ctx, *targets, device=None, tuning=POWER):
