@@ -71,13 +71,12 @@ class Handler:
         return held_by
 
     def _rule(self, step: "dict[str, Any]") -> "dict[str, Any] | None":
-        """The device rule: the one that its start was given, else that of its grants; None when it is not known."""
-        folder = self._workloads.folder(step["workload"])
-        spec = folder.spec()
-        if spec is not None and spec.get("attempt") == step["attempt"] and folder.started() is not None:
-            started: "dict[str, Any] | None" = spec.get("rule")
-            return started
-        return device_rule.for_grants(step["grants"], self._parts.devices)
+        """The device rule of the grants, which may have moved since the start; else that of the start."""
+        rule = device_rule.for_grants(step["grants"], self._parts.devices)
+        spec = self._workloads.folder(step["workload"]).spec()
+        if rule is None and spec is not None and spec.get("attempt") == step["attempt"]:
+            rule = spec.get("rule")
+        return rule
 
     def _keeps_devices(self, step: "dict[str, Any]") -> bool:
         """Whether the device rule is in force, where one can be."""
