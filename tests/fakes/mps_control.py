@@ -11,6 +11,7 @@ import socket
 import sys
 from pathlib import Path
 
+NAME = "nvidia-cuda-mps-control"
 SOURCE = Path(__file__)
 PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable
 """One that other accounts may run too."""
@@ -18,7 +19,7 @@ PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.e
 
 def install(folder: Path, *, version: str = "CUDA MPS version 580.95") -> Path:
     """Put it into a folder for PATH, speaking as that version; returns the program."""
-    program = folder / "nvidia-cuda-mps-control"
+    program = folder / NAME
     program.write_text(f"#!{PYTHON}\nVERSION = {version!r}\n" + SOURCE.read_text().partition("# ---- program\n")[2])
     program.chmod(0o755)
     return program
