@@ -76,7 +76,7 @@ def test_rolled_back_it_ends_as_it_began(server, undisturbed, killed, kind, poin
     world, args = killed(kind, point)
     assert server.run(*NOWHERE, ["apply", "--rollback", "latest"], world.env) == 0
     assert picture(world, counts=False) == undisturbed(kind)[0]
-    assert server.run(*NOWHERE, args, world.env) == 0
+    assert server.run(*NOWHERE, ROWS[kind].again(world, args), world.env) == 0
     assert picture(world, counts=False) == undisturbed(kind)[2]
 
 
@@ -87,7 +87,7 @@ def test_what_cannot_be_rolled_back_is_told_and_done_later(server, undisturbed, 
     assert server.run(*NOWHERE, ["apply", "--rollback", "latest"], world.env) == 0
     with world.open() as ctx:
         assert ctx.journal.open_runs() == ()
-    for again in (["rebalance"], args, ["rebalance"]):
+    for again in (["rebalance"], ROWS[kind].again(world, args), ["rebalance"]):
         assert server.run(*NOWHERE, again, world.env) == 0
     assert picture(world, counts=False) == undisturbed(kind)[2]
 
@@ -107,6 +107,6 @@ def test_given_up_it_is_doubtful_until_somebody_looked(server, undisturbed, kill
         with ctx.journal.write("test") as writer:
             look_again(ctx, writer)
         assert doubtful_nodes(ctx) == {}
-    for again in (["rebalance"], args, ["rebalance"]):
+    for again in (["rebalance"], ROWS[kind].again(world, args), ["rebalance"]):
         assert server.run(*NOWHERE, again, world.env) == 0
     assert picture(world, counts=False) == undisturbed(kind)[2]
