@@ -77,6 +77,20 @@ class World:
         (file,) = (self.root / "state" / "sim").glob("*/cluster.json")
         return json.loads(file.read_text())["hosts"]
 
+    def reboot(self, name: str) -> None:
+        """Let a node lose what does not outlive its boot: work, claims, groups, settings."""
+        (file,) = (self.root / "state" / "sim").glob("*/cluster.json")
+        cluster = json.loads(file.read_text())
+        host = cluster["hosts"][name]
+        now_s = max([work["started_at_s"] for work in host["work"]], default=0.0)
+        end = {"exit_code": 255, "signal": None, "oom": False, "at_s": now_s, "reason": "rebooted"}
+        host.update(boot_id="rebooted", groups={}, claims=[])
+        for work in host["work"]:
+            work["end"] = work["end"] or end
+        for gpu in host["gpus"]:
+            gpu["processes"] = []
+        file.write_text(json.dumps(cluster))
+
 
 @dataclass(frozen=True)
 class Row:
