@@ -228,7 +228,8 @@ class _ClusterFile:
         scratch = self.path.with_name("cluster.tmp")
         try:
             with open(scratch, "w", encoding="ascii", opener=_private) as file:
-                json.dump(self.cluster.to_plain(), file, separators=(",", ":"))
+                # In one piece: the encoder that writes piece by piece is ten times slower.
+                file.write(json.dumps(self.cluster.to_plain(), separators=(",", ":")))
                 file.flush()
                 os.fsync(file.fileno())
             scratch.replace(self.path)

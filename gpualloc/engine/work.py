@@ -103,7 +103,7 @@ class Worker:
         tell(Move(step, StepState.SKIPPED, None if why is None else GpuallocError(why, node=step.node)))
 
     def _carry_out(self, task: Task, tell: Callable[[Move], None]) -> None:
-        if task.fresh and not self._possible(task, tell):
+        if not (self._possible(task, tell) if task.fresh else self._unstarted(task, tell)):
             return
         for step in task.steps:
             if self._halted() or not self._one(step, task.states.get(step.seq), tell):
@@ -120,6 +120,25 @@ class Worker:
             and workload.state is WorkloadState.PENDING
             and workload.attempt in (first.attempt, first.attempt - 1)
         )
+
+    def _unstarted(self, task: Task, tell: Callable[[Move], None]) -> bool:
+        """Whether a chain that was interrupted still has to start its work.
+
+        Work that was started may have ended meanwhile and have given back what the steps before gave it: they are not
+        asked for again then, or it would be started twice.
+        """
+        starts = [step for step in task.chain if step.kind is StepKind.START and in_force(task.states, step)]
+        for start in starts:
+            try:
+                if not self._happened(start, tell):
+                    return True
+            except UnknownOutcomeError as error:
+                self._doubt(start, error, tell)
+                return False
+            for step in task.chain:
+                if step.seq < start.seq:
+                    tell(Move(step, StepState.DONE))
+        return not starts
 
     def _possible(self, task: Task, tell: Callable[[Move], None]) -> bool:
         """Ask the node first, so that a chain that cannot end is not begun."""
@@ -154,8 +173,7 @@ class Worker:
         except (FencedError, StateError, LockedError):
             raise
         except UnknownOutcomeError as error:
-            self._journaled.doubted(step, error)
-            tell(Move(step, StepState.INTENT, error, doubt=True))
+            self._doubt(step, error, tell)
             return False
         except StalePlanError as error:
             # It was done, and its workload was withdrawn meanwhile.
@@ -190,6 +208,10 @@ class Worker:
             self._journaled.done(step, result)
             tell(Move(step, StepState.DONE))
         return result.holds
+
+    def _doubt(self, step: Step, error: UnknownOutcomeError, tell: Callable[[Move], None]) -> None:
+        self._journaled.doubted(step, error)
+        tell(Move(step, StepState.INTENT, error, doubt=True))
 
     def _fail(self, step: Step, error: GpuallocError, tell: Callable[[Move], None], *, begun: bool = True) -> None:
         self._journaled.failed(step, error)

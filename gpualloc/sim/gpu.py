@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from random import Random
 from typing import Any
@@ -337,7 +337,7 @@ class GpuModel:
             ],
             "instances_made": self.instances_made,
             "processes": [process_to_plain(process) for process in self.processes],
-            "settings": asdict(self.settings),
+            "settings": {name: getattr(self.settings, name) for name in GpuSettings.__slots__},
         }
 
     @classmethod

@@ -38,6 +38,9 @@ name = "n2"
 gpus = ["A100-40GB"]
 """
 
+DEFAULT_POWER_W = 700.0
+"""Power limit of the simulated H100 before anybody sets one."""
+
 PENDING = frozenset(
     {
         StepKind.ADOPT,
@@ -74,6 +77,20 @@ class World:
         (file,) = (self.root / "state" / "sim").glob("*/cluster.json")
         return json.loads(file.read_text())["hosts"]
 
+    def reboot(self, name: str) -> None:
+        """Let a node lose what does not outlive its boot: work, claims, groups, settings."""
+        (file,) = (self.root / "state" / "sim").glob("*/cluster.json")
+        cluster = json.loads(file.read_text())
+        host = cluster["hosts"][name]
+        now_s = max([work["started_at_s"] for work in host["work"]], default=0.0)
+        end = {"exit_code": 255, "signal": None, "oom": False, "at_s": now_s, "reason": "rebooted"}
+        host.update(boot_id="rebooted", groups={}, claims=[])
+        for work in host["work"]:
+            work["end"] = work["end"] or end
+        for gpu in host["gpus"]:
+            gpu["processes"] = []
+        file.write_text(json.dumps(cluster))
+
 
 @dataclass(frozen=True)
 class Row:
@@ -83,6 +100,15 @@ class Row:
     """Makes what is there before, and returns the command line."""
     invertible: bool
     """Whether everything the run does can be taken back."""
+    planned_again: bool = False
+    """Whether the command line is good once only, so that `begin` must make another one to say it again."""
+
+    def again(self, world: World, args: list[str]) -> list[str]:
+        """The command line to say a second time."""
+        if not self.planned_again:
+            return args
+        with world.open() as ctx:
+            return self.begin(ctx, world.root)
 
 
 def make_world(root: Path) -> World:
@@ -162,7 +188,7 @@ ROWS = {
     StepKind.MIG_MODE: _LAYOUT,
     StepKind.MIG_CREATE: _LAYOUT,
     StepKind.MIG_DESTROY: Row(laid_out_anew, invertible=True),
-    StepKind.TUNE: Row(tuned, invertible=True),
+    StepKind.TUNE: Row(tuned, invertible=True, planned_again=True),
 }
 
 
@@ -188,7 +214,8 @@ def picture(world: World, *, counts: bool = True) -> str:
             "open": [run.id for run in ctx.journal.open_runs()],
         }
         if counts:
-            seen["desired"] = [replace(desired, at_s=0.0) for desired in ctx.journal.desired()]
+            desired = sorted(ctx.journal.desired(), key=lambda device: names[device.device])
+            seen["desired"] = [replace(device, at_s=0.0) for device in desired]
         assert ctx.journal.verify_audit() is None
     for name, host in hosts.items():
         seen[name] = {
@@ -207,4 +234,13 @@ def picture(world: World, *, counts: bool = True) -> str:
 def _gpu(gpu: dict, *, counts: bool) -> dict:
     made = gpu["instances_made"] if counts else 0
     instances = sorted(each[2:4] for each in gpu["instances"])
-    return {**gpu, "processes": len(gpu["processes"]), "instances_made": made, "instances": instances}
+    # A limit that was set back to what the driver begins with is told as that one.
+    limit_w = gpu["settings"]["power_limit_w"] or DEFAULT_POWER_W
+    settings = {**gpu["settings"], "power_limit_w": limit_w}
+    return {
+        **gpu,
+        "processes": len(gpu["processes"]),
+        "instances_made": made,
+        "instances": instances,
+        "settings": settings,
+    }

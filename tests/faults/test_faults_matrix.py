@@ -6,7 +6,9 @@ from fakes.killing import POINTS, KillServer
 
 from gpualloc.engine.doubt import doubtful_nodes
 from gpualloc.engine.open_runs import look_again
+from gpualloc.engine.submit import submit
 from gpualloc.model.plan import StepKind
+from gpualloc.model.workload import Request
 from gpualloc.sim.host import HANDLERS
 
 NOWHERE = ("after-done", "no such kind")
@@ -76,7 +78,7 @@ def test_rolled_back_it_ends_as_it_began(server, undisturbed, killed, kind, poin
     world, args = killed(kind, point)
     assert server.run(*NOWHERE, ["apply", "--rollback", "latest"], world.env) == 0
     assert picture(world, counts=False) == undisturbed(kind)[0]
-    assert server.run(*NOWHERE, args, world.env) == 0
+    assert server.run(*NOWHERE, ROWS[kind].again(world, args), world.env) == 0
     assert picture(world, counts=False) == undisturbed(kind)[2]
 
 
@@ -87,7 +89,7 @@ def test_what_cannot_be_rolled_back_is_told_and_done_later(server, undisturbed, 
     assert server.run(*NOWHERE, ["apply", "--rollback", "latest"], world.env) == 0
     with world.open() as ctx:
         assert ctx.journal.open_runs() == ()
-    for again in (["rebalance"], args, ["rebalance"]):
+    for again in (["rebalance"], ROWS[kind].again(world, args), ["rebalance"]):
         assert server.run(*NOWHERE, again, world.env) == 0
     assert picture(world, counts=False) == undisturbed(kind)[2]
 
@@ -107,6 +109,38 @@ def test_given_up_it_is_doubtful_until_somebody_looked(server, undisturbed, kill
         with ctx.journal.write("test") as writer:
             look_again(ctx, writer)
         assert doubtful_nodes(ctx) == {}
-    for again in (["rebalance"], args, ["rebalance"]):
+    for again in (["rebalance"], ROWS[kind].again(world, args), ["rebalance"]):
         assert server.run(*NOWHERE, again, world.env) == 0
     assert picture(world, counts=False) == undisturbed(kind)[2]
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("kind", [StepKind.CLAIM, StepKind.LIMIT, StepKind.START], ids=lambda kind: kind.value)
+def test_a_reboot_in_the_middle_is_seen_and_nothing_is_left_of_before(server, killed, kind, point):
+    world, _ = killed(kind, point)
+    world.reboot("n1")
+    for _ in range(2):
+        assert server.run(*NOWHERE, ["rebalance"], world.env) == 0
+    with world.open() as ctx:
+        (work,) = ctx.journal.workloads()
+        assert (ctx.journal.open_runs(), doubtful_nodes(ctx)) == ((), {})
+    host = world.hosts()["n1"]
+    alive = [one["workload"] for one in host["work"] if one["end"] is None]
+    held = [work.id] if work.state.value == "running" else []
+    assert work.state.value in ("running", "lost")
+    assert (alive, [claim["workload"] for claim in host["claims"]], list(host["groups"])) == (held, held, held)
+
+
+@pytest.mark.parametrize("point", ["mid-effect", "after-effect", "after-read-back", "before-done", "after-done"])
+def test_work_that_ended_before_anybody_looked_is_not_started_again(server, tmp_path, point):
+    world = make_world(tmp_path / "world")
+    with world.open() as ctx:
+        submit(ctx, "work", Request(("true",), gpus=1, memory_mib=1024, nodes=("n1",)))
+    assert server.run(point, "start", ["rebalance"], world.env) == -9
+    for _ in range(2):
+        assert server.run(*NOWHERE, ["rebalance"], world.env) == 0
+    with world.open() as ctx:
+        (work,) = ctx.journal.workloads()
+        starts = [entry.kind for entry in ctx.journal.audit()].count("start")
+    assert (work.state.value, work.attempt, starts) == ("finished", 1, 1)
+    assert world.hosts()["n1"]["claims"] == []
