@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release plan apply recover rebalance mig sample policies init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile tune mig sample policies init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -158,6 +158,21 @@ _gpualloc() {
             if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --json -h --help'
             else _gpualloc_ask workloads; fi
             ;;
+        'suspend')
+            case $previous in
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask workloads; fi
+            ;;
+        'resume')
+            case $previous in
+                --device) :; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--device --wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask workloads; fi
+            ;;
         'plan')
             case $previous in
                 -o | --output) compopt -o filenames; _gpualloc_reply -f; return ;;
@@ -196,6 +211,55 @@ _gpualloc() {
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --watch --policy --max-disturbed --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
             else :; fi
+            ;;
+        'cordon')
+            case $previous in
+                --device) :; return ;;
+                --reason) :; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--device --reason --wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
+            ;;
+        'uncordon')
+            case $previous in
+                --device) :; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--device --wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
+            ;;
+        'drain')
+            case $previous in
+                --device) :; return ;;
+                --reason) :; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--device --evict --reason --wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
+            ;;
+        'drift')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--detailed-exitcode --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
+            ;;
+        'reconcile')
+            case $previous in
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--boot --dry-run --yes -y --detailed-exitcode --wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
+            ;;
+        'tune')
+            case $previous in
+                --device) :; return ;;
+                --power) :; return ;;
+                --clocks) :; return ;;
+                --compute-mode) :; return ;;
+                --persistence) :; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--device --power --clocks --compute-mode --persistence --release --yes -y --wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
             ;;
         'mig')
             if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'

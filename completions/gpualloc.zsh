@@ -24,10 +24,18 @@ _gpualloc() {
         'logs:The output of a workload'
         'wait:Wait until a workload ends'
         'release:End workloads and give their devices back'
+        'suspend:Move a workload'\''s GPU memory to the host and free its devices'
+        'resume:Let a suspended workload go on'
         'plan:What would be changed now, and why'
         'apply:Carry a plan out'
         'recover:Interrupted runs; list, go on, roll back, give up'
         'rebalance:Plan and apply once, without asking; for cron'
+        'cordon:Let nodes or a device take no new work'
+        'uncordon:Let them take new work again'
+        'drain:Empty nodes or a device'
+        'drift:What is not as gpualloc made it'
+        'reconcile:Make things again as gpualloc made them'
+        'tune:Power limits, clocks and compute mode of devices'
         'mig:MIG instances; list, plan, apply, export and assert layouts'
         'sample:Write one reading of everything to the history'
         'policies:The policies that can decide'
@@ -235,6 +243,29 @@ _gpualloc() {
                         '*--help[Show this message and exit.]' \
                         '*: :{_gpualloc_ask workloads}'
                     ;;
+                suspend)
+                    _arguments \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask workloads}'
+                    ;;
+                resume)
+                    _arguments \
+                        '*--device[Go on here; once for each device. (default; where it was)]:value:' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask workloads}'
+                    ;;
                 plan)
                     _arguments \
                         '*-o[Also write the plan for `gpualloc apply FILE`.]:value:_files' \
@@ -298,6 +329,91 @@ _gpualloc() {
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
                         '*: :'
+                    ;;
+                cordon)
+                    _arguments \
+                        '*--device[One device of the node; index or UUID.]:value:' \
+                        '*--reason[Why, as others read it.]:value:' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
+                    ;;
+                uncordon)
+                    _arguments \
+                        '*--device[One device of the node; index or UUID.]:value:' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
+                    ;;
+                drain)
+                    _arguments \
+                        '*--device[One device of the node; index or UUID.]:value:' \
+                        '*--evict[Make the work there give way now, each as it asked to.]' \
+                        '*--reason[Why, as others read it.]:value:' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
+                    ;;
+                drift)
+                    _arguments \
+                        '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
+                    ;;
+                reconcile)
+                    _arguments \
+                        '*--boot[After a reboot; wait for the nodes as long as --wait says, and never ask.]' \
+                        '*--dry-run[Show the plan; change nothing, take no lock.]' \
+                        '*--yes[Do not ask.]' \
+                        '*-y[Do not ask.]' \
+                        '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
+                    ;;
+                tune)
+                    _arguments \
+                        '*--device[One device of the node; index or UUID.]:value:' \
+                        '*--power[Power limit, such as 250W; or default.]:value:' \
+                        '*--clocks[Lock SM clocks to a range such as 210-1410; or reset.]:value:' \
+                        '*--compute-mode[default, exclusive-process or prohibited.]:value:' \
+                        '*--persistence[on or off.]:value:' \
+                        '*--release[Give back everything that gpualloc set.]' \
+                        '*--yes[Do not ask.]' \
+                        '*-y[Do not ask.]' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
                     ;;
                 mig)
                     _arguments \

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from gpualloc.adapters.decode_device import DEVICE_UUID, MIG_UUID, decode_devices
 from gpualloc.adapters.fields import MAX_NAME, Fields, MalformedError, clean
-from gpualloc.model.allocation import Claim, HeldBy, Hold, Share, WorkloadEnd, WorkloadRecord
+from gpualloc.model.allocation import Claim, HeldBy, Hold, Limits, Share, WorkloadEnd, WorkloadRecord
 from gpualloc.model.inventory import CgroupSupport, HostReading, Node, NodeSpec, NodeState, Process, RunningProcess
-from gpualloc.model.workload import ID_PATTERN
+from gpualloc.model.workload import CPUSET, ID_PATTERN
 from gpualloc.ports import LogChunk, StepResult
 
 OBSERVED = ("inventory", "sample", "processes", "claims")
@@ -198,6 +198,19 @@ def _workload(fields: Fields) -> WorkloadRecord:
         end=_end(fields.record("end")) if fields.has("end") else None,
         held_by=_held_by(fields.record("held_by")) if fields.has("held_by") else HeldBy(),
         log_bytes=fields.integer("log_bytes"),
+        bound=_bound(fields.record("bound")) if fields.has("bound") else None,
+    )
+
+
+def _bound(fields: Fields) -> Limits:
+    return Limits(
+        cpus=fields.number_or_none("cpus", 0, 1 << 20),
+        cpuset=fields.text_or_none("cpuset", CPUSET),
+        memory_mib=fields.integer_or_none("memory_mib", 0, _MAX_MIB),
+        pids=fields.integer_or_none("pids", 0, _MAX_PID),
+        cpu_weight=fields.integer_or_none("cpu_weight", 0, 10_000),
+        io_weight=fields.integer_or_none("io_weight", 0, 10_000),
+        rule=fields.flag_or_none("rule"),
     )
 
 

@@ -23,6 +23,8 @@ CLOSE_S = 0.95
 """All nodes together are let go of in this time, in seconds."""
 _EVENT_SLICE_S = 1.0
 """Longest time for which a wait keeps a node from being asked something else."""
+_MEMORY_MOVES_S = 600.0
+"""How long the GPU memory of a workload may take to its host, or back, beside the time of any step."""
 _R = TypeVar("_R")
 
 
@@ -158,6 +160,8 @@ class LinkedFleet:
             graces_s += call.workload.request.checkpoint_grace_s
         if step.kind is StepKind.EVICT and step.process is not None:
             graces_s += step.process.grace_s
+        if step.kind in (StepKind.SUSPEND, StepKind.RESUME):
+            graces_s += _MEMORY_MOVES_S
         return graces_s
 
 

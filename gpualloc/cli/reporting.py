@@ -27,7 +27,7 @@ def report_of(report: Report) -> dict[str, object]:
         {step.seq: error for step, error in report.failed},
         len(report.skipped),
         {step.seq: error for step, error in report.unknown},
-        len(report.left),
+        left=len(report.left),
     )
 
 

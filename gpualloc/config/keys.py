@@ -19,6 +19,7 @@ RESERVED_VARIABLES = frozenset(
         "GPUALLOC_FAKE_NVML",
         "GPUALLOC_HOOK",
         "GPUALLOC_NODE",
+        "GPUALLOC_MPS_DIR",
         "GPUALLOC_NODE_STATE_DIR",
         "GPUALLOC_NVML_DEADLINE_S",
         "GPUALLOC_PLAN",
@@ -126,6 +127,12 @@ KEYS = (
         "pools.*.reserved.memory",
         "a size with its unit, such as 8GiB",
         "host memory never given to work, on each node; left out: none",
+    ),
+    Key(
+        "pools.*.power_budget_w",
+        "a number of watts, above 0",
+        "what the busy GPUs of the pool may take together: work starts with lower power limits, or waits; "
+        "left out: no limit",
     ),
     Key(
         "pools.*.manage",

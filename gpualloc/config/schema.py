@@ -206,6 +206,7 @@ class PoolTable(_Table):
     price_per_gpu_hour: Amount | None = None
     reserved: ReservedTable = ReservedTable()
     manage: bool | None = None
+    power_budget_w: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     def pool(self, name: str, nodes: Sequence[str]) -> Pool:
         """The pool these keys describe, on nodes that were expanded already."""
@@ -224,6 +225,7 @@ class PoolTable(_Table):
             reserved_cpus=self.reserved.cpus,
             reserved_memory_mib=self.reserved.memory,
             manage=self.manage,
+            power_budget_w=self.power_budget_w,
         )
 
 

@@ -72,6 +72,8 @@ class Pool:
     reserved_memory_mib: int = 0
     manage: bool | None = None
     """As `NodeSpec.manage`."""
+    power_budget_w: float | None = None
+    """Watts that its busy devices may take together; None is no limit."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ def _pool(pool: Pool) -> Iterator[tuple[str, object, str | None]]:
     yield table + "price_per_gpu_hour", pool.price_per_gpu_hour, None
     yield table + "reserved.cpus", pool.reserved_cpus, None
     yield table + "reserved.memory", pool.reserved_memory_mib, "MiB"
+    yield table + "power_budget_w", pool.power_budget_w, None
     yield table + "manage", pool.manage, None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from gpualloc.engine.serial import NoHooks, OneAtATime
@@ -29,6 +29,8 @@ class Settings:
     """Most nodes that steps are carried out on at once."""
     per_node: int = 1
     """Most workloads or devices that steps are carried out for at once on one node."""
+    power_budgets: Mapping[str, float] = field(default_factory=dict)
+    """Watts that the busy devices of a pool may take together, by pool; pools without one have no limit."""
     max_disturbed: int = 10
     """Most workloads, foreign processes and devices that one run may disturb unless an operator named them."""
 

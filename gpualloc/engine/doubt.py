@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from gpualloc.engine.chain import chains
+from gpualloc.engine.chain import chains, in_force
 from gpualloc.engine.context import Context
-from gpualloc.model.plan import INVERSE, Run, RunState, Step, StepRecord, StepState
-
-_FORCED = (StepState.DONE, StepState.INTENT)
-"""What may be in force on a node."""
+from gpualloc.model.plan import Run, RunState, Step, StepRecord, StepState
 
 
 def doubtful(ctx: Context) -> frozenset[str]:
@@ -17,8 +14,8 @@ def doubtful(ctx: Context) -> frozenset[str]:
     return frozenset(
         chain[0].workload
         for run in _unsettled(ctx)
-        for chain, states in _begun(run, ctx.journal.steps(run.id))
-        if chain[0].workload is not None and any(states.get(step.seq) in _FORCED for step in chain)
+        for chain, states in half_done(run, ctx.journal.steps(run.id))
+        if chain[0].workload is not None and any(in_force(states, step) for step in chain)
     )
 
 
@@ -39,13 +36,13 @@ def doubtful_nodes(ctx: Context) -> dict[str, str]:
 def doubts(run: Run, records: Iterable[StepRecord]) -> tuple[Step, ...]:
     """The steps of an unsettled run that may be in force although they should not, or not although they should."""
     found = []
-    for chain, states in _begun(run, records):
-        going_back = run.state is RunState.ROLLBACK or _failed(states)
+    for chain, states in half_done(run, records):
+        going_back = run.state is not RunState.OPEN or _failed(states)
         found += [
             step
             for step in chain
             if states.get(step.seq) is StepState.INTENT
-            or (going_back and states.get(step.seq) is StepState.DONE and INVERSE[step.kind] is not None)
+            or (going_back and states.get(step.seq) is StepState.DONE and step.inverse is not None)
         ]
     return tuple(found)
 
@@ -54,8 +51,8 @@ def _unsettled(ctx: Context) -> tuple[Run, ...]:
     return (*ctx.journal.open_runs(), *ctx.journal.abandoned_runs())
 
 
-def _begun(run: Run, records: Iterable[StepRecord]) -> Iterator[tuple[list[Step], Mapping[int, StepState]]]:
-    """The chains that were begun and did not come to their good end, with the states of their steps."""
+def half_done(run: Run, records: Iterable[StepRecord]) -> Iterator[tuple[list[Step], Mapping[int, StepState]]]:
+    """The chains that were begun and did not come to their end, with the states of their steps."""
     journaled = {record.step.seq: record.state for record in records}
     for chain in chains(run.plan.steps):
         states = {step.seq: journaled[step.seq] for step in chain if step.seq in journaled}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gpualloc.engine.context import Context
 from gpualloc.engine.outcome import after_doubt, after_failure, after_skip, after_success, after_undo
 from gpualloc.engine.outcome_device import desired_after, desired_before
-from gpualloc.errors import FencedError, GpuallocError, NotFoundError, StepError, UnknownOutcomeError
+from gpualloc.errors import FencedError, GpuallocError, NotFoundError, StepError, UnknownOutcomeError, UnreachableError
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.desired import DesiredDevice
 from gpualloc.model.plan import Run, Step, StepState
@@ -125,6 +125,32 @@ class Journaled:
         """Journal that nothing of the step is in force."""
         desired = self._desired(step, after=False)
         self._writer.record_step(self._run, step, StepState.UNDONE, workload=workload, desired=desired, audit=audit)
+
+    def look(self, step: Step) -> StepState | None:
+        """Ask whether the step is in force and journal that: done, undone, or None where its node does not answer."""
+        try:
+            result = self._inner.verify(step)
+        except FencedError:
+            raise
+        except UnknownOutcomeError:
+            return None
+        if not result.holds:
+            self.undone(step)
+            return StepState.UNDONE
+        self.done(step, result)
+        return StepState.DONE
+
+    def take_back(self, step: Step) -> StepState | None:
+        """Undo the step: undone, done where the node refuses to, or None where it does not answer."""
+        try:
+            self.undo(step)
+        except FencedError:
+            raise
+        except StepError:
+            return StepState.DONE
+        except UnreachableError:
+            return None
+        return StepState.UNDONE
 
     def failed(self, step: Step, error: GpuallocError) -> None:
         """Journal the step as failed, with what that means for its workload."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gpualloc.engine import hooks
-from gpualloc.engine.chain import OnStep, Report
+from gpualloc.engine.chain import OnStep, Report, in_force
 from gpualloc.engine.context import Context
-from gpualloc.engine.doubt import doubts
+from gpualloc.engine.doubt import doubts, half_done
 from gpualloc.engine.execute import FleetExecutor, Journaled
 from gpualloc.engine.recover import conclude, run_entry, states_of, take_up
 from gpualloc.engine.rollback import take_back_all
-from gpualloc.errors import FencedError, GpuallocError, NotFoundError
-from gpualloc.model.plan import Run, RunState, Step, StepState
+from gpualloc.errors import NotFoundError
+from gpualloc.model.plan import INVERSE, Run, RunState, Step, StepState
 from gpualloc.ports import JournalWriter
 
 LATEST = "latest"
@@ -86,56 +87,66 @@ def abandon(ctx: Context, run_id: str, *, wait_s: float = 0.0) -> OpenRun:
         NotFoundError: there is no such open run.
     """
     with ctx.journal.write("apply --abandon", wait_s) as writer:
-        standing = _standing(ctx, _open_run(ctx, run_id))
-        settled = RunState.PARTIAL if standing.done else RunState.FAILED
-        state = RunState.ABANDONED if standing.doubts else settled
-        in_doubt = [f"{step.kind.value} of {step.target} on {step.node}" for step in standing.doubts]
-        writer.save((), (run_entry(ctx, standing.run, "abandon", in_doubt=in_doubt),))
-        writer.close_run(standing.run, state, ctx.clock.now_s())
-    return replace(standing, run=replace(standing.run, state=state))
+        given_up = _given_up(ctx, _open_run(ctx, run_id))
+        in_doubt = [f"{step.kind.value} of {step.target} on {step.node}" for step in given_up.doubts]
+        writer.save((), (run_entry(ctx, given_up.run, "abandon", in_doubt=in_doubt),))
+        writer.close_run(given_up.run, given_up.run.state, ctx.clock.now_s())
+    return given_up
 
 
-def look_again(ctx: Context, writer: JournalWriter) -> tuple[tuple[Step, StepState | None], ...]:
-    """Ask the nodes what became of the steps of abandoned runs, and journal that; nothing is changed on a node.
+def look_again(
+    ctx: Context, writer: JournalWriter, on_step: OnStep | None = None
+) -> tuple[tuple[Step, StepState | None], ...]:
+    """Ask the nodes what abandoned runs left behind; of a chain that is not wholly in force nothing is left.
 
-    A run of which every step in doubt was told is closed, and its nodes are doubtful no more.
+    A run of which every node answered is closed, and its nodes are doubtful no more.
 
     Returns:
         each step in doubt with how it stands: done (in force), undone (not), None where its node does not answer.
     """
     found: list[tuple[Step, StepState | None]] = []
     for abandoned in ctx.journal.abandoned_runs():
-        steps = doubts(abandoned, ctx.journal.steps(abandoned.id))
         run = writer.refence(abandoned)
-        told = [(step, _told(ctx, writer, run, step)) for step in steps]
-        found += told
-        if all(state is not None for _, state in told):
-            states = states_of(ctx, run).values()
-            writer.close_run(run, RunState.PARTIAL if StepState.DONE in states else RunState.FAILED, ctx.clock.now_s())
+        journaled = Journaled(FleetExecutor(ctx, run), ctx, writer, run)
+        told: dict[int, StepState | None] = {}
+        steps = {step.seq: step for step in run.plan.steps}
+        for chain, states in half_done(run, ctx.journal.steps(run.id)):
+            told |= _settled(journaled, [step for step in chain if in_force(states, step)], whole=len(chain))
+        if None not in told.values():
+            left = StepState.DONE in states_of(ctx, run).values()
+            writer.close_run(run, RunState.PARTIAL if left else RunState.FAILED, ctx.clock.now_s())
             writer.save((), (run_entry(ctx, run, "looked-again"),))
+        found += [(steps[seq], state) for seq, state in sorted(told.items())]
+    for step, state in found:
+        if on_step is not None and state is not None:
+            on_step(step, state, None, len(found))
     return tuple(found)
 
 
-def _told(ctx: Context, writer: JournalWriter, run: Run, step: Step) -> StepState | None:
-    node = FleetExecutor(ctx, run)
-    journaled = Journaled(node, ctx, writer, run)
-    try:
-        result = node.verify(step)
-    except FencedError:
-        raise
-    except GpuallocError:
-        return None
-    if not result.holds:
-        journaled.undone(step)
-        return StepState.UNDONE
-    journaled.done(step, result)
-    return StepState.DONE
+def _settled(journaled: Journaled, forced: Sequence[Step], *, whole: int) -> dict[int, StepState | None]:
+    """How the steps of a chain stand, once it is in force as a whole or not at all; None: its node does not answer."""
+    told = {step.seq: journaled.look(step) for step in forced}
+    if None in told.values() or (len(told) == whole and set(told.values()) == {StepState.DONE}):
+        return told
+    for step in reversed(forced):
+        if told[step.seq] is StepState.DONE and INVERSE[step.kind] is not None:
+            told[step.seq] = journaled.take_back(step)
+    return told
 
 
 def _standing(ctx: Context, run: Run) -> OpenRun:
     records = ctx.journal.steps(run.id)
     done = sum(record.state is StepState.DONE for record in records)
     return OpenRun(run, done, len(run.plan.steps) - len(records), doubts(run, records))
+
+
+def _given_up(ctx: Context, run: Run) -> OpenRun:
+    """The run once it is given up: all that is half done is in doubt then."""
+    standing = _standing(ctx, replace(run, state=RunState.ABANDONED))
+    if standing.doubts:
+        return standing
+    state = RunState.PARTIAL if standing.done else RunState.FAILED
+    return replace(standing, run=replace(run, state=state))
 
 
 def _open_run(ctx: Context, reference: str) -> Run:

@@ -39,7 +39,7 @@ def release(
         running = _running(ctx, wanted)
         if running:
             snapshot = observe(ctx, sorted({work.allocation.node for work in running if work.allocation}))
-            _need_nodes(snapshot)
+            need_nodes(snapshot, "released")
             catch_up_locked(ctx, writer, snapshot)
             running = _running(ctx, wanted)
             need_seen(running, snapshot)
@@ -78,7 +78,7 @@ def _withdraw(ctx: Context, writer: JournalWriter, wanted: Sequence[str]) -> Non
 
 def _running(ctx: Context, wanted: Sequence[str]) -> list[Workload]:
     found = [ctx.journal.find(identity) for identity in dict.fromkeys(wanted)]
-    return [workload for workload in found if workload.state is WorkloadState.RUNNING]
+    return [workload for workload in found if workload.state in (WorkloadState.RUNNING, WorkloadState.SUSPENDED)]
 
 
 def need_seen(workloads: Sequence[Workload], snapshot: Snapshot) -> None:
@@ -97,11 +97,16 @@ def need_seen(workloads: Sequence[Workload], snapshot: Snapshot) -> None:
             )
 
 
-def _need_nodes(snapshot: Snapshot) -> None:
+def need_nodes(snapshot: Snapshot, done: str) -> None:
+    """Refuse when a node of the snapshot did not answer; `done` is what cannot be, such as `released`.
+
+    Raises:
+        UnreachableError: names the node.
+    """
     for node in snapshot.nodes:
         if node.state is not NodeState.OK:
             raise UnreachableError(
-                f"{node.name} does not answer ({node.state.value}), so nothing can be released there",
+                f"{node.name} does not answer ({node.state.value}), so nothing can be {done} there",
                 hint="its work stays as it is until the node is back",
                 node=node.name,
             )

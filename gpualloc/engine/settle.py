@@ -1,4 +1,4 @@
-"""Record what became of running work since anybody last looked."""
+"""Record what became of running and suspended work since anybody last looked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gpualloc.engine.context import Context
 from gpualloc.errors import LockedError, StalePlanError, StateError
-from gpualloc.model.allocation import WorkloadEnd
+from gpualloc.model.allocation import Limits, WorkloadEnd
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.inventory import NodeState, Snapshot
 from gpualloc.model.workload import Workload, WorkloadState
@@ -20,6 +20,8 @@ _CODE_UNKNOWN = frozenset({"no-record", "rebooted", "keeper-lost", "adopted", "l
 """Reasons of ends whose exit code nobody saw."""
 
 _UNSEEN = "whether it still runs is not known: its records are in"
+_ON_NODES = (WorkloadState.RUNNING, WorkloadState.SUSPENDED)
+"""States in which a node has processes of the work."""
 
 _LOST = {"rebooted": "the node was rebooted", "keeper-lost": "its keeper was killed; the exit code is unknown"}
 
@@ -83,7 +85,7 @@ def catch_up(ctx: Context, snapshot: Snapshot) -> tuple[Workload, ...]:
     The ends are stored when the apply lock is free; when it is not, or the state cannot be written, they
     are shown all the same and stored by a later command.
     """
-    changed, audit = settle(ctx.journal.workloads([WorkloadState.RUNNING]), snapshot)
+    changed, audit = settle(ctx.journal.workloads(_ON_NODES), snapshot)
     if changed:
         try:
             with ctx.journal.write("record ended work") as writer:
@@ -95,10 +97,16 @@ def catch_up(ctx: Context, snapshot: Snapshot) -> tuple[Workload, ...]:
 
 def catch_up_locked(ctx: Context, writer: JournalWriter, snapshot: Snapshot) -> tuple[Workload, ...]:
     """As `catch_up`, for a command that holds the apply lock; returns the workloads that were changed."""
-    changed, audit = settle(ctx.journal.workloads([WorkloadState.RUNNING]), snapshot)
+    changed, audit = settle(ctx.journal.workloads(_ON_NODES), snapshot)
     if changed:
         writer.save(changed, audit)
     return changed
+
+
+def bound_limits(snapshot: Snapshot) -> dict[str, Limits]:
+    """The limits in force of the work that runs, by workload id, as far as the nodes tell."""
+    records = (record for node in snapshot.reached for record in node.workloads)
+    return {record.workload: record.bound for record in records if record.bound is not None}
 
 
 def _shown(ctx: Context) -> tuple[Workload, ...]:
@@ -132,7 +140,7 @@ def _said_where(workload: Workload, snapshot: Snapshot) -> list[Workload]:
 
 
 def _end_of(workload: Workload, snapshot: Snapshot) -> WorkloadEnd | None:
-    if workload.state is not WorkloadState.RUNNING or workload.allocation is None:
+    if workload.state not in _ON_NODES or workload.allocation is None:
         return None
     node = snapshot.node(workload.allocation.node)
     if node is None or node.state is not NodeState.OK:

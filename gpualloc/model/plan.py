@@ -177,6 +177,12 @@ class Step:
             return self.node, f"process {self.process.pid}"
         return self.node, self.workload or self.device or ""
 
+    @property
+    def inverse(self) -> StepKind | None:
+        """The step that takes this one back; None where there is none, and for a repair: what it makes should be
+        there in any case."""
+        return None if self.reason is StepReason.REPAIR else INVERSE[self.kind]
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:

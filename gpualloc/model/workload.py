@@ -20,7 +20,8 @@ ID_PATTERN = re.compile(r"w[0-9a-hjkmnp-tv-z]{8}")
 CHECKPOINT_SIGNALS = frozenset({"HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "CONT", "URG", "WINCH", "IO", "PWR"})
 """Signals, without SIG, that a process may catch to save itself; TERM comes after them anyway."""
 MAX_CHECKPOINT_GRACE_S = 86_400.0
-_CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+"""A CPU list as the kernel writes it, such as `0-3,8`."""
 
 
 class WorkloadState(StrEnum):
@@ -171,7 +172,7 @@ def check_request(request: Request) -> Request:
     _check_share(request)
     if request.require not in (None, "hard"):
         raise UsageError(f"--require {request.require!r} is not known", hint="--require hard is the one there is")
-    if request.cpuset is not None and request.cpuset != NEAR and not _CPUSET.fullmatch(request.cpuset):
+    if request.cpuset is not None and request.cpuset != NEAR and not CPUSET.fullmatch(request.cpuset):
         raise UsageError(
             f"--cpuset {request.cpuset!r} is not a CPU list", hint="write it as the kernel does: 0-3,8; or near"
         )
@@ -205,6 +206,8 @@ def _check_share(request: Request) -> None:
         raise UsageError("--sm and --several-instances are about MIG instances", hint="add --share mig")
     if request.share is Share.EXCLUSIVE and part:
         raise UsageError("--share exclusive gives whole devices", hint="leave out --fraction")
+    if request.share is Share.MPS and request.gpus > 1:
+        raise UsageError("a process reaches one MPS daemon, and each device has its own", hint="--gpus 1")
     if request.share in (Share.MPS, Share.TIME_SLICE) and not part:
         raise UsageError(f"--share {request.share} needs the part of each device", hint="add --fraction 0.5")
 

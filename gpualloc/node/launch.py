@@ -6,12 +6,14 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import accounts, cgroup, keeper, processes
+from gpualloc.node import accounts, cgroup, device_rule, keeper, processes, sharing
 from gpualloc.node.state import FORMAT, read_json, write_json
 from gpualloc.node.wire import Refused
 from gpualloc.node.workloads import told_end
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gpualloc.node.cgroup import Cgroups
     from gpualloc.node.workloads import Folder, Workloads
 
@@ -37,6 +39,7 @@ class Launcher:
         cgroups: where groups are made.
         workloads: what was started already.
         claim_folders: where a keeper finds its claims; None for the state folder's own.
+        devices: tells the rows of `inventory`, for the device files that /proc does not name; None when nobody can.
     """
 
     keeper = "keeper"
@@ -50,12 +53,14 @@ class Launcher:
         workloads: "Workloads",
         *,
         claim_folders: "tuple[str, ...] | None" = None,
+        devices: "Callable[[], list[dict[str, Any]]] | None" = None,
     ) -> None:
         self._state_dir = state_dir
         self._boot_id = boot_id
         self._cgroups = cgroups
         self._workloads = workloads
         self._claim_folders = claim_folders
+        self._devices = devices
 
     def preflight(self, step: "dict[str, Any]") -> None:
         """Refuse a start that has no account or working directory here."""
@@ -112,12 +117,14 @@ class Launcher:
 
     def _spec(self, step: "dict[str, Any]") -> "dict[str, Any]":
         account = accounts.resolve(step["user"])
-        held_by = cgroup.ensure(self._cgroups, step)
+        rule = device_rule.for_grants(step["grants"], self._devices)
+        held_by = cgroup.ensure(self._cgroups, dict(step, rule=rule))
         env = account.environment()
         env.update(step["env"])
         env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
         env["CUDA_VISIBLE_DEVICES"] = ",".join(grant["mig_instance"] or grant["device"] for grant in step["grants"])
         env["GPUALLOC_WORKLOAD"] = step["workload"]
+        env.update(sharing.client_environment(step["grants"], account))
         return {
             "format": FORMAT,
             "state_dir": self._state_dir,
@@ -132,6 +139,7 @@ class Launcher:
             "cwd": account.home if step["cwd"] is None and os.path.isdir(account.home) else step["cwd"],
             "account": {"name": account.name, "uid": account.uid, "gid": account.gid},
             "grants": step["grants"],
+            "rule": rule,
             "held_by": held_by,
             "require_hard": step["require_hard"],
             "at_most_s": step["at_most_s"],
@@ -226,6 +234,7 @@ class Launcher:
 
     def _stop_survivors(self, folder: "Folder", grace_s: float) -> "dict[str, Any]":
         """End a workload whose keeper is gone."""
+        cgroup.wake(self._cgroups, folder.workload)
         number = signal.SIGTERM
         _kill(self._workloads.survivors(folder), number)
         until_s = time.monotonic() + grace_s

@@ -65,7 +65,7 @@ class LocalMachine:
                 "mode": self._cgroups.mode,
                 "controllers": self._cgroups.controllers(),
                 "writable": self._cgroups.writable(),
-                "isolation": None,
+                "isolation": self._cgroups.isolation(),
             },
             "other_controllers": host.other_controllers(),
             "nvml": self._nvml.status(),

@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
-from gpualloc.node import cgroup, processes
+from gpualloc.node import group_files, processes
 
 if TYPE_CHECKING:
     from gpualloc.node.cgroup import Cgroups
@@ -14,7 +14,7 @@ _ROUNDS = 50
 
 def groups_of(pid: int) -> "list[tuple[str, str]]":
     """Controllers (empty: version 2) and path of each group the process is in; empty when it is gone."""
-    lines = (cgroup.read_value("/proc/%d/cgroup" % pid) or "").splitlines()
+    lines = (group_files.read_value("/proc/%d/cgroup" % pid) or "").splitlines()
     fields = [line.split(":", 2) for line in lines]
     return [(controllers, path) for _, controllers, path in (parts for parts in fields if len(parts) == 3)]
 
@@ -42,7 +42,7 @@ def _move(pid: int, mount: str, path: str) -> None:
             break
         path = os.path.dirname(path)
     try:
-        cgroup.write_value(os.path.join(folder, "cgroup.procs"), str(pid))
+        group_files.write_value(os.path.join(folder, "cgroup.procs"), str(pid))
     except ProcessLookupError:
         return  # it ended meanwhile
 

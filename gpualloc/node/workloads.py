@@ -13,7 +13,7 @@ import stat
 import time
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import output, processes
+from gpualloc.node import cgroup, output, processes
 from gpualloc.node.check import WORKLOAD_ID
 from gpualloc.node.state import FORMAT, read_json, write_json
 from gpualloc.node.wire import Refused
@@ -148,7 +148,24 @@ class Workloads:
             "held_by": started["held_by"],
             "log_bytes": output.end_offset(folder.path),
             "end": told_end(end),
+            "bound": self._bound(folder.workload, started) if end is None else None,
         }
+
+    def _bound(self, workload: str, started: "dict[str, Any]") -> "dict[str, Any]":
+        """The limits in force; `rule` tells whether a device rule is, null when that cannot be asked.
+
+        A group that the command was put out of limits nothing.
+        """
+        outside = processes.is_same(started["pid"], started["start_ticks"]) and not self._cgroups.holds(
+            workload, started["pid"]
+        )
+        found = {} if outside else self._cgroups.read(workload)
+        told: "dict[str, Any]" = {name: found.get(name) for name in cgroup.CONTROLLER_OF}
+        try:
+            told["rule"] = None if self._cgroups.isolation() is None else self._cgroups.restricted(workload) is not None
+        except OSError:
+            told["rule"] = None
+        return told
 
     def roots(self) -> "dict[int, str]":
         """Pids from which running workloads descend, to their ids."""

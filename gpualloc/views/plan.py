@@ -167,6 +167,7 @@ def report_data(
     failed: Mapping[int, GpuallocError],
     skipped: int,
     unknown: Mapping[int, GpuallocError],
+    *,
     left: int = 0,
 ) -> dict[str, object]:
     """What became of an apply; `failed` and `unknown` are keyed by the step's seq, `left` counts what was not begun."""

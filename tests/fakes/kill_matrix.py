@@ -1,0 +1,210 @@
+"""The rows of the kill matrix: for each kind of step, a world and a command line whose run has a step of that kind.
+
+A kind gets a row here as soon as a simulated node can do it; until then it is in `PENDING`, and a test sees to it that
+every kind is in one of the two and none in both.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gpualloc.engine.apply import apply
+from gpualloc.engine.context import Context
+from gpualloc.engine.mig import Wish, find_device, layout_plan
+from gpualloc.engine.observe import observe
+from gpualloc.engine.rebalance import rebalance
+from gpualloc.engine.submit import submit
+from gpualloc.model.decision import Decision
+from gpualloc.model.desired import DeviceSettings
+from gpualloc.model.mig import parse_target
+from gpualloc.model.plan import Step, StepKind, StepReason
+from gpualloc.model.workload import Request
+from gpualloc.planning.document import dump
+from gpualloc.planning.plan import build
+from gpualloc.wiring import Options, open_context
+
+CLUSTER = """
+seed = 3
+[[nodes]]
+name = "n1"
+gpus = ["H100-80GB", "H100-80GB"]
+[[nodes]]
+name = "n2"
+gpus = ["A100-40GB"]
+"""
+
+PENDING = frozenset(
+    {
+        StepKind.ADOPT,
+        StepKind.LET_GO,
+        StepKind.SUSPEND,
+        StepKind.RESUME,
+        StepKind.MPS_START,
+        StepKind.MPS_STOP,
+        StepKind.EVICT,
+    }
+)
+"""Kinds that no simulated node can do yet."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A simulated cluster with state of its own."""
+
+    root: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        """For commands in this world."""
+        return {"GPUALLOC_SIM": str(self.root / "cluster.toml"), "GPUALLOC_STATE_DIR": str(self.root / "state")}
+
+    @contextmanager
+    def open(self) -> Iterator[Context]:
+        """The world in this process."""
+        with open_context(Options(sim=self.env["GPUALLOC_SIM"], state_dir=self.root / "state")) as ctx:
+            yield ctx
+
+    def hosts(self) -> dict[str, dict]:
+        """The simulated nodes as their file has them."""
+        (file,) = (self.root / "state" / "sim").glob("*/cluster.json")
+        return json.loads(file.read_text())["hosts"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """How a run with a step of the kind comes about."""
+
+    begin: Callable[[Context, Path], list[str]]
+    """Makes what is there before, and returns the command line."""
+    invertible: bool
+    """Whether everything the run does can be taken back."""
+
+
+def make_world(root: Path) -> World:
+    """A fresh cluster."""
+    os.makedirs(root)
+    (root / "cluster.toml").write_text(CLUSTER)
+    return World(root)
+
+
+def waiting_work(ctx: Context, root: Path) -> list[str]:
+    """Work that waits and has limits."""
+    submit(ctx, "work", Request(("sleep", "9000"), gpus=1, memory_mib=1024, cpus=2.0, nodes=("n1",)))
+    return ["apply", "--yes"]
+
+
+def running_work(ctx: Context, root: Path) -> list[str]:
+    """Work that runs, to be released."""
+    waiting_work(ctx, root)
+    rebalance(ctx)
+    return ["release", "work"]
+
+
+def laid_out(layout: str) -> Callable[[Context, Path], list[str]]:
+    """A layout for a device whose MIG mode is off."""
+    return lambda _ctx, _root: ["mig", "apply", "--device", "n1:0", "--layout", layout, "--yes"]
+
+
+def laid_out_anew(ctx: Context, root: Path) -> list[str]:
+    """Another layout for a device that has one: instances go and come."""
+    wish = layout_plan(
+        ctx, [Wish(*find_device(observe(ctx), "n1:0"), parse_target("2g.20gb@0,2g.20gb@4"))], observe(ctx)
+    )
+    apply(ctx, wish)
+    return laid_out("3g.40gb@0,2g.20gb@4")(ctx, root)
+
+
+def tuned(ctx: Context, root: Path) -> list[str]:
+    """A plan file with lower power for a device, and other settings for a second one."""
+    snapshot = observe(ctx, ["n1"])
+    steps = [
+        Step(
+            seq=device.index + 1,
+            kind=StepKind.TUNE,
+            node="n1",
+            workload=None,
+            target=f"GPU {device.index}",
+            reason=StepReason.OPERATOR,
+            detail="less power",
+            allocation=None,
+            attempt=0,
+            revision=0,
+            device=device.uuid,
+            wanted=DeviceSettings(power_limit_w=400.0, persistence=True),
+            before=replace(device.settings, sm_clock_min_mhz=None, sm_clock_max_mhz=None, compute_mode=None),
+        )
+        for device in snapshot.nodes[0].devices
+    ]
+    nothing = Decision("best-fit", "1", 0, (), ())
+    plan = build(
+        nothing, snapshot, {}, plan_id=ctx.fresh_id("p"), created_at_s=1.0, simulated=True, extra_steps=tuple(steps)
+    )
+    file = root / "tune.plan"
+    file.write_text(dump(plan))
+    return ["apply", "--yes", str(file)]
+
+
+_STARTS, _ENDS = Row(waiting_work, invertible=True), Row(running_work, invertible=False)
+_LAYOUT = Row(laid_out("3g.40gb@0,2g.20gb@4"), invertible=True)
+
+ROWS = {
+    StepKind.CLAIM: _STARTS,
+    StepKind.LIMIT: _STARTS,
+    StepKind.START: _STARTS,
+    StepKind.STOP: _ENDS,
+    StepKind.UNCLAIM: _ENDS,
+    StepKind.UNLIMIT: _ENDS,
+    StepKind.MIG_MODE: _LAYOUT,
+    StepKind.MIG_CREATE: _LAYOUT,
+    StepKind.MIG_DESTROY: Row(laid_out_anew, invertible=True),
+    StepKind.TUNE: Row(tuned, invertible=True),
+}
+
+
+def picture(world: World, *, counts: bool = True) -> str:
+    """Everything that can be told apart from outside, with names for ids and UUIDs and without times and pids.
+
+    Args:
+        world: where to look.
+        counts: whether how often something was done shows: attempts and starts.
+    """
+    hosts = world.hosts()
+    gpus = [(f"{name}/{gpu['index']}", gpu) for name, host in hosts.items() for gpu in host["gpus"]]
+    names = {gpu["uuid"]: name for name, gpu in gpus}
+    names |= {each[0]: f"{name}/{each[2]}@{each[3]}" for name, gpu in gpus for each in gpu["instances"]}
+    with world.open() as ctx:
+        workloads = ctx.journal.workloads()
+        names |= {workload.id: workload.name for workload in workloads}
+        seen = {
+            "workloads": [
+                (work.name, work.state.value, work.allocation and work.allocation.grants, work.attempt if counts else 0)
+                for work in workloads
+            ],
+            "open": [run.id for run in ctx.journal.open_runs()],
+        }
+        if counts:
+            seen["desired"] = [replace(desired, at_s=0.0) for desired in ctx.journal.desired()]
+        assert ctx.journal.verify_audit() is None
+    for name, host in hosts.items():
+        seen[name] = {
+            "claims": [(claim["workload"], claim["device"], claim["share"]) for claim in host["claims"]],
+            "groups": host["groups"],
+            "running": [work["workload"] for work in host["work"] if work["end"] is None],
+            "gpus": [_gpu(gpu, counts=counts) for gpu in host["gpus"]],
+            "starts": host["next_pid"] if counts else 0,
+        }
+    text = repr(seen)
+    for identity, name in names.items():
+        text = text.replace(identity, name)
+    return text
+
+
+def _gpu(gpu: dict, *, counts: bool) -> dict:
+    made = gpu["instances_made"] if counts else 0
+    instances = sorted(each[2:4] for each in gpu["instances"])
+    return {**gpu, "processes": len(gpu["processes"]), "instances_made": made, "instances": instances}

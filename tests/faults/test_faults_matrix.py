@@ -1,0 +1,112 @@
+"""SIGKILL at every gap of every kind of step on simulated nodes; then resume, rollback or abandon."""
+
+import pytest
+from fakes.kill_matrix import PENDING, ROWS, make_world, picture
+from fakes.killing import POINTS, KillServer
+
+from gpualloc.engine.doubt import doubtful_nodes
+from gpualloc.engine.open_runs import look_again
+from gpualloc.model.plan import StepKind
+from gpualloc.sim.host import HANDLERS
+
+NOWHERE = ("after-done", "no such kind")
+GONE_ON = {"resume": ["apply", "--resume", "latest"], "rebalance": ["rebalance"]}
+KINDS = sorted(ROWS, key=lambda kind: kind.value)
+
+
+@pytest.fixture(scope="module")
+def server():
+    made = KillServer()
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(server, tmp_path_factory):
+    """Gives each row's world before its run, after one that nobody disturbed, and that without counts."""
+    known = {}
+
+    def ask(kind):
+        if ROWS[kind] not in known:
+            world = make_world(tmp_path_factory.mktemp("undisturbed") / "world")
+            with world.open() as ctx:
+                args = ROWS[kind].begin(ctx, world.root)
+            before = picture(world, counts=False)
+            assert server.run(*NOWHERE, args, world.env) == 0
+            known[ROWS[kind]] = (before, picture(world), picture(world, counts=False))
+        return known[ROWS[kind]]
+
+    return ask
+
+
+@pytest.fixture
+def killed(server, tmp_path):
+    """A function that gives a world in which the row's run was killed at the point."""
+
+    def kill(kind, point):
+        world = make_world(tmp_path / "world")
+        with world.open() as ctx:
+            args = ROWS[kind].begin(ctx, world.root)
+        assert server.run(point, kind.value, args, world.env) == -9
+        return world, args
+
+    return kill
+
+
+def test_every_kind_has_a_row_or_waits_for_one():
+    assert set(StepKind) == set(ROWS) | PENDING
+    assert set(ROWS) & PENDING == set()
+    assert {kind for kind in PENDING if kind.value in HANDLERS} == set(), "simulated nodes can do these now"
+
+
+@pytest.mark.parametrize("how", GONE_ON)
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.value)
+def test_gone_on_with_it_ends_as_if_nothing_had_happened(server, undisturbed, killed, kind, point, how):
+    world, _ = killed(kind, point)
+    assert server.run(*NOWHERE, GONE_ON[how], world.env) == 0
+    assert picture(world) == undisturbed(kind)[1]
+    assert server.run(*NOWHERE, ["rebalance"], world.env) == 0
+    assert picture(world) == undisturbed(kind)[1]
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if ROWS[kind].invertible], ids=lambda kind: kind.value)
+def test_rolled_back_it_ends_as_it_began(server, undisturbed, killed, kind, point):
+    world, args = killed(kind, point)
+    assert server.run(*NOWHERE, ["apply", "--rollback", "latest"], world.env) == 0
+    assert picture(world, counts=False) == undisturbed(kind)[0]
+    assert server.run(*NOWHERE, args, world.env) == 0
+    assert picture(world, counts=False) == undisturbed(kind)[2]
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not ROWS[kind].invertible], ids=lambda kind: kind.value)
+def test_what_cannot_be_rolled_back_is_told_and_done_later(server, undisturbed, killed, kind, point):
+    world, args = killed(kind, point)
+    assert server.run(*NOWHERE, ["apply", "--rollback", "latest"], world.env) == 0
+    with world.open() as ctx:
+        assert ctx.journal.open_runs() == ()
+    for again in (["rebalance"], args, ["rebalance"]):
+        assert server.run(*NOWHERE, again, world.env) == 0
+    assert picture(world, counts=False) == undisturbed(kind)[2]
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.value)
+def test_given_up_it_is_doubtful_until_somebody_looked(server, undisturbed, killed, kind, point):
+    world, args = killed(kind, point)
+    with world.open() as ctx:
+        (run,) = ctx.journal.open_runs()
+    assert server.run(*NOWHERE, ["recover", "--abandon", run.id, "--yes"], world.env) == 0
+    with world.open() as ctx:
+        assert ctx.journal.open_runs() == ()
+        abandoned = len(ctx.journal.abandoned_runs()) == 1
+        assert abandoned or point in ("before-intent", "after-done")
+        assert list(doubtful_nodes(ctx)) == (["n1"] if abandoned else [])
+        with ctx.journal.write("test") as writer:
+            look_again(ctx, writer)
+        assert doubtful_nodes(ctx) == {}
+    for again in (["rebalance"], args, ["rebalance"]):
+        assert server.run(*NOWHERE, again, world.env) == 0
+    assert picture(world, counts=False) == undisturbed(kind)[2]
