@@ -166,14 +166,14 @@ def _verdict(end: WorkloadEnd) -> tuple[WorkloadState, str | None]:
         return WorkloadState.RELEASED, "released"
     if end.reason == "checkpointed":
         return WorkloadState.RELEASED, "stopped after its checkpoint"
-    if end.reason == "adopted":
-        return WorkloadState.FINISHED, "ended; exit code unknown, it was adopted"
     if end.reason == "let-go":
         return WorkloadState.RELEASED, "let go: it runs on, and nothing of gpualloc holds it"
     if end.reason == "at-most":
         return WorkloadState.FAILED, "stopped: it ran longer than --at-most"
     if end.oom:
         return WorkloadState.FAILED, "killed by its memory limit"
+    if end.reason == "adopted":
+        return WorkloadState.FINISHED, "ended; exit code unknown, it was adopted"
     if end.exit_code == 0:
         return WorkloadState.FINISHED, None
     if end.signal is not None:
