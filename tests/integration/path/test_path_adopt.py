@@ -95,7 +95,7 @@ def test_work_that_gpualloc_started_is_not_let_go(world):
 
 
 def test_what_it_opens_next_is_bound_by_the_device_rule(world):
-    """EPERM is the rule's answer; ENXIO is the kernel's, which let the opening through to a driver that is not there."""
+    """EPERM is the rule's answer; ENXIO is that of the driver which is not there, so it was let through."""
     for minor in (0, 1):
         os.mknod(world.root / f"nvidia{minor}", 0o666 | stat.S_IFCHR, os.makedev(195, minor))
     script = (
