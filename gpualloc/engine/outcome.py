@@ -207,7 +207,7 @@ def _stopped(workload: Workload, step: Step, facts: Mapping[str, object], actor:
     told = isinstance(plain, Mapping)
     end = from_plain(WorkloadEnd, plain) if told else WorkloadEnd(255, at_s, reason="released")
     # Work that ended by itself a moment before keeps its own end; of work that never ran no exit code is known.
-    if step.reason is StepReason.DRAIN and end.reason == "released":
+    if step.reason is StepReason.DRAIN and end.reason in ("released", "checkpointed") and not workload.adopted:
         return _drained(workload, step, actor, at_s)
     ended = after_end(workload, end)
     if not told:
@@ -240,8 +240,8 @@ _DONE: Mapping[StepKind, Callable[[Workload, Step, Mapping[str, object], str, fl
     StepKind.START: _started,
     StepKind.ADOPT: _started,
     StepKind.STOP: _stopped,
+    StepKind.LET_GO: _stopped,
     StepKind.SUSPEND: _suspended,
     StepKind.RESUME: _resumed,
-    StepKind.LET_GO: _stopped,
 }
 """What a step makes of its workload, given the facts, who ran it and when; kinds not in here change nothing of it."""
