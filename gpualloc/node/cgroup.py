@@ -1,11 +1,9 @@
 """Control groups: one group per workload below `gpualloc`, its limits set and read back.
 
-Two back ends with one interface: `cgroup1.Cgroup1` and `cgroup2.Cgroup2`; `probe` finds out which one this host has.
+Back ends with one interface: `cgroup1.Cgroup1` and `cgroup2.Cgroup2`; `probe` finds out which one this host has.
 """
 
 import errno
-import os
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +11,28 @@ from gpualloc.node.wire import Refused
 
 if TYPE_CHECKING:
     from typing import Protocol  # novm
+
+    from gpualloc.node.device_rule import DeviceRule
 else:
     Protocol = object
 
-CONTROLLER_OF = {"cpus": "cpu", "cpuset": "cpuset", "memory_mib": "memory", "pids": "pids"}
+CONTROLLER_OF = {
+    "cpus": "cpu",
+    "cpu_weight": "cpu",
+    "cpuset": "cpuset",
+    "memory_mib": "memory",
+    "pids": "pids",
+    "io_weight": "io",
+}
 """The controller that each limit needs."""
+
+HELD = {
+    "cpu": ("cpus", "cpu_weight", "cpuset"),
+    "memory": ("memory_mib",),
+    "pids": ("pids",),
+    "io": ("io_weight",),
+}
+"""What `held_by` tells of: the limits behind each name."""
 
 PARENT = "gpualloc"
 """Name of the group in which all groups of workloads are."""
@@ -25,26 +40,30 @@ PARENT = "gpualloc"
 _PERIOD_US = 100_000
 _MIN_QUOTA_US = 1000
 _LONG_PERIOD_US = 1_000_000
-_TRIES = 50
 
 
 class Cgroups(Protocol):
-    """What both versions can do. Group names are workload ids; a limit that was not asked for is None."""
+    """What every back end can do. Group names are workload ids; a limit that was not asked for is None.
+
+    Limits: `cpus` (a quota; 0.5 is half a CPU), `cpu_weight` and `io_weight` (1..10000, 100 is what everybody has),
+    `cpuset` (a list such as `0-3,8`; memory comes from the NUMA nodes of these CPUs), `memory_mib` (swap included),
+    `pids`. A function that acts raises OSError when the kernel refuses.
+    """
 
     mode: str
-    """`v1`, `v2` or `none`."""
+    """`v1`, `v2`, `systemd` or `none`."""
 
     def controllers(self) -> "list[str]":
-        """The limits this host can set: of cpu, cpuset, memory, pids."""
+        """The controllers this host has: of cpu, cpuset, io, memory, pids."""
 
     def writable(self) -> bool:
         """Whether this account may make groups."""
 
     def make(self, workload: str) -> None:
-        """Make the group, empty and without limits; one that exists is fine. Raises OSError."""
+        """Make the group, empty and without limits; one that exists is fine."""
 
     def set(self, workload: str, limits: "dict[str, Any]") -> None:
-        """Set cpus, cpuset, memory_mib or pids, those that are given; raises OSError when one cannot be."""
+        """Set the given limits. A memory limit below what is in use is refused (EBUSY) and the old one stays."""
 
     def read(self, workload: str) -> "dict[str, Any]":
         """The limits in force, as far as the group has them; empty when there is no group."""
@@ -53,7 +72,7 @@ class Cgroups(Protocol):
         """Whether the group is there, or a part of it."""
 
     def join(self, workload: str, pid: int) -> None:
-        """Let a process in (0: the caller). Raises OSError."""
+        """Let a process in (0: the caller)."""
 
     def holds(self, workload: str, pid: int) -> bool:
         """Whether the process is in every part of the group."""
@@ -66,6 +85,37 @@ class Cgroups(Protocol):
 
     def remove(self, workload: str) -> None:
         """Remove the group, and the parent when it was the last; none is fine. Raises OSError when it has members."""
+
+    def isolation(self) -> "str | None":
+        """How device rules are put in force: `bpf`, `v1-devices` or `systemd-policy`.
+
+        None when this host or account cannot keep a process from a device.
+        """
+
+    def restrict(self, workload: str, rule: "DeviceRule") -> None:
+        """Put a device rule in force on a group that is made, in place of an older one.
+
+        It holds for what is opened from now on; what is open already stays usable. Processes should come in
+        after it.
+        """
+
+    def restricted(self, workload: str) -> "str | None":
+        """Identity of the device rule in force, read from the kernel; None when there is none of ours."""
+
+    def expected(self, rule: "DeviceRule") -> str:
+        """What `restricted` answers while exactly that rule is in force."""
+
+    def unrestrict(self, workload: str) -> None:
+        """Take our device rule away; none is fine."""
+
+    def freeze(self, workload: str, frozen: bool) -> None:
+        """Stop every process of the group where it stands, or let them go on; returns when that is so."""
+
+    def frozen(self, workload: str) -> "bool | None":
+        """Whether the kernel says that the group stands still; None when there is no group or it cannot tell."""
+
+    def kill(self, workload: str) -> None:
+        """Kill every process of the group and wait until it is empty, frozen or not; no group is fine."""
 
 
 def probe(mounts: "str | None" = None) -> "Cgroups":
@@ -157,76 +207,3 @@ def quota(cpus: float) -> "tuple[int, int]":
     """CPU quota and period in microseconds; a tiny quota gets the longest period, since 1 ms is the least."""
     period = _PERIOD_US if cpus * _PERIOD_US >= _MIN_QUOTA_US else _LONG_PERIOD_US
     return max(_MIN_QUOTA_US, round(cpus * period)), period
-
-
-def read_value(path: str) -> "str | None":
-    """Content of a group's file; None when it does not exist."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(1 << 20).decode("ascii", "replace").strip()
-    except OSError:
-        return None
-
-
-def write_value(path: str, value: str) -> None:
-    """Write one value in one write: a buffered file would swallow the kernel's refusal. Raises OSError."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, value.encode("ascii"))
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from error
-    finally:
-        os.close(fd)
-
-
-def make_below(parent: str, name: str, prepare: "Any" = None) -> str:
-    """Make a group below a parent that another program may be removing; `prepare(parent)` runs before. Returns it."""
-    path = os.path.join(parent, name)
-    for _ in range(_TRIES):
-        try:
-            os.makedirs(parent, 0o755, exist_ok=True)
-            if prepare is not None:
-                prepare(parent)
-            os.mkdir(path, 0o755)
-        except FileExistsError:
-            return path
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        return path
-    raise OSError(errno.EAGAIN, "the parent group keeps vanishing", parent)
-
-
-def remove_below(parent: str, name: str) -> None:
-    """Remove a group and then its parent if that is empty. Raises OSError when members stay in it."""
-    path = os.path.join(parent, name)
-    for attempt in range(_TRIES):
-        try:
-            _remove_tree(path)
-            break
-        except OSError as error:
-            # A process that just died is still counted for a moment.
-            if error.errno != errno.EBUSY or attempt == _TRIES - 1:
-                raise
-            time.sleep(0.01)
-    try:
-        os.rmdir(parent)
-    except OSError:
-        pass  # other workloads are in it, or it is gone
-
-
-def _remove_tree(path: str) -> None:
-    try:
-        below = [entry.path for entry in os.scandir(path) if entry.is_dir(follow_symlinks=False)]
-        for inner in below:
-            _remove_tree(inner)
-        os.rmdir(path)
-    except FileNotFoundError:
-        pass
-
-
-def all_members(path: str) -> "list[int]":
-    """Pids in a group and in every group below it; empty when it does not exist."""
-    found: "set[int]" = set()
-    for folder, _, _ in os.walk(path):
-        found.update(int(pid) for pid in (read_value(os.path.join(folder, "cgroup.procs")) or "").split())
-    return sorted(found - {0})

@@ -4,7 +4,7 @@ import errno
 import os
 from typing import Any
 
-from gpualloc.node import cgroup
+from gpualloc.node import cgroup, group_files
 
 _TRACKING = ("pids", "memory", "cpu", "cpuset")
 """The first of these that is mounted gets a group even when no limit is asked for, to know the members."""
@@ -64,11 +64,11 @@ class Cgroup1:
     def join(self, workload: str, pid: int) -> None:
         """Let a process into each part of the group."""
         for folder in self._parts(workload):
-            cgroup.write_value(os.path.join(folder, "cgroup.procs"), str(pid))
+            group_files.write_value(os.path.join(folder, "cgroup.procs"), str(pid))
 
     def holds(self, workload: str, pid: int) -> bool:
         """Whether the kernel says that the process is in every part."""
-        lines = (cgroup.read_value("/proc/%d/cgroup" % pid) or "").splitlines()
+        lines = (group_files.read_value("/proc/%d/cgroup" % pid) or "").splitlines()
         inside = [line for line in lines if line.endswith("/%s/%s" % (cgroup.PARENT, workload))]
         parts = self._parts(workload)
         return bool(parts) and len(inside) >= len(parts)
@@ -77,14 +77,14 @@ class Cgroup1:
         """Pids in any part."""
         found: "set[int]" = set()
         for folder in self._parts(workload):
-            found.update(cgroup.all_members(folder))
+            found.update(group_files.all_members(folder))
         return sorted(found)
 
     def oom_kills(self, workload: str) -> int:
         """The kernel's own count; 0 on kernels before 4.13, which keep none."""
         if "memory" not in self._mounts:
             return 0
-        text = cgroup.read_value(os.path.join(self._folder("memory", workload), "memory.oom_control")) or ""
+        text = group_files.read_value(os.path.join(self._folder("memory", workload), "memory.oom_control")) or ""
         counts = dict(line.split() for line in text.splitlines())
         return int(counts.get("oom_kill", 0))
 
@@ -92,7 +92,7 @@ class Cgroup1:
         """Remove every part."""
         for controller, mount in self._mounts.items():
             if os.path.isdir(self._folder(controller, workload)):
-                cgroup.remove_below(os.path.join(mount, cgroup.PARENT), workload)
+                group_files.remove_below(os.path.join(mount, cgroup.PARENT), workload)
 
     def _folder(self, controller: str, workload: str) -> str:
         return os.path.join(self._mounts[controller], cgroup.PARENT, workload)
@@ -103,7 +103,7 @@ class Cgroup1:
 
     def _make(self, controller: str, workload: str) -> str:
         mount = self._mounts[controller]
-        folder = cgroup.make_below(os.path.join(mount, cgroup.PARENT), workload, _fill_cpuset)
+        folder = group_files.make_below(os.path.join(mount, cgroup.PARENT), workload, _fill_cpuset)
         # A cpuset group without both lets nobody in.
         _fill_cpuset(folder)
         return folder
@@ -112,59 +112,59 @@ class Cgroup1:
 def _fill_cpuset(folder: str) -> None:
     """Give a new cpuset group what its parent has: version 1 begins with nothing. Other groups have no such files."""
     for name in ("cpuset.cpus", "cpuset.mems"):
-        if cgroup.read_value(os.path.join(folder, name)) == "":
-            inherited = cgroup.read_value(os.path.join(os.path.dirname(folder), name))
-            cgroup.write_value(os.path.join(folder, name), inherited or "0")
+        if group_files.read_value(os.path.join(folder, name)) == "":
+            inherited = group_files.read_value(os.path.join(os.path.dirname(folder), name))
+            group_files.write_value(os.path.join(folder, name), inherited or "0")
 
 
 def _set_cpus(folder: str, cpus: float) -> None:
     quota, period = cgroup.quota(cpus)
-    cgroup.write_value(os.path.join(folder, "cpu.cfs_period_us"), str(period))
-    cgroup.write_value(os.path.join(folder, "cpu.cfs_quota_us"), str(quota))
+    group_files.write_value(os.path.join(folder, "cpu.cfs_period_us"), str(period))
+    group_files.write_value(os.path.join(folder, "cpu.cfs_quota_us"), str(quota))
 
 
 def _read_cpus(folder: str) -> "float | None":
-    quota = cgroup.read_value(os.path.join(folder, "cpu.cfs_quota_us"))
-    period = cgroup.read_value(os.path.join(folder, "cpu.cfs_period_us"))
+    quota = group_files.read_value(os.path.join(folder, "cpu.cfs_quota_us"))
+    period = group_files.read_value(os.path.join(folder, "cpu.cfs_period_us"))
     return int(quota) / int(period) if quota and period and int(quota) > 0 else None
 
 
 def _set_cpuset(folder: str, cpus: str) -> None:
-    cgroup.write_value(os.path.join(folder, "cpuset.cpus"), cpus)
+    group_files.write_value(os.path.join(folder, "cpuset.cpus"), cpus)
 
 
 def _read_cpuset(folder: str) -> "str | None":
-    return cgroup.read_value(os.path.join(folder, "cpuset.cpus"))
+    return group_files.read_value(os.path.join(folder, "cpuset.cpus"))
 
 
 def _set_memory(folder: str, mib: int) -> None:
     value = str(mib << 20)
     files = [os.path.join(folder, "memory.limit_in_bytes"), os.path.join(folder, "memory.memsw.limit_in_bytes")]
     if not os.path.exists(files[1]):
-        cgroup.write_value(files[0], value)
-        cgroup.write_value(os.path.join(folder, "memory.swappiness"), "0")
+        group_files.write_value(files[0], value)
+        group_files.write_value(os.path.join(folder, "memory.swappiness"), "0")
         return
     # The sum with swap may never be below the memory limit: raise it first, lower it last.
-    if int(cgroup.read_value(files[1]) or 0) < mib << 20:
+    if int(group_files.read_value(files[1]) or 0) < mib << 20:
         files.reverse()
     for path in files:
-        cgroup.write_value(path, value)
+        group_files.write_value(path, value)
 
 
 def _read_memory(folder: str) -> "int | None":
-    limit = cgroup.read_value(os.path.join(folder, "memory.limit_in_bytes"))
-    with_swap = cgroup.read_value(os.path.join(folder, "memory.memsw.limit_in_bytes"))
+    limit = group_files.read_value(os.path.join(folder, "memory.limit_in_bytes"))
+    with_swap = group_files.read_value(os.path.join(folder, "memory.memsw.limit_in_bytes"))
     if limit is None or int(limit) > _UNLIMITED_BYTES or (with_swap is not None and with_swap != limit):
         return None
     return int(limit) >> 20
 
 
 def _set_pids(folder: str, pids: int) -> None:
-    cgroup.write_value(os.path.join(folder, "pids.max"), str(pids))
+    group_files.write_value(os.path.join(folder, "pids.max"), str(pids))
 
 
 def _read_pids(folder: str) -> "int | None":
-    value = cgroup.read_value(os.path.join(folder, "pids.max"))
+    value = group_files.read_value(os.path.join(folder, "pids.max"))
     return int(value) if value is not None and value.isdigit() else None
 
 

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from gpualloc.node import cgroup
+from gpualloc.node import cgroup, group_files
 
 _WANTED = ("cpu", "cpuset", "memory", "pids")
 
@@ -23,7 +23,7 @@ class Cgroup2:
 
     def controllers(self) -> "list[str]":
         """Those of cpu, cpuset, memory and pids that the root offers."""
-        offered = (cgroup.read_value(os.path.join(self._root, "cgroup.controllers")) or "").split()
+        offered = (group_files.read_value(os.path.join(self._root, "cgroup.controllers")) or "").split()
         return [name for name in _WANTED if name in offered]
 
     def writable(self) -> bool:
@@ -32,7 +32,7 @@ class Cgroup2:
 
     def make(self, workload: str) -> None:
         """Make the group, with every controller that the root offers passed on to it."""
-        cgroup.make_below(self._parent, workload, lambda parent: self._pass_on(self._root, parent))
+        group_files.make_below(self._parent, workload, lambda parent: self._pass_on(self._root, parent))
 
     def set(self, workload: str, limits: "dict[str, Any]") -> None:
         """Set the given limits."""
@@ -42,14 +42,14 @@ class Cgroup2:
                 path = os.path.join(folder, file)
                 # Without swap accounting there is no such file, and no swap to limit.
                 if file != "memory.swap.max" or os.path.exists(path):
-                    cgroup.write_value(path, text)
+                    group_files.write_value(path, text)
 
     def read(self, workload: str) -> "dict[str, Any]":
         """The limits in force."""
         folder = self._folder(workload)
 
         def value(file: str) -> str:
-            return cgroup.read_value(os.path.join(folder, file)) or ""
+            return group_files.read_value(os.path.join(folder, file)) or ""
 
         found: "dict[str, Any]" = {}
         quota, _, period = value("cpu.max").partition(" ")
@@ -69,28 +69,28 @@ class Cgroup2:
 
     def join(self, workload: str, pid: int) -> None:
         """Let a process in."""
-        cgroup.write_value(os.path.join(self._folder(workload), "cgroup.procs"), str(pid))
+        group_files.write_value(os.path.join(self._folder(workload), "cgroup.procs"), str(pid))
 
     def holds(self, workload: str, pid: int) -> bool:
         """Whether the kernel says that the process is in the group."""
-        lines = (cgroup.read_value("/proc/%d/cgroup" % pid) or "").splitlines()
+        lines = (group_files.read_value("/proc/%d/cgroup" % pid) or "").splitlines()
         own = next((line for line in lines if line.startswith("0::")), "")
         return own.endswith("/%s/%s" % (cgroup.PARENT, workload))
 
     def members(self, workload: str) -> "list[int]":
         """Pids in the group and below."""
-        return cgroup.all_members(self._folder(workload))
+        return group_files.all_members(self._folder(workload))
 
     def oom_kills(self, workload: str) -> int:
         """The kernel's count; 0 without the memory controller."""
-        text = cgroup.read_value(os.path.join(self._folder(workload), "memory.events")) or ""
+        text = group_files.read_value(os.path.join(self._folder(workload), "memory.events")) or ""
         counts = dict(line.split() for line in text.splitlines())
         return int(counts.get("oom_kill", 0))
 
     def remove(self, workload: str) -> None:
         """Remove the group."""
         if os.path.isdir(self._folder(workload)):
-            cgroup.remove_below(self._parent, workload)
+            group_files.remove_below(self._parent, workload)
 
     def _folder(self, workload: str) -> str:
         return os.path.join(self._parent, workload)
@@ -98,12 +98,12 @@ class Cgroup2:
     def _pass_on(self, root: str, parent: str) -> None:
         """Enable each controller at the root, then in our parent; one that refuses is read back as missing later."""
         for folder in (root, parent):
-            offered = (cgroup.read_value(os.path.join(folder, "cgroup.controllers")) or "").split()
-            enabled = (cgroup.read_value(os.path.join(folder, "cgroup.subtree_control")) or "").split()
+            offered = (group_files.read_value(os.path.join(folder, "cgroup.controllers")) or "").split()
+            enabled = (group_files.read_value(os.path.join(folder, "cgroup.subtree_control")) or "").split()
             for name in _WANTED:
                 if name in offered and name not in enabled:
                     try:
-                        cgroup.write_value(os.path.join(folder, "cgroup.subtree_control"), "+" + name)
+                        group_files.write_value(os.path.join(folder, "cgroup.subtree_control"), "+" + name)
                     except OSError:
                         continue
 

@@ -201,7 +201,7 @@ class LocalMachine:
     def _check_hard(self, step: "dict[str, Any]") -> None:
         controllers = self._cgroups.controllers() if self._cgroups.writable() else []
         for name, controller in cgroup.CONTROLLER_OF.items():
-            if step[name] is not None and controller not in controllers:
+            if step.get(name) is not None and controller not in controllers:
                 raise Refused("no-cgroup", "this node cannot limit %s: no usable %s controller" % (name, controller))
 
     def _sweep(self) -> None:
