@@ -152,11 +152,21 @@ def query(group: str) -> "list[Attached]":
         return _attached(group_fd)
 
 
+def restricted(group: str, name: str) -> "str | None":
+    """Tag of the program of that name on a group, several joined by `+`; None when there is none. Raises OSError."""
+    try:
+        tags = [one.tag for one in query(group) if one.name == name[:_NAME_BYTES]]
+    except FileNotFoundError:
+        return None
+    return "+".join(sorted(tags)) or None
+
+
 def detach(group: str, name: str) -> None:
     """Take the programs of that name off a group of ours; none is fine. Raises OSError."""
     _refuse_strangers_group(group)
-    with _opened(group) as group_fd:
-        _detach_others(group_fd, name, None)
+    if os.path.isdir(group):
+        with _opened(group) as group_fd:
+            _detach_others(group_fd, name, None)
 
 
 def _attach(group_fd: int, program_fd: int, name: str) -> None:

@@ -5,9 +5,12 @@ this host has.
 """
 
 import errno
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from gpualloc.node import device_rule
+from gpualloc.node.group_files import read_value
 from gpualloc.node.wire import Refused
 
 if TYPE_CHECKING:
@@ -37,6 +40,17 @@ HELD = {
 
 PARENT = "gpualloc"
 """Name of the group in which all groups of workloads are."""
+
+_HIERARCHIES = {
+    "blkio": "io",
+    "cpu": "cpu",
+    "cpuset": "cpuset",
+    "devices": "devices",
+    "freezer": "freezer",
+    "memory": "memory",
+    "pids": "pids",
+}
+"""Hierarchies of version 1 that are used, with the names that version 2 gives their controllers."""
 
 _PERIOD_US = 100_000
 _MIN_QUOTA_US = 1000
@@ -139,52 +153,82 @@ def probe(mounts: "str | None" = None) -> "Cgroups":
         if kind == "cgroup2" and unified is None:
             unified = path
         if kind == "cgroup":
-            for name in set(options.split(",")) & {"cpu", "cpuset", "memory", "pids"}:
-                hierarchies.setdefault(name, path)
-    if hierarchies:
-        return Cgroup1(hierarchies)
+            for name in set(options.split(",")) & set(_HIERARCHIES):
+                hierarchies.setdefault(_HIERARCHIES[name], path)
+    if set(hierarchies) & set(CONTROLLER_OF.values()):
+        return Cgroup1(hierarchies, unified)
     return Cgroup1({}) if unified is None else manager(unified) or Cgroup2(unified)
 
 
 def ensure(cgroups: "Cgroups", step: "dict[str, Any]") -> "dict[str, str | None]":
-    """Make a workload's group and set what the step asks for; answers what holds each limit.
+    """Make a workload's group, set the limits and the device rule of a step; answers what holds each limit.
 
+    The rule is `step["rule"]`, as `device_rule.to_json` wrote it; a step without that key leaves the rule alone.
     A limit that cannot be set is `booked`, unless the step requires hard ones: then it is refused as `no-cgroup`,
-    and the group is gone again.
+    and the group is gone again. So it is when the step gives whole GPUs or MIG instances and the rule does not hold.
     """
-    workload, problems = step["workload"], {}
-    try:
-        cgroups.make(workload)
-    except OSError as error:
-        problems["group"] = str(error)
-    for name in ("cpus", "cpuset", "memory_mib", "pids"):
-        if step[name] is None:
-            continue
-        try:
-            if problems.get("group") is None:
-                cgroups.set(workload, {name: step[name]})
-        except OSError as error:
-            problems[name] = str(error)
+    problems = _prepare(cgroups, step)
     held_by = read_back(cgroups, step)
-    if step["require_hard"] and "booked" in held_by.values():
+    if step["require_hard"] and ("booked" in held_by.values() or not _keeps_devices(cgroups, step)):
         with suppress(OSError):  # it may be in use, and the refusal is the news
-            cgroups.remove(workload)
+            cgroups.remove(step["workload"])
         why = "; ".join("%s: %s" % item for item in sorted(problems.items())) or "read back, they were different"
         raise Refused("no-cgroup", "the limits cannot be set on this node: %s" % why)
     return held_by
 
 
+def _prepare(cgroups: "Cgroups", step: "dict[str, Any]") -> "dict[str, str]":
+    """Make the group, set its limits, then its device rule; answers what failed, and why."""
+    workload, problems = step["workload"], {}
+    try:
+        cgroups.make(workload)
+    except OSError as error:
+        return {"group": str(error)}
+    for name in CONTROLLER_OF:
+        if step.get(name) is not None:
+            try:
+                cgroups.set(workload, {name: step[name]})
+            except OSError as error:
+                problems[name] = str(error)
+    try:
+        if step.get("rule") is not None:
+            cgroups.restrict(workload, device_rule.from_json(step["rule"]))
+        elif "rule" in step:
+            cgroups.unrestrict(workload)
+            problems["devices"] = "it is not known which device files its GPUs have"
+    except OSError as error:
+        problems["devices"] = str(error)
+    return problems
+
+
+def _keeps_devices(cgroups: "Cgroups", step: "dict[str, Any]") -> bool:
+    """Whether the device rule holds, or the step gives nothing that one is needed for."""
+    own = any(grant["share"] in ("exclusive", "mig") for grant in step.get("grants", ()))
+    return not own or keeps_to(cgroups, step["workload"], step.get("rule"))
+
+
+def keeps_to(cgroups: "Cgroups", workload: str, rule: "dict[str, Any] | None") -> bool:
+    """Whether exactly that device rule (as `device_rule.to_json` wrote it) is in force; False for None."""
+    try:
+        return rule is not None and cgroups.restricted(workload) == cgroups.expected(device_rule.from_json(rule))
+    except OSError:
+        return False
+
+
 def read_back(cgroups: "Cgroups", step: "dict[str, Any]") -> "dict[str, str | None]":
-    """What holds each limit of a step now: `hard` when the group has it, `booked` when not, None when not asked."""
+    """What holds each limit of a step now: `hard` when the group has it, `booked` when not, None when not asked.
+
+    `io` is told of only when it was asked for.
+    """
     found = cgroups.read(step["workload"])
-
-    def held(*names: str) -> "str | None":
-        asked = [name for name in names if step[name] is not None]
-        if not asked:
-            return None
-        return "hard" if all(_same(name, step[name], found.get(name)) for name in asked) else "booked"
-
-    return {"cpu": held("cpus", "cpuset"), "memory": held("memory_mib"), "pids": held("pids")}
+    held_by: "dict[str, str | None]" = {}
+    for part, names in HELD.items():
+        asked = [name for name in names if step.get(name) is not None]
+        if asked:
+            held_by[part] = "hard" if all(_same(name, step[name], found.get(name)) for name in asked) else "booked"
+        elif part != "io":
+            held_by[part] = None
+    return held_by
 
 
 def _same(name: str, wanted: Any, found: Any) -> bool:
@@ -195,6 +239,9 @@ def _same(name: str, wanted: Any, found: Any) -> bool:
         return bool(abs(found - wanted) <= max(0.00001, wanted * 0.001))
     if name == "cpuset":
         return cpu_numbers(found) == cpu_numbers(wanted)
+    if name == "io_weight" and wanted > 100:
+        # Most kernels keep a tenth of this scale (`io_weight`).
+        return bool(0 <= wanted - found <= 10)
     return bool(found == wanted)
 
 
@@ -207,6 +254,15 @@ def cpu_numbers(text: str) -> "set[int]":
             raise OSError(errno.EINVAL, "no such CPU: %s" % part)
         numbers.update(range(int(first), int(last or first) + 1))
     return numbers
+
+
+def memory_nodes(cpus: str, folder: str = "/sys/devices/system/node") -> "str | None":
+    """The NUMA nodes with memory of those CPUs, as a list such as `0,1`; None when the kernel does not tell."""
+    wanted = cpu_numbers(cpus)
+    with_memory = cpu_numbers(read_value(os.path.join(folder, "has_memory")) or "")
+    lists = {node: read_value(os.path.join(folder, "node%d" % node, "cpulist")) or "" for node in with_memory}
+    near = sorted(node for node, text in lists.items() if cpu_numbers(text) & wanted)
+    return ",".join(map(str, near)) or None
 
 
 def quota(cpus: float) -> "tuple[int, int]":

@@ -1,32 +1,45 @@
-"""Control groups version 1, written directly: each controller is a hierarchy of its own."""
+"""Control groups version 1, written directly: each controller is a hierarchy of its own.
+
+Where version 2 is mounted beside it, a workload's group has a part there too: it knows the members, stops and kills
+them at once, and carries the device rule.
+"""
 
 import errno
 import os
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import cgroup, group_files
+from gpualloc.node import bpf, cgroup, device_list, group_files, group_life, io_weight
 
-_TRACKING = ("pids", "memory", "cpu", "cpuset")
+if TYPE_CHECKING:
+    from gpualloc.node.device_rule import DeviceRule
+
+_TRACKING = ("unified", "freezer", "pids", "memory", "cpu", "cpuset")
 """The first of these that is mounted gets a group even when no limit is asked for, to know the members."""
 
 _UNLIMITED_BYTES = 1 << 60
+_SHARES = 1024
+"""What everybody has, as a weight of 100 in version 2; the kernel itself converts in this proportion."""
 
 
 class Cgroup1:
     """Groups below the mounts of version 1.
 
     Args:
-        mounts: controller (cpu, cpuset, memory, pids) to the folder where its hierarchy is mounted; empty on a
-            host without control groups, where nothing can be made and nothing is there to remove.
+        mounts: controller (cpu, cpuset, devices, freezer, io, memory, pids) to the folder where its hierarchy is
+            mounted; empty on a host without control groups, where nothing can be made and nothing is there to remove.
+        unified: where version 2 is mounted beside them; None when it is not.
     """
 
-    def __init__(self, mounts: "dict[str, str]") -> None:
+    def __init__(self, mounts: "dict[str, str]", unified: "str | None" = None) -> None:
         self.mode = "v1" if mounts else "none"
-        self._mounts = mounts
+        self._mounts = dict(mounts)
+        if unified is not None and os.access(unified, os.W_OK):
+            self._mounts["unified"] = unified
 
     def controllers(self) -> "list[str]":
-        """The mounted ones, sorted."""
-        return sorted(self._mounts)
+        """The mounted ones that can limit, sorted."""
+        return sorted(set(self._mounts) & set(cgroup.CONTROLLER_OF.values()))
 
     def writable(self) -> bool:
         """Whether groups can be made in every mounted hierarchy."""
@@ -37,7 +50,9 @@ class Cgroup1:
         tracking = next((name for name in _TRACKING if name in self._mounts), None)
         if tracking is None:
             raise OSError(errno.ENOTSUP, "this host has no control groups")
-        self._make(tracking, workload)
+        folder = self._make(tracking, workload)
+        if tracking == "unified" and "freezer" in self._mounts and group_life.is_frozen(folder) is None:
+            self._make("freezer", workload)
 
     def set(self, workload: str, limits: "dict[str, Any]") -> None:
         """Set the given limits, making the group below each controller that is needed."""
@@ -94,6 +109,65 @@ class Cgroup1:
             if os.path.isdir(self._folder(controller, workload)):
                 group_files.remove_below(os.path.join(mount, cgroup.PARENT), workload)
 
+    def isolation(self) -> "str | None":
+        """`bpf` where version 2 is mounted too, else `v1-devices` where that controller is."""
+        if "unified" in self._mounts and bpf.available():
+            return "bpf"
+        listed = self._mounts.get("devices")
+        return "v1-devices" if listed is not None and os.access(listed, os.W_OK) else None
+
+    def restrict(self, workload: str, rule: "DeviceRule") -> None:
+        """Put a device rule in force: a program, else an allow-list in a part of its own."""
+        how = self.isolation()
+        if how is None:
+            raise OSError(errno.ENOTSUP, "this host, or this account, cannot keep processes from devices")
+        if how == "bpf":
+            bpf.attach(self._folder("unified", workload), rule, workload)
+            return
+        folder = self._make("devices", workload)
+        try:
+            device_list.restrict(folder, rule)
+        except OSError:
+            # Half a list would deny what the rule does not.
+            with suppress(OSError):
+                os.rmdir(folder)
+            raise
+
+    def restricted(self, workload: str) -> "str | None":
+        """Tag of the program, or the identity of the allow-list."""
+        if self.isolation() == "bpf":
+            return bpf.restricted(self._folder("unified", workload), workload)
+        return device_list.restricted(self._folder("devices", workload)) if "devices" in self._mounts else None
+
+    def expected(self, rule: "DeviceRule") -> str:
+        """What `restricted` answers under that rule."""
+        return bpf.tag(rule) if self.isolation() == "bpf" else device_list.identity(device_list.entries(rule))
+
+    def unrestrict(self, workload: str) -> None:
+        """Take the program off, or allow everything in the list."""
+        if self.isolation() == "bpf":
+            bpf.detach(self._folder("unified", workload), workload)
+        elif "devices" in self._mounts:
+            device_list.unrestrict(self._folder("devices", workload))
+
+    def freeze(self, workload: str, frozen: bool) -> None:
+        """By version 2 where it is mounted and can, else by the freezer."""
+        group_life.freeze(self._life(workload), frozen)
+
+    def frozen(self, workload: str) -> "bool | None":
+        """What that part tells."""
+        return group_life.is_frozen(self._life(workload))
+
+    def kill(self, workload: str) -> None:
+        """Kill the members of every part."""
+        group_life.kill(self._parts(workload), lambda: self.members(workload))
+
+    def _life(self, workload: str) -> str:
+        """The part that can be frozen; the folder of one that is not there when none can."""
+        folders = [self._folder(name, workload) for name in ("unified", "freezer") if name in self._mounts]
+        able = [folder for folder in folders if group_life.is_frozen(folder) is not None]
+        return (able + folders + [""])[0]
+
     def _folder(self, controller: str, workload: str) -> str:
         return os.path.join(self._mounts[controller], cgroup.PARENT, workload)
 
@@ -129,8 +203,20 @@ def _read_cpus(folder: str) -> "float | None":
     return int(quota) / int(period) if quota and period and int(quota) > 0 else None
 
 
+def _set_cpu_weight(folder: str, weight: int) -> None:
+    group_files.write_value(os.path.join(folder, "cpu.shares"), str(round(weight * _SHARES / 100)))
+
+
+def _read_cpu_weight(folder: str) -> "int | None":
+    shares = group_files.read_value(os.path.join(folder, "cpu.shares"))
+    return round(int(shares) * 100 / _SHARES) if shares else None
+
+
 def _set_cpuset(folder: str, cpus: str) -> None:
     group_files.write_value(os.path.join(folder, "cpuset.cpus"), cpus)
+    nodes = cgroup.memory_nodes(cpus)
+    if nodes is not None:
+        group_files.write_value(os.path.join(folder, "cpuset.mems"), nodes)
 
 
 def _read_cpuset(folder: str) -> "str | None":
@@ -170,13 +256,17 @@ def _read_pids(folder: str) -> "int | None":
 
 _SETTERS: "dict[str, Any]" = {
     "cpus": _set_cpus,
+    "cpu_weight": _set_cpu_weight,
     "cpuset": _set_cpuset,
     "memory_mib": _set_memory,
     "pids": _set_pids,
+    "io_weight": io_weight.set_weight,
 }
 _READERS: "dict[str, Any]" = {
     "cpus": _read_cpus,
+    "cpu_weight": _read_cpu_weight,
     "cpuset": _read_cpuset,
     "memory_mib": _read_memory,
     "pids": _read_pids,
+    "io_weight": io_weight.weight,
 }

@@ -1,11 +1,22 @@
 """Control groups version 2, written directly below the mount: one hierarchy for all controllers."""
 
+import errno
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import cgroup, group_files
+from gpualloc.node import bpf, cgroup, group_files, group_life, io_weight
 
-_WANTED = ("cpu", "cpuset", "memory", "pids")
+if TYPE_CHECKING:
+    from gpualloc.node.device_rule import DeviceRule
+
+_ALWAYS = ("cpu", "cpuset", "memory", "pids")
+"""Controllers passed on to every group; `io` only to those that ask, since it costs each disk access."""
+
+_OPTIONAL = ("memory.swap.max", "memory.oom.group")
+"""Files that are missing without swap accounting, and before kernel 4.19."""
+
+_DROPPABLE = ("inactive_file", "active_file", "slab_reclaimable")
+"""Parts of `memory.stat` that the kernel gives back by itself."""
 
 
 class Cgroup2:
@@ -22,26 +33,31 @@ class Cgroup2:
         self._parent = os.path.join(root, cgroup.PARENT)
 
     def controllers(self) -> "list[str]":
-        """Those of cpu, cpuset, memory and pids that the root offers."""
+        """Those that the root offers, sorted."""
         offered = (group_files.read_value(os.path.join(self._root, "cgroup.controllers")) or "").split()
-        return [name for name in _WANTED if name in offered]
+        return sorted(set(offered) & set(cgroup.CONTROLLER_OF.values()))
 
     def writable(self) -> bool:
         """Whether groups can be made here and controllers passed on to them."""
         return os.access(self._root, os.W_OK) and os.access(os.path.join(self._root, "cgroup.subtree_control"), os.W_OK)
 
     def make(self, workload: str) -> None:
-        """Make the group, with every controller that the root offers passed on to it."""
-        group_files.make_below(self._parent, workload, lambda parent: self._pass_on(self._root, parent))
+        """Make the group, with the controllers that the root offers passed on to it."""
+        group_files.make_below(self._parent, workload, lambda parent: self._pass_on(parent, _ALWAYS))
 
     def set(self, workload: str, limits: "dict[str, Any]") -> None:
         """Set the given limits."""
         folder = self._folder(workload)
         for name, value in limits.items():
+            if name == "io_weight":
+                self._pass_on(self._parent, ("io",))
+                io_weight.set_weight(folder, value)
+                continue
+            if name == "memory_mib":
+                refuse_below_use(folder, value << 20)
             for file, text in _values(name, value):
                 path = os.path.join(folder, file)
-                # Without swap accounting there is no such file, and no swap to limit.
-                if file != "memory.swap.max" or os.path.exists(path):
+                if file not in _OPTIONAL or os.path.exists(path):
                     group_files.write_value(path, text)
 
     def read(self, workload: str) -> "dict[str, Any]":
@@ -55,12 +71,18 @@ class Cgroup2:
         quota, _, period = value("cpu.max").partition(" ")
         if quota.isdigit() and period:
             found["cpus"] = int(quota) / int(period)
+        if value("cpu.weight").isdigit():
+            found["cpu_weight"] = int(value("cpu.weight"))
         if value("cpuset.cpus"):
-            found["cpuset"] = value("cpuset.cpus")
+            # The kernel takes CPUs that the parent does not have, and gives others.
+            found["cpuset"] = value("cpuset.cpus.effective") or value("cpuset.cpus")
         if value("memory.max").isdigit() and value("memory.swap.max") in ("0", ""):
             found["memory_mib"] = int(value("memory.max")) >> 20
         if value("pids.max").isdigit():
             found["pids"] = int(value("pids.max"))
+        weight = io_weight.weight(folder)
+        if weight is not None:
+            found["io_weight"] = weight
         return found
 
     def exists(self, workload: str) -> bool:
@@ -92,15 +114,47 @@ class Cgroup2:
         if os.path.isdir(self._folder(workload)):
             group_files.remove_below(self._parent, workload)
 
+    def isolation(self) -> "str | None":
+        """`bpf`, when this kernel and account can."""
+        return "bpf" if self.writable() and bpf.available() else None
+
+    def restrict(self, workload: str, rule: "DeviceRule") -> None:
+        """Put a device rule in force, as a program."""
+        bpf.attach(self._folder(workload), rule, workload)
+
+    def restricted(self, workload: str) -> "str | None":
+        """Tag of the program."""
+        return bpf.restricted(self._folder(workload), workload)
+
+    def expected(self, rule: "DeviceRule") -> str:
+        """Tag of that rule's program."""
+        return bpf.tag(rule)
+
+    def unrestrict(self, workload: str) -> None:
+        """Take the program off."""
+        bpf.detach(self._folder(workload), workload)
+
+    def freeze(self, workload: str, frozen: bool) -> None:
+        """Stop or wake the group."""
+        group_life.freeze(self._folder(workload), frozen)
+
+    def frozen(self, workload: str) -> "bool | None":
+        """What the kernel tells of the group."""
+        return group_life.is_frozen(self._folder(workload))
+
+    def kill(self, workload: str) -> None:
+        """Kill the group."""
+        group_life.kill([self._folder(workload)], lambda: self.members(workload))
+
     def _folder(self, workload: str) -> str:
         return os.path.join(self._parent, workload)
 
-    def _pass_on(self, root: str, parent: str) -> None:
-        """Enable each controller at the root, then in our parent; one that refuses is read back as missing later."""
-        for folder in (root, parent):
+    def _pass_on(self, parent: str, controllers: "tuple[str, ...]") -> None:
+        """Enable controllers at the root, then in our parent; one that refuses is read back as missing later."""
+        for folder in (self._root, parent):
             offered = (group_files.read_value(os.path.join(folder, "cgroup.controllers")) or "").split()
             enabled = (group_files.read_value(os.path.join(folder, "cgroup.subtree_control")) or "").split()
-            for name in _WANTED:
+            for name in controllers:
                 if name in offered and name not in enabled:
                     try:
                         group_files.write_value(os.path.join(folder, "cgroup.subtree_control"), "+" + name)
@@ -111,8 +165,24 @@ class Cgroup2:
 def _values(name: str, value: Any) -> "list[tuple[str, str]]":
     if name == "cpus":
         return [("cpu.max", "%d %d" % cgroup.quota(value))]
+    if name == "cpu_weight":
+        return [("cpu.weight", str(value))]
     if name == "cpuset":
-        return [("cpuset.cpus", value)]
+        nodes = cgroup.memory_nodes(value)
+        return [("cpuset.cpus", value)] + ([] if nodes is None else [("cpuset.mems", nodes)])
     if name == "memory_mib":
-        return [("memory.max", str(value << 20)), ("memory.swap.max", "0")]
+        # A memory kill takes the whole workload: half of one computes nothing.
+        return [("memory.max", str(value << 20)), ("memory.swap.max", "0"), ("memory.oom.group", "1")]
     return [("pids.max", str(value))]
+
+
+def refuse_below_use(folder: str, limit: int) -> None:
+    """Refuse (EBUSY) a limit in bytes below what the group uses and cannot drop: version 2 would kill for it."""
+    in_use = group_files.read_value(os.path.join(folder, "memory.current"))
+    if in_use is None:
+        return
+    text = group_files.read_value(os.path.join(folder, "memory.stat")) or ""
+    counts = dict(line.split() for line in text.splitlines())
+    kept = int(in_use) - sum(int(counts.get(name, 0)) for name in _DROPPABLE)
+    if kept > limit:
+        raise OSError(errno.EBUSY, "%d MiB are in use, which is more than the limit" % (kept >> 20), folder)

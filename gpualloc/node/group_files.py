@@ -3,12 +3,15 @@
 import errno
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _TRIES = 50
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ENODEV)
+"""What is told of a group that another program is removing; the last by the kernel, in the midst of it."""
 
 
 def read_value(path: str) -> "str | None":
@@ -35,14 +38,17 @@ def make_below(parent: str, name: str, prepare: "Callable[[str], None] | None" =
     """Make a group below a parent that another program may be removing; `prepare(parent)` runs before. Returns it."""
     path = os.path.join(parent, name)
     for _ in range(_TRIES):
+        with suppress(FileExistsError):
+            os.mkdir(parent, 0o755)
         try:
-            os.makedirs(parent, 0o755, exist_ok=True)
             if prepare is not None:
                 prepare(parent)
             os.mkdir(path, 0o755)
         except FileExistsError:
             return path
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if error.errno not in _GONE:
+                raise
             continue
         return path
     raise OSError(errno.EAGAIN, "the parent group keeps vanishing", parent)
@@ -72,8 +78,9 @@ def _remove_tree(path: str) -> None:
         for inner in below:
             _remove_tree(inner)
         os.rmdir(path)
-    except FileNotFoundError:
-        pass
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
 
 
 def all_members(path: str) -> "list[int]":

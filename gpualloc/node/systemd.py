@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gpualloc.node import busctl, cgroup, group_files
-from gpualloc.node.cgroup2 import Cgroup2
+from gpualloc.node.cgroup2 import Cgroup2, refuse_below_use
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,7 +65,9 @@ class Systemd(Cgroup2):
         self._refuse(workload, limits)
         properties = [one for name, value in limits.items() for one in _properties(name, value)]
         busctl.call(self._own, "SetUnitProperties", "sba(sv)", _slice(workload), "true", *_encoded(properties))
-        step: "dict[str, Any]" = dict(dict.fromkeys(cgroup.CONTROLLER_OF), workload=workload, **limits)
+        if "memory_mib" in limits:
+            self._kill_as_one(workload)
+        step = dict(limits, workload=workload)
         _await(
             lambda: "booked" not in cgroup.read_back(self, step).values(),
             "put %s of %s in force" % (", ".join(sorted(limits)), _slice(workload)),
@@ -127,12 +129,18 @@ class Systemd(Cgroup2):
         missing = {cgroup.CONTROLLER_OF[name] for name in limits} - set(self.controllers())
         if missing:
             raise OSError(errno.ENOTSUP, "no such controller for this account: %s" % ", ".join(sorted(missing)))
-        online = cgroup.cpu_numbers(group_files.read_value("/sys/devices/system/cpu/online") or "")
-        if not cgroup.cpu_numbers(limits.get("cpuset") or "") <= online:
-            raise OSError(errno.ERANGE, "not all of the CPUs %s are online" % limits["cpuset"])
-        used = group_files.read_value(os.path.join(self._folder(workload), "memory.current"))
-        if used is not None and int(used) > (limits.get("memory_mib") or int(used)) << 20:
-            raise OSError(errno.EBUSY, "more memory than that is in use")
+        if "cpuset" in limits:
+            there = group_files.read_value(os.path.join(self._root, "cpuset.cpus.effective")) or ""
+            if not cgroup.cpu_numbers(limits["cpuset"]) <= cgroup.cpu_numbers(there):
+                raise OSError(errno.ERANGE, "of the CPUs %s only %s can be had" % (limits["cpuset"], there))
+        if "memory_mib" in limits:
+            refuse_below_use(self._folder(workload), limits["memory_mib"] << 20)
+
+    def _kill_as_one(self, workload: str) -> None:
+        """Let a memory kill take the whole workload; systemd has no word for it on slices, and leaves it alone."""
+        path = os.path.join(self._folder(workload), "memory.oom.group")
+        if os.path.exists(path):
+            group_files.write_value(path, "1")
 
 
 def running(root: str) -> "Systemd | None":
@@ -183,7 +191,9 @@ def _properties(name: str, value: Any) -> "list[tuple[str, ...]]":
     if name == "cpus":
         return [("CPUQuotaPerSecUSec", "t", str(max(1, round(value * 1000000))))]
     if name == "cpuset":
-        return [("AllowedCPUs", "ay", *_mask(cgroup.cpu_numbers(value)))]
+        nodes = cgroup.memory_nodes(value)
+        near = [] if nodes is None else [("AllowedMemoryNodes", "ay", *_mask(cgroup.cpu_numbers(nodes)))]
+        return [("AllowedCPUs", "ay", *_mask(cgroup.cpu_numbers(value))), *near]
     if name == "memory_mib":
         return [("MemoryMax", "t", str(value << 20)), ("MemorySwapMax", "t", "0")]
     return [({"cpu_weight": "CPUWeight", "io_weight": "IOWeight", "pids": "TasksMax"}[name], "t", str(value))]
