@@ -32,7 +32,7 @@ test:                ## everything: system packages, format, lint, types, layers
 test-vm: $(VENV)/.installed-dev ## the tests on a virtual Debian node with systemd; builds it the first time (docs/vm.md)
 	@bash tests/vm/system-packages.sh
 	@cd tests && $(abspath $(BIN))/python -m vm.image
-	$(BIN)/python -m pytest -n 0 -m vm tests/vm
+	$(BIN)/python -m pytest -n 0 -m vm -o timeout=600 tests/vm
 
 check: lint          ## the quick subset: format, lint, types, layers, unit and architecture tests
 	$(BIN)/python -m pytest -q tests/unit tests/cases tests/architecture

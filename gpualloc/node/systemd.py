@@ -62,6 +62,7 @@ class Systemd(Cgroup2):
 
     def set(self, workload: str, limits: "dict[str, Any]") -> None:
         """Have the given limits set, and wait until the kernel shows them."""
+        self._refuse_missing(workload)
         self._refuse(workload, limits)
         properties = [one for name, value in limits.items() for one in _properties(name, value)]
         busctl.call(self._own, "SetUnitProperties", "sba(sv)", _slice(workload), "true", *_encoded(properties))
@@ -78,8 +79,7 @@ class Systemd(Cgroup2):
         pid = pid or os.getpid()
         if self.holds(workload, pid):
             return
-        if not self.exists(workload):
-            raise OSError(errno.ENOENT, "there is no %s" % _slice(workload))
+        self._refuse_missing(workload)
         unit = "%s-%s-%d.scope" % (cgroup.PARENT, workload, pid)
         properties = [
             ("PIDs", "au", "1", str(pid)),
@@ -124,6 +124,11 @@ class Systemd(Cgroup2):
             if self.exists(workload):
                 raise
 
+    def _refuse_missing(self, workload: str) -> None:
+        """systemd would make a slice of that name, and keep it."""
+        if not self.exists(workload):
+            raise OSError(errno.ENOENT, "there is no %s" % _slice(workload))
+
     def _refuse(self, workload: str, limits: "dict[str, Any]") -> None:
         """Refuse what systemd would take, and the kernel not, or only by killing."""
         missing = {cgroup.CONTROLLER_OF[name] for name in limits} - set(self.controllers())
@@ -137,7 +142,7 @@ class Systemd(Cgroup2):
             refuse_below_use(self._folder(workload), limits["memory_mib"] << 20)
 
     def _kill_as_one(self, workload: str) -> None:
-        """Let a memory kill take the whole workload; systemd has no word for it on slices, and leaves it alone."""
+        """Let a memory kill take the whole workload. systemd has no word for it on slices: a reload takes it away."""
         path = os.path.join(self._folder(workload), "memory.oom.group")
         if os.path.exists(path):
             group_files.write_value(path, "1")
