@@ -53,7 +53,10 @@ PasswordAuthentication no
 UseDNS no
 MaxStartups 100
 MaxSessions 100
+SetEnv GPUALLOC_FAKE_NVML=/etc/gpualloc-nvml GPUALLOC_NVML_DEADLINE_S=20
 """
+_SUDO = 'Defaults env_keep += "GPUALLOC_FAKE_NVML GPUALLOC_NVML_DEADLINE_S"\n'
+"""What the driver library of the tests shows is seen by every session, and by what it starts as root."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,7 @@ def _set_up(root: Path, made: Image) -> None:
     (root / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 0\n")
     (root / "etc/systemd/network/10-user.network").write_text(_NETWORK)
     (root / "etc/ssh/sshd_config.d/tests.conf").write_text(_SSHD)
+    (root / "etc/sudoers.d/tests").write_text(_SUDO)
     _run("chroot", str(root), "systemctl", "--quiet", "enable", "systemd-networkd.service")
     _run("chroot", str(root), "systemctl", "--quiet", "mask", *_MASKED)
     _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "gpualloc tests", "-f", str(made.key))
