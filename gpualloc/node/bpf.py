@@ -7,7 +7,7 @@ programs on the same group keep their say (BPF_F_ALLOW_MULTI: every one of them 
 import ctypes
 import errno
 import os
-import platform
+import resource
 import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -263,8 +263,6 @@ def _bpf_with_memory(attribute: bytes) -> int:
     try:
         return _bpf(_PROG_LOAD, attribute)[0]
     except PermissionError:
-        import resource
-
         before = resource.getrlimit(resource.RLIMIT_MEMLOCK)
         try:
             resource.setrlimit(resource.RLIMIT_MEMLOCK, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
@@ -278,9 +276,9 @@ def _bpf_with_memory(attribute: bytes) -> int:
 
 def _bpf(command: int, attribute: bytes) -> "tuple[int, bytes]":
     """The system call; answers its result and the attribute as the kernel left it. Raises OSError."""
-    number = _SYSCALLS.get(platform.machine())
+    number = _SYSCALLS.get(os.uname().machine)
     if number is None:
-        raise OSError(errno.ENOSYS, "bpf(2) is not known on %s" % platform.machine())
+        raise OSError(errno.ENOSYS, "bpf(2) is not known on %s" % os.uname().machine)
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
     buffer = ctypes.create_string_buffer(attribute, len(attribute))

@@ -4,7 +4,6 @@ The controller tells what it allows and never what it denies, so the rule is wri
 the whole truth. It has some 500 entries, one for each major that Linux can give to a character device.
 """
 
-import hashlib
 import os
 from typing import TYPE_CHECKING
 
@@ -30,6 +29,8 @@ def entries(rule: "DeviceRule") -> "set[str]":
 
 def identity(allowed: "set[str]") -> str:
     """16 hexadecimal digits, the same for the same lines."""
+    import hashlib  # readings need not wait for it
+
     return hashlib.sha256("\n".join(sorted(allowed)).encode("ascii")).hexdigest()[:16]
 
 

@@ -159,13 +159,23 @@ class Keeper:
             environment = processes.environment(self._pid)
         inside = self._cgroups.holds(self._workload, self._pid) or (joined and not self._alive())
         visible = environment.get("CUDA_VISIBLE_DEVICES", "") if environment else wanted
-        held_by: "dict[str, str | None]" = {"gpu": None}
-        if self._spec["grants"]:
-            shared = any(grant["share"] == "time-slice" for grant in self._spec["grants"])
-            held_by["gpu"] = "booked" if shared or visible != wanted else "soft"
+        held_by: "dict[str, str | None]" = {"gpu": self._gpu_held_by(inside and joined, visible == wanted)}
         for name, held in self._spec["held_by"].items():
             held_by[name] = "booked" if held == "hard" and not (inside and joined) else held
         return visible, held_by
+
+    def _gpu_held_by(self, inside: bool, told: bool) -> "str | None":
+        """What holds the share of the GPUs: the device rule, the environment that was told, or nothing.
+
+        Nothing holds a time slice to its part. The GPUs beside it are denied all the same.
+        """
+        if not self._spec["grants"]:
+            return None
+        if any(grant["share"] == "time-slice" for grant in self._spec["grants"]):
+            return "booked"
+        if inside and cgroup.keeps_to(self._cgroups, self._workload, self._spec["rule"]):
+            return "hard"
+        return "soft" if told else "booked"
 
     def _alive(self) -> bool:
         found = processes.stat(self._pid)

@@ -6,12 +6,14 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import accounts, cgroup, keeper, processes
+from gpualloc.node import accounts, cgroup, device_rule, keeper, processes
 from gpualloc.node.state import FORMAT, read_json, write_json
 from gpualloc.node.wire import Refused
 from gpualloc.node.workloads import told_end
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gpualloc.node.cgroup import Cgroups
     from gpualloc.node.workloads import Folder, Workloads
 
@@ -37,6 +39,7 @@ class Launcher:
         cgroups: where groups are made.
         workloads: what was started already.
         claim_folders: where a keeper finds its claims; None for the state folder's own.
+        devices: tells the rows of `inventory`, for the device files that /proc does not name; None when nobody can.
     """
 
     def __init__(
@@ -47,12 +50,14 @@ class Launcher:
         workloads: "Workloads",
         *,
         claim_folders: "tuple[str, ...] | None" = None,
+        devices: "Callable[[], list[dict[str, Any]]] | None" = None,
     ) -> None:
         self._state_dir = state_dir
         self._boot_id = boot_id
         self._cgroups = cgroups
         self._workloads = workloads
         self._claim_folders = claim_folders
+        self._devices = devices
 
     def preflight(self, step: "dict[str, Any]") -> None:
         """Refuse a start that has no account or working directory here."""
@@ -103,7 +108,8 @@ class Launcher:
 
     def _spec(self, step: "dict[str, Any]") -> "dict[str, Any]":
         account = accounts.resolve(step["user"])
-        held_by = cgroup.ensure(self._cgroups, step)
+        rule = self._rule(step["grants"])
+        held_by = cgroup.ensure(self._cgroups, dict(step, rule=rule))
         env = account.environment()
         env.update(step["env"])
         env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
@@ -123,11 +129,18 @@ class Launcher:
             "cwd": account.home if step["cwd"] is None and os.path.isdir(account.home) else step["cwd"],
             "account": {"name": account.name, "uid": account.uid, "gid": account.gid},
             "grants": step["grants"],
+            "rule": rule,
             "held_by": held_by,
             "require_hard": step["require_hard"],
             "at_most_s": step["at_most_s"],
             "grace_s": keeper.GRACE_S,
         }
+
+    def _rule(self, grants: "list[dict[str, Any]]") -> "dict[str, list[int]] | None":
+        """The device rule for grants as JSON; None when the files of what is given are not known."""
+        rows = self._devices() if grants and self._devices is not None else []
+        rule = device_rule.of_grants(grants, rows)
+        return None if rule is None else device_rule.to_json(rule)
 
     def _spawn(self, folder: "Folder", lock_fd: int, spec: "dict[str, Any]") -> None:
         """Start a keeper that holds the lock from its first moment and lives on when this program is killed."""
