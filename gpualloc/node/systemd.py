@@ -66,8 +66,6 @@ class Systemd(Cgroup2):
         self._refuse(workload, limits)
         properties = [one for name, value in limits.items() for one in _properties(name, value)]
         busctl.call(self._own, "SetUnitProperties", "sba(sv)", _slice(workload), "true", *_encoded(properties))
-        if "memory_mib" in limits:
-            self._kill_as_one(workload)
         step = dict(limits, workload=workload)
         _await(
             lambda: "booked" not in cgroup.read_back(self, step).values(),
@@ -90,6 +88,8 @@ class Systemd(Cgroup2):
         ]
         busctl.call(self._own, "StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "fail", *_encoded(properties), "0")
         _await(lambda: self.holds(workload, pid), "move process %d into %s" % (pid, unit))
+        if "memory_mib" in self.read(workload):
+            self._kill_as_one(workload)
 
     def holds(self, workload: str, pid: int) -> bool:
         """Whether the kernel says that the process is in the slice or below."""
@@ -102,7 +102,7 @@ class Systemd(Cgroup2):
         if not self.exists(workload):
             return
         # Stopping it would kill what is in it.
-        _await(lambda: not self.members(workload), "remove %s: it has members" % _slice(workload), _END_WAIT_S)
+        _await(lambda: not self.members(workload), "remove %s: it is busy" % _slice(workload), _END_WAIT_S)
         self._stop(workload)
         _await(lambda: not self.exists(workload), "remove %s" % _slice(workload))
 
@@ -137,12 +137,12 @@ class Systemd(Cgroup2):
         if "cpuset" in limits:
             there = group_files.read_value(os.path.join(self._root, "cpuset.cpus.effective")) or ""
             if not cgroup.cpu_numbers(limits["cpuset"]) <= cgroup.cpu_numbers(there):
-                raise OSError(errno.ERANGE, "of the CPUs %s only %s can be had" % (limits["cpuset"], there))
+                raise OSError(errno.ERANGE, "CPUs out of range: %s of %s" % (limits["cpuset"], there))
         if "memory_mib" in limits:
             refuse_below_use(self._folder(workload), limits["memory_mib"] << 20)
 
     def _kill_as_one(self, workload: str) -> None:
-        """Let a memory kill take the whole workload. systemd has no word for it on slices: a reload takes it away."""
+        """Let a memory kill take the whole workload, until systemd, which has no word for it on slices, is reloaded."""
         path = os.path.join(self._folder(workload), "memory.oom.group")
         if os.path.exists(path):
             group_files.write_value(path, "1")
