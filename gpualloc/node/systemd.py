@@ -106,6 +106,15 @@ class Systemd(Cgroup2):
         self._stop(workload)
         _await(lambda: not self.exists(workload), "remove %s" % _slice(workload))
 
+    def restricted(self, workload: str) -> "str | None":
+        """Tag of the program; without root there can be none."""
+        return None if self._own else super().restricted(workload)
+
+    def unrestrict(self, workload: str) -> None:
+        """Take the program off."""
+        if not self._own:
+            super().unrestrict(workload)
+
     def _folder(self, workload: str) -> str:
         return os.path.join(self._parent, _slice(workload))
 
