@@ -27,6 +27,7 @@ _ALLOW_MULTI, _REPLACE = 2, 4
 
 _LOG_BYTES = 64 << 10
 _NAME_BYTES = 15
+_TRIES = 4
 _INFO_BYTES = 80
 _MAX_PROGRAMS = 64
 """More than that the kernel attaches to no group."""
@@ -104,13 +105,13 @@ def load(code: bytes, name: str) -> int:
         )
 
     try:
-        return _bpf_with_memory(attribute(None))
+        return _loaded(attribute(None))
     except PermissionError:
         raise
     except OSError as error:
         log = ctypes.create_string_buffer(_LOG_BYTES)
         try:
-            return _bpf_with_memory(attribute(log))
+            return _loaded(attribute(log))
         except OSError:
             said = log.value.decode("ascii", "replace").strip()[-500:]
             raise OSError(
@@ -258,7 +259,17 @@ def _instruction(code: int, target: int, source: int, offset: int, constant: int
     return struct.pack("<BBhi", code, target | source << 4, offset, constant)
 
 
-def _bpf_with_memory(attribute: bytes) -> int:
+def _loaded(attribute: bytes) -> int:
+    """Load a program, again when a signal came in between."""
+    for _ in range(_TRIES):
+        try:
+            return _loaded_once(attribute)
+        except BlockingIOError:
+            continue
+    return _loaded_once(attribute)
+
+
+def _loaded_once(attribute: bytes) -> int:
     """Load a program; kernels before 5.11 charge it to a limit of locked memory that may be too low."""
     try:
         return _bpf(_PROG_LOAD, attribute)[0]

@@ -115,7 +115,10 @@ class Cgroups(Protocol):
         """
 
     def restricted(self, workload: str) -> "str | None":
-        """Identity of the device rule in force, read from the kernel; None when there is none of ours."""
+        """Identity of the device rule in force, read from the kernel; None when there is none of ours.
+
+        Raises OSError when this account may not ask.
+        """
 
     def expected(self, rule: "DeviceRule") -> str:
         """What `restricted` answers while exactly that rule is in force."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _TRACKING = ("unified", "freezer", "pids", "memory", "cpu", "cpuset")
 """The first of these that is mounted gets a group even when no limit is asked for, to know the members."""
 
+_TURNS = 20
 _UNLIMITED_BYTES = 1 << 60
 _SHARES = 1024
 """What everybody has, as a weight of 100 in version 2; the kernel itself converts in this proportion."""
@@ -61,6 +62,7 @@ class Cgroup1:
                 raise OSError(errno.ENOTSUP, "the %s controller is not mounted" % cgroup.CONTROLLER_OF[name])
             folder = self._make(cgroup.CONTROLLER_OF[name], workload)
             _SETTERS[name](folder, value)
+        self._gather(workload)
 
     def read(self, workload: str) -> "dict[str, Any]":
         """The limits in force."""
@@ -122,16 +124,10 @@ class Cgroup1:
         if how is None:
             raise OSError(errno.ENOTSUP, "this host, or this account, cannot keep processes from devices")
         if how == "bpf":
-            bpf.attach(self._folder("unified", workload), rule, workload)
-            return
-        folder = self._make("devices", workload)
-        try:
-            device_list.restrict(folder, rule)
-        except OSError:
-            # Half a list would deny what the rule does not.
-            with suppress(OSError):
-                os.rmdir(folder)
-            raise
+            bpf.attach(self._make("unified", workload), rule, workload)
+        else:
+            _restrict_by_list(self._make("devices", workload), rule)
+        self._gather(workload)
 
     def restricted(self, workload: str) -> "str | None":
         """Tag of the program, or the identity of the allow-list."""
@@ -162,6 +158,18 @@ class Cgroup1:
         """Kill the members of every part."""
         group_life.kill(self._parts(workload), lambda: self.members(workload))
 
+    def _gather(self, workload: str) -> None:
+        """Bring the members of older parts into a new one; what they forked meanwhile comes with the next turn."""
+        for _ in range(_TURNS):
+            inside = {folder: set(group_files.all_members(folder)) for folder in self._parts(workload)}
+            everybody = set().union(*inside.values())
+            if all(pids == everybody for pids in inside.values()):
+                return
+            for folder, pids in inside.items():
+                for pid in everybody - pids:
+                    with suppress(ProcessLookupError):
+                        group_files.write_value(os.path.join(folder, "cgroup.procs"), str(pid))
+
     def _life(self, workload: str) -> str:
         """The part that can be frozen; the folder of one that is not there when none can."""
         folders = [self._folder(name, workload) for name in ("unified", "freezer") if name in self._mounts]
@@ -181,6 +189,17 @@ class Cgroup1:
         # A cpuset group without both lets nobody in.
         _fill_cpuset(folder)
         return folder
+
+
+def _restrict_by_list(folder: str, rule: "DeviceRule") -> None:
+    try:
+        device_list.restrict(folder, rule)
+    except OSError:
+        # Half a list would deny what the rule does not.
+        with suppress(OSError):
+            device_list.unrestrict(folder)
+            os.rmdir(folder)
+        raise
 
 
 def _fill_cpuset(folder: str) -> None:
@@ -233,8 +252,13 @@ def _set_memory(folder: str, mib: int) -> None:
     # The sum with swap may never be below the memory limit: raise it first, lower it last.
     if int(group_files.read_value(files[1]) or 0) < mib << 20:
         files.reverse()
-    for path in files:
-        group_files.write_value(path, value)
+    before = group_files.read_value(files[0])
+    group_files.write_value(files[0], value)
+    try:
+        group_files.write_value(files[1], value)
+    except OSError:
+        group_files.write_value(files[0], before or value)
+        raise
 
 
 def _read_memory(folder: str) -> "int | None":

@@ -375,6 +375,14 @@ def test_limits_are_read_back_by_the_step(group):
         }
 
 
+def test_a_limit_set_later_holds_for_who_is_inside(group):
+    group.needs("pids")
+    member = group.member()
+    group.set(pids=4)
+    assert group.groups.holds(group.workload, member.pid)
+    assert member.ask("fork_until_refused()") == 3
+
+
 # --- devices
 
 
@@ -416,8 +424,7 @@ def test_what_was_open_before_stays_usable(group):
     member = group.member()
     assert member.ask("kept.setdefault('zero', os.open('/dev/zero', os.O_RDONLY))") > 0
     group.restrict(device_rule.made({1: {3, 8, 9}}))
-    if not group.groups.holds(group.workload, member.pid):
-        group.groups.join(group.workload, member.pid)  # a rule may add a part to the group
+    assert group.groups.holds(group.workload, member.pid)
     assert member.ask("opened('/dev/zero')") == "EPERM"
     assert member.ask("len(os.read(kept['zero'], 5))") == 5
 
