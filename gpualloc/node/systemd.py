@@ -70,6 +70,7 @@ class Systemd(Cgroup2):
         _await(
             lambda: "booked" not in cgroup.read_back(self, step).values(),
             "put %s of %s in force" % (", ".join(sorted(limits)), _slice(workload)),
+            _WAIT_S,
         )
 
     def join(self, workload: str, pid: int) -> None:
@@ -87,7 +88,7 @@ class Systemd(Cgroup2):
             ("TasksMax", "t", _UNLIMITED),
         ]
         busctl.call(self._own, "StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "fail", *_encoded(properties), "0")
-        _await(lambda: self.holds(workload, pid), "move process %d into %s" % (pid, unit))
+        _await(lambda: self.holds(workload, pid), "move process %d into %s" % (pid, unit), _WAIT_S)
         if "memory_mib" in self.read(workload):
             self._kill_as_one(workload)
 
@@ -104,7 +105,7 @@ class Systemd(Cgroup2):
         # Stopping it would kill what is in it.
         _await(lambda: not self.members(workload), "remove %s: it is busy" % _slice(workload), _END_WAIT_S)
         self._stop(workload)
-        _await(lambda: not self.exists(workload), "remove %s" % _slice(workload))
+        _await(lambda: not self.exists(workload), "remove %s" % _slice(workload), _WAIT_S)
 
     def restricted(self, workload: str) -> "str | None":
         """Tag of the program; without root there can be none."""
@@ -124,7 +125,7 @@ class Systemd(Cgroup2):
         parent = ["1", _PARENT, *_encoded([("StopWhenUnneeded", "b", "true")])] if first else ["0"]
         words = [_slice(workload), "replace", *_encoded(properties), *parent]
         busctl.call(self._own, "StartTransientUnit", "ssa(sv)a(sa(sv))", *words)
-        _await(lambda: self.exists(workload), "make the group of %s" % _slice(workload))
+        _await(lambda: self.exists(workload), "make the group of %s" % _slice(workload), _WAIT_S)
 
     def _stop(self, workload: str) -> None:
         try:
@@ -172,7 +173,7 @@ def running(root: str) -> "Systemd | None":
     return own if own.controllers() else None
 
 
-def _await(true: "Callable[[], bool]", what: str, timeout_s: float = _WAIT_S) -> None:
+def _await(true: "Callable[[], bool]", what: str, timeout_s: float) -> None:
     """Wait for what systemd does after it answered."""
     until_s = time.monotonic() + timeout_s
     while not true():
