@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gpualloc.model.allocation import Allocation
     from gpualloc.model.audit import AuditEntry
     from gpualloc.model.decision import Problem, Rejection
+    from gpualloc.model.desired import Cordon, DesiredDevice
     from gpualloc.model.inventory import Node, NodeSpec
     from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState
     from gpualloc.model.sample import Metric, Sample, Series
@@ -149,9 +150,10 @@ class JournalWriter(Protocol):
         result: Mapping[str, object] | None = None,
         error: str | None = None,
         workload: Workload | None = None,
+        desired: DesiredDevice | None = None,
         audit: Sequence[AuditEntry] = (),
     ) -> None:
-        """Record a step's state together with what it made of the workload and its audit entries."""
+        """Record a step's state together with what it made of the workload or device and its audit entries."""
         ...
 
     def close_run(self, run: Run, state: RunState, at_s: float) -> None:
@@ -165,6 +167,22 @@ class JournalWriter(Protocol):
             StalePlanError: a stored workload has another revision than the one this change is based on
                 (`revision - 1`).
         """
+        ...
+
+    def save_desired(self, desired: Sequence[DesiredDevice], audit: Sequence[AuditEntry] = ()) -> None:
+        """Store what devices are meant to be, each in place of what was stored for it."""
+        ...
+
+    def forget_desired(self, node: str, device: str, audit: Sequence[AuditEntry] = ()) -> None:
+        """Remember nothing more of a device; one that is not known is fine."""
+        ...
+
+    def cordon(self, cordons: Sequence[Cordon], audit: Sequence[AuditEntry] = ()) -> None:
+        """Store cordons, each in place of one on the same node and device."""
+        ...
+
+    def uncordon(self, node: str, device: str | None, audit: Sequence[AuditEntry] = ()) -> bool:
+        """Remove the cordon of a node (device None) or device; False when there was none."""
         ...
 
     def mark_rebalance(self, at_s: float, summary: str) -> None:
@@ -216,6 +234,14 @@ class Journal(Protocol):
 
     def open_runs(self) -> tuple[Run, ...]:
         """Runs that never ended: interrupted, or under way in another process."""
+        ...
+
+    def cordons(self) -> tuple[Cordon, ...]:
+        """Nodes and devices that take no new work, by node and device."""
+        ...
+
+    def desired(self) -> tuple[DesiredDevice, ...]:
+        """What devices are meant to be, by node and device."""
         ...
 
     def steps(self, run_id: str) -> tuple[StepRecord, ...]:

@@ -58,7 +58,9 @@ def decode_hello(result: object) -> Hello:
         privileged=fields.flag("privileged"),
         driver_version=nvml.text_or_none("driver_version"),
         nvml_reason=_nvml_reason(nvml),
-        cgroup=CgroupSupport(cgroup.text("mode"), cgroup.texts("controllers"), cgroup.flag("writable")),
+        cgroup=CgroupSupport(
+            cgroup.text("mode"), cgroup.texts("controllers"), cgroup.flag("writable"), cgroup.text_or_none("isolation")
+        ),
         other_controllers=fields.texts("other_controllers"),
     )
 
@@ -189,7 +191,7 @@ def _end(fields: Fields) -> WorkloadEnd:
 
 
 def _held_by(fields: Fields) -> HeldBy:
-    holds = {name: fields.word(name, Hold) if fields.has(name) else None for name in ("gpu", "cpu", "memory", "pids")}
+    holds = {name: fields.word(name, Hold) if fields.has(name) else None for name in ("gpu", "cpu", "memory", "pids", "io")}
     return HeldBy(**holds)
 
 

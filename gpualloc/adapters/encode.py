@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from gpualloc.errors import StepError
-from gpualloc.model.allocation import Allocation
+from gpualloc.model.allocation import Allocation, Grant
+from gpualloc.model.codec import to_plain
+from gpualloc.model.desired import DeviceSettings
 from gpualloc.model.plan import StepKind
 from gpualloc.ports import StepCall
 
@@ -20,15 +23,15 @@ def encode_call(call: StepCall, grace_s: float) -> dict[str, Any]:
     Raises:
         StepError: the step lacks what its kind needs.
     """
-    step: dict[str, Any] = {"kind": call.step.kind.value, "workload": call.step.workload, "attempt": call.step.attempt}
-    if call.step.kind in (StepKind.CLAIM, StepKind.START):
-        step["grants"] = _grants(_allocation(call))
-    if call.step.kind in (StepKind.LIMIT, StepKind.START):
-        step.update(_limits(_allocation(call)))
-    if call.step.kind is StepKind.START:
-        step.update(_command(call))
-    if call.step.kind is StepKind.STOP:
-        step["grace_s"] = grace_s
+    step: dict[str, Any] = {
+        "kind": call.step.kind.value,
+        "workload": call.step.workload,
+        "attempt": call.step.attempt,
+        "device": call.step.device,
+    }
+    for kinds, encode in _ENCODERS:
+        if call.step.kind in kinds:
+            step.update(encode(call, grace_s))
     if call.workload is not None and call.workload.request.require is not None:
         step["require"] = call.workload.request.require
     return {"run": call.run, "seq": call.seq, "fence": call.fence, "controller": call.controller, "step": step}
@@ -44,29 +47,36 @@ def _allocation(call: StepCall) -> Allocation:
     return call.step.allocation
 
 
-def _grants(allocation: Allocation) -> list[dict[str, Any]]:
-    return [
-        {
-            "device": grant.device,
-            "mig_instance": grant.mig_instance,
-            "share": grant.share.value,
-            "fraction": grant.fraction,
-            "memory_mib": grant.memory_mib,
-        }
-        for grant in allocation.grants
-    ]
+def _grants(call: StepCall, _grace_s: float) -> dict[str, Any]:
+    if call.step.kind is StepKind.MPS_STOP and call.step.allocation is None:
+        return {"grants": []}
+    return {"grants": [_grant(grant) for grant in _allocation(call).grants]}
 
 
-def _limits(allocation: Allocation) -> dict[str, Any]:
+def _grant(grant: Grant) -> dict[str, Any]:
+    return {
+        "device": grant.device,
+        "mig_instance": grant.mig_instance,
+        "place": grant.place,
+        "share": grant.share.value,
+        "fraction": grant.fraction,
+        "memory_mib": grant.memory_mib,
+    }
+
+
+def _limits(call: StepCall, _grace_s: float) -> dict[str, Any]:
+    allocation = _allocation(call)
     return {
         "cpus": allocation.cpus,
         "cpuset": allocation.cpuset,
         "memory_mib": allocation.memory_mib,
         "pids": allocation.pids,
+        "cpu_weight": allocation.cpu_weight,
+        "io_weight": allocation.io_weight,
     }
 
 
-def _command(call: StepCall) -> dict[str, Any]:
+def _command(call: StepCall, _grace_s: float) -> dict[str, Any]:
     workload = call.workload
     if workload is None:
         raise StepError(
@@ -82,4 +92,72 @@ def _command(call: StepCall) -> dict[str, Any]:
         "user": workload.owner,
         "at_most_s": request.at_most_s,
         "name": workload.name,
+        "checkpoint": {
+            "signal": request.checkpoint_signal,
+            "command": list(request.checkpoint_command),
+            "grace_s": request.checkpoint_grace_s,
+        },
     }
+
+
+def _owner(call: StepCall, _grace_s: float) -> dict[str, Any]:
+    return {"user": call.workload.owner if call.workload else None}
+
+
+def _stop(call: StepCall, grace_s: float) -> dict[str, Any]:
+    return {"grace_s": grace_s, "checkpoint": call.step.checkpoint}
+
+
+def _resume(call: StepCall, _grace_s: float) -> dict[str, Any]:
+    return {"devices_before": list(call.step.devices_before)}
+
+
+def _mig_mode(call: StepCall, _grace_s: float) -> dict[str, Any]:
+    return {"mig_enabled": call.step.mig_enabled}
+
+
+def _place(call: StepCall, _grace_s: float) -> dict[str, Any]:
+    return {"place": call.step.place, "mig_instance": call.step.mig_instance}
+
+
+def _tune(call: StepCall, _grace_s: float) -> dict[str, Any]:
+    return {"wanted": _settings(call.step.wanted), "before": _settings(call.step.before)}
+
+
+def _settings(settings: DeviceSettings | None) -> dict[str, Any]:
+    """The settings that are told."""
+    plain = to_plain(settings or DeviceSettings())
+    assert isinstance(plain, dict)
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def _process(call: StepCall, _grace_s: float) -> dict[str, Any]:
+    if call.step.process is None:
+        raise StepError(f"step {call.step.seq} names no process", reason="bad-request", node=call.step.node)
+    return {"process": to_plain(call.step.process)}
+
+
+_WITH_GRANTS = frozenset(
+    {
+        StepKind.CLAIM,
+        StepKind.LIMIT,
+        StepKind.START,
+        StepKind.ADOPT,
+        StepKind.SUSPEND,
+        StepKind.RESUME,
+        StepKind.MPS_START,
+        StepKind.MPS_STOP,
+    }
+)
+_ENCODERS: tuple[tuple[frozenset[StepKind], Callable[[StepCall, float], dict[str, Any]]], ...] = (
+    (_WITH_GRANTS, _grants),
+    (frozenset({StepKind.LIMIT, StepKind.START, StepKind.ADOPT}), _limits),
+    (frozenset({StepKind.START}), _command),
+    (frozenset({StepKind.MPS_START, StepKind.MPS_STOP, StepKind.ADOPT}), _owner),
+    (frozenset({StepKind.STOP}), _stop),
+    (frozenset({StepKind.RESUME}), _resume),
+    (frozenset({StepKind.MIG_MODE}), _mig_mode),
+    (frozenset({StepKind.MIG_CREATE, StepKind.MIG_DESTROY}), _place),
+    (frozenset({StepKind.TUNE}), _tune),
+    (frozenset({StepKind.ADOPT, StepKind.EVICT}), _process),
+)

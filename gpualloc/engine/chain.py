@@ -160,8 +160,8 @@ class Chains:
 
 
 def chains(steps: Sequence[Step]) -> list[list[Step]]:
-    """The steps grouped by workload and node, each group and the groups in plan order."""
+    """The steps grouped by chain, each group and the groups in plan order."""
     grouped: dict[tuple[str, str], list[Step]] = {}
     for step in steps:
-        grouped.setdefault((step.workload, step.node), []).append(step)
+        grouped.setdefault(step.chain, []).append(step)
     return list(grouped.values())

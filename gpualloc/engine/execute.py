@@ -114,8 +114,8 @@ class Journaled:
 
 
 def workload_of(ctx: Context, step: Step) -> Workload | None:
-    """The workload a step serves, as the state knows it now; None when it knows it no more."""
-    return find_workload(ctx, step.workload)
+    """The workload a step serves, as the state knows it now; None when it serves none or the state knows it no more."""
+    return None if step.workload is None else find_workload(ctx, step.workload)
 
 
 def find_workload(ctx: Context, identity: str) -> Workload | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from gpualloc.errors import GpuallocError, StepError, UnknownOutcomeError
-from gpualloc.model.allocation import HeldBy, WorkloadEnd
+from gpualloc.model.allocation import Allocation, HeldBy, WorkloadEnd
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.codec import from_plain
 from gpualloc.model.plan import Step, StepKind
@@ -80,6 +80,19 @@ def held_by_from(facts: Mapping[str, object]) -> HeldBy:
     return from_plain(HeldBy, plain) if isinstance(plain, Mapping) else HeldBy()
 
 
+def located(allocation: Allocation | None, facts: Mapping[str, object]) -> Allocation | None:
+    """The allocation with the UUID of each MIG instance that was planned by its place, as the node found it."""
+    found = facts.get("grants")
+    if allocation is None or not isinstance(found, list):
+        return allocation
+    uuids = {index: plain.get("mig_instance") for index, plain in enumerate(found) if isinstance(plain, Mapping)}
+    grants = tuple(
+        grant if grant.place is None else replace(grant, mig_instance=str(uuids.get(index)), place=None)
+        for index, grant in enumerate(allocation.grants)
+    )
+    return replace(allocation, grants=grants)
+
+
 def _started(workload: Workload, step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
     if workload.state is not WorkloadState.PENDING:
         return None, ()
@@ -91,12 +104,12 @@ def _started(workload: Workload, step: Step, facts: Mapping[str, object], actor:
         reason=None,
         revision=workload.revision + 1,
         attempt=step.attempt,
-        allocation=step.allocation,
+        allocation=located(step.allocation, facts),
         pid=pid if isinstance(pid, int) else None,
         started_at_s=float(started_at_s) if isinstance(started_at_s, int | float) else None,
         held_by=held_by_from(facts),
     )
-    devices = [grant.visible_uuid for grant in step.allocation.grants] if step.allocation else []
+    devices = [grant.visible_uuid for grant in running.allocation.grants] if running.allocation else []
     entry = AuditEntry(
         at_s=at_s if running.started_at_s is None else running.started_at_s,
         kind="start",

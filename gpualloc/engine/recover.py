@@ -45,7 +45,8 @@ def doubtful(ctx: Context) -> frozenset[str]:
     for run in ctx.journal.open_runs():
         states: defaultdict[str, set[StepState]] = defaultdict(set)
         for record in ctx.journal.steps(run.id):
-            states[record.step.workload].add(record.state)
+            if record.step.workload is not None:
+                states[record.step.workload].add(record.state)
         found |= {
             workload
             for workload, seen in states.items()

@@ -34,6 +34,7 @@ class HeldBy:
     cpu: Hold | None = None
     memory: Hold | None = None
     pids: Hold | None = None
+    io: Hold | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,13 @@ class Grant:
     """UUID of the device."""
     share: Share
     mig_instance: str | None = None
-    """UUID of the MIG instance when `share` is MIG; else None."""
+    """UUID of the MIG instance when `share` is MIG and the instance exists already; else None."""
     fraction: float = 1.0
     """Part of the device's compute, in (0, 1]."""
     memory_mib: int | None = None
     """GPU memory booked; None means all of it."""
+    place: str | None = None
+    """Where the MIG instance will lie, such as `2g.20gb@4`, when the plan makes it; the node finds its UUID."""
 
     @property
     def visible_uuid(self) -> str:
@@ -71,6 +74,9 @@ class Allocation:
     """CPU list as the kernel writes it, such as `0-3,8`; None is no restriction."""
     memory_mib: int | None = None
     pids: int | None = None
+    cpu_weight: int | None = None
+    """Part of contended CPU time relative to others, 1..10000; None is the kernel's default of 100."""
+    io_weight: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

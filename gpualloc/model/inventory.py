@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gpualloc.model.allocation import Claim, WorkloadRecord
+from gpualloc.model.desired import NOTHING_SET, DeviceSettings
 
 
 class NodeState(StrEnum):
@@ -76,6 +77,17 @@ class Device:
     mig_instances: tuple[MigInstance, ...] = ()
     minor: int | None = None
     """Number in /dev/nvidia<minor>, which is not `index`."""
+    architecture: str | None = None
+    """`ampere`, `hopper`, ... as the driver says; None when it does not."""
+    cpus: str | None = None
+    """CPUs near the device as a CPU list; None when the host has one NUMA node or does not tell."""
+    settings: DeviceSettings = NOTHING_SET
+    """Settings in force, as far as the driver tells them."""
+    power_limit_default_w: float | None = None
+    power_limit_min_w: float | None = None
+    power_limit_max_w: float | None = None
+    cordon: str | None = None
+    """Why it takes no new work although it is well; None when it does."""
     unavailable: Mapping[str, str] = field(default_factory=dict)
     """Field name to reason, for each reading that is None."""
 
@@ -146,6 +158,9 @@ class CgroupSupport:
     controllers: tuple[str, ...] = ()
     writable: bool = False
     """Whether the node program may make groups there."""
+    isolation: str | None = None
+    """How it keeps work away from devices that it was not given (`bpf`, `v1-devices`, `systemd-policy`); None when it
+    cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +189,8 @@ class Node:
     processes: tuple[Process, ...] = ()
     claims: tuple[Claim, ...] = ()
     workloads: tuple[WorkloadRecord, ...] = ()
+    cordon: str | None = None
+    """Why the node takes no new work although it is well (cordoned by an operator, or doubtful); None when it does."""
 
     @property
     def name(self) -> str:

@@ -8,35 +8,75 @@ from enum import StrEnum
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Rejection
+from gpualloc.model.desired import DeviceSettings
 
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
 """Version of the plan document; another one is refused."""
 
 
 class StepKind(StrEnum):
-    """What a step does on its node. Each is idempotent and named by the workload it serves."""
+    """What a step does on its node. Each is idempotent and named by the workload or device it serves."""
 
     CLAIM = "claim"
     """Write the node's own record that the devices are given."""
     LIMIT = "limit"
-    """Make the workload's control group, set its limits and read them back."""
+    """Make the workload's control group, set its limits and device rule and read them back."""
     START = "start"
     """Start the keeper, let the command into the group, verify what it really got."""
+    ADOPT = "adopt"
+    """Take a process that runs already into the group; what it opened before stays open."""
     STOP = "stop"
-    """TERM, grace, KILL of everything the workload started; its keeper then removes the group."""
+    """Checkpoint hook if there is one, TERM, grace, KILL of everything the workload started."""
     UNLIMIT = "unlimit"
     UNCLAIM = "unclaim"
+    LET_GO = "let-go"
+    """Take an adopted process out of the group again; it runs on."""
+    SUSPEND = "suspend"
+    """Move the workload's GPU memory to host memory and freeze it; its devices are free after that."""
+    RESUME = "resume"
+    MPS_START = "mps-start"
+    """Make sure that the workload's user has an MPS daemon on each of its devices."""
+    MPS_STOP = "mps-stop"
+    """End that daemon unless other work uses it."""
+    MIG_MODE = "mig-mode"
+    MIG_CREATE = "mig-create"
+    MIG_DESTROY = "mig-destroy"
+    TUNE = "tune"
+    """Set power limit, clocks, compute mode or persistence of a device."""
+    EVICT = "evict"
+    """Suspend or end a process on a device that it was not given."""
 
 
 INVERSE: Mapping[StepKind, StepKind | None] = {
     StepKind.CLAIM: StepKind.UNCLAIM,
     StepKind.LIMIT: StepKind.UNLIMIT,
     StepKind.START: StepKind.STOP,
+    StepKind.ADOPT: StepKind.LET_GO,
     StepKind.STOP: None,
     StepKind.UNLIMIT: None,
     StepKind.UNCLAIM: None,
+    StepKind.LET_GO: None,
+    StepKind.SUSPEND: StepKind.RESUME,
+    StepKind.RESUME: StepKind.SUSPEND,
+    StepKind.MPS_START: StepKind.MPS_STOP,
+    StepKind.MPS_STOP: None,
+    StepKind.MIG_MODE: StepKind.MIG_MODE,
+    StepKind.MIG_CREATE: StepKind.MIG_DESTROY,
+    StepKind.MIG_DESTROY: StepKind.MIG_CREATE,
+    StepKind.TUNE: StepKind.TUNE,
+    StepKind.EVICT: None,
 }
-"""The step that takes a step back; None where there is none."""
+"""The step that takes a step back; None where there is none.
+
+A MIG instance that is made again at the place of a destroyed one is empty and may have another UUID: only an instance
+that nobody used is ever destroyed.
+"""
+
+DEVICE_KINDS = frozenset({StepKind.MIG_MODE, StepKind.MIG_CREATE, StepKind.MIG_DESTROY, StepKind.TUNE, StepKind.EVICT})
+"""Steps that are about a device and no workload."""
+
+RESHAPING_KINDS = DEVICE_KINDS | {StepKind.STOP, StepKind.SUSPEND, StepKind.UNCLAIM, StepKind.MPS_START}
+"""Steps after which a node looks otherwise: what comes behind one in a plan cannot be asked for beforehand."""
 
 
 class StepReason(StrEnum):
@@ -45,6 +85,12 @@ class StepReason(StrEnum):
     WAITING = "waiting work fits"
     RELEASE = "released by operator"
     CLEANUP = "left over from work that ended"
+    REPARTITION = "repartitioned for waiting work"
+    OPERATOR = "asked by operator"
+    DRAIN = "drained by operator"
+    REPAIR = "repair of drift"
+    BUDGET = "power budget of the pool"
+    ENFORCE = "not given to that process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +104,27 @@ class BlastRadius:
     """UUIDs of devices that are reset."""
 
 
+class EvictAction(StrEnum):
+    """What is done to a process on a device that it was not given."""
+
+    SUSPEND = "suspend"
+    """Its GPU memory moves to host memory and it is stopped."""
+    TERMINATE = "terminate"
+    """TERM, grace, KILL."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessTarget:
+    """A process named so that another one with its pid is never meant."""
+
+    pid: int
+    started_at_s: float
+    """Epoch seconds as the node told; the node compares within its clock's resolution."""
+    action: EvictAction | None = None
+    """For EVICT; None for ADOPT."""
+    grace_s: float = 10.0
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One change on one node."""
@@ -66,14 +133,15 @@ class Step:
     """1-based; also the order of execution."""
     kind: StepKind
     node: str
-    workload: str
+    workload: str | None
+    """Workload id; None for steps about a device."""
     target: str
     """What a person reads as the thing changed: device indices and models, or the workload."""
     reason: StepReason
     detail: str
     """One sentence behind the reason."""
     allocation: Allocation | None
-    """What CLAIM, LIMIT and START bring about; None for the others."""
+    """What the steps that give bring about, and what SUSPEND gives up; None for the others."""
     attempt: int
     """Number of the start this step belongs to."""
     revision: int
@@ -81,6 +149,31 @@ class Step:
     needs: tuple[int, ...] = ()
     """`seq` of steps that must be done before."""
     blast_radius: BlastRadius = BlastRadius()
+    device: str | None = None
+    """UUID of the device that a device step is about."""
+    place: str | None = None
+    """What MIG_CREATE makes and MIG_DESTROY removes, such as `2g.20gb@4`."""
+    mig_instance: str | None = None
+    """UUID of the instance that MIG_DESTROY removes, or None: whatever lies at `place`."""
+    mig_enabled: bool | None = None
+    """The mode that MIG_MODE brings about."""
+    wanted: DeviceSettings | None = None
+    """What TUNE sets; None in it is not touched."""
+    before: DeviceSettings | None = None
+    """What TUNE is taken back to, as seen when it was planned."""
+    layout: str | None = None
+    """MIG layout of the device once this step is done, as `DesiredDevice.layout`; None for other steps."""
+    devices_before: tuple[str, ...] = ()
+    """For RESUME: UUIDs the workload was suspended on, in the order of the grants."""
+    process: ProcessTarget | None = None
+    """The process that ADOPT takes in and EVICT acts on."""
+    checkpoint: bool = False
+    """Whether STOP runs the workload's checkpoint hook first."""
+
+    @property
+    def chain(self) -> tuple[str, str]:
+        """Steps of one chain succeed or are taken back together: those of one workload, or of one device."""
+        return self.node, self.workload or self.device or ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,19 @@ class WorkloadState(StrEnum):
         return self not in (WorkloadState.PENDING, WorkloadState.RUNNING, WorkloadState.SUSPENDED)
 
 
+class Preemption(StrEnum):
+    """How work may be made to give way; each word allows those after it when it is not possible, but for `never`."""
+
+    SUSPEND = "suspend"
+    """GPU memory moves to host memory, the process lives on."""
+    CHECKPOINT = "checkpoint"
+    """Its checkpoint hook, then TERM and KILL; it waits again."""
+    STOP = "stop"
+    """TERM and KILL; it waits again."""
+    NEVER = "never"
+    """Only a release ends it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a workload asks for. Limits that are None are not asked for."""
@@ -50,7 +63,11 @@ class Request:
     fraction: float | None = None
     """Part of each device's compute, in (0, 1); None is the whole device."""
     mig_profile: str | None = None
-    """Wanted MIG profile, on instances that exist already."""
+    """Wanted MIG profile, on an instance that is free or can be made."""
+    sm_count: int | None = None
+    """Streaming multiprocessors needed; with `share_asked` MIG the smallest sufficient profile is chosen."""
+    share_asked: Share | None = None
+    """How the devices are to be shared; None: as the other fields imply."""
     cpus: float | None = None
     cpuset: str | None = None
     memory_mib: int | None = None
@@ -65,11 +82,24 @@ class Request:
     at_most_s: float | None = None
     """Longest run time in seconds; None is no limit."""
     require: str | None = None
-    """`hard`: do not start where the kernel cannot hold the limits on CPU, memory and processes; None: start anyway."""
+    """`hard`: do not start where kernel and driver cannot hold what is asked; None: start anyway."""
+    cpu_weight: int | None = None
+    io_weight: int | None = None
+    preempt: Preemption = Preemption.SUSPEND
+    checkpoint_signal: str | None = None
+    """Signal that makes the work save itself, such as `USR1`; None when it cannot."""
+    checkpoint_command: tuple[str, ...] = ()
+    """Command run as the owner that makes the work save itself, with GPUALLOC_PID set; empty when there is none."""
+    checkpoint_grace_s: float = 60.0
+    """How long the work may take to save itself before it gets TERM."""
+    several_instances: bool = False
+    """Whether one process may be given several MIG instances (driver 570 and newer)."""
 
     @property
     def share(self) -> Share:
         """How the devices would be shared."""
+        if self.share_asked is not None:
+            return self.share_asked
         if self.mig_profile is not None:
             return Share.MIG
         return Share.TIME_SLICE if self.fraction is not None else Share.EXCLUSIVE

@@ -205,9 +205,9 @@ def _prepare(cgroups: "Cgroups", step: "dict[str, Any]") -> "dict[str, str]":
 
 
 def _keeps_devices(cgroups: "Cgroups", step: "dict[str, Any]") -> bool:
-    """Whether the device rule holds, or the step gives nothing that one is needed for."""
-    own = any(grant["share"] in ("exclusive", "mig") for grant in step.get("grants", ()))
-    return not own or keeps_to(cgroups, step["workload"], step.get("rule"))
+    """Whether the device rule holds, or the step needs none: it brings none, or gives nothing of its own."""
+    own = "rule" in step and any(grant["share"] in ("exclusive", "mig") for grant in step["grants"])
+    return not own or keeps_to(cgroups, step["workload"], step["rule"])
 
 
 def keeps_to(cgroups: "Cgroups", workload: str, rule: "dict[str, Any] | None") -> bool:

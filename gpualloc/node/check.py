@@ -4,7 +4,7 @@ import math
 import re
 from typing import Any
 
-from gpualloc.node.wire import STEP_KINDS, Refused
+from gpualloc.node.wire import DEVICE_KINDS, STEP_KINDS, Refused
 
 WORKLOAD_ID = re.compile(r"w[0-9a-hjkmnp-tv-z]{8}")
 """Workload ids enter paths and group names, so nothing else passes."""
@@ -12,7 +12,11 @@ _CONTROLLER_ID = re.compile(r"[0-9a-f]{32}")
 _DEVICE_UUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9/-]{0,127}")
 _CPUSET = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?")
-_SHARES = ("exclusive", "mig", "time-slice")
+_SHARES = ("exclusive", "mig", "mps", "time-slice")
+_PLACE = re.compile(r"[0-9]{1,2}g\.[0-9]{1,4}gb(?:\+[a-z.]{1,16})*@[0-9]{1,3}")
+_SIGNAL = re.compile(r"[A-Z][A-Z0-9]{1,8}")
+_COMPUTE_MODES = ("default", "exclusive-process", "prohibited")
+_ACTIONS = ("suspend", "terminate")
 
 _MAX_START_BYTES = 1 << 20
 _MAX_GRANTS = 256
@@ -74,40 +78,38 @@ def step(value: Any) -> "dict[str, Any]":
     kind = fields.get("kind")
     if kind not in STEP_KINDS:
         raise Refused("bad-request", "no such kind of step: %r" % (kind,))
-    checked: "dict[str, Any]" = {
-        "kind": kind,
-        "workload": workload_id(fields),
-        "attempt": whole(fields, "attempt", 0, 1 << 31),
-    }
-    if kind in ("claim", "start"):
-        checked["grants"] = _grants(fields.get("grants"))
-    if kind in ("limit", "start"):
-        checked.update(_limits(fields))
-    if kind == "start":
-        checked.update(_command(fields))
-    if kind == "stop":
-        checked["grace_s"] = 10.0 if fields.get("grace_s") is None else number(fields, "grace_s", 0, 86400)
+    checked: "dict[str, Any]" = {"kind": kind, "attempt": whole(fields, "attempt", 0, 1 << 31)}
+    if kind in DEVICE_KINDS:
+        checked.update(workload=None, device=text(fields, "device", _DEVICE_UUID))
+    else:
+        checked.update(workload=workload_id(fields), device=None)
+    for kinds, check in _CHECKS:
+        if kind in kinds:
+            checked.update(check(fields))
     return checked
 
 
-def _grants(value: Any) -> "list[dict[str, Any]]":
+def _grants(fields: "dict[str, Any]") -> "dict[str, Any]":
+    value = fields.get("grants")
     if not isinstance(value, list) or len(value) > _MAX_GRANTS:
         raise Refused("bad-request", "grants is not a list of at most %d" % _MAX_GRANTS)
-    return [_grant(mapping(item, "grant")) for item in value]
+    return {"grants": [_grant(mapping(item, "grant")) for item in value]}
 
 
 def _grant(fields: "dict[str, Any]") -> "dict[str, Any]":
     share = fields.get("share")
     if share not in _SHARES:
         raise Refused("bad-request", "this node cannot share a device as %r" % (share,))
-    if (share == "mig") != (fields.get("mig_instance") is not None):
-        raise Refused("bad-request", "a grant names a MIG instance when, and only when, its share is mig")
+    named = [name for name in ("mig_instance", "place") if fields.get(name) is not None]
+    if len(named) != (1 if share == "mig" else 0):
+        raise Refused("bad-request", "a grant names a MIG instance or its place when, and only when, its share is mig")
     fraction = 1.0 if fields.get("fraction") is None else number(fields, "fraction", 0, 1)
     if fraction <= 0:
         raise Refused("bad-request", "fraction 0 gives nothing")
     return {
         "device": text(fields, "device", _DEVICE_UUID),
-        "mig_instance": text(fields, "mig_instance", _DEVICE_UUID) if share == "mig" else None,
+        "mig_instance": text(fields, "mig_instance", _DEVICE_UUID) if "mig_instance" in named else None,
+        "place": text(fields, "place", _PLACE) if "place" in named else None,
         "share": share,
         "fraction": float(fraction),
         "memory_mib": None if fields.get("memory_mib") is None else whole(fields, "memory_mib", 1, _MAX_MIB),
@@ -135,6 +137,8 @@ def _limits(fields: "dict[str, Any]") -> "dict[str, Any]":
         "cpuset": text(fields, "cpuset", _CPUSET) if given("cpuset") else None,
         "memory_mib": whole(fields, "memory_mib", 1, _MAX_MIB) if given("memory_mib") else None,
         "pids": whole(fields, "pids", 1, 4194304) if given("pids") else None,
+        "cpu_weight": whole(fields, "cpu_weight", 1, 10000) if given("cpu_weight") else None,
+        "io_weight": whole(fields, "io_weight", 1, 10000) if given("io_weight") else None,
         "require_hard": fields.get("require") == "hard",
     }
 
@@ -144,7 +148,8 @@ def _command(fields: "dict[str, Any]") -> "dict[str, Any]":
     if not isinstance(command, list) or not command or not command[0]:
         raise Refused("bad-request", "command is not a list with something to execute")
     env = mapping({} if fields.get("env") is None else fields["env"], "env")
-    words = list(command) + list(env) + list(env.values())
+    hook = _checkpoint(mapping(fields.get("checkpoint") or {}, "checkpoint"))
+    words = list(command) + list(env) + list(env.values()) + hook["command"]
     if not all(isinstance(word, str) and "\0" not in word for word in words):
         raise Refused("bad-request", "command and env hold texts without NUL only")
     if any(not key or "=" in key for key in env):
@@ -157,4 +162,104 @@ def _command(fields: "dict[str, Any]") -> "dict[str, Any]":
         "cwd": None if fields.get("cwd") is None else text(fields, "cwd"),
         "user": None if fields.get("user") is None else text(fields, "user", _ACCOUNT),
         "at_most_s": None if fields.get("at_most_s") is None else number(fields, "at_most_s", 0.001, 1e9),
+        "checkpoint": hook,
     }
+
+
+def _checkpoint(fields: "dict[str, Any]") -> "dict[str, Any]":
+    """How the work saves itself: `signal` (None: not by one), `command` (empty: not by one), `grace_s`."""
+    command = fields.get("command") or []
+    if not isinstance(command, list):
+        raise Refused("bad-request", "the checkpoint command is not a list")
+    return {
+        "signal": None if fields.get("signal") is None else text(fields, "signal", _SIGNAL),
+        "command": command,
+        "grace_s": 60.0 if fields.get("grace_s") is None else number(fields, "grace_s", 0, 86400),
+    }
+
+
+def _user(fields: "dict[str, Any]") -> "dict[str, Any]":
+    return {"user": None if fields.get("user") is None else text(fields, "user", _ACCOUNT)}
+
+
+def _stop(fields: "dict[str, Any]") -> "dict[str, Any]":
+    grace_s = 10.0 if fields.get("grace_s") is None else number(fields, "grace_s", 0, 86400)
+    return {"grace_s": grace_s, "checkpoint": bool(fields.get("checkpoint"))}
+
+
+def _resume(fields: "dict[str, Any]") -> "dict[str, Any]":
+    before = fields.get("devices_before")
+    if not isinstance(before, list) or len(before) > _MAX_GRANTS:
+        raise Refused("bad-request", "devices_before is not a list of at most %d" % _MAX_GRANTS)
+    return {"devices_before": [text({"uuid": uuid}, "uuid", _DEVICE_UUID) for uuid in before]}
+
+
+def _flag(fields: "dict[str, Any]", name: str) -> bool:
+    value = fields.get(name)
+    if not isinstance(value, bool):
+        raise Refused("bad-request", "%s is not true or false" % name)
+    return value
+
+
+def _mig_mode(fields: "dict[str, Any]") -> "dict[str, Any]":
+    return {"mig_enabled": _flag(fields, "mig_enabled")}
+
+
+def _place(fields: "dict[str, Any]") -> "dict[str, Any]":
+    given = fields.get("mig_instance") is not None
+    return {
+        "place": text(fields, "place", _PLACE),
+        "mig_instance": text(fields, "mig_instance", _DEVICE_UUID) if given else None,
+    }
+
+
+def _tune(fields: "dict[str, Any]") -> "dict[str, Any]":
+    return {name: _settings(mapping(fields.get(name) or {}, name)) for name in ("wanted", "before")}
+
+
+def _settings(fields: "dict[str, Any]") -> "dict[str, Any]":
+    """Settings that are given: power_limit_w, sm_clock_min_mhz and _max_mhz, compute_mode, persistence."""
+    checked: "dict[str, Any]" = {}
+    if "power_limit_w" in fields:
+        checked["power_limit_w"] = float(number(fields, "power_limit_w", 1, 100000))
+    for name in ("sm_clock_min_mhz", "sm_clock_max_mhz"):
+        if name in fields:
+            checked[name] = whole(fields, name, 0, 100000)
+    if ("sm_clock_min_mhz" in checked) != ("sm_clock_max_mhz" in checked):
+        raise Refused("bad-request", "a clock range has both ends")
+    if "compute_mode" in fields:
+        if fields["compute_mode"] not in _COMPUTE_MODES:
+            raise Refused("bad-request", "no such compute mode: %r" % (fields["compute_mode"],))
+        checked["compute_mode"] = fields["compute_mode"]
+    if "persistence" in fields:
+        checked["persistence"] = _flag(fields, "persistence")
+    return checked
+
+
+def _process(fields: "dict[str, Any]") -> "dict[str, Any]":
+    given = mapping(fields.get("process"), "process")
+    if given.get("action") is not None and given["action"] not in _ACTIONS:
+        raise Refused("bad-request", "no such action: %r" % (given["action"],))
+    return {
+        "process": {
+            "pid": whole(given, "pid", 2, 1 << 22),
+            "started_at_s": number(given, "started_at_s", 0, 1e12),
+            "action": given.get("action"),
+            "grace_s": 10.0 if given.get("grace_s") is None else number(given, "grace_s", 0, 86400),
+        }
+    }
+
+
+_CHECKS = (
+    (("claim", "limit", "start", "adopt", "suspend", "resume", "mps-start", "mps-stop"), _grants),
+    (("limit", "start", "adopt"), _limits),
+    (("start",), _command),
+    (("adopt", "mps-start", "mps-stop"), _user),
+    (("stop",), _stop),
+    (("resume",), _resume),
+    (("mig-mode",), _mig_mode),
+    (("mig-create", "mig-destroy"), _place),
+    (("tune",), _tune),
+    (("adopt", "evict"), _process),
+)
+"""What each kind of step carries beside its name."""

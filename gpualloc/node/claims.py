@@ -23,6 +23,22 @@ def made(step: "dict[str, Any]", at_s: float) -> "list[dict[str, Any]]":
     return [dict(grant, **own) for grant in step["grants"]]
 
 
+def located(grants: "list[dict[str, Any]]", inventory: "dict[str, Any]") -> "list[dict[str, Any]]":
+    """The grants, each that names a MIG instance by its place with the UUID of the one that lies there.
+
+    Raises Refused (`gone`) when none does.
+    """
+    return [grant if grant["place"] is None else _located(grant, inventory) for grant in grants]
+
+
+def _located(grant: "dict[str, Any]", inventory: "dict[str, Any]") -> "dict[str, Any]":
+    for device in inventory["devices"]:
+        for instance in device["mig_instances"] if device["uuid"] == grant["device"] else ():
+            if "%s@%s" % (instance["profile"], instance["start"]) == grant["place"]:
+                return dict(grant, mig_instance=instance["uuid"], place=None)
+    raise Refused("gone", "no MIG instance lies at %s of %s" % (grant["place"], grant["device"]))
+
+
 def in_force(step: "dict[str, Any]", claims: "list[dict[str, Any]]") -> bool:
     """Whether exactly the grants of a claim step are claimed by its workload, for this attempt."""
 

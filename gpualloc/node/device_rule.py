@@ -53,7 +53,7 @@ def of_grants(grants: "list[dict[str, Any]]", rows: "list[dict[str, Any]]", root
     Without grants, every GPU is denied. None when the device files of something given are not known.
 
     Args:
-        grants: `device` and `mig_instance` of each.
+        grants: `device`, `share` and `mig_instance` of each.
         rows: devices as `inventory` tells them, for what /proc does not; an entry of `mig_instances` is found by its
             `gpu_instance` and `compute_instance`.
         root: folder in which `proc` is.
@@ -67,7 +67,7 @@ def of_grants(grants: "list[dict[str, Any]]", rows: "list[dict[str, Any]]", root
         if minor is None:
             return None
         gpus.add(minor)
-        if grant["mig_instance"] is not None:
+        if grant["share"] == "mig":
             place = _place(grant["mig_instance"], rows)
             if place is None:
                 return None
@@ -111,9 +111,9 @@ def _minors(root: str) -> "dict[str, int]":
     return found
 
 
-def _place(uuid: str, rows: "list[dict[str, Any]]") -> "Tuple[int, int] | None":
-    """GPU instance and compute instance of a MIG instance."""
-    old = re.fullmatch(_OLD_INSTANCE, uuid)
+def _place(uuid: "str | None", rows: "list[dict[str, Any]]") -> "Tuple[int, int] | None":
+    """GPU instance and compute instance of a MIG instance; None when they are not known, as of one yet to be made."""
+    old = re.fullmatch(_OLD_INSTANCE, uuid or "")
     if old:
         return int(old.group(1)), int(old.group(2))
     for row in rows:

@@ -167,13 +167,15 @@ class Keeper:
     def _gpu_held_by(self, inside: bool, told: bool) -> "str | None":
         """What holds the share of the GPUs: the device rule, the environment that was told, or nothing.
 
-        Nothing holds a time slice to its part. The GPUs beside it are denied all the same.
+        No rule holds a part of a GPU to its size, and nothing a time slice. The GPUs beside it are denied all the same.
         """
-        if not self._spec["grants"]:
+        shares = {grant["share"] for grant in self._spec["grants"]}
+        if not shares:
             return None
-        if any(grant["share"] == "time-slice" for grant in self._spec["grants"]):
+        if "time-slice" in shares:
             return "booked"
-        if inside and cgroup.keeps_to(self._cgroups, self._workload, self._spec["rule"]):
+        own = shares <= {"exclusive", "mig"}
+        if own and inside and cgroup.keeps_to(self._cgroups, self._workload, self._spec["rule"]):
             return "hard"
         return "soft" if told else "booked"
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from gpualloc.node import cgroup, host, output, processes
 from gpualloc.node.ledger import SHARED_FOLDERS, FileLedger
 from gpualloc.node.nvml import Nvml, deadline_s
+from gpualloc.node.parts import Parts, handler
 from gpualloc.node.wire import Refused
 from gpualloc.node.workloads import Workloads
 
 if TYPE_CHECKING:
     from gpualloc.node.cgroup import Cgroups
-    from gpualloc.node.launch import Launcher
+    from gpualloc.node.parts import StepHandler
 
 _EVENT_POLL_S = 0.1
 
@@ -63,6 +64,7 @@ class LocalMachine:
                 "mode": self._cgroups.mode,
                 "controllers": self._cgroups.controllers(),
                 "writable": self._cgroups.writable(),
+                "isolation": None,
             },
             "other_controllers": host.other_controllers(),
             "nvml": self._nvml.status(),
@@ -115,55 +117,19 @@ class LocalMachine:
 
     def preflight(self, step: "dict[str, Any]") -> None:
         """Refuse what `do` would refuse."""
-        if step["kind"] in ("limit", "start") and step["require_hard"]:
-            self._check_hard(step)
-        if step["kind"] == "start":
-            self._launcher().preflight(step)
+        self._handler(step).preflight(step)
 
     def do(self, step: "dict[str, Any]") -> "dict[str, Any]":
         """Carry a step out."""
-        kind, workload = step["kind"], step["workload"]
-        if kind == "limit":
-            return self._limit(step)
-        if kind == "unlimit":
-            self._cgroups.remove(workload)
-            return {}
-        if kind == "stop":
-            folder = self._workloads.folder(workload)
-            return {"end": self._launcher().stop(folder, step["grace_s"])}
-        self._sweep()
-        return self._launcher().start(step)
+        return self._handler(step).do(step)
 
     def undo(self, step: "dict[str, Any]") -> "dict[str, Any]":
-        """Take a limit or a start back."""
-        if step["kind"] == "limit":
-            return self.do(dict(step, kind="unlimit"))
-        from gpualloc.node.keeper import GRACE_S
-
-        return self.do(dict(step, kind="stop", grace_s=GRACE_S))
+        """Take a step back."""
+        return self._handler(step).undo(step)
 
     def verify(self, step: "dict[str, Any]") -> "dict[str, Any]":
         """Read the effect of a step back."""
-        kind, workload = step["kind"], step["workload"]
-        folder = self._workloads.folder(workload)
-        if kind == "limit":
-            held_by = cgroup.read_back(self._cgroups, step)
-            group = self._group(workload)
-            if not self._cgroups.writable():
-                # Nothing can be set here: the limit is booked, which is all there is to read back.
-                return {"holds": True, "held_by": held_by, "group": group}
-            hard = set(self._cgroups.controllers())
-            settable = [held_by[part] for part in ("cpu", "memory", "pids") if part in hard]
-            # Where no group can be made, the limit is booked on purpose, and that stands.
-            holds = not hard or (group is not None and "booked" not in settable)
-            return {"holds": holds, "held_by": held_by, "group": group}
-        if kind == "unlimit":
-            return {"holds": self._group(workload) is None}
-        if kind == "stop":
-            record = self._workloads.record(folder)
-            return {"holds": record is None or record["end"] is not None, "end": record and record["end"]}
-        facts = self._launcher().facts(folder, step["attempt"])
-        return dict(facts or {}, holds=facts is not None)
+        return self._handler(step).verify(step)
 
     def logs(self, workload: str, offset: int, limit: int) -> "dict[str, Any]":
         """A piece of a workload's output."""
@@ -179,38 +145,18 @@ class LocalMachine:
             "ended": ended,
         }
 
-    def _limit(self, step: "dict[str, Any]") -> "dict[str, Any]":
-        record = self._workloads.record(self._workloads.folder(step["workload"]))
-        if record is not None and record["end"] is not None and record["attempt"] == step["attempt"]:
-            # Its group went with its last process and must not come back.
-            held_by = {name: record["held_by"][name] for name in ("cpu", "memory", "pids")}
-        else:
-            held_by = cgroup.ensure(self._cgroups, step)
-        return {"held_by": held_by, "group": self._group(step["workload"])}
-
-    def _launcher(self) -> "Launcher":
-        from gpualloc.node.launch import Launcher
-
-        return Launcher(
-            self._state_dir, self._boot_id, self._cgroups, self._workloads, claim_folders=self._claim_folders
+    def _handler(self, step: "dict[str, Any]") -> "StepHandler":
+        return handler(
+            step["kind"],
+            Parts(
+                self._state_dir,
+                self._boot_id,
+                nvml=self._nvml,
+                cgroups=self._cgroups,
+                workloads=self._workloads,
+                claim_folders=self._claim_folders,
+            ),
         )
-
-    def _group(self, workload: str) -> "str | None":
-        return "%s/%s" % (cgroup.PARENT, workload) if self._cgroups.exists(workload) else None
-
-    def _check_hard(self, step: "dict[str, Any]") -> None:
-        controllers = self._cgroups.controllers() if self._cgroups.writable() else []
-        for name, controller in cgroup.CONTROLLER_OF.items():
-            if step.get(name) is not None and controller not in controllers:
-                raise Refused("no-cgroup", "this node cannot limit %s: no usable %s controller" % (name, controller))
-
-    def _sweep(self) -> None:
-        ledger = FileLedger(self._state_dir, self._boot_id, self._claim_folders)
-        for record in self._workloads.records():
-            attempts = [c["attempt"] for c in ledger.claims() if c["workload"] == record["workload"]]
-            if record["end"] is not None and attempts and max(attempts) <= record["attempt"]:
-                ledger.remove_claims(record["workload"])
-        self._workloads.sweep()
 
 
 def this_host() -> "tuple[LocalMachine, FileLedger]":

@@ -21,7 +21,26 @@ LOCK_WAIT_S = 30.0
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENOTDIR, errno.EIO)
 """What a state folder that cannot be used ends in."""
 
-_INVERSE = {"claim": "unclaim", "limit": "unlimit", "start": "stop"}
+_UNDONE = (
+    "claim",
+    "limit",
+    "start",
+    "adopt",
+    "suspend",
+    "resume",
+    "mps-start",
+    "mig-mode",
+    "mig-create",
+    "mig-destroy",
+    "tune",
+)
+"""Kinds of step that can be taken back."""
+
+_LONG = ("stop", "suspend", "resume", "evict")
+"""Steps that last as long as the work's grace, or as its memory takes to move; they concern nobody else."""
+
+_LOCATED = ("claim", "limit", "start", "adopt", "suspend", "resume", "mps-start")
+"""Steps whose grants may name a MIG instance by its place."""
 
 
 class Machine(Protocol):
@@ -142,7 +161,7 @@ class Server:
     def _preflight(self, args: "dict[str, Any]") -> "dict[str, Any]":
         call = check.call(args.get("call"))
         self._check_fence(call)
-        step = call["step"]
+        step = self._located(call["step"])
         if step["kind"] == "claim":
             self._check_claim(step)
         elif step["kind"] != "unclaim":
@@ -154,7 +173,7 @@ class Server:
 
     def _undo(self, args: "dict[str, Any]") -> "dict[str, Any]":
         call = check.call(args.get("call"))
-        if call["step"]["kind"] not in _INVERSE:
+        if call["step"]["kind"] not in _UNDONE:
             raise Refused("bad-request", "a step of kind %s cannot be undone" % call["step"]["kind"])
         return self._ordered(call, self._take_back)
 
@@ -163,17 +182,23 @@ class Server:
 
     def _ordered(self, call: "dict[str, Any]", action: "Any") -> "dict[str, Any]":
         """Under the node's lock: refuse an older fence, remember a newer one, act."""
-        step = call["step"]
         with self._ledger.locked(LOCK_WAIT_S):
             self._check_fence(call)
             if call["fence"] > self._ledger.fence(call["controller"]):
                 self._ledger.set_fence(call["controller"], call["fence"])
-            # Stopping lasts as long as the work's grace and may be asked for twice: it holds up nobody else.
-            if not _stops(step, action == self._take_back):
+            step = call["step"] if action == self._take_back else self._located(call["step"])
+            # What lasts long may be asked for twice: it holds up nobody else.
+            if not _lasts(step, action == self._take_back):
                 facts: "dict[str, Any]" = action(step)
                 return facts
-        stopped: "dict[str, Any]" = action(step)
-        return stopped
+        late: "dict[str, Any]" = action(step)
+        return late
+
+    def _located(self, step: "dict[str, Any]") -> "dict[str, Any]":
+        """The step with the UUID of each MIG instance that it names by place; refuses a place where none lies."""
+        if step["kind"] not in _LOCATED or all(grant["place"] is None for grant in step["grants"]):
+            return step
+        return dict(step, grants=claims.located(step["grants"], self._machine.inventory()))
 
     def _check_fence(self, call: "dict[str, Any]") -> None:
         seen = self._ledger.fence(call["controller"])
@@ -185,20 +210,20 @@ class Server:
             at_s = self._check_claim(step)
             if at_s is not None:
                 self._ledger.add_claims(claims.made(step, at_s))
-            return {}
+            return {"grants": step["grants"]}
         if step["kind"] == "unclaim":
             return self._unclaim(step)
-        return self._machine.do(step)
+        return _with_grants(step, self._machine.do(step))
 
     def _take_back(self, step: "dict[str, Any]") -> "dict[str, Any]":
         return self._unclaim(step) if step["kind"] == "claim" else self._machine.undo(step)
 
     def _read_back(self, step: "dict[str, Any]") -> "dict[str, Any]":
         if step["kind"] == "claim":
-            return {"holds": claims.in_force(step, self._claims_in_force())}
+            return {"holds": claims.in_force(step, self._claims_in_force()), "grants": step["grants"]}
         if step["kind"] == "unclaim":
             return {"holds": all(claim["workload"] != step["workload"] for claim in self._claims_in_force())}
-        return self._machine.verify(step)
+        return _with_grants(step, self._machine.verify(step))
 
     def _claims_in_force(self) -> "list[dict[str, Any]]":
         return claims.alive(self._ledger.claims(), self._machine.records())
@@ -221,6 +246,10 @@ class Server:
         return {}
 
 
-def _stops(step: "dict[str, Any]", taken_back: bool) -> bool:
-    kind: str = step["kind"]
-    return kind == ("start" if taken_back else "stop")
+def _with_grants(step: "dict[str, Any]", facts: "dict[str, Any]") -> "dict[str, Any]":
+    """The facts with the grants as they were found: a MIG instance named by place has its UUID now."""
+    return dict(facts, grants=step["grants"]) if step["kind"] in _LOCATED else facts
+
+
+def _lasts(step: "dict[str, Any]", taken_back: bool) -> bool:
+    return step["kind"] in (("start", "suspend", "resume") if taken_back else _LONG)

@@ -7,7 +7,7 @@ docs/wire.md describes every message; this module holds the words and the framin
 import json
 from typing import Any
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
 START_MARK = "GPUALLOC-NODE"
 """First word of the line that ends a login shell's noise: `GPUALLOC-NODE <wire version> <nonce>`."""
 
@@ -28,7 +28,22 @@ VERBS = (
     "logs",
 )
 
-STEP_KINDS = ("claim", "limit", "start", "stop", "unlimit", "unclaim")
+WORKLOAD_KINDS = (
+    "claim",
+    "limit",
+    "start",
+    "adopt",
+    "stop",
+    "unlimit",
+    "unclaim",
+    "let-go",
+    "suspend",
+    "resume",
+    "mps-start",
+    "mps-stop",
+)
+DEVICE_KINDS = ("mig-mode", "mig-create", "mig-destroy", "tune", "evict")
+STEP_KINDS = WORKLOAD_KINDS + DEVICE_KINDS
 
 REASONS = (
     "bad-request",  # the message makes no sense to this node program
@@ -44,6 +59,9 @@ REASONS = (
     "no-cgroup",  # the limit cannot be set on this node
     "not-permitted",  # the node program lacks the privilege
     "unhealthy",  # the device does not answer
+    "in-use",  # a process holds the device or MIG instance that would have to change; the message names it
+    "not-supported",  # the driver, device or kernel cannot do this at all
+    "busy",  # not now: a kernel still runs, or another change is under way; the same may work later
     "disk",  # the node's state folder cannot be written
     "failed",  # anything else; the message says what
 )

@@ -26,7 +26,7 @@ def base_facts(snapshot: Snapshot, steps: Sequence[Step], workloads: Mapping[str
     for name in {step.node for step in steps}:
         node = snapshot.node(name)
         facts.update(_node_facts(node) if node else {_path("node", name, "state"): "not configured"})
-    for workload in {step.workload for step in steps if step.reason is not StepReason.CLEANUP}:
+    for workload in {step.workload for step in steps if step.workload and step.reason is not StepReason.CLEANUP}:
         facts[_path("workload", workload)] = _workload_fact(workloads.get(workload))
     return dict(sorted(facts.items()))
 
@@ -56,9 +56,13 @@ def _node_facts(node: Node) -> Iterator[tuple[str, str]]:
     yield _path("node", node.name, "boot"), node.boot_id or "unknown"
     yield _path("node", node.name, "driver"), node.driver_version or "none"
     yield _path("node", node.name, "manageable"), "yes" if node.manageable else "no"
+    if node.cordon is not None:
+        yield _path("node", node.name, "cordon"), node.cordon
     for device in node.devices:
         yield _path("node", node.name, "device", device.uuid, "state"), str(device.state)
         yield _path("node", node.name, "device", device.uuid, "mig"), _mig_fact(device)
+        if device.cordon is not None:
+            yield _path("node", node.name, "device", device.uuid, "cordon"), device.cordon
         for instance in device.mig_instances:
             place = f"{instance.profile} at {instance.start} width {instance.size}"
             yield _path("node", node.name, "device", device.uuid, "instance", instance.uuid), place
@@ -99,6 +103,9 @@ def _sentence(parts: list[str], before: str | None, after: str | None) -> str:
             return f"{node}: restarted since"
         case ["node", node, "manageable"]:
             return f"{node}: {'may be managed now' if after == 'yes' else 'may no longer be managed'}"
+        case ["node", node, *device, "cordon"]:
+            where = f"{node}: {device[1]}" if device else node
+            return f"{where}: {'no longer cordoned' if after is None else f'cordoned ({after})'}"
         case ["node", node, "claim", target, workload, _]:
             return f"{node}: {target} {_claim_change(before, after, workload)}"
         case ["node", node, "device", device, "instance", instance]:

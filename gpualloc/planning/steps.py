@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from gpualloc.model.allocation import Allocation
+from gpualloc.model.allocation import Allocation, Hold
 from gpualloc.model.inventory import Snapshot
 from gpualloc.model.plan import BlastRadius, Step, StepKind, StepReason
 from gpualloc.model.workload import Workload, WorkloadState
@@ -54,6 +54,8 @@ def _start_chain(allocation: Allocation, workload: Workload, snapshot: Snapshot)
         kinds.append((StepKind.CLAIM, f"work of {workload.owner} waits, and this is free"))
     if limits_text(allocation):
         kinds.append((StepKind.LIMIT, f"it asked for {limits_text(allocation)}"))
+    elif allocation.grants and _isolates(snapshot, allocation.node):
+        kinds.append((StepKind.LIMIT, "it sees the GPUs it was given and no others"))
     kinds.append((StepKind.START, f"start {workload.attempt + 1}, as {workload.owner}"))
     blast_radius = disturbed(allocation, workload, snapshot)
     return tuple(
@@ -75,6 +77,11 @@ def _start_chain(allocation: Allocation, workload: Workload, snapshot: Snapshot)
     )
 
 
+def _isolates(snapshot: Snapshot, node: str) -> bool:
+    found = snapshot.node(node)
+    return found is not None and found.cgroup.isolation is not None
+
+
 def _stop_chain(workload: Workload, reason: StepReason) -> tuple[Step, ...]:
     allocation = workload.allocation
     if allocation is None or workload.state not in (WorkloadState.RUNNING, WorkloadState.SUSPENDED):
@@ -82,7 +89,7 @@ def _stop_chain(workload: Workload, reason: StepReason) -> tuple[Step, ...]:
     kinds = [(StepKind.STOP, f"work of {workload.owner} ends")]
     if allocation.grants:
         kinds.append((StepKind.UNCLAIM, "its GPUs are no longer needed"))
-    if limits_text(allocation):
+    if limits_text(allocation) or workload.held_by.gpu is Hold.HARD:
         kinds.append((StepKind.UNLIMIT, "its control group is no longer needed"))
     return tuple(
         Step(

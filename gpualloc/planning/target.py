@@ -24,12 +24,16 @@ def limits_text(allocation: Allocation) -> str:
     parts = []
     if allocation.cpus is not None:
         parts.append(f"{allocation.cpus:g} CPUs")
+    if allocation.cpu_weight is not None:
+        parts.append(f"CPU weight {allocation.cpu_weight}")
     if allocation.cpuset is not None:
         parts.append(f"CPUs {allocation.cpuset}")
     if allocation.memory_mib is not None:
         parts.append(f"{allocation.memory_mib} MiB memory")
     if allocation.pids is not None:
         parts.append(f"{allocation.pids} processes")
+    if allocation.io_weight is not None:
+        parts.append(f"I/O weight {allocation.io_weight}")
     return ", ".join(parts)
 
 
@@ -41,5 +45,5 @@ def _grant_text(grant: Grant, device: Device | None) -> str:
     if grant.share is Share.MIG:
         instances = device.mig_instances if device else ()
         profile = next((instance.profile for instance in instances if instance.uuid == grant.mig_instance), None)
-        return f"MIG {profile or grant.mig_instance} of GPU {index}"
+        return f"MIG {grant.place or profile or grant.mig_instance} of GPU {index}"
     return f"{grant.fraction:g} of GPU {index}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from gpualloc.node.wire import Refused
 from gpualloc.sim.cluster import HostSpec, Stranger
@@ -22,6 +22,26 @@ _REMEMBERED = 500
 _BASE_MEMORY_MIB = 2048
 """Host memory in use without any work."""
 _DISK_MIB = 1_900_000
+
+
+class SimulatedSteps(Protocol):
+    """Steps of one or two kinds on a simulated node; as `node.parts.StepHandler`, with the node as an argument."""
+
+    def preflight(self, host: SimulatedHost, step: dict[str, Any]) -> None:
+        """Refuse what `do` would refuse."""
+
+    def do(self, host: SimulatedHost, step: dict[str, Any]) -> dict[str, Any]:
+        """Carry the step out, or find it done."""
+
+    def verify(self, host: SimulatedHost, step: dict[str, Any]) -> dict[str, Any]:
+        """`holds` and the facts read back."""
+
+    def undo(self, host: SimulatedHost, step: dict[str, Any]) -> dict[str, Any]:
+        """Take the step back, if it is there."""
+
+
+HANDLERS: dict[str, SimulatedSteps] = {}
+"""What does the kinds of steps that are not about a start; modules of `sim` put themselves in."""
 
 Faults = Mapping[int, tuple[FaultKind, float]]
 """What is wrong now with the GPUs of a node, by index, and since when."""
@@ -149,6 +169,8 @@ class SimulatedHost:
             self._check_limits(step)
         elif step["kind"] == "start":
             self._check_start(step)
+        elif step["kind"] in HANDLERS:
+            HANDLERS[step["kind"]].preflight(self, step)
 
     def do(self, step: dict[str, Any]) -> dict[str, Any]:
         """Carry out limit, start, stop or unlimit, or find it done."""
@@ -162,7 +184,7 @@ class SimulatedHost:
             case "unlimit":
                 self.groups.pop(step["workload"], None)
                 return {}
-        raise Refused("bad-request", f"a simulated node cannot do {step['kind']!r}")
+        return _handler(step).do(self, step)
 
     def verify(self, step: dict[str, Any]) -> dict[str, Any]:
         """Whether the effect of the step is in force, with the facts read back."""
@@ -179,12 +201,14 @@ class SimulatedHost:
                 return {"holds": work is None or work.end is not None, "end": work.end if work else None}
             case "unlimit":
                 return {"holds": workload not in self.groups}
-        raise Refused("bad-request", f"a simulated node cannot verify {step['kind']!r}")
+        return _handler(step).verify(self, step)
 
     def undo(self, step: dict[str, Any]) -> dict[str, Any]:
         """Take a limit or a start back, if it is there."""
         if step["kind"] == "start":
             return self._stop(step["workload"])
+        if step["kind"] != "limit":
+            return _handler(step).undo(self, step)
         self.groups.pop(step["workload"], None)
         return {}
 
@@ -227,7 +251,7 @@ class SimulatedHost:
             if path is not None and is_missing(path):
                 raise Refused("no-command", f"the {what} {path!r} does not exist on {self.spec.name}")
         for grant in step["grants"]:
-            gpu = self._gpu(grant["device"])
+            gpu = self.gpu(grant["device"])
             if gpu.index in self.faults:
                 raise Refused("unhealthy", f"GPU {gpu.index} of {self.spec.name} does not work")
             if not gpu.can_run(grant["mig_instance"]):
@@ -273,7 +297,7 @@ class SimulatedHost:
 
     def _use_gpus(self, work: HostedWork, grants: Iterable[dict[str, Any]]) -> None:
         for grant in grants:
-            gpu = self._gpu(grant["device"])
+            gpu = self.gpu(grant["device"])
             gpu.processes.append(
                 GpuProcess(
                     pid=work.pid,
@@ -310,7 +334,8 @@ class SimulatedHost:
         for workload in ended[: max(0, len(ended) - _REMEMBERED)]:
             del self.work[workload]
 
-    def _gpu(self, device: str) -> GpuModel:
+    def gpu(self, device: str) -> GpuModel:
+        """The GPU of that UUID; refuses one that is not there."""
         for gpu in self.gpus:
             if gpu.uuid == device:
                 return gpu
@@ -321,17 +346,24 @@ class SimulatedHost:
         return self.next_pid
 
 
+def _handler(step: dict[str, Any]) -> SimulatedSteps:
+    if step["kind"] not in HANDLERS:
+        raise Refused("bad-request", f"a simulated node cannot do {step['kind']!r}")
+    return HANDLERS[step["kind"]]
+
+
 def _held_by(step: dict[str, Any]) -> dict[str, str | None]:
-    cpu = step["cpus"] is not None or step["cpuset"] is not None
+    cpu = any(step[name] is not None for name in ("cpus", "cpuset", "cpu_weight"))
     return {
         "cpu": "hard" if cpu else None,
         "memory": "hard" if step["memory_mib"] is not None else None,
         "pids": "hard" if step["pids"] is not None else None,
+        "io": "hard" if step["io_weight"] is not None else None,
     }
 
 
 def _limits(step: dict[str, Any]) -> dict[str, Any]:
-    return {name: step[name] for name in ("cpus", "cpuset", "memory_mib", "pids")}
+    return {name: step[name] for name in ("cpus", "cpuset", "memory_mib", "pids", "cpu_weight", "io_weight")}
 
 
 def _limit_facts(step: dict[str, Any]) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gpualloc.model.audit import AuditEntry
+from gpualloc.model.desired import Cordon, DesiredDevice
 from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState
 from gpualloc.model.workload import Workload, WorkloadState
-from gpualloc.store import meta, runs, trail
+from gpualloc.store import devices, meta, runs, trail
 from gpualloc.store import workloads as workload_table
 from gpualloc.store.database import Database, Schema
 from gpualloc.store.lock import exclusive_lock, holder_of
@@ -26,7 +27,7 @@ def _migrations() -> Migrations:
 
 
 SCHEMA = Schema(
-    version=1,
+    version=2,
     migrations=_migrations,
     synchronous="FULL",
     remedy="restore it from a copy, or move it away to begin with an empty state (running work then counts as foreign)",
@@ -112,6 +113,14 @@ class SqliteJournal:
     def steps(self, run_id: str) -> tuple[StepRecord, ...]:
         """The journaled steps of a run, by seq."""
         return runs.steps(self._database, run_id)
+
+    def cordons(self) -> tuple[Cordon, ...]:
+        """Nodes and devices that take no new work, by node and device."""
+        return devices.cordons(self._database)
+
+    def desired(self) -> tuple[DesiredDevice, ...]:
+        """What devices are meant to be, by node and device."""
+        return devices.desired(self._database)
 
     def audit(
         self, *, since_s: float | None = None, workload: str | None = None, limit: int | None = None
@@ -211,9 +220,10 @@ class SqliteJournalWriter:
         result: Mapping[str, object] | None = None,
         error: str | None = None,
         workload: Workload | None = None,
+        desired: DesiredDevice | None = None,
         audit: Sequence[AuditEntry] = (),
     ) -> None:
-        """Record a step's state together with what it made of the workload and its audit entries.
+        """Record a step's state together with what it made of the workload or device and its audit entries.
 
         Args:
             run: the run it belongs to.
@@ -222,6 +232,7 @@ class SqliteJournalWriter:
             result: facts read back from the node; None leaves those recorded earlier.
             error: why it failed; None when it did not.
             workload: the changed workload; None when it did not change.
+            desired: what its device is meant to be now; None when that did not change.
             audit: entries to append.
 
         Raises:
@@ -231,6 +242,8 @@ class SqliteJournalWriter:
             runs.put_step(connection, StepRecord(run.id, step, state, result or {}, error), keep_result=result is None)
             if workload is not None:
                 workload_table.put(connection, workload)
+            if desired is not None:
+                devices.put_desired(connection, desired)
             trail.append(connection, audit)
 
     def close_run(self, run: Run, state: RunState, at_s: float) -> None:
@@ -248,6 +261,34 @@ class SqliteJournalWriter:
             for workload in workloads:
                 workload_table.put(connection, workload)
             trail.append(connection, audit)
+
+    def save_desired(self, desired: Sequence[DesiredDevice], audit: Sequence[AuditEntry] = ()) -> None:
+        """Store what devices are meant to be, each in place of what was stored for it."""
+        with self._database.transaction() as connection:
+            for device in desired:
+                devices.put_desired(connection, device)
+            trail.append(connection, audit)
+
+    def forget_desired(self, node: str, device: str, audit: Sequence[AuditEntry] = ()) -> None:
+        """Remember nothing more of a device; one that is not known is fine."""
+        with self._database.transaction() as connection:
+            devices.remove_desired(connection, node, device)
+            trail.append(connection, audit)
+
+    def cordon(self, cordons: Sequence[Cordon], audit: Sequence[AuditEntry] = ()) -> None:
+        """Store cordons, each in place of one on the same node and device."""
+        with self._database.transaction() as connection:
+            for cordon in cordons:
+                devices.put_cordon(connection, cordon)
+            trail.append(connection, audit)
+
+    def uncordon(self, node: str, device: str | None, audit: Sequence[AuditEntry] = ()) -> bool:
+        """Remove the cordon of a node (device None) or device; False, and nothing is stored, when there was none."""
+        with self._database.transaction() as connection:
+            found = devices.remove_cordon(connection, node, device)
+            if found:
+                trail.append(connection, audit)
+            return found
 
     def mark_rebalance(self, at_s: float, summary: str) -> None:
         """Remember when rebalance last ran and what it did."""

@@ -28,6 +28,16 @@ def m001_first_tables(db: Database) -> None:
     )
 
 
+@migrations()
+def m002_cordons_and_desired_devices(db: Database) -> None:
+    """Make the tables of cordons and desired devices; workloads, plans and steps gained fields with defaults."""
+    for table in ("cordon", "desired"):
+        db.conn.execute(
+            f"CREATE TABLE {table} (node TEXT NOT NULL, device TEXT NOT NULL, document TEXT NOT NULL, "
+            "PRIMARY KEY (node, device)) WITHOUT ROWID"
+        )
+
+
 _FIRST_TABLES = (
     """
     CREATE TABLE meta (

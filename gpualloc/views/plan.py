@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from gpualloc.errors import GpuallocError
 from gpualloc.model.decision import Rejection
-from gpualloc.model.plan import Plan, Step, StepKind, StepState
+from gpualloc.model.plan import DEVICE_KINDS, Plan, Step, StepKind, StepState
 from gpualloc.views.look import Look, Role
 from gpualloc.views.text import escape, plural, shorten
 
 _INDENT = "       "
 _NAME_COLUMNS = 48
+_MADE, _CHANGED, _TAKEN = ("+", Role.GOOD), ("~", Role.WARN), ("-", Role.BAD)
 _GLYPHS = {
-    StepKind.CLAIM: ("+", Role.GOOD),
-    StepKind.LIMIT: ("~", Role.WARN),
-    StepKind.START: ("+", Role.GOOD),
-    StepKind.STOP: ("-", Role.BAD),
-    StepKind.UNLIMIT: ("~", Role.WARN),
-    StepKind.UNCLAIM: ("-", Role.BAD),
+    StepKind.CLAIM: _MADE,
+    StepKind.LIMIT: _CHANGED,
+    StepKind.START: _MADE,
+    StepKind.ADOPT: _MADE,
+    StepKind.STOP: _TAKEN,
+    StepKind.UNLIMIT: _CHANGED,
+    StepKind.UNCLAIM: _TAKEN,
+    StepKind.LET_GO: _TAKEN,
+    StepKind.SUSPEND: _CHANGED,
+    StepKind.RESUME: _CHANGED,
+    StepKind.MPS_START: _MADE,
+    StepKind.MPS_STOP: _TAKEN,
+    StepKind.MIG_MODE: _CHANGED,
+    StepKind.MIG_CREATE: _MADE,
+    StepKind.MIG_DESTROY: _TAKEN,
+    StepKind.TUNE: _CHANGED,
+    StepKind.EVICT: _TAKEN,
 }
+_STARTS = (StepKind.START, StepKind.ADOPT, StepKind.RESUME)
+_ENDS = (StepKind.STOP, StepKind.SUSPEND)
 _STATE_WORDS = {
     StepState.INTENT: "…",
     StepState.DONE: "done",
@@ -53,6 +67,7 @@ def step_data(step: Step) -> dict[str, object]:
         "kind": step.kind.value,
         "node": step.node,
         "workload": step.workload,
+        "device": step.device,
         "target": step.target,
         "reason": step.reason.value,
         "detail": step.detail,
@@ -73,9 +88,8 @@ def plan_text(plan: Plan, names: Mapping[str, str], look: Look) -> str:
     """The plan for a person; `names` gives workload names by id."""
     head = f"plan {plan.id}, policy {escape(plan.policy)} {escape(plan.policy_version)}"
     lines = [head + (", " + look.paint("simulated", Role.WARN) if plan.simulated else "")]
-    for workload in dict.fromkeys(step.workload for step in plan.steps):
-        lines.append("")
-        lines += _workload_lines(plan, workload, names, look)
+    for chain in dict.fromkeys(step.chain for step in plan.steps):
+        lines += ["", *_chain_lines([step for step in plan.steps if step.chain == chain], names, look)]
     if plan.rejections:
         lines += ["", "gets no place now:"]
         for rejection in plan.rejections:
@@ -86,17 +100,17 @@ def plan_text(plan: Plan, names: Mapping[str, str], look: Look) -> str:
     return "\n".join([*lines, "", summary(plan)])
 
 
-def _workload_lines(plan: Plan, workload: str, names: Mapping[str, str], look: Look) -> list[str]:
-    steps = [step for step in plan.steps if step.workload == workload]
-    where = ", ".join(dict.fromkeys(escape(step.node) for step in steps))
-    lines = [f"{look.paint(_titled(workload, names), Role.STRONG)} on {where}"]
+def _chain_lines(steps: Sequence[Step], names: Mapping[str, str], look: Look) -> list[str]:
+    first = steps[0]
+    title = escape(first.target) if first.workload is None else _titled(first.workload, names)
+    lines = [f"{look.paint(title, Role.STRONG)} on {escape(first.node)}"]
     for step in steps:
         glyph, role = _GLYPHS[step.kind]
-        what = f"{step.kind.value:<7} {escape(step.target)}"
+        what = f"{step.kind.value:<7} {escape(step.place or step.target)}"
         lines.append(f"  {look.paint(glyph, role)} {step.seq:>2} {what}")
         why = textwrap.wrap(_why(step), look.width - len(_INDENT))
         lines += [f"{_INDENT}{look.paint(line, Role.QUIET)}" for line in why]
-        lines += [f"{_INDENT}{line}" for line in _radius(step, workload, names)]
+        lines += [f"{_INDENT}{line}" for line in _radius(step, names)]
     return lines
 
 
@@ -104,12 +118,12 @@ def _why(step: Step) -> str:
     return step.reason.value + (f": {escape(step.detail)}" if step.detail else "")
 
 
-def _radius(step: Step, own: str, names: Mapping[str, str]) -> list[str]:
+def _radius(step: Step, names: Mapping[str, str]) -> list[str]:
     """Who notices besides the workload that the step serves."""
     radius = step.blast_radius
-    others = [_titled(workload, names) for workload in radius.workloads if workload != own]
+    others = [_titled(workload, names) for workload in radius.workloads if workload != step.workload]
     lines = [f"disturbs {', '.join(others)}"] if others else []
-    if radius.users and step.kind is StepKind.STOP:
+    if radius.users and step.kind in (*_ENDS, *DEVICE_KINDS):
         lines.append(f"noticed by {', '.join(escape(user) for user in radius.users)}")
     if radius.resets:
         lines.append(f"resets {', '.join(escape(uuid) for uuid in radius.resets)}")
@@ -125,11 +139,13 @@ def summary(plan: Plan) -> str:
     waiting = f"; {len(plan.rejections)} waiting" if plan.rejections else ""
     if not plan.steps:
         return f"no changes{waiting}"
-    kinds = [step.kind for step in plan.steps]
-    starts, stops = kinds.count(StepKind.START), kinds.count(StepKind.STOP)
-    rest = len({step.workload for step in plan.steps}) - starts - stops
+    starts = len([step for step in plan.steps if step.kind in _STARTS])
+    stops = len([step for step in plan.steps if step.kind in _ENDS])
+    devices = len({step.chain for step in plan.steps if step.workload is None})
+    rest = len({step.chain for step in plan.steps}) - starts - stops - devices
     parts = [plural(starts, "start")] if starts else []
     parts += [plural(stops, "stop")] if stops else []
+    parts += [f"{plural(devices, 'device')} changed"] if devices else []
     parts += [f"{rest} cleaned up"] if rest > 0 else []
     nodes = {step.node for step in plan.steps}
     users = {user for step in plan.steps for user in step.blast_radius.users}

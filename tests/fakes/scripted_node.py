@@ -27,7 +27,7 @@ MIG = "MIG-00000000-0000-4000-8000-000000000002"
 
 ANSWERS: Mapping[str, object] = {
     "hello": {
-        "wire": 1,
+        "wire": 2,
         "version": "0",
         "hostname": "scripted",
         "boot_id": "b00t",
@@ -132,7 +132,7 @@ ANSWERS: Mapping[str, object] = {
 _PROGRAM = """\
 import json, os, sys, time
 NONCE = sys.argv[sys.argv.index("--nonce") + 1]
-sys.stdout.write("GPUALLOC-NODE 1 %s\\n" % NONCE)
+sys.stdout.write("GPUALLOC-NODE 2 %s\\n" % NONCE)
 sys.stdout.flush()
 for line in sys.stdin:
     message = json.loads(line)

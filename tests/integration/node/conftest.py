@@ -19,7 +19,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[3]
 CONTROLLER = "c" * 32
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-NO_LIMITS = {"cpus": None, "cpuset": None, "memory_mib": None, "pids": None}
+NO_LIMITS = {"cpus": None, "cpuset": None, "memory_mib": None, "pids": None, "grants": []}
 
 
 def oldest_python() -> str | None:

@@ -17,7 +17,7 @@ UNIFIED = next((line.split()[1] for line in MOUNTS.splitlines() if line.split()[
 
 
 def limit(node, program, workload, **limits):
-    fields = {"cpus": None, "cpuset": None, "memory_mib": None, "pids": None, **limits}
+    fields = {"cpus": None, "cpuset": None, "memory_mib": None, "pids": None, "grants": [], **limits}
     return program.call("do", "limit", workload, **fields)["ok"]
 
 
@@ -89,7 +89,7 @@ def test_forks_beyond_the_limit_fail(node):
 
 def test_limits_are_verified_and_taken_back(node):
     program, workload = node.program(), node.workload()
-    asked = {"cpus": 1.5, "cpuset": None, "memory_mib": 100, "pids": 7}
+    asked = {"cpus": 1.5, "cpuset": None, "memory_mib": 100, "pids": 7, "grants": []}
     for _ in range(2):
         assert limit(node, program, workload, **asked)["group"] == f"gpualloc/{workload}"
     assert program.call("verify", "limit", workload, **asked)["ok"]["holds"] is True
@@ -104,7 +104,7 @@ def test_limits_are_verified_and_taken_back(node):
 
 def test_a_limit_that_cannot_be_set_is_booked_unless_hard_is_required(node):
     program, workload = node.program(), node.workload()
-    asked = {"cpus": None, "cpuset": "4000", "memory_mib": None, "pids": None}
+    asked = {"cpus": None, "cpuset": "4000", "memory_mib": None, "pids": None, "grants": []}
     assert limit(node, program, workload, **asked)["held_by"]["cpu"] == "booked"
     program.call("do", "unlimit", workload)
     told = program.call("do", "limit", workload, require="hard", **asked)
@@ -117,6 +117,7 @@ def test_a_limit_asked_for_again_after_the_end_makes_no_group(node):
     workload, _ = node.start(program, "true", pids=9)
     program.end(workload)
     assert limit(node, program, workload, pids=9) == {
+        "grants": [],
         "held_by": {"cpu": None, "memory": None, "pids": "hard"},
         "group": None,
     }

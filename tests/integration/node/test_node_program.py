@@ -16,7 +16,7 @@ def test_the_first_answers(any_node):
     for verb in ("hello", "inventory", "sample", "processes", "claims"):
         program.send(verb)
     hello, inventory, sample, processes, claims = (program.receive()["ok"] for _ in range(5))
-    assert hello["wire"] == 1
+    assert hello["wire"] == 2
     assert hello["user"]
     assert hello["privileged"] == (os.geteuid() == 0)
     assert hello["state_dir"] == str(any_node.state_dir)
@@ -57,7 +57,7 @@ def test_a_piece_of_work_from_start_to_end(any_node):
     assert program.ask("logs", workload=workload, offset=0, limit=4)["ok"]["next_offset"] == 4
     assert program.ask("logs", workload=workload, offset=0, limit=4)["ok"]["ended"] is False
     assert program.ask("logs", workload=workload, offset=100, limit=4)["ok"]["ended"] is True
-    assert any_node.start(program, "other", workload=workload)[1]["ok"] == facts
+    assert any_node.start(program, "other", workload=workload, grants=[GPU])[1]["ok"] == facts
     assert program.call("verify", "start", workload, grants=[], command=["x"])["ok"]["holds"] is True
     assert any_node.groups(workload) == []
 
@@ -112,7 +112,7 @@ def test_the_command_runs_as_its_account(node):
 
 def test_a_claim_of_nothing_and_of_what_is_not_there(node):
     program = node.program()
-    assert program.call("do", "claim", node.workload(), grants=[])["ok"] == {}
+    assert program.call("do", "claim", node.workload(), grants=[])["ok"] == {"grants": []}
     told = program.call("do", "claim", node.workload(), grants=[dict(GPU, device="GPU-none")])
     assert told["error"]["reason"] == "gone"
 

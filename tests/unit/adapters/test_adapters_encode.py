@@ -11,8 +11,15 @@ from gpualloc.model.plan import Step, StepKind, StepReason
 from gpualloc.model.workload import Request, Workload, WorkloadState
 from gpualloc.ports import StepCall
 
-GRANT = {"device": "GPU-1", "mig_instance": None, "share": "time-slice", "fraction": 0.5, "memory_mib": 1000}
-LIMITS = {"cpus": 2.0, "cpuset": "0-1", "memory_mib": 4096, "pids": 10}
+GRANT = {
+    "device": "GPU-1",
+    "mig_instance": None,
+    "place": None,
+    "share": "time-slice",
+    "fraction": 0.5,
+    "memory_mib": 1000,
+}
+LIMITS = {"cpus": 2.0, "cpuset": "0-1", "memory_mib": 4096, "pids": 10, "cpu_weight": None, "io_weight": None}
 
 
 def call_of(kind: StepKind) -> StepCall:
@@ -41,7 +48,7 @@ def call_of(kind: StepKind) -> StepCall:
     ("kind", "more"),
     [
         (StepKind.CLAIM, {"grants": [GRANT]}),
-        (StepKind.LIMIT, LIMITS),
+        (StepKind.LIMIT, {"grants": [GRANT], **LIMITS}),
         (
             StepKind.START,
             {
@@ -53,9 +60,10 @@ def call_of(kind: StepKind) -> StepCall:
                 "user": "ada",
                 "at_most_s": 60.0,
                 "name": "näme; rm",
+                "checkpoint": {"signal": None, "command": [], "grace_s": 60.0},
             },
         ),
-        (StepKind.STOP, {"grace_s": 7.0}),
+        (StepKind.STOP, {"grace_s": 7.0, "checkpoint": False}),
         (StepKind.UNLIMIT, {}),
         (StepKind.UNCLAIM, {}),
     ],
@@ -66,7 +74,7 @@ def test_each_kind_carries_what_the_wire_says(kind, more):
         "seq": 3,
         "fence": 17,
         "controller": "c1",
-        "step": {"kind": kind.value, "workload": "w0123abcd", "attempt": 2, **more},
+        "step": {"kind": kind.value, "workload": "w0123abcd", "attempt": 2, "device": None, **more},
     }
 
 

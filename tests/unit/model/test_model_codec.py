@@ -85,7 +85,7 @@ def set_at(document, path, value):
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
-        (("steps", 2, "kind"), "explode", "steps[2].kind: 'explode' is none of: claim, limit, start, stop"),
+        (("steps", 2, "kind"), "explode", "steps[2].kind: 'explode' is none of: claim, limit, start, adopt, stop"),
         (("steps", 2, "kind"), ["claim"], "steps[2].kind: a list is none of"),
         (("steps", 0, "seq"), True, "steps[0].seq: expected a whole number, not true"),
         (("steps", 0, "seq"), 1.0, "steps[0].seq: expected a whole number, not a fraction"),

@@ -61,7 +61,7 @@ def test_a_whole_start_passes_with_its_controller():
         {"pids": 0},
         {"at_most_s": -1},
         {"grants": None},
-        {"grants": [{"device": "GPU-1", "share": "mps"}]},
+        {"grants": [{"device": "GPU-1", "share": "alone"}]},
         {"grants": [{"device": "GPU-1", "share": "mig"}]},
         {"grants": [{"device": "../x", "share": "exclusive"}]},
         {"grants": [{"device": "GPU-1", "share": "time-slice", "fraction": 0}]},

@@ -80,6 +80,7 @@ def test_the_inventory_knows_what_the_driver_does_not_name(root):
         (grant(UUIDS[2]), []),
         (grant(UUIDS[2]), [{"uuid": UUIDS[2], "minor": None, "mig_instances": []}]),
         (grant(UUIDS[0], INSTANCE), []),
+        (dict(grant(UUIDS[0]), share="mig"), []),
         (grant(UUIDS[0], INSTANCE), [{"uuid": UUIDS[0], "minor": 4, "mig_instances": [{"uuid": INSTANCE}]}]),
         (grant(UUIDS[0], f"MIG-{UUIDS[0]}/7/0"), []),
         (grant(UUIDS[0], f"MIG-{UUIDS[0]}/2/0"), []),

@@ -20,6 +20,7 @@ def claim(device="GPU-1", workload="w00000001", at_s=None):
     return {
         "device": device,
         "mig_instance": None,
+        "place": None,
         "workload": workload,
         "controller": "a" * 32,
         "share": "exclusive",

@@ -111,6 +111,7 @@ def ask(machine, ledger):
 
 
 GRANT = {"device": "GPU-1", "share": "exclusive", "mig_instance": None, "fraction": 1.0, "memory_mib": None}
+TOLD = {"grants": [dict(GRANT, place=None)]}
 
 
 def reason(record):
@@ -118,27 +119,27 @@ def reason(record):
 
 
 def test_readings_pass_through_with_the_wire_version(ask):
-    assert ask("hello") == {"id": 1, "ok": {"hostname": "here", "wire": 1}}
+    assert ask("hello") == {"id": 1, "ok": {"hostname": "here", "wire": 2}}
 
 
 def test_a_claim_is_told_without_its_attempt_and_refused_to_others(ask):
     assert ask.call("preflight", "claim", grants=[GRANT]) == {"id": 1, "ok": {}}
     assert ask("claims")["ok"]["claims"] == []
-    assert ask.call("do", "claim", grants=[GRANT])["ok"] == {}
+    assert ask.call("do", "claim", grants=[GRANT])["ok"] == TOLD
     assert ask("claims")["ok"]["claims"] == [dict(GRANT, workload="w00000001", controller=ONE, at_s=5.0)]
-    assert ask.call("verify", "claim", grants=[GRANT])["ok"] == {"holds": True}
+    assert ask.call("verify", "claim", grants=[GRANT])["ok"] == {"holds": True, **TOLD}
     for verb in ("preflight", "do"):
         assert reason(ask.call(verb, "claim", workload="w00000002", controller=TWO, grants=[GRANT])) == "claimed"
     assert reason(ask.call("do", "unclaim", controller=TWO)) == "claimed"
     assert ask.call("undo", "claim", grants=[GRANT])["ok"] == {}
     assert ask.call("verify", "unclaim")["ok"] == {"holds": True}
-    assert ask.call("verify", "claim", grants=[GRANT])["ok"] == {"holds": False}
+    assert ask.call("verify", "claim", grants=[GRANT])["ok"] == {"holds": False, **TOLD}
 
 
 def test_a_claim_that_is_there_is_not_checked_again(ask, machine):
     ask.call("do", "claim", grants=[GRANT])
     machine.device["state"] = "GPU lost"
-    assert ask.call("do", "claim", grants=[GRANT]) == {"id": 1, "ok": {}}
+    assert ask.call("do", "claim", grants=[GRANT]) == {"id": 1, "ok": TOLD}
     assert reason(ask.call("do", "claim", grants=[GRANT], attempt=2)) == "unhealthy"
 
 
@@ -146,20 +147,20 @@ def test_the_claim_of_an_ended_workload_is_free(ask, machine):
     ask.call("do", "claim", grants=[GRANT])
     machine.workloads = [{"workload": "w00000001", "attempt": 1, "end": {"exit_code": 0}}]
     assert ask("claims")["ok"]["claims"] == []
-    assert ask.call("do", "claim", workload="w00000002", grants=[GRANT])["ok"] == {}
+    assert ask.call("do", "claim", workload="w00000002", grants=[GRANT])["ok"] == TOLD
 
 
 def test_an_older_fence_is_refused_per_controller(ask, ledger, machine):
-    ask.call("do", "limit", fence=7)
+    ask.call("do", "limit", fence=7, grants=[])
     for verb in ("preflight", "do", "undo", "verify"):
-        assert reason(ask.call(verb, "limit", fence=6)) == "fenced"
+        assert reason(ask.call(verb, "limit", fence=6, grants=[])) == "fenced"
     assert ledger.fences == {ONE: 7}
-    assert ask.call("do", "limit", fence=1, controller=TWO)["ok"]
+    assert ask.call("do", "limit", fence=1, controller=TWO, grants=[])["ok"]
     assert len(machine.done) == 2
 
 
 def test_preflight_remembers_no_fence(ask, ledger):
-    ask.call("preflight", "limit", fence=9)
+    ask.call("preflight", "limit", fence=9, grants=[])
     assert ledger.fences == {}
 
 
@@ -178,7 +179,7 @@ def test_faults_become_error_records(ask):
     assert reason(ask("logs", workload="../x", offset=0, limit=1)) == "bad-request"
     assert reason(ask("reboot")) == "bad-request"
     assert reason(ask.call("undo", "stop")) == "bad-request"
-    assert reason(ask.call("preflight", "limit", require="hard")) == "no-cgroup"
+    assert reason(ask.call("preflight", "limit", require="hard", grants=[])) == "no-cgroup"
 
 
 @pytest.mark.parametrize("request_", [{}, {"id": "1", "verb": "hello", "args": {}}, {"id": True, "verb": "hello"}])

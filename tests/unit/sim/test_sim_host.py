@@ -30,7 +30,7 @@ def grant(host: SimulatedHost, index: int = 0, **fields: Any) -> dict[str, Any]:
 
 
 def step(kind: str, **fields: Any) -> dict[str, Any]:
-    limits = {"cpus": None, "cpuset": None, "memory_mib": None, "pids": None}
+    limits = {"cpus": None, "cpuset": None, "memory_mib": None, "pids": None, "cpu_weight": None, "io_weight": None}
     start = {"grants": [], "command": ["train"], "env": {}, "cwd": None, "user": "ann", "at_most_s": None}
     return {"kind": kind, "workload": W, "attempt": 1, "controller": "c" * 32, **limits, **start, **fields}
 
@@ -82,7 +82,7 @@ def test_group_and_claims_go_when_the_work_ends_whoever_looks() -> None:
     host = new_host()
     host.ledger.add_claims([{"workload": W, "attempt": 1, "device": host.gpus[0].uuid}])
     facts = host.do(step("limit", cpus=2.0, memory_mib=64))
-    assert facts == {"held_by": {"cpu": "hard", "memory": "hard", "pids": None}, "group": f"simulated/{W}"}
+    assert facts == {"held_by": {"cpu": "hard", "memory": "hard", "pids": None, "io": None}, "group": f"simulated/{W}"}
     assert host.verify(step("limit", cpus=2.0, memory_mib=64))["holds"]
     host.do(step("start", command=["sleep", "1"]))
     host.advance(1001.0, {})

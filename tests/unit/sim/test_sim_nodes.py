@@ -69,7 +69,7 @@ def ok(nodes: SimulatedNodes, verb: str, args: dict[str, Any] | None = None, nod
 
 
 def call(kind: str, *, fence: int = 1, workload: str = W, **fields: Any) -> dict[str, Any]:
-    step = {"kind": kind, "workload": workload, "attempt": 1, **fields}
+    step = {"kind": kind, "workload": workload, "attempt": 1, "grants": [], **fields}
     return {"call": {"run": "r", "seq": 1, "fence": fence, "controller": CONTROLLER, "step": step}}
 
 
@@ -88,7 +88,7 @@ def start(nodes: SimulatedNodes, *command: str, **fields: Any) -> dict[str, Any]
 def test_work_goes_through_claim_limit_start_and_ends_by_the_clock(tmp_path: Path, wall: Wall) -> None:
     nodes = SimulatedNodes(tmp_path, SPEC, wall=wall)
     facts = start(nodes, "sleep", "60")
-    assert facts["held_by"] == {"gpu": "soft", "cpu": "hard", "memory": None, "pids": None}
+    assert facts["held_by"] == {"gpu": "soft", "cpu": "hard", "memory": None, "pids": None, "io": None}
     assert ask(nodes, "do", call("claim", grants=[whole(nodes)], workload="w11111111"))["error"]["reason"] == "claimed"
     wall.now_s += 61
     told = ok(nodes, "claims")

@@ -1,0 +1,67 @@
+"""What a device or node is meant to be: its settings, its MIG layout, and whether it takes new work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import StrEnum
+
+
+class ComputeMode(StrEnum):
+    """Who may open contexts on a device."""
+
+    DEFAULT = "default"
+    EXCLUSIVE_PROCESS = "exclusive-process"
+    PROHIBITED = "prohibited"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSettings:
+    """Volatile settings of a device: all but `persistence` are lost at the latest with the next reboot.
+
+    None is not told (in what was read) or not touched (in what is wanted).
+    """
+
+    power_limit_w: float | None = None
+    sm_clock_min_mhz: int | None = None
+    """Lower end of the locked clock range; 0 with `sm_clock_max_mhz` 0 means not locked."""
+    sm_clock_max_mhz: int | None = None
+    compute_mode: ComputeMode | None = None
+    persistence: bool | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is told or wanted."""
+        return all(getattr(self, field.name) is None for field in fields(self))
+
+
+NOTHING_SET = DeviceSettings()
+"""No setting told, or none wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredDevice:
+    """What gpualloc made of a device, to be compared with what is there and made again after a reboot."""
+
+    node: str
+    device: str
+    """UUID."""
+    layout: str | None
+    """MIG layout such as `3g.40gb@0,2g.20gb@4`; empty text is MIG mode without instances, `off` is MIG mode off,
+    None was never decided by gpualloc."""
+    settings: DeviceSettings = NOTHING_SET
+    """Settings decided by gpualloc; None in it is not ours."""
+    before: DeviceSettings = NOTHING_SET
+    """What the device had before we changed it, to be given back on release."""
+    at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cordon:
+    """A node or device that takes no new work, by an operator's word."""
+
+    node: str
+    device: str | None
+    """UUID; None is the whole node."""
+    reason: str
+    actor: str
+    at_s: float

@@ -1,0 +1,65 @@
+"""The steps `limit` and `unlimit`: a workload's group with its limits."""
+
+from typing import TYPE_CHECKING, Any
+
+from gpualloc.node import cgroup
+from gpualloc.node.wire import Refused
+
+if TYPE_CHECKING:
+    from gpualloc.node.parts import Parts
+
+
+class Handler:
+    """Makes and removes groups."""
+
+    def __init__(self, parts: "Parts") -> None:
+        self._cgroups = parts.cgroups
+        self._workloads = parts.workloads
+
+    def preflight(self, step: "dict[str, Any]") -> None:
+        """Refuse limits that must be hard and cannot be."""
+        if step["kind"] == "limit" and step["require_hard"]:
+            check_hard(self._cgroups, step)
+
+    def do(self, step: "dict[str, Any]") -> "dict[str, Any]":
+        """Make the group, or remove it."""
+        if step["kind"] == "unlimit":
+            self._cgroups.remove(step["workload"])
+            return {}
+        record = self._workloads.record(self._workloads.folder(step["workload"]))
+        if record is not None and record["end"] is not None and record["attempt"] == step["attempt"]:
+            # Its group went with its last process and must not come back.
+            held_by = {name: record["held_by"].get(name) for name in ("cpu", "memory", "pids")}
+        else:
+            held_by = cgroup.ensure(self._cgroups, step)
+        return {"held_by": held_by, "group": self._group(step["workload"])}
+
+    def verify(self, step: "dict[str, Any]") -> "dict[str, Any]":
+        """Read the limits back."""
+        group = self._group(step["workload"])
+        if step["kind"] == "unlimit":
+            return {"holds": group is None}
+        held_by = cgroup.read_back(self._cgroups, step)
+        if not self._cgroups.writable():
+            # Nothing can be set here: the limit is booked, which is all there is to read back.
+            return {"holds": True, "held_by": held_by, "group": group}
+        hard = set(self._cgroups.controllers())
+        settable = [held_by[part] for part in ("cpu", "memory", "pids") if part in hard]
+        # Where no group can be made, the limit is booked on purpose, and that stands.
+        holds = not hard or (group is not None and "booked" not in settable)
+        return {"holds": holds, "held_by": held_by, "group": group}
+
+    def undo(self, step: "dict[str, Any]") -> "dict[str, Any]":
+        """Remove the group."""
+        return self.do(dict(step, kind="unlimit"))
+
+    def _group(self, workload: str) -> "str | None":
+        return "%s/%s" % (cgroup.PARENT, workload) if self._cgroups.exists(workload) else None
+
+
+def check_hard(cgroups: "cgroup.Cgroups", step: "dict[str, Any]") -> None:
+    """Refuse as `no-cgroup` when a limit of the step would only be booked."""
+    controllers = cgroups.controllers() if cgroups.writable() else []
+    for name, controller in cgroup.CONTROLLER_OF.items():
+        if step[name] is not None and controller not in controllers:
+            raise Refused("no-cgroup", "this node cannot limit %s: no usable %s controller" % (name, controller))
