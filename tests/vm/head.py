@@ -31,6 +31,8 @@ class Head(Command):
 
     def log_in_as(self, user: str) -> None:
         """Reach the guest as that account from now on."""
+        # The first login starts the account's manager, which takes a while when it is emulated.
+        self.guest.run("true", user=user)
         options = [f"HostName={self.guest.host}", *(f"{name}={value}" for name, value in self.guest.ssh_options)]
         lines = [
             *("[apply]", 'grace = "2s"', "[pools.guest]", 'nodes = "guest"', "[pools.guest.ssh]"),

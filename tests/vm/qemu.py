@@ -96,8 +96,7 @@ class Guest:
         """Wait until root can log in; fails with what the console shows."""
         end_s = time.monotonic() + timeout_s
         while time.monotonic() < end_s and self.process.poll() is None:
-            command = [*self.ssh(shared=False), "true"]
-            if subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0:
+            if self.boot_id():
                 return
             time.sleep(0.5)
         raise AssertionError(f"the guest does not answer:\n{self.console()[-3000:]}")
@@ -113,17 +112,18 @@ class Guest:
         """Give the guest this machine's time, which stood still in a snapshot."""
         self.run("date", "--utc", "--set", f"@{time.time():.3f}")
 
-    def reboot(self) -> None:
-        """Boot it anew, and wait until it is up."""
+    def reboot(self, *, orderly: bool = True) -> None:
+        """Boot it anew, as an operator does or as by its reset button, and wait until it is up."""
         before = self.boot_id()
-        self.run("systemctl", "reboot", check=False)
+        if orderly:
+            self.run("systemctl", "reboot", check=False)
+        else:
+            self.monitor("system_reset")
         self.end_connections()
         end_s = time.monotonic() + BOOT_S
-        while time.monotonic() < end_s:
-            self.await_ssh()
-            with contextlib.suppress(AssertionError):
-                if self.boot_id() != before:
-                    break
+        while self.boot_id() in ("", before):
+            assert time.monotonic() < end_s, f"it does not boot:\n{self.console()[-3000:]}"
+            time.sleep(0.5)
         self.await_boot()
 
     def end_connections(self) -> None:
@@ -133,11 +133,9 @@ class Guest:
             subprocess.run(command, capture_output=True, check=False)
 
     def boot_id(self) -> str:
-        """The kernel's name for this boot."""
+        """The kernel's name for this boot; empty while nobody answers."""
         command = [*self.ssh(shared=False), "cat", "/proc/sys/kernel/random/boot_id"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout.strip()
 
     def console(self) -> str:
         """What the kernel and systemd said."""

@@ -1,7 +1,6 @@
 """From submit to release on a genuine node over its own ssh, for each way an account can have its limits held."""
 
 import pytest
-from fakes.command import wait_until
 from fakes.nvml_stub import FakeGpu
 from vm.head import Head
 
@@ -10,6 +9,12 @@ from gpualloc.adapters.nvml_file import nvml_file
 pytestmark = pytest.mark.vm
 
 EAT = ("/usr/bin/python3", "-c", "b = bytearray(256 << 20); print(len(b))")
+OPEN = (
+    "import errno, os\n"
+    "for minor in (0, 1, 255):\n"
+    "    try: os.open('/dev/vm-gpu%d' % minor, os.O_RDWR)\n"
+    "    except OSError as error: print(errno.errorcode[error.errno])\n"
+)
 LIMITS = ("--cpus", "0.5", "--memory", "64MiB", "--pids", "20")
 INSTALL = (
     "import sys; sys.path[:0] = ['/opt/gpualloc']\n"
@@ -91,5 +96,18 @@ def test_work_outlives_the_connection_that_started_it(node, head, user):
     row = head.started("--gpus", "1", "--memory", "64MiB", "--", "sleep", "3600")
     node.guest.run("pkill", "-KILL", "-f", "^sshd: [a-z]+( [[]priv[]]|@notty)", check=False)
     node.guest.end_connections()
-    wait_until(lambda: head.workload(row["id"])["state"] == "running", "the node answers again")
+    head.log_in_as(user)
+    assert head.workload(row["id"])["state"] == "running"
     assert node.file(f"/proc/{row['pid']}/cgroup").startswith(f"0::{slice_of(row, user)}/")
+
+
+def test_work_reaches_its_own_gpu_and_no_other(node, head, user):
+    """ENXIO is let through to a driver that is not there, EPERM is denied by the kernel."""
+    for minor in (0, 1, 255):
+        node.guest.run("mknod", "-m", "666", f"/dev/vm-gpu{minor}", "c", "195", str(minor))
+    try:
+        done = head.run("run", "--gpus", "1", "--", "/usr/bin/python3", "-c", OPEN)
+    finally:
+        node.guest.run("sh", "-c", "rm /dev/vm-gpu*")
+    others = "ENXIO" if user == "plain" else "EPERM"
+    assert done.stdout.split() == ["ENXIO", others, "ENXIO"]
