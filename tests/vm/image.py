@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from vm.qemu import COMMAND_LINE, HARDWARE, keep_booted
+
 SUITE = "bookworm"
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd", "udev", "kmod"),
@@ -115,9 +117,8 @@ def _cache() -> Path:
 
 def _name() -> str:
     """A name for what the image is made of: this file, the machine it runs on, and its emulator."""
-    recipe = hashlib.sha256()
-    for file in (Path(__file__), Path(__file__).with_name("qemu.py")):
-        recipe.update(file.read_bytes())
+    recipe = hashlib.sha256(Path(__file__).read_bytes())
+    recipe.update(repr((HARDWARE, COMMAND_LINE)).encode())
     recipe.update(subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, check=True).stdout)
     return f"{SUITE}-{recipe.hexdigest()[:16]}"
 
@@ -149,8 +150,6 @@ def _build(built: Image) -> None:
         with _told("making the disk"):
             _make_disk(root, made)
         with _told("booting it once"):
-            from vm.qemu import keep_booted
-
             keep_booted(made)
         made.folder.rename(built.folder)
 

@@ -22,12 +22,13 @@ BOOT_S = 240.0
 
 _HOST = "127.0.0.1"
 _SNAPSHOT = "ready"
-_HARDWARE = (
+HARDWARE = (
     *("-machine", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", "1024"),
     *("-display", "none", "-vga", "none", "-no-user-config", "-nodefaults"),
     *("-device", "virtio-blk-pci,drive=disk", "-device", "virtio-net-pci,netdev=net", "-device", "virtio-rng-pci"),
 )
-_COMMAND_LINE = "root=/dev/vda rw console=ttyS0 quiet"
+COMMAND_LINE = "root=/dev/vda rw console=ttyS0 quiet"
+"""A snapshot is of this very machine, so an image is named by it too."""
 
 
 class Guest:
@@ -196,8 +197,8 @@ def _running(image: Image, folder: Path, *more: str) -> Iterator[Guest]:
     port = _free_port()
     command = [
         # It must not outlive the tests, however they end.
-        *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", *_HARDWARE),
-        *("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", _COMMAND_LINE),
+        *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", *HARDWARE),
+        *("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", COMMAND_LINE),
         *("-drive", f"id=disk,if=none,format=qcow2,cache=unsafe,file={folder}/layer.qcow2"),
         *("-netdev", f"user,id=net,restrict=on,hostfwd=tcp:{_HOST}:{port}-:22"),
         *("-serial", f"file:{folder}/console", "-qmp", f"unix:{folder}/monitor,server=on,wait=off", *more),
