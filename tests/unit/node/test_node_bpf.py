@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.node import bpf, device_list, device_rule
@@ -44,11 +44,13 @@ def allowed(rule, kind, major, minor):
     return kind == BLOCK or major not in majors or minor in majors[major]
 
 
+@settings(deadline=None)
 @given(RULES, st.sampled_from([BLOCK, CHARACTER]), st.integers(1, 7), MAJORS, MINORS)
 def test_the_program_answers_as_the_rule_says(rule, kind, access, major, minor):
     assert verdict(bpf.assemble(rule), kind, access, major, minor) == allowed(rule, kind, major, minor)
 
 
+@settings(deadline=None)
 @given(RULES, st.sampled_from([BLOCK, CHARACTER]), MAJORS, MINORS)
 def test_the_list_answers_as_the_rule_says(rule, kind, major, minor):
     letter = "b" if kind == BLOCK else "c"
@@ -56,6 +58,7 @@ def test_the_list_answers_as_the_rule_says(rule, kind, major, minor):
     assert bool(device_list.entries(rule) & matching) == allowed(rule, kind, major, minor)
 
 
+@settings(deadline=None)
 @given(RULES, RULES)
 def test_other_rules_have_other_identities(one, other):
     same = device_list.identity(device_list.entries(one)) == device_list.identity(device_list.entries(other))

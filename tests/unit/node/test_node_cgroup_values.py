@@ -3,7 +3,7 @@
 import errno
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.node import cgroup, group_files, group_life, io_weight
@@ -63,6 +63,7 @@ def test_a_kernel_without_weights_for_disks_books_them(tree):
     assert cgroup.ensure(Cgroup2(str(tree)), step(io_weight=50))["io"] == "booked"
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10000))
 def test_a_weight_of_disks_fits_the_scale_of_any_kernel(tmp_path_factory, weight):
     for name, highest in (("io.weight", 10000), ("io.bfq.weight", 1000), ("blkio.bfq.weight", 1000)):

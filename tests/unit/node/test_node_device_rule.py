@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.node import device_rule
@@ -96,6 +96,7 @@ def test_without_a_major_of_capabilities_an_instance_gives_no_rule(root):
     assert rule(root, grant(UUIDS[0])) == {195: (4, 254, 255)}
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.integers(0, 511), st.sets(st.integers(0, 1 << 20), max_size=5), max_size=4))
 def test_a_rule_is_the_same_after_the_wire(majors):
     one = device_rule.made(majors)
