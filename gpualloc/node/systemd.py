@@ -37,10 +37,12 @@ class Systemd(Cgroup2):
     """
 
     def __init__(self, root: str, own: bool = False) -> None:
-        super().__init__(os.path.join(root, _own_group()) if own else root)
+        manager = _own_group() if own else ""
+        super().__init__(os.path.join(root, manager))
         self.mode = "systemd-user" if own else "systemd"
         self._own = own
         self._parent = os.path.join(self._root, _PARENT)
+        self._kernel_name = os.path.join("/", manager, _PARENT)
 
     def writable(self) -> bool:
         """Whether the manager does what this account asks for."""
@@ -95,8 +97,8 @@ class Systemd(Cgroup2):
     def holds(self, workload: str, pid: int) -> bool:
         """Whether the kernel says that the process is in the slice or below."""
         lines = (group_files.read_value("/proc/%d/cgroup" % pid) or "").splitlines()
-        inside = "/%s/%s/" % (_PARENT, _slice(workload))
-        return any(line.startswith("0::") and inside in line + "/" for line in lines)
+        inside = "0::%s/%s/" % (self._kernel_name, _slice(workload))
+        return any((line + "/").startswith(inside) for line in lines)
 
     def remove(self, workload: str) -> None:
         """Stop the slice, of which nothing is left then."""
@@ -106,6 +108,10 @@ class Systemd(Cgroup2):
         _await(lambda: not self.members(workload), "remove %s: it is busy" % _slice(workload), _END_WAIT_S)
         self._stop(workload)
         _await(lambda: not self.exists(workload), "remove %s" % _slice(workload), _WAIT_S)
+
+    def isolation(self) -> "str | None":
+        """`bpf`, with root and where the kernel can."""
+        return None if self._own else super().isolation()
 
     def restricted(self, workload: str) -> "str | None":
         """Tag of the program; without root there can be none."""

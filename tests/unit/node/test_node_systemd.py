@@ -200,6 +200,16 @@ def test_a_process_comes_in_as_a_scope_named_after_it(groups, manager, monkeypat
     assert dict(properties)["PIDs"] == ["1"]
 
 
+def test_only_the_groups_of_this_manager_hold_a_process(groups, monkeypatch):
+    line = "0::/"
+    monkeypatch.setattr(systemd.group_files, "read_value", lambda _path: line)
+    own = "user.slice/user-1000.slice/user@1000.service/"
+    told = {}
+    for line in (f"0::/{place}gpualloc.slice/{UNIT}{below}" for place in ("", own) for below in ("", "/a.scope")):
+        told[line] = groups.holds(WORKLOAD, 1)
+    assert list(told.values()) == [True, True, False, False]
+
+
 def test_a_busy_slice_is_not_stopped(groups, manager):
     groups.make(WORKLOAD)
     members = manager.folder(UNIT) / "cgroup.procs"
@@ -217,7 +227,7 @@ def test_a_busy_slice_is_not_stopped(groups, manager):
 def test_an_own_manager_has_no_device_rules(manager, tmp_path):
     own = systemd.Systemd(str(tmp_path), own=True)
     assert own.mode == "systemd-user"
-    assert own.restricted(WORKLOAD) is None
+    assert (own.isolation(), own.restricted(WORKLOAD)) == (None, None)
     own.unrestrict(WORKLOAD)
 
 
