@@ -26,7 +26,7 @@ _gpualloc() {
             *)
                 if [[ -z $verb ]]; then
                     verb=${COMP_WORDS[i]}
-                    case $verb in 'config' | 'node') ;; *) done=1 ;; esac
+                    case $verb in 'mig' | 'config' | 'node') ;; *) done=1 ;; esac
                 elif [[ -z $done ]]; then
                     verb+=" ${COMP_WORDS[i]}" done=1
                 fi
@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release plan apply rebalance sample policies init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release plan apply recover rebalance mig sample policies init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -88,7 +88,9 @@ _gpualloc() {
                 --gpu-memory) :; return ;;
                 --gpu-model) :; return ;;
                 --fraction) :; return ;;
-                --mig) :; return ;;
+                --share) :; return ;;
+                --profile) :; return ;;
+                --sm) :; return ;;
                 --cpus) :; return ;;
                 --cpuset) :; return ;;
                 --memory) :; return ;;
@@ -101,7 +103,7 @@ _gpualloc() {
                 --require) :; return ;;
                 -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --mig --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --json -h --help'
             else :; fi
             ;;
         'run')
@@ -112,7 +114,9 @@ _gpualloc() {
                 --gpu-memory) :; return ;;
                 --gpu-model) :; return ;;
                 --fraction) :; return ;;
-                --mig) :; return ;;
+                --share) :; return ;;
+                --profile) :; return ;;
+                --sm) :; return ;;
                 --cpus) :; return ;;
                 --cpuset) :; return ;;
                 --memory) :; return ;;
@@ -125,7 +129,7 @@ _gpualloc() {
                 --require) :; return ;;
                 -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --mig --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file -h --help'
             else :; fi
             ;;
         'ps')
@@ -165,17 +169,79 @@ _gpualloc() {
         'apply')
             case $previous in
                 --policy) _gpualloc_ask policies; return ;;
+                --max-disturbed) :; return ;;
+                --wait) :; return ;;
+                --resume) :; return ;;
+                --rollback) :; return ;;
+                --abandon) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--yes -y --policy --max-disturbed --wait --resume --rollback --abandon --config --sim --state-dir --json -h --help'
+            else compopt -o filenames; _gpualloc_reply -f; fi
+            ;;
+        'recover')
+            case $previous in
+                --resume) :; return ;;
+                --rollback) :; return ;;
+                --abandon) :; return ;;
                 --wait) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--yes -y --policy --wait --config --sim --state-dir --json -h --help'
-            else compopt -o filenames; _gpualloc_reply -f; fi
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--resume --rollback --abandon --yes -y --wait --config --sim --state-dir --json -h --help'
+            else :; fi
             ;;
         'rebalance')
             case $previous in
                 --policy) _gpualloc_ask policies; return ;;
+                --max-disturbed) :; return ;;
                 --wait) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --watch --policy --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --watch --policy --max-disturbed --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'mig')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
+            else _gpualloc_reply -W 'list show plan apply export assert'; fi
+            ;;
+        'mig list')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
+            ;;
+        'mig show')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'mig plan')
+            case $previous in
+                --device) :; return ;;
+                --layout) :; return ;;
+                -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--device --layout -f --file --drain --detailed-exitcode --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'mig apply')
+            case $previous in
+                --device) :; return ;;
+                --layout) :; return ;;
+                -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--device --layout -f --file --drain --yes -y --wait --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'mig export')
+            case $previous in
+                -o | --output) compopt -o filenames; _gpualloc_reply -f; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-o --output --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
+            ;;
+        'mig assert')
+            case $previous in
+                --device) :; return ;;
+                --layout) :; return ;;
+                -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--device --layout -f --file --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'sample')

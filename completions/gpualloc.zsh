@@ -26,7 +26,9 @@ _gpualloc() {
         'release:End workloads and give their devices back'
         'plan:What would be changed now, and why'
         'apply:Carry a plan out'
+        'recover:Interrupted runs; list, go on, roll back, give up'
         'rebalance:Plan and apply once, without asking; for cron'
+        'mig:MIG instances; list, plan, apply, export and assert layouts'
         'sample:Write one reading of everything to the history'
         'policies:The policies that can decide'
         'init:Look round and write a commented configuration'
@@ -127,9 +129,12 @@ _gpualloc() {
                         '*--gpu-memory[GPU memory needed on each device, as 20GiB.]:value:' \
                         '*--gpu-model[Part of the product name, or a glob.]:value:' \
                         '*--fraction[Share each device; its part, between 0 and 1.]:value:' \
-                        '*--mig[MIG instances, such as 2g.20gb.]:value:' \
+                        '*--share[exclusive, mig, mps or time-slice; else as other options imply.]:value:' \
+                        '*--profile[MIG instances, such as 2g.20gb.]:value:' \
+                        '*--sm[With --share mig; multiprocessors needed.]:value:' \
+                        '*--several-instances[One process takes several MIG instances (driver R570).]' \
                         '*--cpus[CPU limit in cores, such as 2.5.]:value:' \
-                        '*--cpuset[Only these CPUs; 0-3,8.]:value:' \
+                        '*--cpuset[Only these CPUs; 0-3,8; or near; those near the GPUs.]:value:' \
                         '*--memory[Memory limit, as 16GiB.]:value:' \
                         '*--pids[Most processes and threads.]:value:' \
                         '*--priority[Higher goes first.]:value:' \
@@ -156,9 +161,12 @@ _gpualloc() {
                         '*--gpu-memory[GPU memory needed on each device, as 20GiB.]:value:' \
                         '*--gpu-model[Part of the product name, or a glob.]:value:' \
                         '*--fraction[Share each device; its part, between 0 and 1.]:value:' \
-                        '*--mig[MIG instances, such as 2g.20gb.]:value:' \
+                        '*--share[exclusive, mig, mps or time-slice; else as other options imply.]:value:' \
+                        '*--profile[MIG instances, such as 2g.20gb.]:value:' \
+                        '*--sm[With --share mig; multiprocessors needed.]:value:' \
+                        '*--several-instances[One process takes several MIG instances (driver R570).]' \
                         '*--cpus[CPU limit in cores, such as 2.5.]:value:' \
-                        '*--cpuset[Only these CPUs; 0-3,8.]:value:' \
+                        '*--cpuset[Only these CPUs; 0-3,8; or near; those near the GPUs.]:value:' \
                         '*--memory[Memory limit, as 16GiB.]:value:' \
                         '*--pids[Most processes and threads.]:value:' \
                         '*--priority[Higher goes first.]:value:' \
@@ -246,7 +254,11 @@ _gpualloc() {
                         '*--yes[Do not ask.]' \
                         '*-y[Do not ask.]' \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--max-disturbed[Most workloads, processes and devices to disturb. (default; 10)]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--resume[Go on with this interrupted run; or with `latest`.]:value:' \
+                        '*--rollback[Take back what this interrupted run did; or that of `latest`.]:value:' \
+                        '*--abandon[Give this run up as it stands; needs its id and --yes.]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
@@ -255,11 +267,28 @@ _gpualloc() {
                         '*--help[Show this message and exit.]' \
                         '*: :_files'
                     ;;
+                recover)
+                    _arguments \
+                        '*--resume[Go on with this interrupted run; or with `latest`.]:value:' \
+                        '*--rollback[Take back what this interrupted run did; or that of `latest`.]:value:' \
+                        '*--abandon[Give this run up as it stands; needs its id and --yes.]:value:' \
+                        '*--yes[Do give it up.]' \
+                        '*-y[Do give it up.]' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
                 rebalance)
                     _arguments \
                         '*--dry-run[Show the plan; change nothing, take no lock.]' \
                         '*--watch[Go on; again whenever work ends or is submitted, or a node is back.]' \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--max-disturbed[Most workloads, processes and devices to disturb. (default; 10)]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
                         '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
                         '*--config[Configuration file.]:value:_files' \
@@ -269,6 +298,27 @@ _gpualloc() {
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
                         '*: :'
+                    ;;
+                mig)
+                    _arguments \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*--device[Device; UUID, unique start of it, or NODE;INDEX.]:value:' \
+                        '*--layout[As 3g.40gb@0,2g.20gb@4; empty; no instances; off; MIG mode off.]:value:' \
+                        '*-f[Layouts of several devices (docs/mig.md).]:value:_files' \
+                        '*--file[Layouts of several devices (docs/mig.md).]:value:_files' \
+                        '*--drain[End or suspend gpualloc'\''s own work that is in the way.]' \
+                        '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
+                        '*--yes[Do not ask.]' \
+                        '*-y[Do not ask.]' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*-o[Write to this file.]:value:_files' \
+                        '*--output[Write to this file.]:value:_files' \
+                        '*: :(list show plan apply export assert)'
                     ;;
                 sample)
                     _arguments \

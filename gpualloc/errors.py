@@ -137,6 +137,19 @@ class FencedError(StepError):
     code = "fenced"
 
 
+class HookError(GpuallocError):
+    """A hook of the operator's failed, and what it stands before was not begun."""
+
+    code = "hook"
+
+
+class StoppedError(GpuallocError):
+    """An operator's signal ended the work between two steps; what is open is taken up by the next write command."""
+
+    exit_code = 130
+    code = "interrupted"
+
+
 class UnknownOutcomeError(UnreachableError):
     """The connection went away while a step was under way: it may have happened or not."""
 

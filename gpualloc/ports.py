@@ -5,7 +5,7 @@ Adapters and the store implement them, `wiring` puts them together, and the engi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -122,6 +122,67 @@ class Fleet(Protocol):
         ...
 
 
+class Crew(Protocol):
+    """Does pieces of work beside each other; what they tell is heard by one caller, in the order told.
+
+    A context: its end waits for the work under way.
+    """
+
+    def __enter__(self) -> Crew:
+        """Itself."""
+        ...
+
+    def __exit__(self, *_error: object) -> None:
+        """Wait for the work under way."""
+        ...
+
+    def begin(self, work: Callable[[Callable[[object], None]], None]) -> None:
+        """Begin a piece of work; it is given a function that tells the one who hears."""
+        ...
+
+    def hear(self) -> object:
+        """Wait for what is told next; raises what a piece of work raised."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class HookEvent:
+    """What a hook is told."""
+
+    run: str | None = None
+    """Id of the run; None when the hook is about none."""
+    plan: str | None = None
+    step: Step | None = None
+    node: str | None = None
+    """The node concerned; None when no single node is."""
+    state: str | None = None
+    """How the step or run stands: a `StepState` or `RunState`, or `stopped`."""
+    error: str | None = None
+    users: tuple[str, ...] = ()
+    """Accounts that will notice."""
+    workloads: tuple[str, ...] = ()
+    """Ids of workloads that will notice."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookOutcome:
+    """How a hook's program ended."""
+
+    problem: str | None
+    """None when it went well, else why not: `exit code 3`, `no answer in 30 s`."""
+    output: str
+    """The beginning of what it printed, stdout and stderr together."""
+    seconds: float
+
+
+class Hooks(Protocol):
+    """Programs of the operator that are run around changes."""
+
+    def run(self, name: str, event: HookEvent) -> HookOutcome | None:
+        """Run the program configured under that name; None when none is. Never raises for what the program does."""
+        ...
+
+
 class Executor(Protocol):
     """Carries out one step. The real one, dry run, journaled and guarded are layers of this."""
 
@@ -233,7 +294,11 @@ class Journal(Protocol):
         ...
 
     def open_runs(self) -> tuple[Run, ...]:
-        """Runs that never ended: interrupted, or under way in another process."""
+        """Runs that never ended, oldest first: interrupted, or under way in another process."""
+        ...
+
+    def abandoned_runs(self) -> tuple[Run, ...]:
+        """Runs that were given up with steps in doubt, oldest first."""
         ...
 
     def cordons(self) -> tuple[Cordon, ...]:

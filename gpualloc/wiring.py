@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gpualloc.engine.doctor import LocalFacts
     from gpualloc.model.decision import Problem
     from gpualloc.model.sample import Metric, Sample, Series
-    from gpualloc.ports import Clock, Policy, Session
+    from gpualloc.ports import Clock, Crew, HookEvent, HookOutcome, Policy, Session
     from gpualloc.store.history import SqliteHistory
 
 SIM_VARIABLE = "GPUALLOC_SIM"
@@ -88,7 +88,13 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
                 grace_s=config.apply.grace_s,
                 sample_every_s=config.sample_every_s,
                 history_retention_s=config.history_retention_s,
+                repartition=config.repartition,
+                width=config.apply.width,
+                per_node=config.apply.per_node,
+                max_disturbed=config.apply.max_disturbed,
             ),
+            hooks=_HooksAtFirstUse(config),
+            crew=_crew,
         )
 
 
@@ -217,6 +223,28 @@ class _PolicyAtFirstUse:
 
             self._loaded = load_policy(self._configured)
         return self._loaded
+
+
+class _HooksAtFirstUse:
+    """`ports.Hooks` that learns to run programs when one is configured and due."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+
+    def run(self, name: str, event: HookEvent) -> HookOutcome | None:
+        """As `Hooks.run`."""
+        commands = self._config.hooks.commands()
+        if name not in commands:
+            return None
+        from gpualloc.adapters.hooks import ProgramHooks
+
+        return ProgramHooks(commands, self._config.hooks.timeout_s).run(name, event)
+
+
+def _crew() -> Crew:
+    from gpualloc.adapters.crew import ThreadCrew
+
+    return ThreadCrew()
 
 
 def _paths(options: Options) -> StatePaths:

@@ -191,7 +191,9 @@ def _end(fields: Fields) -> WorkloadEnd:
 
 
 def _held_by(fields: Fields) -> HeldBy:
-    holds = {name: fields.word(name, Hold) if fields.has(name) else None for name in ("gpu", "cpu", "memory", "pids", "io")}
+    holds = {
+        name: fields.word(name, Hold) if fields.has(name) else None for name in ("gpu", "cpu", "memory", "pids", "io")
+    }
     return HeldBy(**holds)
 
 

@@ -6,15 +6,42 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gpualloc.adapters.fields import Fields
+from gpualloc.adapters.fields import Fields, MalformedError
+from gpualloc.model.desired import NOTHING_SET, ComputeMode, DeviceSettings
 from gpualloc.model.inventory import Device, DeviceState, MigInstance
+from gpualloc.model.mig import MigProfile
 from gpualloc.node.wire import UNAVAILABLE
 
 DEVICE_UUID = re.compile(r"GPU-[A-Za-z0-9-]{1,120}")
 MIG_UUID = re.compile(r"MIG-[A-Za-z0-9/-]{1,120}")
+_PROFILE = re.compile(r"[0-9]{1,2}g\.[0-9]{1,4}gb([+-][a-z.]{1,16})*")
+_ARCHITECTURE = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_CPU_LIST = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
+_ENGINES = ("copy", "nvdec", "nvenc", "nvjpg", "ofa")
 _MAX_MIB = 1 << 40
-_DRIVER_FIELDS = frozenset({"mig_enabled", "mig_pending"})
-"""Fields whose None means that the model has no such thing."""
+_MAX_W = 1e6
+_MAX_MHZ = 1_000_000
+_MAX_UNITS = 1024
+"""Longer than any placement axis."""
+_MAX_PROFILES = 64
+_MAX_COUNT = 4096
+"""More than any GPU has of instances, engines or SMs."""
+_DRIVER_FIELDS = frozenset(
+    {
+        "mig_enabled",
+        "mig_pending",
+        "mig_profiles",
+        "architecture",
+        "cpus",
+        "power_limit_default_w",
+        "power_limit_min_w",
+        "power_limit_max_w",
+        "settings.power_limit_w",
+        "settings.compute_mode",
+        "settings.persistence",
+    }
+)
+"""Fields whose None means that the model has no such thing, unless the node says why."""
 
 _READINGS = (
     "memory_total_mib",
@@ -56,14 +83,21 @@ def _device(uuid: str, fixed: Fields, reading: Fields, *, seen: bool) -> Device:
         memory_used_mib=reading.integer_or_none("memory_used_mib", 0, _MAX_MIB),
         gpu_utilization_ratio=reading.number_or_none("gpu_utilization_ratio", 0, 1),
         memory_utilization_ratio=reading.number_or_none("memory_utilization_ratio", 0, 1),
-        power_w=reading.number_or_none("power_w", 0, 1e6),
-        power_limit_w=reading.number_or_none("power_limit_w", 0, 1e6),
+        power_w=reading.number_or_none("power_w", 0, _MAX_W),
+        power_limit_w=reading.number_or_none("power_limit_w", 0, _MAX_W),
         temperature_c=reading.integer_or_none("temperature_c", -273, 1000),
-        sm_clock_mhz=reading.integer_or_none("sm_clock_mhz", 0, 1_000_000),
+        sm_clock_mhz=reading.integer_or_none("sm_clock_mhz", 0, _MAX_MHZ),
         mig_enabled=fixed.flag_or_none("mig_enabled"),
         mig_pending=fixed.flag_or_none("mig_pending"),
         mig_instances=_mig_instances(fixed, reading),
+        mig_profiles=_mig_profiles(fixed),
         minor=fixed.integer_or_none("minor", 0, 1 << 20),
+        architecture=fixed.text_or_none("architecture", _ARCHITECTURE),
+        cpus=fixed.text_or_none("cpus", _CPU_LIST),
+        settings=_settings(fixed),
+        power_limit_default_w=fixed.number_or_none("power_limit_default_w", 0, _MAX_W),
+        power_limit_min_w=fixed.number_or_none("power_limit_min_w", 0, _MAX_W),
+        power_limit_max_w=fixed.number_or_none("power_limit_max_w", 0, _MAX_W),
     )
     said = {**fixed.map_of_texts("unavailable"), **reading.map_of_texts("unavailable")}
     return replace(device, unavailable=_unavailable(device, said, default="failed" if seen else "vanished"))
@@ -90,12 +124,50 @@ def _mig_instances(fixed: Fields, reading: Fields) -> tuple[MigInstance, ...]:
         MigInstance(
             uuid=instance.text("uuid", MIG_UUID),
             profile=instance.text("profile"),
-            start=instance.integer_or_none("start", 0, 1024),
-            size=instance.integer_or_none("size", 0, 1024),
+            start=instance.integer_or_none("start", 0, _MAX_UNITS),
+            size=instance.integer_or_none("size", 0, _MAX_UNITS),
             memory_total_mib=instance.integer_or_none("memory_total_mib", 0, _MAX_MIB),
             memory_used_mib=used.get(instance.text("uuid", MIG_UUID)),
         )
         for instance in fixed.records("mig_instances")
+    )
+
+
+def _mig_profiles(fixed: Fields) -> tuple[MigProfile, ...]:
+    rows = fixed.records("mig_profiles") if fixed.has("mig_profiles") else []
+    profiles = tuple(_mig_profile(row) for row in rows)
+    names = {profile.name for profile in profiles}
+    if len(profiles) > _MAX_PROFILES or len(names) < len(profiles):
+        raise MalformedError(f"mig_profiles are not at most {_MAX_PROFILES} of different names")
+    return profiles
+
+
+def _mig_profile(row: Fields) -> MigProfile:
+    size = row.integer("size", 1, _MAX_UNITS)
+    engines = row.record("engines")
+    return MigProfile(
+        name=row.text("name", _PROFILE),
+        id=row.integer("id", 0, 1 << 31),
+        size=size,
+        starts=tuple(sorted(set(row.integers("starts", 0, _MAX_UNITS - size)))),
+        memory_mib=row.integer("memory_mib", 0, _MAX_MIB),
+        sm_count=row.integer_or_none("sm_count", 0, _MAX_COUNT),
+        max_count=row.integer("max_count", 0, _MAX_COUNT),
+        engines=tuple((name, engines.integer_or_none(name, 0, _MAX_COUNT)) for name in _ENGINES),
+        media_extension=row.flag("media_extension"),
+    )
+
+
+def _settings(fixed: Fields) -> DeviceSettings:
+    if not fixed.has("settings"):
+        return NOTHING_SET
+    told = fixed.record("settings")
+    return DeviceSettings(
+        power_limit_w=told.number_or_none("power_limit_w", 0, _MAX_W),
+        sm_clock_min_mhz=told.integer_or_none("sm_clock_min_mhz", 0, _MAX_MHZ),
+        sm_clock_max_mhz=told.integer_or_none("sm_clock_max_mhz", 0, _MAX_MHZ),
+        compute_mode=told.word("compute_mode", ComputeMode) if told.has("compute_mode") else None,
+        persistence=told.flag_or_none("persistence"),
     )
 
 

@@ -110,6 +110,14 @@ class Fields:
             raise self._wrong(key, "a list of texts")
         return tuple(clean(str(item), MAX_NAME) for item in items)
 
+    def integers(self, key: str, low: int, high: int) -> tuple[int, ...]:
+        """A list of whole numbers in the range."""
+        items = self._list(key)
+        found = tuple(item for item in items if isinstance(item, int) and not isinstance(item, bool))
+        if len(found) < len(items) or not all(low <= item <= high for item in found):
+            raise self._wrong(key, f"a list of whole numbers from {low} to {high}")
+        return found
+
     def map_of_texts(self, key: str) -> dict[str, str]:
         """A record with only texts in it; empty when null or absent."""
         value = self._values.get(key)

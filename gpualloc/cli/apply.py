@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gpualloc.cli import shared
+from gpualloc.cli import recover, shared, stopping
 from gpualloc.cli.outcome import Answer, look, say
 from gpualloc.cli.plan_file import read_plan
 from gpualloc.cli.progress import nodes_seen
@@ -30,13 +31,23 @@ app = shared.verb_app()
 def apply(
     ctx: typer.Context,
     file: Annotated[str | None, typer.Argument(metavar="[FILE]", help="A plan file; else a plan is made now.")] = None,
+    *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     policy: shared.Policy = None,
+    max_disturbed: shared.MaxDisturbed = None,
     wait: shared.Wait = None,
+    resume: recover.Resume = None,
+    rollback: recover.Rollback = None,
+    abandon: recover.Abandon = None,
 ) -> Answer:
     """Carry a plan out: show it, ask, then do its steps. Refuses a plan that the world has left behind."""
     wait_s = shared.wait_s(wait)
-    with shared.open_world(ctx, shared.policy_override(policy)) as world:
+    fate = recover.Fate(resume, rollback, abandon)
+    if fate.given and file:
+        raise UsageError("a run has its plan already; name no plan file")
+    with shared.open_world(ctx, shared.policy_override(policy, max_disturbed)) as world:
+        if fate.given:
+            return recover.settle(world, fate, yes=yes, wait_s=wait_s)
         plan = _read(world, Path(file), yes=yes) if file else _made(world)
         names = shared.names_of(world)
         if not plan.applyable and not file:
@@ -48,7 +59,8 @@ def apply(
             return Answer(
                 {"plan": plan_data(plan), "report": None, "confirmed": False}, lambda _look: "nothing was done"
             )
-        report = apply_plan(world, plan, wait_s=wait_s, on_step=tell_step)
+        with stopping.between_steps() as stop:
+            report = apply_plan(replace(world, stopped=stop.asked), plan, wait_s=wait_s, on_step=tell_step)
     return applied(plan, report)
 
 

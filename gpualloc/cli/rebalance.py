@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,6 +33,7 @@ def rebalance(
         bool, typer.Option("--watch", help="Go on: again whenever work ends or is submitted, or a node is back.")
     ] = False,
     policy: shared.Policy = None,
+    max_disturbed: shared.MaxDisturbed = None,
     wait: shared.Wait = None,
     detailed_exitcode: shared.DetailedExitCode = False,
 ) -> Answer | int:
@@ -39,10 +41,12 @@ def rebalance(
     if dry_run and until_stopped:
         raise UsageError("--dry-run and --watch exclude each other")
     wait_s = shared.wait_s(wait)
-    with shared.open_world(ctx, shared.policy_override(policy)) as world:
+    with shared.open_world(ctx, shared.policy_override(policy, max_disturbed)) as world:
         if until_stopped:
             return _watch(world, as_json=bool(shared.given(ctx)["json"]))
-        cycle = rebalance_once(world, dry_run=dry_run, wait_s=wait_s, on_step=tell_step)
+        with stopping.between_steps() as stop:
+            stoppable = replace(world, stopped=stop.asked)
+            cycle = rebalance_once(stoppable, dry_run=dry_run, wait_s=wait_s, on_step=tell_step)
         names = shared.names_of(world)
     return _answer(cycle, names, dry_run=dry_run, detailed=detailed_exitcode)
 
@@ -80,7 +84,7 @@ def _watch(world: Context, *, as_json: bool) -> int:
             say(f"error: {error.message}")
 
     with stopping.on_signal() as stop:
-        watch(world, stop.asked, tell, trouble)
+        watch(replace(world, stopped=stop.asked), stop.asked, tell, trouble)
     return stop.exit_code or 0
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import typer
 
-from gpualloc.cli import shared
+from gpualloc.cli import shared, stopping
 from gpualloc.cli.outcome import Answer
 from gpualloc.cli.reporting import tell_step
 from gpualloc.engine.release import release as release_workloads
@@ -18,7 +20,9 @@ def release(ctx: typer.Context, references: shared.Workloads, wait: shared.Wait 
     """Stop workloads (TERM, grace, KILL) and free what they hold; one that waits is withdrawn."""
     wait_s = shared.wait_s(wait)
     with shared.open_world(ctx) as world:
-        workloads = release_workloads(world, references, wait_s=wait_s, on_step=tell_step)
+        with stopping.between_steps() as stop:
+            stoppable = replace(world, stopped=stop.asked)
+            workloads = release_workloads(stoppable, references, wait_s=wait_s, on_step=tell_step)
         simulated, now_s = world.simulated, world.clock.now_s()
     return Answer(
         workloads_data(workloads, simulated=simulated),

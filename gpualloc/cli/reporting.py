@@ -27,12 +27,13 @@ def report_of(report: Report) -> dict[str, object]:
         {step.seq: error for step, error in report.failed},
         len(report.skipped),
         {step.seq: error for step, error in report.unknown},
+        len(report.left),
     )
 
 
 def report_line(report: Report) -> str:
     """The report in one line."""
-    return report_text(len(report.done), len(report.failed), len(report.skipped), len(report.unknown))
+    return report_text(len(report.done), len(report.failed), len(report.skipped), len(report.unknown), len(report.left))
 
 
 def applied(plan: Plan, report: Report) -> Answer:

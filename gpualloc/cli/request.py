@@ -13,6 +13,7 @@ import typer
 from gpualloc.cli.shared import chosen_nodes, given
 from gpualloc.cli.values import number, whole_number
 from gpualloc.errors import BrokenInputError, UsageError
+from gpualloc.model.allocation import Share
 from gpualloc.model.units import parse_duration_s, parse_memory_mib
 from gpualloc.model.workload import Request
 
@@ -39,9 +40,24 @@ def request_options(
     fraction: Annotated[
         str | None, typer.Option("--fraction", metavar="F", help="Share each device: its part, between 0 and 1.")
     ] = None,
-    mig: Annotated[str | None, typer.Option("--mig", metavar="PROFILE", help="MIG instances, such as 2g.20gb.")] = None,
+    share: Annotated[
+        str | None,
+        typer.Option("--share", metavar="HOW", help="exclusive, mig, mps or time-slice; else as other options imply."),
+    ] = None,
+    profile: Annotated[
+        str | None, typer.Option("--profile", metavar="PROFILE", help="MIG instances, such as 2g.20gb.")
+    ] = None,
+    sm: Annotated[
+        str | None, typer.Option("--sm", metavar="N", help="With --share mig: multiprocessors needed.")
+    ] = None,
+    several_instances: Annotated[
+        bool, typer.Option("--several-instances", help="One process takes several MIG instances (driver R570).")
+    ] = False,
     cpus: Annotated[str | None, typer.Option("--cpus", metavar="N", help="CPU limit in cores, such as 2.5.")] = None,
-    cpuset: Annotated[str | None, typer.Option("--cpuset", metavar="LIST", help="Only these CPUs: 0-3,8.")] = None,
+    cpuset: Annotated[
+        str | None,
+        typer.Option("--cpuset", metavar="LIST", help="Only these CPUs: 0-3,8; or near: those near the GPUs."),
+    ] = None,
     memory: Annotated[str | None, typer.Option("--memory", metavar="SIZE", help="Memory limit, as 16GiB.")] = None,
     pids: Annotated[str | None, typer.Option("--pids", metavar="N", help="Most processes and threads.")] = None,
     priority: Annotated[str | None, typer.Option("--priority", metavar="P", help="Higher goes first.")] = None,
@@ -66,8 +82,8 @@ def request_options(
 
 _LISTS = ("command", "nodes", "env")
 _TEXTS = (
-    "name", "gpus", "gpu-memory", "gpu-model", "fraction", "mig", "cpus", "cpuset", "memory", "pids", "priority",
-    "cwd", "at-most", "require",
+    "name", "gpus", "gpu-memory", "gpu-model", "fraction", "share", "profile", "sm", "cpus", "cpuset", "memory",
+    "pids", "priority", "cwd", "at-most", "require",
 )  # fmt: skip
 
 
@@ -89,7 +105,10 @@ def request_of(ctx: typer.Context, world: Context) -> tuple[str, Request]:
         gpu_memory_mib=_size(asked, "gpu-memory"),
         gpu_model=asked.get("gpu-model"),
         fraction=_number(asked, "fraction"),
-        mig_profile=asked.get("mig"),
+        mig_profile=asked.get("profile"),
+        sm_count=_whole(asked, "sm") if "sm" in asked else None,
+        share_asked=_share(asked.get("share")),
+        several_instances=bool(flags["several_instances"]),
         cpus=_number(asked, "cpus"),
         cpuset=asked.get("cpuset"),
         memory_mib=_size(asked, "memory"),
@@ -102,6 +121,15 @@ def request_of(ctx: typer.Context, world: Context) -> tuple[str, Request]:
         require=asked.get("require"),
     )
     return asked["name"] if "name" in asked else _default_name(command), request
+
+
+def _share(text: str | None) -> Share | None:
+    if text is None:
+        return None
+    try:
+        return Share(text)
+    except ValueError:
+        raise UsageError(f"--share {text!r} is not known", hint=f"it takes {', '.join(Share)}") from None
 
 
 def _default_name(command: tuple[str, ...]) -> str:

@@ -7,17 +7,20 @@ therefore left as the text they are (`make_plain`) and turned by `cli.values`.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gpualloc.cli.outcome import say
 from gpualloc.model.units import parse_duration_s
 
 if TYPE_CHECKING:
     from gpualloc.engine.context import Context
+    from gpualloc.model.plan import Run
     from gpualloc.wiring import Options
 
 _HELP = {"help_option_names": ["-h", "--help"]}
@@ -42,6 +45,12 @@ OneWorkload = Annotated[str, typer.Argument(metavar="WORKLOAD", help="Id, unique
 Policy = Annotated[str | None, typer.Option("--policy", metavar="POLICY", help="Decide with this policy.")]
 Wait = Annotated[
     str | None, typer.Option("--wait", metavar="DURATION", help="How long to wait for the lock when another holds it.")
+]
+MaxDisturbed = Annotated[
+    str | None,
+    typer.Option(
+        "--max-disturbed", metavar="NUMBER", help="Most workloads, processes and devices to disturb. [default: 10]"
+    ),
 ]
 DetailedExitCode = Annotated[
     bool, typer.Option("--detailed-exitcode", help="Exit with 10 when there is something to change.")
@@ -146,16 +155,24 @@ def options(ctx: typer.Context, overrides: Mapping[str, str] | None = None) -> O
     )
 
 
+@contextmanager
 def open_world(
     ctx: typer.Context, overrides: Mapping[str, str] | None = None, *, looks: bool = False
-) -> AbstractContextManager[Context]:
+) -> Iterator[Context]:
     """Open what the options name: configuration, fleet, state.
 
     `looks` says that the nodes are going to be looked at: this machine then gets ready while the verb does.
     """
     from gpualloc.wiring import open_context
 
-    return open_context(options(ctx, overrides), looks=looks)
+    with open_context(options(ctx, overrides), looks=looks) as world:
+        yield replace(world, on_resume=_tell_resumed)
+
+
+def _tell_resumed(run: Run) -> None:
+    from gpualloc.views.runs import resumed_line
+
+    say(resumed_line(run))
 
 
 def _path(text: str | None) -> Path | None:
@@ -191,6 +208,7 @@ def wait_s(text: str | None) -> float:
     return parse_duration_s(text) if text else 0.0
 
 
-def policy_override(policy: str | None) -> dict[str, str]:
-    """The configuration that `--policy` overrides."""
-    return {"policy": policy} if policy else {}
+def policy_override(policy: str | None, max_disturbed: str | None = None) -> dict[str, str]:
+    """The configuration that `--policy` and `--max-disturbed` override."""
+    given_keys = {"policy": policy, "apply.max_disturbed": max_disturbed}
+    return {key: text for key, text in given_keys.items() if text}

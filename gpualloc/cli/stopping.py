@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +17,12 @@ class Stop:
     """Whether a signal asked for the end."""
 
     exit_code: int | None = None
+    consulted: bool = False
+    """Whether anybody asked."""
 
     def asked(self) -> bool:
         """Whether to stop now."""
+        self.consulted = True
         return self.exit_code is not None
 
 
@@ -41,6 +45,32 @@ def on_signal() -> Iterator[Stop]:
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         stop.exit_code = INTERRUPTED if number == signal.SIGINT else 0
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def between_steps() -> Iterator[Stop]:
+    """Let INT and TERM end an apply between two steps; a second one ends the process at once, as a kill would.
+
+    Before the apply asks for the first time whether to stop, nothing is under way, and a signal interrupts.
+    """
+    stop = Stop()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if stop.exit_code is not None:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        stop.exit_code = INTERRUPTED
+        if not stop.consulted:
+            raise KeyboardInterrupt
+        # Not through the streams: the signal may have come while they write.
+        os.write(2, b"stopping after the steps under way; once more ends at once\n")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gpualloc import __version__
-from gpualloc.config.settings import ApplySettings, Config, Origin, Pool, Source, SshSettings, specs_of
+from gpualloc.config.settings import ApplySettings, Config, HookSettings, Origin, Pool, Source, SshSettings, specs_of
 
 MAX_BYTES = 16 * 1024 * 1024
 
@@ -78,7 +78,14 @@ def _config(body: dict[str, Any], host: str) -> Config:
         sample_every_s=float(body["sample_every_s"]),
         history_retention_s=float(body["history_retention_s"]),
         apply=ApplySettings(**body["apply"]),
+        hooks=_hooks(body["hooks"]),
     )
+
+
+def _hooks(body: dict[str, Any]) -> HookSettings:
+    timeout_s = float(body.pop("timeout_s"))
+    commands = {name: tuple(str(word) for word in words) for name, words in body.items()}
+    return HookSettings(**commands, timeout_s=timeout_s)
 
 
 def _pool(body: dict[str, Any]) -> Pool:

@@ -14,16 +14,30 @@ RESERVED_VARIABLES = frozenset(
     {
         "GPUALLOC_CONFIG",
         "GPUALLOC_DEBUG",
+        "GPUALLOC_DEVICE",
+        "GPUALLOC_ERROR",
         "GPUALLOC_FAKE_NVML",
+        "GPUALLOC_HOOK",
+        "GPUALLOC_NODE",
+        "GPUALLOC_MPS_DIR",
         "GPUALLOC_NODE_STATE_DIR",
         "GPUALLOC_NVML_DEADLINE_S",
+        "GPUALLOC_PLAN",
+        "GPUALLOC_RUN",
         "GPUALLOC_SIM",
         "GPUALLOC_SIM_SPEED",
+        "GPUALLOC_STATE",
         "GPUALLOC_STATE_DIR",
+        "GPUALLOC_STEP",
+        "GPUALLOC_STEP_KIND",
+        "GPUALLOC_USERS",
         "GPUALLOC_WORKLOAD",
+        "GPUALLOC_WORKLOADS",
     }
 )
 """Variables with the prefix that are no configuration keys."""
+
+_COMMAND = 'an array of texts: a program and its arguments, such as ["/usr/local/bin/tell", "team"]'
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +51,13 @@ class Key:
     about: str
     default: str | None = None
     """As TOML writes it; None when leaving the key out means that nothing is set."""
+    text: bool = True
+    """Whether a text can say the whole value."""
 
     @property
     def variable(self) -> str | None:
-        """The environment variable that sets it; None for keys below a chosen name."""
-        return None if "*" in self.path else ENVIRONMENT_PREFIX + self.path.replace(".", "__").upper()
+        """The environment variable that sets it; None for keys below a chosen name and for arrays."""
+        return None if "*" in self.path or not self.text else ENVIRONMENT_PREFIX + self.path.replace(".", "__").upper()
 
 
 KEYS = (
@@ -50,6 +66,31 @@ KEYS = (
     Key("history.retention", "a duration of 1h to 366d", "how long samples are kept", '"14d"'),
     Key("apply.grace", "a duration of up to 1h", "time between TERM and KILL when work is stopped", '"10s"'),
     Key("apply.step_timeout", "a duration of 1s to 1h", "longest time a node may take for one step", '"60s"'),
+    Key("apply.width", "a number of nodes, 1 to 256", "most nodes that steps are carried out on at once", "16"),
+    Key(
+        "apply.per_node",
+        "a number, 1 to 64",
+        "most workloads or devices that steps are carried out for at once on one node",
+        "1",
+    ),
+    Key(
+        "apply.max_disturbed",
+        "a number, 0 or more",
+        "most workloads, processes and devices that one run may disturb unless an operator named them",
+        "10",
+    ),
+    Key("hooks.pre_apply", _COMMAND, "run before the steps of a plan; a failure refuses the plan", "[]", text=False),
+    Key("hooks.pre_step", _COMMAND, "run before each step; a failure fails the step", "[]", text=False),
+    Key("hooks.post_step", _COMMAND, "run after each step", "[]", text=False),
+    Key("hooks.notify", _COMMAND, "run before users and workloads are disturbed", "[]", text=False),
+    Key("hooks.exit", _COMMAND, "run at the end of every apply, however it ended", "[]", text=False),
+    Key("hooks.timeout", "a duration of 1s to 1h", "how long a hook may take", '"30s"'),
+    Key(
+        "mig.repartition",
+        '"off", "instances" or "mode"',
+        "what may be changed for waiting work: nothing, instances, or also the MIG mode of idle devices",
+        '"mode"',
+    ),
     Key("pools.*.nodes", 'node names, such as "gpu[01-04],login1"', "the nodes of the pool"),
     Key(
         "pools.*.transport",

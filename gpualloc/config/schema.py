@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from gpualloc.config.settings import ApplySettings, Config, Pool, SshSettings, specs_of
+from gpualloc.config.settings import ApplySettings, Config, HookSettings, Pool, SshSettings, specs_of
 from gpualloc.errors import UsageError
+from gpualloc.model.desired import Repartition
 from gpualloc.model.units import parse_duration_s, parse_memory_mib
 
 HOUR_S = 3600.0
@@ -30,6 +31,19 @@ def _duration_s(value: object) -> object:
         return parse_duration_s(str(value))
     except UsageError as error:
         raise ValueError(error.hint) from error
+
+
+def _count(value: object) -> object:
+    """A whole number, or the text of one as variables and flags give it."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) else value
+
+
+def _command(words: list[str]) -> list[str]:
+    if words and not words[0]:
+        raise ValueError("the program is an empty text")
+    if not all(word.isprintable() for word in words):
+        raise ValueError("printable characters only")
+    return words
 
 
 def _memory_mib(value: object) -> object:
@@ -76,6 +90,8 @@ def _label_name(name: str) -> str:
 
 Duration = Annotated[float, BeforeValidator(_duration_s)]
 Memory = Annotated[int, BeforeValidator(_memory_mib)]
+Count = Annotated[int, BeforeValidator(_count)]
+Command = Annotated[list[str], AfterValidator(_command)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -102,6 +118,41 @@ class ApplyTable(_Table):
 
     grace: Annotated[Duration, Field(le=HOUR_S)] = ApplySettings().grace_s
     step_timeout: Annotated[Duration, Field(ge=1, le=HOUR_S)] = ApplySettings().step_timeout_s
+    width: Annotated[Count, Field(ge=1, le=256)] = ApplySettings().width
+    per_node: Annotated[Count, Field(ge=1, le=64)] = ApplySettings().per_node
+    max_disturbed: Annotated[Count, Field(ge=0)] = ApplySettings().max_disturbed
+
+    def settings(self) -> ApplySettings:
+        """The settings these keys describe."""
+        return ApplySettings(self.grace, self.step_timeout, self.width, self.per_node, self.max_disturbed)
+
+
+class HooksTable(_Table):
+    """`[hooks]`."""
+
+    pre_apply: Command = []
+    pre_step: Command = []
+    post_step: Command = []
+    notify: Command = []
+    exit: Command = []
+    timeout: Annotated[Duration, Field(ge=1, le=HOUR_S)] = HookSettings().timeout_s
+
+    def settings(self) -> HookSettings:
+        """The settings these keys describe."""
+        return HookSettings(
+            pre_apply=tuple(self.pre_apply),
+            pre_step=tuple(self.pre_step),
+            post_step=tuple(self.post_step),
+            notify=tuple(self.notify),
+            exit=tuple(self.exit),
+            timeout_s=self.timeout,
+        )
+
+
+class MigTable(_Table):
+    """`[mig]`."""
+
+    repartition: Literal["off", "instances", "mode"] = "mode"
 
 
 class SshTable(_Table):
@@ -157,6 +208,8 @@ class File(_Table):
     sampling: SamplingTable = SamplingTable()
     history: HistoryTable = HistoryTable()
     apply: ApplyTable = ApplyTable()
+    mig: MigTable = MigTable()
+    hooks: HooksTable = HooksTable()
     pools: dict[str, PoolTable] = {}
 
     def config(self, pools: tuple[Pool, ...], host: str) -> Config:
@@ -167,5 +220,7 @@ class File(_Table):
             policy=self.policy,
             sample_every_s=self.sampling.every,
             history_retention_s=self.history.retention,
-            apply=ApplySettings(grace_s=self.apply.grace, step_timeout_s=self.apply.step_timeout),
+            repartition=Repartition(self.mig.repartition),
+            apply=self.apply.settings(),
+            hooks=self.hooks.settings(),
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gpualloc.model.desired import Repartition
 from gpualloc.model.inventory import NodeSpec
 
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -80,6 +81,36 @@ class ApplySettings:
     """Time between TERM and KILL."""
     step_timeout_s: float = 60.0
     """Longest time a node may take for one step."""
+    width: int = 16
+    """Most nodes that steps are carried out on at once."""
+    per_node: int = 1
+    """Most workloads or devices that steps are carried out for at once on one node."""
+    max_disturbed: int = 10
+    """Most workloads, processes and devices that one run may disturb unless an operator named them."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookSettings:
+    """The operator's programs around changes; an empty command is none."""
+
+    pre_apply: tuple[str, ...] = ()
+    pre_step: tuple[str, ...] = ()
+    post_step: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
+    exit: tuple[str, ...] = ()
+    timeout_s: float = 30.0
+    """How long one may take."""
+
+    def commands(self) -> Mapping[str, tuple[str, ...]]:
+        """The commands that are set, by the name of the hook."""
+        named = {
+            "pre_apply": self.pre_apply,
+            "pre_step": self.pre_step,
+            "post_step": self.post_step,
+            "notify": self.notify,
+            "exit": self.exit,
+        }
+        return {name: command for name, command in named.items() if command}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +125,8 @@ class Config:
     sample_every_s: float = 10.0
     history_retention_s: float = 14 * 86400.0
     apply: ApplySettings = ApplySettings()
+    repartition: Repartition = Repartition.MODE
+    hooks: HookSettings = HookSettings()
 
     def pool(self, name: str) -> Pool:
         """The pool of that name; raises KeyError when there is none."""

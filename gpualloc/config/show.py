@@ -35,6 +35,13 @@ def _general(config: Config) -> Iterator[tuple[str, object, str | None]]:
     yield "history.retention", config.history_retention_s, "s"
     yield "apply.grace", config.apply.grace_s, "s"
     yield "apply.step_timeout", config.apply.step_timeout_s, "s"
+    yield "apply.width", config.apply.width, None
+    yield "apply.per_node", config.apply.per_node, None
+    yield "apply.max_disturbed", config.apply.max_disturbed, None
+    for name in ("pre_apply", "pre_step", "post_step", "notify", "exit"):
+        yield f"hooks.{name}", list(getattr(config.hooks, name)), None
+    yield "hooks.timeout", config.hooks.timeout_s, "s"
+    yield "mig.repartition", config.repartition.value, None
 
 
 def _pool(pool: Pool) -> Iterator[tuple[str, object, str | None]]:

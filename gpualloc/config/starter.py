@@ -35,7 +35,7 @@ def starter_file(found: Surroundings) -> str:
         "",
     ]
     lines += _section([key for key in KEYS if "." not in key.path])
-    for section in ("sampling", "history", "apply"):
+    for section in dict.fromkeys(key.path.split(".")[0] for key in KEYS if "." in key.path and key.variable):
         lines += [f"[{section}]", *_section([key for key in KEYS if key.path.startswith(section + ".")])]
     lines += [_about_this_machine(found), "[pools.default]"]
     lines += [f"nodes = {json.dumps(found.node)}", 'transport = "local"']

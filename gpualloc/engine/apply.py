@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpualloc.engine.chain import Chains, OnStep, Report, chains
+from gpualloc.engine import hooks
+from gpualloc.engine.carry import carry_out
+from gpualloc.engine.chain import OnStep, Report
 from gpualloc.engine.context import Context
 from gpualloc.engine.execute import find_workload, workload_of
 from gpualloc.engine.observe import observe
-from gpualloc.engine.recover import recover
-from gpualloc.errors import GpuallocError, PartlyAppliedError, StalePlanError
+from gpualloc.engine.recover import check_going, conclude, recover, stopped_error
+from gpualloc.errors import GpuallocError, InfeasibleError, PartlyAppliedError, StalePlanError
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.plan import Plan, RunState
 from gpualloc.model.workload import WorkloadState
 from gpualloc.planning.base import base_facts, drift
+from gpualloc.planning.blast import unnamed_victims
 from gpualloc.ports import JournalWriter
 
 
@@ -44,14 +47,16 @@ def apply(ctx: Context, plan: Plan, *, wait_s: float = 0.0, on_step: OnStep | No
 def apply_locked(ctx: Context, writer: JournalWriter, plan: Plan, on_step: OnStep | None = None) -> Report:
     """As `apply`, for a command that holds the apply lock and has recovered what was interrupted."""
     check_fresh(ctx, plan)
-    now_s = ctx.clock.now_s()
-    run = writer.open_run(ctx.fresh_id("r"), plan, ctx.actor, now_s)
-    writer.save((), (_apply_entry(plan, run.id, ctx.actor, now_s),))
-    carried = Chains(ctx, writer, run, on_step)
-    for chain in chains(plan.steps):
-        carried.carry_out(chain, {})
-    writer.close_run(run, final_state(carried.report), ctx.clock.now_s())
-    return carried.report
+    check_disturbed(ctx, plan)
+    check_going(ctx)
+    run_id = ctx.fresh_id("r")
+    with hooks.around(ctx, writer, run_id, plan) as course:
+        now_s = ctx.clock.now_s()
+        run = writer.open_run(run_id, plan, ctx.actor, now_s)
+        writer.save((), (_apply_entry(plan, run.id, ctx.actor, now_s),))
+        report = carry_out(ctx, writer, run, {}, on_step)
+        course.state = conclude(ctx, writer, run, report, gone_wrong=bool(report.failed))
+    return report
 
 
 def remember_why(ctx: Context, writer: JournalWriter, plan: Plan) -> None:
@@ -73,7 +78,7 @@ def check_applicable(ctx: Context, plan: Plan) -> None:
         StalePlanError: names what drifted.
     """
     run = ctx.journal.applied(plan.id)
-    if run is None or run.state is not RunState.OPEN:
+    if run is None or run.state not in (RunState.OPEN, RunState.ROLLBACK):
         check_fresh(ctx, plan)
 
 
@@ -101,17 +106,25 @@ def check_fresh(ctx: Context, plan: Plan) -> None:
         )
 
 
-def final_state(report: Report) -> RunState:
-    """How a run stands after its chains were carried out; open while an outcome is unknown."""
-    if report.unknown:
-        return RunState.OPEN
-    if not report.failed:
-        return RunState.DONE
-    return RunState.PARTIAL if report.done else RunState.FAILED
+def check_disturbed(ctx: Context, plan: Plan) -> None:
+    """Refuse a plan that disturbs more than is allowed at once, what an operator named not counted.
+
+    Raises:
+        InfeasibleError: lists what would be disturbed.
+    """
+    victims, most = unnamed_victims(plan.steps), ctx.settings.max_disturbed
+    if len(victims) > most:
+        raise InfeasibleError(
+            f"plan {plan.id} would disturb {len(victims)}, and at most {most} are allowed at once: "
+            + ", ".join(victims),
+            hint=f"look at it, then say --max-disturbed {len(victims)}, or set apply.max_disturbed",
+        )
 
 
 def failure(report: Report) -> GpuallocError | None:
     """The error that a command exits with after this run; None when all went well."""
+    if report.left:
+        return stopped_error(report)
     troubles = report.failed + report.unknown
     if not troubles:
         return None

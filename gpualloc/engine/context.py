@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from gpualloc.engine.serial import NoHooks, OneAtATime
+from gpualloc.model.desired import Repartition
 from gpualloc.model.identity import RANDOM_BYTES, new_id
-from gpualloc.ports import Clock, Fleet, History, Journal, Policy
+from gpualloc.model.plan import Run
+from gpualloc.ports import Clock, Crew, Fleet, History, Hooks, Journal, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,13 @@ class Settings:
     """Width of the sampling grid."""
     history_retention_s: float = 14 * 86400.0
     """Samples older than this are dropped."""
+    repartition: Repartition = Repartition.MODE
+    width: int = 16
+    """Most nodes that steps are carried out on at once."""
+    per_node: int = 1
+    """Most workloads or devices that steps are carried out for at once on one node."""
+    max_disturbed: int = 10
+    """Most workloads, foreign processes and devices that one run may disturb unless an operator named them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +44,13 @@ class Context:
     """Unix account on whose behalf the command runs."""
     simulated: bool = False
     settings: Settings = field(default_factory=Settings)
+    hooks: Hooks = field(default_factory=NoHooks)
+    crew: Callable[[], Crew] = OneAtATime
+    """Makes the crew of one run."""
+    stopped: Callable[[], bool] = lambda: False
+    """Asked before each step; once True, steps under way are finished and no other is begun."""
+    on_resume: Callable[[Run], None] = lambda _run: None
+    """Told of each interrupted run that is taken up."""
 
     def fresh_id(self, prefix: str) -> str:
         """A new id: `w` for a workload, `p` for a plan, `r` for a run."""

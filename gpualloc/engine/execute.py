@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gpualloc.engine.context import Context
-from gpualloc.engine.outcome import after_doubt, after_failure, after_success
+from gpualloc.engine.outcome import after_doubt, after_failure, after_skip, after_success, after_undo
+from gpualloc.engine.outcome_device import desired_after, desired_before
 from gpualloc.errors import FencedError, GpuallocError, NotFoundError, StepError, UnknownOutcomeError
+from gpualloc.model.audit import AuditEntry
+from gpualloc.model.desired import DesiredDevice
 from gpualloc.model.plan import Run, Step, StepState
 from gpualloc.model.workload import Workload
-from gpualloc.ports import Executor, JournalWriter, StepCall, StepResult
+from gpualloc.ports import JournalWriter, StepCall, StepResult
 
 
 class FleetExecutor:
@@ -67,29 +72,26 @@ class FleetExecutor:
 
 
 class Journaled:
-    """Commits the intent before the inner executor acts and the result after, with what it made of the workload."""
+    """Commits the intent before the inner executor acts and the result after, with what it made of workload or device.
 
-    def __init__(self, inner: Executor, ctx: Context, writer: JournalWriter, run: Run) -> None:
+    A step that failed stays an intent until its caller says `failed`.
+    """
+
+    def __init__(self, inner: FleetExecutor, ctx: Context, writer: JournalWriter, run: Run) -> None:
         self._inner = inner
         self._ctx = ctx
         self._writer = writer
         self._run = run
 
     def execute(self, step: Step) -> StepResult:
-        """Intent, effect, result; a step of unknown outcome stays an intent."""
+        """Intent, effect, result."""
         self._writer.record_step(self._run, step, StepState.INTENT)
-        try:
-            result = self._inner.execute(step)
-        except (UnknownOutcomeError, FencedError):
-            raise
-        except GpuallocError as error:
-            self.failed(step, error)
-            raise
+        result = self._inner.execute(step)
         self.done(step, result)
         return result
 
     def done(self, step: Step, result: StepResult) -> None:
-        """Journal the step as done, with its workload's new state."""
+        """Journal the step as done."""
         workload, audit = after_success(
             workload_of(self._ctx, step),
             step,
@@ -97,7 +99,32 @@ class Journaled:
             actor=self._run.actor,
             at_s=self._ctx.clock.now_s(),
         )
-        self._writer.record_step(self._run, step, StepState.DONE, result=result.facts, workload=workload, audit=audit)
+        self._writer.record_step(
+            self._run,
+            step,
+            StepState.DONE,
+            result=result.facts,
+            workload=workload,
+            desired=self._desired(step, after=True),
+            audit=audit,
+        )
+
+    def undo(self, step: Step) -> None:
+        """Take the effect back and journal that; raises as `Fleet.undo`, and nothing is journaled then."""
+        result = self._inner.undo(step)
+        workload, audit = after_undo(
+            workload_of(self._ctx, step),
+            step,
+            result.facts,
+            actor=self._run.actor,
+            at_s=self._ctx.clock.now_s(),
+        )
+        self.undone(step, workload, audit)
+
+    def undone(self, step: Step, workload: Workload | None = None, audit: Sequence[AuditEntry] = ()) -> None:
+        """Journal that nothing of the step is in force."""
+        desired = self._desired(step, after=False)
+        self._writer.record_step(self._run, step, StepState.UNDONE, workload=workload, desired=desired, audit=audit)
 
     def failed(self, step: Step, error: GpuallocError) -> None:
         """Journal the step as failed, with what that means for its workload."""
@@ -106,11 +133,25 @@ class Journaled:
         )
         self._writer.record_step(self._run, step, StepState.FAILED, error=error.message, workload=workload, audit=audit)
 
+    def skipped(self, step: Step, why: str | None) -> None:
+        """Journal that the step is not tried; with a reason, its waiting workload says it."""
+        workload = None if why is None else after_skip(workload_of(self._ctx, step), why)
+        self._writer.record_step(self._run, step, StepState.SKIPPED, error=why, workload=workload)
+
     def doubted(self, step: Step, error: UnknownOutcomeError) -> None:
         """Let the workload say that it waits for an answer; the step stays an intent."""
         workload = after_doubt(workload_of(self._ctx, step), step, error)
         if workload is not None:
             self._writer.save((workload,), ())
+
+    def _desired(self, step: Step, *, after: bool) -> DesiredDevice | None:
+        """What the step's device is meant to be, after the step or after it was taken back."""
+        if step.device is None or (step.layout is None and step.wanted is None):
+            return None
+        known = {(desired.node, desired.device): desired for desired in self._ctx.journal.desired()}
+        current = known.get((step.node, step.device))
+        at_s = self._ctx.clock.now_s()
+        return desired_after(current, step, at_s) if after else desired_before(current, step, at_s)
 
 
 def workload_of(ctx: Context, step: Step) -> Workload | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from gpualloc.errors import GpuallocError, StepError, UnknownOutcomeError
 from gpualloc.model.allocation import Allocation, HeldBy, WorkloadEnd
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.codec import from_plain
-from gpualloc.model.plan import Step, StepKind
+from gpualloc.model.plan import INVERSE, Step, StepKind
 from gpualloc.model.workload import Workload, WorkloadState
 
 from gpualloc.engine.settle import after_end, end_entry  # isort: skip
@@ -25,13 +25,24 @@ def after_success(
     workload: Workload | None, step: Step, facts: Mapping[str, object], *, actor: str, at_s: float
 ) -> Outcome:
     """The workload after the step was done and read back."""
-    if workload is None:
+    outcome = _DONE.get(step.kind)
+    return (None, ()) if workload is None or outcome is None else outcome(workload, step, facts, actor, at_s)
+
+
+def after_undo(
+    workload: Workload | None, step: Step, facts: Mapping[str, object], *, actor: str, at_s: float
+) -> Outcome:
+    """The workload after the step was taken back; `facts` are those of the step's inverse.
+
+    Work that is taken back to before its start waits again; otherwise it is as if the inverse had been done.
+    """
+    inverse = INVERSE[step.kind]
+    if workload is None or inverse is None:
         return None, ()
     if step.kind is StepKind.START:
-        return _started(workload, step, facts, actor, at_s)
-    if step.kind is StepKind.STOP:
-        return _stopped(workload, facts, actor, at_s)
-    return None, ()
+        return _not_started(workload, step, actor, at_s)
+    outcome = _DONE.get(inverse)
+    return (None, ()) if outcome is None else outcome(workload, step, facts, actor, at_s)
 
 
 def after_failure(workload: Workload | None, step: Step, error: GpuallocError, *, actor: str, at_s: float) -> Outcome:
@@ -72,6 +83,13 @@ def after_doubt(workload: Workload | None, step: Step, error: UnknownOutcomeErro
     if workload is None or workload.state is not WorkloadState.PENDING or workload.reason == reason:
         return None
     return replace(workload, reason=reason, revision=workload.revision + 1)
+
+
+def after_skip(workload: Workload | None, why: str) -> Workload | None:
+    """The waiting workload that says why its steps were not tried; None when there is nothing to change."""
+    if workload is None or workload.state is not WorkloadState.PENDING or workload.reason == why:
+        return None
+    return replace(workload, reason=why, revision=workload.revision + 1)
 
 
 def held_by_from(facts: Mapping[str, object]) -> HeldBy:
@@ -128,7 +146,24 @@ def _started(workload: Workload, step: Step, facts: Mapping[str, object], actor:
     return running, (entry,)
 
 
-def _stopped(workload: Workload, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
+def _not_started(workload: Workload, step: Step, actor: str, at_s: float) -> Outcome:
+    if workload.state is not WorkloadState.RUNNING or workload.attempt != step.attempt:
+        return None, ()
+    waiting = replace(
+        workload,
+        state=WorkloadState.PENDING,
+        reason="its start was taken back",
+        revision=workload.revision + 1,
+        allocation=None,
+        pid=None,
+        started_at_s=None,
+        held_by=HeldBy(),
+    )
+    entry = AuditEntry(at_s=at_s, kind="start-undone", actor=actor, workload=workload.id, node=step.node)
+    return waiting, (entry,)
+
+
+def _stopped(workload: Workload, _step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
     if workload.state.ended:
         return None, ()
     plain = facts.get("end")
@@ -139,3 +174,10 @@ def _stopped(workload: Workload, facts: Mapping[str, object], actor: str, at_s: 
     if not told:
         ended = replace(ended, exit_code=None)
     return ended, (end_entry(ended, end, actor),)
+
+
+_DONE: Mapping[StepKind, Callable[[Workload, Step, Mapping[str, object], str, float], Outcome]] = {
+    StepKind.START: _started,
+    StepKind.STOP: _stopped,
+}
+"""What a step makes of its workload, given the facts, who ran it and when; kinds not in here change nothing of it."""

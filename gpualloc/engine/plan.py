@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.decide import decide
+from gpualloc.engine.doubt import doubtful
 from gpualloc.engine.observe import observe
-from gpualloc.engine.recover import doubtful
+from gpualloc.engine.repartition import repartition
 from gpualloc.engine.settle import catch_up, catch_up_locked
 from gpualloc.errors import UsageError
+from gpualloc.model.cpus import NEAR, near_all
 from gpualloc.model.decision import Decision, Problem
 from gpualloc.model.inventory import Node, Snapshot
 from gpualloc.model.plan import Plan, Step
 from gpualloc.model.workload import Workload, WorkloadState
+from gpualloc.planning.partition import Partition
 from gpualloc.planning.plan import build
 from gpualloc.planning.steps import cleanup_steps, release_steps
 from gpualloc.ports import JournalWriter
@@ -60,7 +64,10 @@ def make_plan(
     extra: tuple[Step, ...] = ()
     if only is None:
         extra = cleanup_steps(snapshot, workloads, ctx.journal.controller)
-    return _bound(ctx, decide(problem, ctx.policy), snapshot, workloads, extra)
+    decision, partitions = repartition(
+        problem, decide(problem, ctx.policy), ctx.journal.desired(), ctx.settings.repartition
+    )
+    return _bound(ctx, _near(decision, snapshot), snapshot, workloads, extra, partitions=partitions)
 
 
 def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot) -> Plan:
@@ -76,8 +83,28 @@ def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot
     return _bound(ctx, nothing, snapshot, tuple(workloads), release_steps(workloads))
 
 
+def _near(decision: Decision, snapshot: Snapshot) -> Decision:
+    """The decision with the CPUs that `near` stands for on the node that was chosen."""
+    cpus = {device.uuid: device.cpus for node in snapshot.nodes for device in node.devices}
+    return replace(
+        decision,
+        allocations=tuple(
+            replace(item, cpuset=near_all(cpus.get(grant.device) for grant in item.grants))
+            if item.cpuset == NEAR
+            else item
+            for item in decision.allocations
+        ),
+    )
+
+
 def _bound(
-    ctx: Context, decision: Decision, snapshot: Snapshot, workloads: Sequence[Workload], extra: Sequence[Step]
+    ctx: Context,
+    decision: Decision,
+    snapshot: Snapshot,
+    workloads: Sequence[Workload],
+    extra: Sequence[Step],
+    *,
+    partitions: Sequence[Partition] = (),
 ) -> Plan:
     return build(
         decision,
@@ -87,4 +114,5 @@ def _bound(
         created_at_s=ctx.clock.now_s(),
         simulated=ctx.simulated,
         extra_steps=tuple(extra),
+        partitions=partitions,
     )

@@ -8,11 +8,21 @@ from dataclasses import dataclass
 from gpualloc.engine.apply import apply_locked, remember_why
 from gpualloc.engine.chain import OnStep, Report
 from gpualloc.engine.context import Context
+from gpualloc.engine.doubt import doubtful
 from gpualloc.engine.observe import observe
 from gpualloc.engine.plan import make_plan
-from gpualloc.engine.recover import doubtful, recover
+from gpualloc.engine.recover import recover
 from gpualloc.engine.sample import sample
-from gpualloc.errors import GpuallocError, LockedError, StalePlanError, StateError, UnreachableError
+from gpualloc.errors import (
+    GpuallocError,
+    HookError,
+    InfeasibleError,
+    LockedError,
+    StalePlanError,
+    StateError,
+    StoppedError,
+    UnreachableError,
+)
 from gpualloc.model.plan import Plan
 from gpualloc.model.workload import WorkloadState
 
@@ -72,8 +82,8 @@ def watch(
 ) -> None:
     """Run a cycle now and at every event: work ended, work submitted, a node came back; until `stopped`.
 
-    A lock held by somebody else, a fleet that does not answer, a world that moved in the middle of a cycle or a full
-    disk is reported and tried again at the next event.
+    A lock held by somebody else, a fleet that does not answer, a world that moved in the middle of a cycle, a full
+    disk, a hook that says no or a plan that disturbs too much is reported and tried again at the next event.
 
     Raises:
         LockedError: somebody watches this state already.
@@ -82,7 +92,9 @@ def watch(
         while not stopped():
             try:
                 cycle = rebalance(ctx)
-            except (LockedError, UnreachableError, StalePlanError, StateError) as error:
+            except StoppedError:
+                return
+            except (LockedError, UnreachableError, StalePlanError, StateError, HookError, InfeasibleError) as error:
                 on_trouble(error)
                 seen = ctx.journal.data_version()
             else:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Mapping
 
-from gpualloc.engine.chain import Chains, OnStep, Report, chains
+from gpualloc.engine import hooks
+from gpualloc.engine.carry import carry_out
+from gpualloc.engine.chain import OnStep, Report
 from gpualloc.engine.context import Context
+from gpualloc.engine.rollback import take_back_all
+from gpualloc.errors import StoppedError
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.plan import Run, RunState, StepState
 from gpualloc.ports import JournalWriter
@@ -15,41 +19,70 @@ def recover(ctx: Context, writer: JournalWriter, on_step: OnStep | None = None) 
     """Take up every run that is still open; its process is gone, since we hold the lock.
 
     Each run gets a new fence first, so that a node program the dead process left behind is refused whatever it
-    still has to say. Then each chain is rolled forward from where the nodes say it stands; a chain that had failed
-    is rolled back. A run with an unreachable node stays open.
+    still has to say. Then each chain is rolled forward from where the nodes say it stands; a chain that had failed,
+    and a run that was being rolled back, is rolled back. A run with an unreachable node stays open.
+
+    Raises:
+        StoppedError: an operator's signal came meanwhile.
     """
-    return [_resume(ctx, writer, run, on_step) for run in ctx.journal.open_runs()]
+    reports = [take_up(ctx, writer, run, on_step) for run in ctx.journal.open_runs()]
+    check_going(ctx)
+    return reports
 
 
-def _resume(ctx: Context, writer: JournalWriter, run: Run, on_step: OnStep | None) -> Report:
+def take_up(ctx: Context, writer: JournalWriter, run: Run, on_step: OnStep | None = None) -> Report:
+    """Bring one open run to its end, as `recover`."""
+    ctx.on_resume(run)
     run = writer.refence(run)
-    now_s = ctx.clock.now_s()
-    writer.save(
-        (), (AuditEntry(at_s=now_s, kind="recover", actor=ctx.actor, workload=None, node=None, detail={"run": run.id}),)
-    )
-    states = {record.step.seq: record.state for record in ctx.journal.steps(run.id)}
-    carried = Chains(ctx, writer, run, on_step)
-    for chain in chains(run.plan.steps):
-        carried.carry_out(chain, {step.seq: states[step.seq] for step in chain if step.seq in states})
-    report = carried.report
-    if not report.unknown:
-        gone_wrong = bool(report.failed) or any(state is StepState.FAILED for state in states.values())
-        partial = RunState.PARTIAL if report.done else RunState.FAILED
-        writer.close_run(run, partial if gone_wrong else RunState.DONE, ctx.clock.now_s())
+    writer.save((), (run_entry(ctx, run, "recover"),))
+    with hooks.around(ctx, writer, run.id, run.plan) as course:
+        states = states_of(ctx, run)
+        if run.state is RunState.ROLLBACK:
+            report = take_back_all(ctx, writer, run, states, on_step)
+            gone_wrong = True
+        else:
+            report = carry_out(ctx, writer, run, states, on_step)
+            gone_wrong = bool(report.failed) or StepState.FAILED in states.values()
+        course.state = conclude(ctx, writer, run, report, gone_wrong=gone_wrong)
     return report
 
 
-def doubtful(ctx: Context) -> frozenset[str]:
-    """Ids of workloads with a step of unknown outcome, or one still to be taken back: nothing is planned for them."""
-    found = set()
-    for run in ctx.journal.open_runs():
-        states: defaultdict[str, set[StepState]] = defaultdict(set)
-        for record in ctx.journal.steps(run.id):
-            if record.step.workload is not None:
-                states[record.step.workload].add(record.state)
-        found |= {
-            workload
-            for workload, seen in states.items()
-            if StepState.INTENT in seen or {StepState.FAILED, StepState.DONE} <= seen
-        }
-    return frozenset(found)
+def conclude(ctx: Context, writer: JournalWriter, run: Run, report: Report, *, gone_wrong: bool) -> RunState:
+    """Close the run as its report says; it stays open while an outcome is unknown or a signal ended it."""
+    if report.left:
+        writer.save((), (run_entry(ctx, run, "interrupt"),))
+    if report.left or report.unknown:
+        return run.state
+    left_in_force = RunState.PARTIAL if report.done or report.kept else RunState.FAILED
+    state = left_in_force if gone_wrong else RunState.DONE
+    writer.close_run(run, state, ctx.clock.now_s())
+    return state
+
+
+def states_of(ctx: Context, run: Run) -> Mapping[int, StepState]:
+    """How the steps of the run stand in the journal, by seq."""
+    return {record.step.seq: record.state for record in ctx.journal.steps(run.id)}
+
+
+def run_entry(ctx: Context, run: Run, kind: str, **more: object) -> AuditEntry:
+    """An audit entry about a whole run."""
+    detail = {"run": run.id, **more}
+    return AuditEntry(at_s=ctx.clock.now_s(), kind=kind, actor=ctx.actor, workload=None, node=None, detail=detail)
+
+
+def check_going(ctx: Context) -> None:
+    """Begin nothing more once an operator's signal came.
+
+    Raises:
+        StoppedError: it came.
+    """
+    if ctx.stopped():
+        raise StoppedError("interrupted; nothing more was begun", hint="what is open is taken up by the next apply")
+
+
+def stopped_error(report: Report) -> StoppedError:
+    """The error of a run that a signal ended."""
+    return StoppedError(
+        f"interrupted: {len(report.done)} steps done, {len(report.left)} left; run {report.run_id} stays open",
+        hint=f"gpualloc apply --resume {report.run_id} goes on, --rollback {report.run_id} takes it back",
+    )

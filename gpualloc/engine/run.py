@@ -8,8 +8,9 @@ from dataclasses import replace
 from gpualloc.engine.apply import apply_locked
 from gpualloc.engine.chain import OnStep
 from gpualloc.engine.context import Context
+from gpualloc.engine.doubt import doubtful
 from gpualloc.engine.plan import make_plan
-from gpualloc.engine.recover import doubtful, recover
+from gpualloc.engine.recover import recover
 from gpualloc.engine.submit import submit
 from gpualloc.engine.wait import follow, wait
 from gpualloc.errors import GpuallocError

@@ -14,6 +14,17 @@ class ComputeMode(StrEnum):
     PROHIBITED = "prohibited"
 
 
+class Repartition(StrEnum):
+    """What of MIG may be changed for waiting work."""
+
+    OFF = "off"
+    """Nothing: work gets the instances that exist."""
+    INSTANCES = "instances"
+    """Instances on devices that are in MIG mode already."""
+    MODE = "mode"
+    """Also the MIG mode of idle devices."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceSettings:
     """Volatile settings of a device: all but `persistence` are lost at the latest with the next reboot.
@@ -53,6 +64,10 @@ class DesiredDevice:
     before: DeviceSettings = NOTHING_SET
     """What the device had before we changed it, to be given back on release."""
     at_s: float = 0.0
+    automatic: bool = False
+    """Whether it was brought into MIG mode for waiting work, and may be brought out of it for other work."""
+    made: tuple[str, ...] = ()
+    """Places of instances that were made for waiting work and may go for other work; an operator's own stay."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from gpualloc.model.allocation import Claim, WorkloadRecord
 from gpualloc.model.desired import NOTHING_SET, DeviceSettings
+from gpualloc.model.mig import MigProfile
 
 
 class NodeState(StrEnum):
@@ -75,6 +76,8 @@ class Device:
     mig_pending: bool | None = None
     """MIG mode after the next reset; None when the model has none."""
     mig_instances: tuple[MigInstance, ...] = ()
+    mig_profiles: tuple[MigProfile, ...] = ()
+    """What instances the driver offers, whether or not MIG mode is on; empty when the model has no MIG."""
     minor: int | None = None
     """Number in /dev/nvidia<minor>, which is not `index`."""
     architecture: str | None = None

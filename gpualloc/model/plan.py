@@ -214,10 +214,14 @@ class RunState(StrEnum):
     """Where an apply stands."""
 
     OPEN = "open"
+    ROLLBACK = "rollback"
+    """Being taken back by an operator's word; as open as OPEN."""
     DONE = "done"
     PARTIAL = "partial"
     FAILED = "failed"
     """Nothing of it is left in force."""
+    ABANDONED = "abandoned"
+    """Given up by an operator with steps in doubt, and nobody has looked at their nodes since."""
 
 
 @dataclass(frozen=True, slots=True)

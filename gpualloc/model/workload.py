@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from gpualloc.errors import UsageError
 from gpualloc.model.allocation import Allocation, HeldBy, Share
+from gpualloc.model.cpus import NEAR
 
 MAX_NAME_CHARS = 200
 MAX_GPUS = 65_536
@@ -70,6 +71,7 @@ class Request:
     """How the devices are to be shared; None: as the other fields imply."""
     cpus: float | None = None
     cpuset: str | None = None
+    """CPU list, or `near`: the CPUs near the devices that are given."""
     memory_mib: int | None = None
     pids: int | None = None
     priority: int = 0
@@ -159,14 +161,15 @@ def check_request(request: Request) -> Request:
     _in_range("--priority", request.priority, -1_000_000, 1_000_000)
     if request.fraction is not None and not 0 < request.fraction < 1:
         raise UsageError(f"--fraction {request.fraction:g} is not between 0 and 1", hint="leave it out for a whole GPU")
-    if request.gpus == 0 and (request.fraction or request.gpu_memory_mib or request.gpu_model or request.mig_profile):
-        raise UsageError("--gpus 0 asks for no GPU, so no GPU memory, model, fraction or profile can be asked for")
-    if request.mig_profile is not None and request.fraction is not None:
-        raise UsageError("--mig and --fraction exclude each other")
+    _check_share(request)
     if request.require not in (None, "hard"):
         raise UsageError(f"--require {request.require!r} is not known", hint="--require hard is the one there is")
-    if request.cpuset is not None and not _CPUSET.fullmatch(request.cpuset):
-        raise UsageError(f"--cpuset {request.cpuset!r} is not a CPU list", hint="write it as the kernel does: 0-3,8")
+    if request.cpuset is not None and request.cpuset != NEAR and not _CPUSET.fullmatch(request.cpuset):
+        raise UsageError(
+            f"--cpuset {request.cpuset!r} is not a CPU list", hint="write it as the kernel does: 0-3,8; or near"
+        )
+    if request.cpuset == NEAR and request.gpus == 0:
+        raise UsageError("--cpuset near means near the GPUs, and --gpus 0 asks for none")
     if request.cwd is not None and not request.cwd.startswith("/"):
         raise UsageError(
             f"--cwd {request.cwd!r} is not a whole path", hint="write it as the node has it, beginning with /"
@@ -178,6 +181,39 @@ def check_request(request: Request) -> Request:
         if not key or "=" in key:
             raise UsageError(f"{key!r} is not the name of an environment variable", hint="write --env KEY=VALUE")
     return request
+
+
+def _check_share(request: Request) -> None:
+    part = request.fraction is not None
+    if request.gpus == 0 and any(
+        (part, request.gpu_memory_mib, request.gpu_model, request.mig_profile, request.sm_count, request.share_asked)
+    ):
+        raise UsageError("--gpus 0 asks for no GPU, so nothing of one can be asked for")
+    if request.mig_profile is not None and (part or request.share is not Share.MIG):
+        raise UsageError("--profile asks for MIG instances, which excludes --fraction and any other --share")
+    if request.share is Share.MIG:
+        _check_mig(request)
+    elif request.sm_count is not None or request.several_instances:
+        raise UsageError("--sm and --several-instances are about MIG instances", hint="add --share mig")
+    if request.share is Share.EXCLUSIVE and part:
+        raise UsageError("--share exclusive gives whole devices", hint="leave out --fraction")
+    if request.share is Share.MPS and request.gpus > 1:
+        raise UsageError("a process reaches one MPS daemon, and each device has its own", hint="--gpus 1")
+    if request.share in (Share.MPS, Share.TIME_SLICE) and not part:
+        raise UsageError(f"--share {request.share} needs the part of each device", hint="add --fraction 0.5")
+
+
+def _check_mig(request: Request) -> None:
+    _in_range("--sm", request.sm_count, 1, 100_000)
+    if request.mig_profile is None and request.gpu_memory_mib is None and request.sm_count is None:
+        raise UsageError("--share mig does not say what is needed", hint="add --profile, --gpu-memory or --sm")
+    if request.fraction is not None:
+        raise UsageError("--share mig gives whole instances", hint="leave out --fraction")
+    if request.gpus > 1 and not request.several_instances:
+        raise UsageError(
+            f"{request.gpus} MIG instances are of no use to a process that does not expect them",
+            hint="--several-instances says that it does (driver R570 or newer, all on one GPU)",
+        )
 
 
 def _in_range(flag: str, value: float | None, low: float, high: float) -> None:

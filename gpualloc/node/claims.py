@@ -108,7 +108,7 @@ def _check_conflict(grant: "dict[str, Any]", others: "list[dict[str, Any]]") -> 
     elif grant["share"] == "exclusive":
         blocking = others
     else:
-        blocking = [claim for claim in others if claim["share"] != "time-slice"]
+        blocking = [claim for claim in others if claim["share"] != grant["share"]]
         given = sum(claim["fraction"] for claim in others)
         if not blocking and given + grant["fraction"] > 1 + 1e-9:
             raise Refused(
@@ -123,7 +123,7 @@ def _check_conflict(grant: "dict[str, Any]", others: "list[dict[str, Any]]") -> 
 
 
 def _check_strangers(grant: "dict[str, Any]", workload: str, processes: "list[dict[str, Any]]") -> None:
-    if grant["share"] == "time-slice":
+    if grant["share"] in ("time-slice", "mps"):
         return
     for process in processes:
         same = process["device"] == grant["device"] and process["mig_instance"] == grant["mig_instance"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Tuple
 from gpualloc.node.group_files import read_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping  # novm
+    from collections.abc import Callable, Iterable, Mapping  # novm
 
 GPU_MAJOR = 195
 """Character major of every GPU's own device file, of nvidiactl and of nvidia-modeset."""
@@ -45,6 +45,15 @@ def to_json(rule: DeviceRule) -> "dict[str, list[int]]":
 def from_json(fields: "dict[str, Any]") -> DeviceRule:
     """The rule that `to_json` wrote down."""
     return made({int(major): minors for major, minors in fields.items()})
+
+
+def for_grants(
+    grants: "list[dict[str, Any]]", devices: "Callable[[], list[dict[str, Any]]] | None"
+) -> "dict[str, list[int]] | None":
+    """The rule of `of_grants` as JSON; `devices` tells the rows of `inventory` when they are needed."""
+    rows = devices() if grants and devices is not None else []
+    rule = of_grants(grants, rows)
+    return None if rule is None else to_json(rule)
 
 
 def of_grants(grants: "list[dict[str, Any]]", rows: "list[dict[str, Any]]", root: str = "/") -> "DeviceRule | None":

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from gpualloc.node import mig
+from gpualloc.node import mig, nearness, profiles, settings
+from gpualloc.node.holders import running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MIB = 1 << 20
-_NOT_AVAILABLE = (1 << 64) - 1
 
 _REASONS = {
     pynvml.NVML_ERROR_NOT_SUPPORTED: "not supported",
@@ -30,7 +30,30 @@ _STATES = {
 _HANDLE_STATES = {pynvml.NVML_ERROR_NO_PERMISSION: "no permission"}
 _HANDLE_STATES.update(_STATES)
 
-STATIC = ("uuid", "index", "minor", "model", "memory_total_mib", "mig_enabled", "mig_pending")
+_ARCHITECTURES = {
+    getattr(pynvml, "NVML_DEVICE_ARCH_" + name.upper()): name
+    for name in ("kepler", "maxwell", "pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell", "rubin")
+    if hasattr(pynvml, "NVML_DEVICE_ARCH_" + name.upper())
+}
+_MAX_POWER_W = 100_000
+_POWER_LIMITS: "tuple[tuple[str, Callable[[Any], float]], ...]" = (
+    ("power_limit_default_w", settings.power_default_w),
+    ("power_limit_min_w", lambda handle: settings.power_range_w(handle)[0]),
+    ("power_limit_max_w", lambda handle: settings.power_range_w(handle)[1]),
+)
+
+STATIC = (
+    "uuid",
+    "index",
+    "minor",
+    "model",
+    "architecture",
+    "cpus",
+    "memory_total_mib",
+    "mig_enabled",
+    "mig_pending",
+    *(name for name, _ in _POWER_LIMITS),
+)
 READINGS = (
     "memory_used_mib",
     "gpu_utilization_ratio",
@@ -69,6 +92,15 @@ class Reading:
         else:
             self.miss(name, "failed")
 
+    def fill(self, row: "dict[str, Any]", name: str, function: "Callable[[], Any]", label: "str | None" = None) -> None:
+        """Fill one value that is no number into a row, or the reason why it is None."""
+        try:
+            row[name] = _once_more(function)
+        except pynvml.NVMLError as error:
+            self.fail(error)
+            row[name] = None
+            self.row["unavailable"][label or name] = _REASONS.get(error.value, "failed")
+
     def judge(self) -> None:
         """Once all is read: a GPU that told nothing for want of permission is in that state."""
         reasons = set(self.row["unavailable"].values()) - {"not supported"}
@@ -87,6 +119,7 @@ class Gpu:
     def __init__(self, index: int) -> None:
         self._index = index
         self._handle: Any = None
+        self._profiles: "list[dict[str, Any]]" = []
         self._known: "dict[str, Any]" = dict.fromkeys(STATIC)
         self._known.update(index=index, uuid=None, model="unknown")
         self._mig_on = False
@@ -100,7 +133,9 @@ class Gpu:
 
     def blank_inventory(self) -> "dict[str, Any]":
         """The inventory row of a GPU that says nothing."""
-        return dict(self._known, uuid=self.uuid, mig_instances=[])
+        row = dict(self._known, uuid=self.uuid, mig_instances=[], mig_profiles=self._profiles)
+        row["settings"] = dict.fromkeys(settings.FIELDS)
+        return row
 
     def blank_sample(self) -> "dict[str, Any]":
         """The sample row of a GPU that says nothing."""
@@ -116,6 +151,9 @@ class Gpu:
         reading.read("memory_total_mib", lambda: _memory(handle).total // _MIB, 1, 1 << 32)
         self._read_mig_mode(reading, handle)
         self._read_instances(reading, mig.inventory, handle)
+        self._read_constants(reading, handle)
+        for name, function in settings.READ.items():
+            reading.fill(reading.row["settings"], name, lambda f=function: f(handle), "settings." + name)  # type: ignore[misc]
         if reading.row["state"] == "ok":
             self._known = {name: reading.row[name] for name in STATIC}
         return self._closed(reading)
@@ -128,8 +166,8 @@ class Gpu:
             return reading.row
         self._read_load(reading, handle)
         for name, function, scale, high in (
-            ("power_w", pynvml.nvmlDeviceGetPowerUsage, 0.001, 100_000),
-            ("power_limit_w", pynvml.nvmlDeviceGetEnforcedPowerLimit, 0.001, 100_000),
+            ("power_w", pynvml.nvmlDeviceGetPowerUsage, 0.001, _MAX_POWER_W),
+            ("power_limit_w", pynvml.nvmlDeviceGetEnforcedPowerLimit, 0.001, _MAX_POWER_W),
         ):
             reading.read(name, lambda f=function, s=scale: f(handle) * s, 0, high)  # type: ignore[misc]
         reading.read("temperature_c", lambda: _temperature(handle), -100, 250)
@@ -153,6 +191,36 @@ class Gpu:
         except pynvml.NVMLError as error:
             reading.fail(error)
         return self._closed(reading)
+
+    def is_known_as(self, uuid: str) -> bool:
+        """Whether the driver itself told that this is the GPU of that UUID."""
+        return bool(self._known["uuid"] == uuid)
+
+    def opened(self) -> Any:
+        """The handle, for a change; raises NVMLError."""
+        if self._handle is None:
+            handle = pynvml.nvmlDeviceGetHandleByIndex(self._index)
+            self._known["uuid"] = pynvml.nvmlDeviceGetUUID(handle)
+            self._handle = handle
+        return self._handle
+
+    def profiles(self) -> "list[dict[str, Any]]":
+        """The MIG profiles as `mig_profiles` of docs/wire.md, asked once; empty without MIG; raises NVMLError."""
+        if not self._profiles:
+            handle = self.opened()
+            self._profiles = profiles.of_device(handle, _memory(handle).total // _MIB)
+        return self._profiles
+
+    def _read_constants(self, reading: "Reading", handle: Any) -> None:
+        """What stays the same while the driver is loaded."""
+        row = reading.row
+        reading.fill(row, "architecture", lambda: _ARCHITECTURES.get(pynvml.nvmlDeviceGetArchitecture(handle)))
+        reading.fill(row, "cpus", lambda: nearness.cpus(handle))
+        for name, function in _POWER_LIMITS:
+            reading.read(name, lambda f=function: f(handle), 0, _MAX_POWER_W)  # type: ignore[misc]
+        if row["mig_enabled"] is not None:
+            reading.fill(row, "mig_profiles", self.profiles)
+            row["mig_profiles"] = row["mig_profiles"] or []
 
     def _open(self, reading: "Reading") -> Any:
         """The handle, looked up anew after any trouble; None when the driver gives none (the row says why)."""
@@ -217,35 +285,6 @@ class Gpu:
             )
             if self._mig_on and reading.row["unavailable"].get(name) == "not supported":
                 reading.miss(name, "mig")
-
-
-def running(handle: Any) -> "list[tuple[int, int | None]]":
-    """Pid and MiB used (None: not told) of each process on a device or MIG instance; raises NVMLError."""
-    used: "dict[int, int | None]" = {}
-    for kind in ("Compute", "Graphics"):
-        for process in _process_list(kind, handle):
-            size = process.usedGpuMemory
-            known = None if size is None or size == _NOT_AVAILABLE else size // _MIB
-            used[process.pid] = max(filter(None, (known, used.get(process.pid))), default=known)
-    return sorted(used.items())
-
-
-def _process_list(kind: str, handle: Any) -> "list[Any]":
-    error: Any = None
-    for version in ("_v3", "_v2"):
-        try:
-            found: "list[Any]" = getattr(pynvml, "nvmlDeviceGet%sRunningProcesses%s" % (kind, version))(handle)
-        except (pynvml.NVMLError_FunctionNotFound, pynvml.NVMLLibraryMismatchError) as missing:
-            error = missing
-        except pynvml.NVMLError_NotSupported:
-            if kind == "Graphics":
-                return []
-            raise
-        else:
-            return found
-    if kind == "Graphics":
-        return []
-    raise error
 
 
 def _memory(handle: Any) -> Any:

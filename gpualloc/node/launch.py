@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import accounts, cgroup, device_rule, keeper, processes
+from gpualloc.node import accounts, cgroup, device_rule, keeper, processes, sharing
 from gpualloc.node.state import FORMAT, read_json, write_json
 from gpualloc.node.wire import Refused
 from gpualloc.node.workloads import told_end
@@ -108,13 +108,14 @@ class Launcher:
 
     def _spec(self, step: "dict[str, Any]") -> "dict[str, Any]":
         account = accounts.resolve(step["user"])
-        rule = self._rule(step["grants"])
+        rule = device_rule.for_grants(step["grants"], self._devices)
         held_by = cgroup.ensure(self._cgroups, dict(step, rule=rule))
         env = account.environment()
         env.update(step["env"])
         env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
         env["CUDA_VISIBLE_DEVICES"] = ",".join(grant["mig_instance"] or grant["device"] for grant in step["grants"])
         env["GPUALLOC_WORKLOAD"] = step["workload"]
+        env.update(sharing.client_environment(step["grants"], account))
         return {
             "format": FORMAT,
             "state_dir": self._state_dir,
@@ -135,12 +136,6 @@ class Launcher:
             "at_most_s": step["at_most_s"],
             "grace_s": keeper.GRACE_S,
         }
-
-    def _rule(self, grants: "list[dict[str, Any]]") -> "dict[str, list[int]] | None":
-        """The device rule for grants as JSON; None when the files of what is given are not known."""
-        rows = self._devices() if grants and self._devices is not None else []
-        rule = device_rule.of_grants(grants, rows)
-        return None if rule is None else device_rule.to_json(rule)
 
     def _spawn(self, folder: "Folder", lock_fd: int, spec: "dict[str, Any]") -> None:
         """Start a keeper that holds the lock from its first moment and lives on when this program is killed."""

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import cgroup
+from gpualloc.node import cgroup, device_rule
 from gpualloc.node.wire import Refused
 
 if TYPE_CHECKING:
@@ -13,6 +13,7 @@ class Handler:
     """Makes and removes groups."""
 
     def __init__(self, parts: "Parts") -> None:
+        self._parts = parts
         self._cgroups = parts.cgroups
         self._workloads = parts.workloads
 
@@ -29,9 +30,9 @@ class Handler:
         record = self._workloads.record(self._workloads.folder(step["workload"]))
         if record is not None and record["end"] is not None and record["attempt"] == step["attempt"]:
             # Its group went with its last process and must not come back.
-            held_by = {name: record["held_by"].get(name) for name in ("cpu", "memory", "pids")}
+            held_by = {name: record["held_by"].get(name) for name in cgroup.HELD}
         else:
-            held_by = cgroup.ensure(self._cgroups, step)
+            held_by = cgroup.ensure(self._cgroups, dict(step, rule=self._rule(step)))
         return {"held_by": held_by, "group": self._group(step["workload"])}
 
     def verify(self, step: "dict[str, Any]") -> "dict[str, Any]":
@@ -44,14 +45,24 @@ class Handler:
             # Nothing can be set here: the limit is booked, which is all there is to read back.
             return {"holds": True, "held_by": held_by, "group": group}
         hard = set(self._cgroups.controllers())
-        settable = [held_by[part] for part in ("cpu", "memory", "pids") if part in hard]
+        settable = [held_by.get(part) for part in cgroup.HELD if part in hard]
         # Where no group can be made, the limit is booked on purpose, and that stands.
-        holds = not hard or (group is not None and "booked" not in settable)
+        holds = not hard or (group is not None and "booked" not in settable and self._keeps_devices(step))
         return {"holds": holds, "held_by": held_by, "group": group}
 
     def undo(self, step: "dict[str, Any]") -> "dict[str, Any]":
         """Remove the group."""
         return self.do(dict(step, kind="unlimit"))
+
+    def _rule(self, step: "dict[str, Any]") -> "dict[str, list[int]] | None":
+        return device_rule.for_grants(step["grants"], self._parts.devices)
+
+    def _keeps_devices(self, step: "dict[str, Any]") -> bool:
+        """Whether the device rule is in force, where one can be."""
+        rule = self._rule(step)
+        if rule is None or self._cgroups.isolation() is None:
+            return True
+        return cgroup.keeps_to(self._cgroups, step["workload"], rule)
 
     def _group(self, workload: str) -> "str | None":
         return "%s/%s" % (cgroup.PARENT, workload) if self._cgroups.exists(workload) else None
@@ -59,6 +70,8 @@ class Handler:
 
 def check_hard(cgroups: "cgroup.Cgroups", step: "dict[str, Any]") -> None:
     """Refuse as `no-cgroup` when a limit of the step would only be booked."""
+    if any(grant["share"] in ("exclusive", "mig") for grant in step["grants"]) and cgroups.isolation() is None:
+        raise Refused("no-cgroup", "this node cannot keep work away from GPUs that it was not given")
     controllers = cgroups.controllers() if cgroups.writable() else []
     for name, controller in cgroup.CONTROLLER_OF.items():
         if step[name] is not None and controller not in controllers:

@@ -10,6 +10,7 @@ from gpualloc.node import cgroup, host, output, processes
 from gpualloc.node.ledger import SHARED_FOLDERS, FileLedger
 from gpualloc.node.nvml import Nvml, deadline_s
 from gpualloc.node.parts import Parts, handler
+from gpualloc.node.quiesce import Quiesce
 from gpualloc.node.wire import Refused
 from gpualloc.node.workloads import Workloads
 
@@ -64,7 +65,7 @@ class LocalMachine:
                 "mode": self._cgroups.mode,
                 "controllers": self._cgroups.controllers(),
                 "writable": self._cgroups.writable(),
-                "isolation": None,
+                "isolation": self._cgroups.isolation(),
             },
             "other_controllers": host.other_controllers(),
             "nvml": self._nvml.status(),
@@ -73,6 +74,12 @@ class LocalMachine:
     def inventory(self) -> "dict[str, Any]":
         """The devices and the host's size."""
         rows = self._nvml.ask(lambda gpu: gpu.inventory(), lambda gpu: gpu.blank_inventory())
+        if rows:
+            from gpualloc.node.settings import Remembered  # needs pynvml, which is there only now
+
+            remembered = Remembered(self._state_dir, self._boot_id)
+            for row in rows:
+                row["settings"].update(remembered.clocks(row["uuid"]))
         return {"devices": rows, "host": self._host.inventory()}
 
     def sample(self) -> "dict[str, Any]":
@@ -163,9 +170,9 @@ def this_host() -> "tuple[LocalMachine, FileLedger]":
     """The machine and its ledger, as the environment says (GPUALLOC_NODE_STATE_DIR, GPUALLOC_NVML_DEADLINE_S)."""
     from gpualloc.node.state import state_dir
 
-    nvml = Nvml(deadline_s())
     folder = state_dir()
     shared = None if os.environ.get("GPUALLOC_NODE_STATE_DIR") else SHARED_FOLDERS
+    nvml = Nvml(deadline_s(), Quiesce(folder, shared is not None).asked)
     return LocalMachine(folder, nvml, None, shared), FileLedger(folder, host.boot_id(), shared)
 
 

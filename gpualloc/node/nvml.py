@@ -5,9 +5,11 @@ A call into a sick driver can block for ever and cannot be cancelled; here only 
 
 import os
 import re
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from gpualloc.node.wire import Refused
 from gpualloc.node.worker import Hung, Job, Worker
 
 if TYPE_CHECKING:
@@ -15,7 +17,11 @@ if TYPE_CHECKING:
 
     from gpualloc.node.gpu import Gpu
 
+    Ask = Callable[[Gpu], dict[str, Any]]
+
 DEFAULT_DEADLINE_S = 2.0
+
+_WATCH_S = 0.2
 
 _DRIVER_NOT_LOADED, _LIBRARY_NOT_FOUND, _MISMATCH = 9, 12, 18
 
@@ -30,27 +36,85 @@ def deadline_s() -> float:
 
 
 class Nvml:
-    """The driver library of this process and the GPUs it knows. Begins to open the library when made."""
+    """The driver library of this process and the GPUs it knows. Begins to open the library when made.
 
-    def __init__(self, deadline: float) -> None:
+    Args:
+        deadline: seconds a GPU gets to answer.
+        asked_to_let_go: says why another program needs the driver for itself, or None. Asked before every reading and,
+            in a thread of its own, a few times a second: for as long as it says so the library is closed.
+    """
+
+    def __init__(self, deadline: float, asked_to_let_go: "Callable[[], str | None] | None" = None) -> None:
         self._deadline_s = deadline
+        self._asked_to_let_go = asked_to_let_go or _nobody_asks
         self._opener = Worker("nvml")
-        self._opening = self._opener.begin(_open)
+        self._opening = self._opener.begin(self._open_when_nobody_asks)
+        self._closed = False
+        self._use = threading.RLock()
         self._workers: "list[tuple[Worker, Gpu]]" = []
+        if asked_to_let_go is not None:
+            threading.Thread(target=self._watch, name="quiesce", daemon=True).start()
 
     def status(self) -> "dict[str, Any]":
         """`state` (ok, absent, mismatch, hung or failed), `reason` and the two versions, as the wire's hello tells."""
         try:
             result: "dict[str, Any]" = self._opening.result(self._until())
         except Hung as hung:
-            return _status("hung", "the driver does not answer since %d s" % hung.for_s)
+            why = self._asked_to_let_go() or "the driver does not answer since %d s" % hung.for_s
+            return _status("hung", why)
         return {name: result[name] for name in ("state", "reason", "driver_version", "library_version")}
 
-    def ask(self, what: "Callable[[Gpu], dict[str, Any]]", row: "Callable[[Gpu], dict[str, Any]]") -> "list[Any]":
+    def ask(self, what: "Ask", row: "Ask") -> "list[Any]":
         """What each GPU answers, by index; a GPU that does not answer in time gives `row` with its state filled in."""
-        until_s = self._until()
-        asked = [(gpu, worker.begin(_bound(what, gpu))) for worker, gpu in self._gpus()]
-        return [_answer(job, until_s, _bound(row, gpu)) for gpu, job in asked]
+        with self._use:
+            why = self._asked_to_let_go()
+            if why is not None:
+                rows = [row(gpu) for _, gpu in self._gpus()]
+                self._close()
+                return [_silent(blank, why, "failed") for blank in rows]
+            until_s = self._until()
+            asked = [(gpu, worker.begin(_bound(what, gpu))) for worker, gpu in self._opened_gpus()]
+            return [_answer(job, until_s, _bound(row, gpu)) for gpu, job in asked]
+
+    def change(self, uuid: str, action: "Callable[[Gpu], Any]", within_s: float) -> "Any":
+        """What `action` gives, in the thread of that GPU; it raises what it raises.
+
+        Raises Refused: there is no such GPU (`gone`), another program needs the driver for itself (`busy`), or the GPU
+        did not answer in time (`unhealthy`); the call may then still be under way, and until it returns the GPU
+        answers nothing else.
+        """
+        with self._use:
+            why = self._asked_to_let_go()
+            if why is not None:
+                raise Refused("busy", why)
+            worker, gpu = self._named(uuid)
+            try:
+                return worker.begin(lambda: action(gpu)).result(time.monotonic() + within_s)
+            except Hung as hung:
+                raise Refused("unhealthy", "device %s: the driver does not answer %s" % (uuid, hung)) from None
+
+    def reopen(self) -> None:
+        """Let go of every handle and learn the GPUs anew: a change of MIG mode may have given them other minors."""
+        with self._use:
+            if self._close():
+                self._opened_gpus()
+
+    def _named(self, uuid: str) -> "tuple[Worker, Gpu]":
+        for attempt in ("known", "asked"):
+            for worker, gpu in self._opened_gpus():
+                if gpu.is_known_as(uuid):
+                    return worker, gpu
+            if attempt == "known":
+                self.ask(lambda gpu: gpu.inventory(), lambda gpu: gpu.blank_inventory())
+        raise Refused("gone", "device %s does not exist on this node" % uuid)
+
+    def _opened_gpus(self) -> "list[tuple[Worker, Gpu]]":
+        if self._closed and not self._opener.busy:
+            self._opening = self._opener.begin(_open)
+            self._workers = []
+            # What cannot be opened just after a change may be there at the next reading.
+            self._closed = self.status()["state"] not in ("ok", "hung")
+        return [] if self._closed else self._gpus()
 
     def _gpus(self) -> "list[tuple[Worker, Gpu]]":
         if not self._workers and self.status()["state"] == "ok":
@@ -60,8 +124,36 @@ class Nvml:
             self._workers = [(Worker("gpu-%d" % index), Gpu(index)) for index in range(count)]
         return self._workers
 
+    def _close(self) -> bool:
+        """Whether the library is closed now; it stays open under a call that hangs."""
+        if self._closed or self.status()["state"] != "ok" or any(worker.busy for worker, _ in self._workers):
+            return self._closed
+        try:
+            self._opener.begin(_shut_down).result(self._until())
+        except Hung:
+            return False
+        self._closed = True
+        return True
+
+    def _open_when_nobody_asks(self) -> "dict[str, Any]":
+        while self._asked_to_let_go() is not None:
+            time.sleep(_WATCH_S)
+        return _open()
+
+    def _watch(self) -> None:
+        while self._closed or self.status()["state"] in ("ok", "hung"):
+            time.sleep(_WATCH_S)
+            if not self._closed and self._asked_to_let_go() is not None:
+                with self._use:
+                    if self._asked_to_let_go() is not None:
+                        self._close()
+
     def _until(self) -> float:
         return time.monotonic() + self._deadline_s
+
+
+def _nobody_asks() -> "str | None":
+    return None
 
 
 def _bound(what: "Callable[[Gpu], dict[str, Any]]", gpu: "Gpu") -> "Callable[[], dict[str, Any]]":
@@ -72,10 +164,14 @@ def _answer(job: "Job", until_s: float, blank: "Callable[[], dict[str, Any]]") -
     try:
         answer: "dict[str, Any]" = job.result(until_s)
     except Hung as hung:
-        row = blank()
-        missing = {name: "hung" for name, value in row.items() if value is None and name != "reason"}
-        return dict(row, state="driver not answering", reason=str(hung), unavailable=missing)
+        return _silent(blank(), str(hung), "hung")
     return answer
+
+
+def _silent(row: "dict[str, Any]", why: str, reading: str) -> "dict[str, Any]":
+    """A row of a GPU that cannot be asked now."""
+    missing = {name: reading for name, value in row.items() if value is None and name != "reason"}
+    return dict(row, state="driver not answering", reason=why, unavailable=missing)
 
 
 def _status(state: str, reason: "str | None") -> "dict[str, Any]":
@@ -90,6 +186,9 @@ def _open() -> "dict[str, Any]":
         return _status("absent", "nvidia-ml-py cannot be imported: %s" % error)
     try:
         pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return _why_not_open(error)
+    try:
         return dict(
             _status("ok", None),
             count=pynvml.nvmlDeviceGetCount(),
@@ -97,7 +196,17 @@ def _open() -> "dict[str, Any]":
             library_version=pynvml.nvmlSystemGetNVMLVersion(),
         )
     except pynvml.NVMLError as error:
+        _shut_down()
         return _why_not_open(error)
+
+
+def _shut_down() -> None:
+    import pynvml
+
+    try:
+        pynvml.nvmlShutdown()
+    except pynvml.NVMLError_Uninitialized:
+        pass
 
 
 def _why_not_open(error: Any) -> "dict[str, Any]":

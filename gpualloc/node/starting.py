@@ -18,7 +18,12 @@ class Handler:
         self._parts = parts
         self._workloads = parts.workloads
         self._launcher = Launcher(
-            parts.state_dir, parts.boot_id, parts.cgroups, parts.workloads, claim_folders=parts.claim_folders
+            parts.state_dir,
+            parts.boot_id,
+            parts.cgroups,
+            parts.workloads,
+            claim_folders=parts.claim_folders,
+            devices=parts.devices,
         )
 
     def preflight(self, step: "dict[str, Any]") -> None:

@@ -61,7 +61,7 @@ class Worker:
     def begin(self, function: "Callable[[], Any]") -> "Job":
         """Start a call, or find the one that still hangs: its `result` then raises Hung at once."""
         with self._given:
-            if self._current is not None and self._current.running:
+            if self._current is not None and self.busy:
                 return _Blocked(self._current)
             self._current = self._next = Job(function)
             if self._thread is None:
@@ -69,6 +69,11 @@ class Worker:
                 self._thread.start()
             self._given.notify()
             return self._current
+
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way that has not returned yet."""
+        return self._current is not None and self._current.running
 
     def _work(self) -> None:
         while True:

@@ -10,6 +10,7 @@ from gpualloc.model.plan import Plan, Step
 from gpualloc.model.workload import Workload
 from gpualloc.planning.base import base_digest, base_facts
 from gpualloc.planning.order import joined
+from gpualloc.planning.partition import Partition, partition_steps, resting_on_layouts
 from gpualloc.planning.steps import steps_for
 
 
@@ -22,6 +23,7 @@ def build(
     created_at_s: float,
     simulated: bool,
     extra_steps: Sequence[Step] = (),
+    partitions: Sequence[Partition] = (),
 ) -> Plan:
     """The plan that brings the decision about, bound to the facts it rests on.
 
@@ -33,8 +35,10 @@ def build(
         created_at_s: epoch seconds.
         simulated: whether the snapshot is of a simulated cluster.
         extra_steps: steps to take first, such as releases or clean-up, numbered from 1.
+        partitions: layouts that the allocations rest on, each device at most once.
     """
-    steps = joined(extra_steps, steps_for(decision.allocations, workloads, snapshot))
+    starts = steps_for(decision.allocations, workloads, snapshot)
+    steps = resting_on_layouts(joined(extra_steps, *map(partition_steps, partitions), starts))
     facts = base_facts(snapshot, steps, workloads)
     return Plan(
         id=plan_id,

@@ -39,11 +39,6 @@ def allowed(node: Node, request: Request) -> bool:
     return not request.nodes or node.name in request.nodes
 
 
-def highest_cpu(cpuset: str) -> int:
-    """The largest CPU number in a CPU list such as `0-3,8`."""
-    return max(int(number) for part in cpuset.split(",") for number in part.split("-"))
-
-
 def other_model(target: Target, request: Request) -> str | None:
     """The product name does not match the selector."""
     if request.gpu_model is None or matches_model(target.room.device.model, request.gpu_model):
@@ -97,6 +92,11 @@ def not_shared(target: Target) -> str | None:
     return None if all(booking.share is Share.TIME_SLICE for booking in target.room.bookings) else GIVEN
 
 
+def not_shared_by_mps(target: Target) -> str | None:
+    """Someone holds the device in another way than as a client of MPS."""
+    return None if all(booking.share is Share.MPS for booking in target.room.bookings) else GIVEN
+
+
 def too_little_compute(target: Target, request: Request) -> str | None:
     """The fractions would exceed the device."""
     return None if (request.fraction or 0.0) <= target.room.fraction_free + FRACTION_TOLERANCE else "too full"
@@ -121,9 +121,16 @@ def slice_memory_mib(target: Target, request: Request) -> int | None:
 
 
 def other_profile(target: Target, request: Request) -> str | None:
-    """The instance has another profile."""
-    same = target.instance is not None and target.instance.profile == request.mig_profile
-    return None if same else "of another profile"
+    """The instance has another profile, or none that has the multiprocessors asked for."""
+    instance = target.instance
+    if instance is None or request.mig_profile not in (None, instance.profile):
+        return "of another profile"
+    if request.sm_count is None:
+        return None
+    profile = next((each for each in target.room.device.mig_profiles if each.name == instance.profile), None)
+    if profile is None or profile.sm_count is None:
+        return "with an unknown number of multiprocessors"
+    return None if profile.sm_count >= request.sm_count else "with too few multiprocessors"
 
 
 def not_in_mig_mode(target: Target) -> str | None:
@@ -157,16 +164,19 @@ def too_little_instance_memory(target: Target, request: Request) -> str | None:
 _WANTED: dict[Share, tuple[RequestFilter, ...]] = {
     Share.EXCLUSIVE: (other_model,),
     Share.TIME_SLICE: (other_model,),
+    Share.MPS: (other_model,),
     Share.MIG: (other_model, other_profile),
 }
 _USABLE: dict[Share, tuple[StateFilter, ...]] = {
     Share.EXCLUSIVE: (unhealthy, in_mig_mode, claimed, stranger, unknown_memory, memory_in_use),
     Share.TIME_SLICE: (unhealthy, in_mig_mode, not_shared, unknown_memory),
+    Share.MPS: (unhealthy, in_mig_mode, not_shared_by_mps, unknown_memory),
     Share.MIG: (unhealthy, not_in_mig_mode, claimed_instance, stranger_on_instance),
 }
 _FITTING: dict[Share, tuple[RequestFilter, ...]] = {
     Share.EXCLUSIVE: (too_little_memory,),
     Share.TIME_SLICE: (too_little_compute, no_memory_for_slice),
+    Share.MPS: (too_little_compute, no_memory_for_slice),
     Share.MIG: (too_little_instance_memory,),
 }
 

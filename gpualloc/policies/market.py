@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from gpualloc.model.workload import Request
+from gpualloc.model.workload import Preemption, Request
 from gpualloc.policies.offer import Offer, enough, offer
 from gpualloc.policies.room import NodeRoom
 from gpualloc.policies.survey import idle_room
@@ -50,4 +50,17 @@ class Market:
 
 def _shape(request: Request) -> Request:
     """The request without what no offer depends on."""
-    return replace(request, command=(), env=(), cwd=None, at_most_s=None, priority=0, nodes=())
+    return replace(
+        request,
+        command=(),
+        env=(),
+        cwd=None,
+        at_most_s=None,
+        priority=0,
+        nodes=(),
+        cpu_weight=None,
+        io_weight=None,
+        preempt=Preemption.SUSPEND,
+        checkpoint_signal=None,
+        checkpoint_command=(),
+    )

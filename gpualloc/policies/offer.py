@@ -6,8 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 from gpualloc.model.allocation import Allocation, Grant, Share
+from gpualloc.model.cpus import NEAR, highest_cpu
+from gpualloc.model.visible import SEVERAL_MIG_BRANCH, driver_branch
 from gpualloc.model.workload import Request
-from gpualloc.policies.filters import highest_cpu, slice_memory_mib, why_not
+from gpualloc.policies.filters import slice_memory_mib, why_not
 from gpualloc.policies.room import NodeRoom, Target
 
 
@@ -47,7 +49,23 @@ def offer(room: NodeRoom, request: Request) -> Offer:
             usable.append(target)
         else:
             refused[reason] += 1
+    if request.share is Share.MIG and request.gpus > 1:
+        usable, others = _on_one_device(room, usable)
+        refused += others
     return Offer(room, tuple(usable), tuple(sorted(refused.items(), key=lambda item: (-item[1], item[0]))))
+
+
+def _on_one_device(room: NodeRoom, usable: list[Target]) -> tuple[list[Target], Counter[str]]:
+    """The instances that one process can be given: those of the device with the most, if the driver shows several."""
+    branch = driver_branch(room.node.driver_version)
+    if branch is None or branch < SEVERAL_MIG_BRANCH:
+        return [], Counter({f"with a driver below R{SEVERAL_MIG_BRANCH}, which shows a process one": len(usable)})
+    by_device: dict[str, list[Target]] = {}
+    for target in usable:
+        by_device.setdefault(target.room.device.uuid, []).append(target)
+    most = max(by_device.values(), key=len, default=[])
+    rest = len(usable) - len(most)
+    return most, Counter({"on another device": rest} if rest else {})
 
 
 def enough(found: Offer, request: Request) -> bool:
@@ -63,7 +81,7 @@ def shortages(found: Offer, request: Request) -> tuple[str, ...]:
     if request.cpus is not None and (found.room.cpus_free is None or found.room.cpus_free < request.cpus):
         short.append("cpus")
     cpus = found.room.node.host.cpus
-    if request.cpuset is not None and (cpus is None or highest_cpu(request.cpuset) >= cpus):
+    if request.cpuset not in (None, NEAR) and (cpus is None or highest_cpu(request.cpuset) >= cpus):
         short.append("cpuset")
     free_mib = found.room.memory_free_mib
     if request.memory_mib is not None and (free_mib is None or free_mib < request.memory_mib):
@@ -83,13 +101,15 @@ def allocate(workload: str, candidate: Candidate) -> Allocation:
         cpuset=request.cpuset,
         memory_mib=request.memory_mib,
         pids=request.pids,
+        cpu_weight=request.cpu_weight,
+        io_weight=request.io_weight,
     )
 
 
 def _grant(target: Target, request: Request) -> Grant:
     """Exclusive devices and MIG instances come with all their memory; a time slice books its own."""
     device = target.room.device.uuid
-    if request.share is Share.TIME_SLICE:
+    if request.share in (Share.TIME_SLICE, Share.MPS):
         memory_mib = slice_memory_mib(target, request)
-        return Grant(device, Share.TIME_SLICE, fraction=request.fraction or 1.0, memory_mib=memory_mib)
+        return Grant(device, request.share, fraction=request.fraction or 1.0, memory_mib=memory_mib)
     return Grant(device, request.share, target.instance.uuid if target.instance else None)

@@ -13,6 +13,8 @@ from gpualloc.policies.filters import matches_model
 from gpualloc.policies.room import FRACTION_TOLERANCE
 
 _Held = list[tuple[str, Grant]]
+_SHARED = frozenset({Share.TIME_SLICE, Share.MPS})
+"""Ways in which several have a device at once."""
 
 
 def wrong_places(problem: Problem, allocations: Sequence[Allocation]) -> list[str]:
@@ -98,9 +100,9 @@ def _overused(node: Node, device: Device, running: Sequence[Allocation], added: 
     holders = {workload for workload, _ in before}
     unbooked = [item for item in node.processes if item.device == device.uuid and item.workload not in holders]
     for _, grant in added:
-        if grant.share is not Share.TIME_SLICE and instances.count(grant.mig_instance) > 1:
+        if grant.share not in _SHARED and instances.count(grant.mig_instance) > 1:
             yield f"is given twice ({grant.visible_uuid})"
-        if grant.share is not Share.TIME_SLICE and any(
+        if grant.share not in _SHARED and any(
             process.mig_instance in (None, grant.mig_instance) for process in unbooked
         ):
             yield f"is used by a process nobody booked ({grant.visible_uuid})"
@@ -134,7 +136,7 @@ def _held_before(node: Node, device: Device, running: Sequence[Allocation]) -> _
 def _memory_overused(node: Node, device: Device, before: _Held, added: _Held) -> Iterable[str]:
     """Measured use, what earlier holders may still take of their bookings, and the new bookings must fit the total."""
     total_mib, used_mib = device.memory_total_mib or 0, device.memory_used_mib or 0
-    if any(grant.share is not Share.TIME_SLICE for _, grant in added):
+    if any(grant.share not in _SHARED for _, grant in added):
         return
     if any(grant.memory_mib is None for _, grant in (*before, *added)):
         yield "is shared although someone has all its memory"

@@ -50,6 +50,8 @@ class DeviceRoom:
     """Memory measured as used beyond what the holders' processes use, MiB; None when the measurement is unknown."""
     strangers: frozenset[str | None] = frozenset()
     """Where processes run that nobody booked: MIG UUIDs, None for the device itself."""
+    partitions: tuple[MigInstance, ...] = ()
+    """In an idle room: MIG instances the device could have, each of which excludes some of the others."""
 
     @property
     def idle(self) -> bool:
@@ -147,7 +149,11 @@ class NodeRoom:
         """Everything on the node that a grant of this share could name, free or not, in the fixed order."""
         if share is not Share.MIG:
             return tuple(Target(room) for room in self.devices)
-        found = [Target(room, instance) for room in self.devices for instance in room.device.mig_instances]
+        found = [
+            Target(room, instance)
+            for room in map(_partitioned, self.devices)
+            for instance in (room.partitions or room.device.mig_instances)
+        ]
         return tuple(sorted(found, key=lambda target: target.order))
 
     def book(self, allocation: Allocation) -> NodeRoom:
@@ -167,6 +173,11 @@ class NodeRoom:
 def healthy(room: DeviceRoom) -> bool:
     """Whether the device takes work at all."""
     return room.device.state is DeviceState.OK
+
+
+def _partitioned(room: DeviceRoom) -> DeviceRoom:
+    """The room as MIG instances see it: what could be made is made in MIG mode."""
+    return replace(room, device=replace(room.device, mig_enabled=True)) if room.partitions else room
 
 
 def whole(room: DeviceRoom) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from gpualloc.model.allocation import Allocation, Claim, Grant, Share
 from gpualloc.model.decision import Problem
-from gpualloc.model.inventory import Device, DeviceState, Node, Process
+from gpualloc.model.inventory import Device, DeviceState, MigInstance, Node, Process
 from gpualloc.model.units import MAX_MEMORY_MIB
 from gpualloc.policies.room import Booking, DeviceRoom, HostBooking, NodeRoom, booking_of, in_order
 
@@ -28,7 +28,8 @@ def survey(problem: Problem) -> dict[str, NodeRoom]:
 
 def idle_room(node: Node) -> NodeRoom:
     """The room the node would have if nothing ran on it and every device were healthy."""
-    rooms = tuple(DeviceRoom(_ideal(device)) for device in sorted(node.devices, key=_device_order))
+    devices = sorted(node.devices, key=_device_order)
+    rooms = tuple(_ideal_room(device) for device in devices)
     return NodeRoom(replace(node, host=replace(node.host, memory_available_mib=None)), rooms)
 
 
@@ -38,6 +39,25 @@ def _ideal(device: Device) -> Device:
         total_mib = MAX_MEMORY_MIB  # a sick device tells nothing, so nothing is ruled out
     instances = tuple(replace(instance, memory_used_mib=0) for instance in device.mig_instances)
     return replace(device, state=DeviceState.OK, memory_total_mib=total_mib, memory_used_mib=0, mig_instances=instances)
+
+
+def _ideal_room(device: Device) -> DeviceRoom:
+    """The device as it could be: the MIG mode of one whose driver tells its profiles can be changed."""
+    partitions = _partitions(device)
+    ideal = _ideal(device)
+    return DeviceRoom(replace(ideal, mig_enabled=False) if partitions else ideal, partitions=partitions)
+
+
+def _partitions(device: Device) -> tuple[MigInstance, ...]:
+    """Every instance the device could have, and those it has of profiles that the driver does not tell of."""
+    known = {profile.name for profile in device.mig_profiles}
+    possible = [
+        MigInstance(f"{profile.name}@{start}", profile.name, start, profile.size, profile.memory_mib, 0)
+        for profile in device.mig_profiles
+        for start in profile.starts[: profile.max_count]
+    ]
+    there = [replace(instance, memory_used_mib=0) for instance in device.mig_instances if instance.profile not in known]
+    return (*possible, *there) if possible else ()
 
 
 def _device_order(device: Device) -> tuple[int, str]:

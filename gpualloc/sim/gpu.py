@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from random import Random
 from typing import Any
@@ -47,6 +47,8 @@ class Instance:
     start: int
     generation: int
     """Counts the instances ever made on the GPU: a new one in the same place, with the same UUID, is another one."""
+    complete: bool = True
+    """Whether it has its compute instance; without one it takes its place and is no MIG device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,19 @@ class GpuProcess:
     """gpualloc workload it belongs to; None for a stranger."""
     intensity: float = 1.0
     """Part of the GPU it can use at most, in (0, 1]."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuSettings:
+    """What is set on a GPU until the driver is unloaded. Defaults are what a freshly loaded driver has."""
+
+    power_limit_w: float | None = None
+    """None is the default of the model."""
+    sm_clock_min_mhz: int = 0
+    """Locked clock range; both ends 0: not locked."""
+    sm_clock_max_mhz: int = 0
+    compute_mode: str = "default"
+    persistence: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +118,40 @@ class GpuModel:
     instances: list[Instance] = field(default_factory=list)
     instances_made: int = 0
     processes: list[GpuProcess] = field(default_factory=list)
+    settings: GpuSettings = GpuSettings()
+
+    # ---- settings
+
+    @property
+    def power_limit_w(self) -> float | None:
+        """The power limit in force; None when the model's is not sourced."""
+        return self.kind.power_limit_w if self.settings.power_limit_w is None else self.settings.power_limit_w
+
+    def tune(self, **changes: Any) -> None:
+        """Change fields of `GpuSettings`.
+
+        Raises:
+            GpuRefusal: `invalid argument` (a power limit or clock range that cannot be), `not supported` (compute mode
+                in MIG mode, power limit of a model whose power is not sourced).
+        """
+        if "power_limit_w" in changes:
+            low, high = self.kind.power_limit_min_w, self.kind.power_limit_w
+            if low is None or high is None:
+                raise GpuRefusal("not supported", f"the power of {self.kind.product} is not known")
+            if not low <= changes["power_limit_w"] <= high:
+                raise GpuRefusal("invalid argument", f"a power limit is in {low:g}..{high:g} W")
+        if changes.get("sm_clock_min_mhz", 0) > changes.get("sm_clock_max_mhz", 0):
+            raise GpuRefusal("invalid argument", "the lower clock is above the upper one")
+        if "compute_mode" in changes and self.mig_enabled:
+            raise GpuRefusal("not supported", f"GPU {self.index} is in MIG mode")
+        self.settings = replace(self.settings, **changes)
 
     # ---- MIG
+
+    @property
+    def mig_devices(self) -> list[Instance]:
+        """The instances that can be used: those with a compute instance."""
+        return [instance for instance in self.instances if instance.complete]
 
     @property
     def held(self) -> list[Held]:
@@ -113,6 +160,8 @@ class GpuModel:
 
     def set_mig_mode(self, enabled: bool, *, clients: bool = False) -> str:
         """Ask for MIG mode on or off; answers the activation: `ok` or `in use` (then it stays pending).
+
+        Where the change needs a reset, settings are lost by it.
 
         Args:
             enabled: the mode wanted.
@@ -128,10 +177,17 @@ class GpuModel:
         if self.processes or self.instances or (clients and table.mode_needs_reset):
             return "in use"
         self.mig_enabled = enabled
+        if table.mode_needs_reset:
+            self.settings = GpuSettings()
         return "ok"
 
-    def create_instance(self, profile_name: str, start: int | None = None) -> Instance:
+    def create_instance(self, profile_name: str, start: int | None = None, *, complete: bool = True) -> Instance:
         """Make a MIG instance at that start, or where the driver would put it.
+
+        Args:
+            profile_name: such as `2g.10gb`.
+            start: unit of the axis; None leaves it to the driver.
+            complete: whether to make its compute instance too.
 
         Raises:
             GpuRefusal: `not supported` (MIG is off, no such profile), `invalid argument` (no such start),
@@ -152,9 +208,23 @@ class GpuModel:
             raise GpuRefusal("insufficient resources", f"no room for {profile_name} on GPU {self.index}")
         gi = self._free_gi()
         self.instances_made += 1
-        instance = Instance(f"MIG-{device_uuid(self.uuid, gi, 0)}", gi, profile, start, self.instances_made)
+        instance = Instance(self.mig_uuid(gi), gi, profile, start, self.instances_made, complete)
         self.instances = sorted([*self.instances, instance], key=lambda each: each.gi)
         return instance
+
+    def complete_instance(self, gi: int, *, complete: bool = True) -> None:
+        """Make the compute instance of a GPU instance, or with `complete` False remove it.
+
+        Raises:
+            GpuRefusal: `not found`, `insufficient resources` (it has one), or `in use` by a process.
+        """
+        found = next((instance for instance in self.instances if instance.gi == gi), None)
+        if found is None or (not complete and not found.complete):
+            raise GpuRefusal("not found", f"GPU {self.index} has no such instance")
+        if complete and found.complete:
+            raise GpuRefusal("insufficient resources", f"GPU instance {gi} has its compute instance")
+        self._check_unused(found.uuid)
+        self.instances = [replace(each, complete=complete) if each.gi == gi else each for each in self.instances]
 
     def destroy_instance(self, instance_uuid: str) -> None:
         """Remove a MIG instance.
@@ -164,8 +234,7 @@ class GpuModel:
         """
         if all(instance.uuid != instance_uuid for instance in self.instances):
             raise GpuRefusal("not found", f"GPU {self.index} has no MIG instance {instance_uuid}")
-        if any(process.instance == instance_uuid for process in self.processes):
-            raise GpuRefusal("in use", f"a process runs on MIG instance {instance_uuid}")
+        self._check_unused(instance_uuid)
         self.instances = [instance for instance in self.instances if instance.uuid != instance_uuid]
 
     def free_instances(self) -> dict[str, int]:
@@ -174,26 +243,39 @@ class GpuModel:
         return {profile.name: free_count(table, self.held, profile) for profile in table.profiles}
 
     def instance(self, instance_uuid: str | None) -> Instance | None:
-        """The MIG instance of that UUID, or None."""
-        return next((each for each in self.instances if each.uuid == instance_uuid), None)
+        """The MIG device of that UUID, or None."""
+        return next((each for each in self.mig_devices if each.uuid == instance_uuid), None)
+
+    def gi_order(self) -> list[int]:
+        """Ids of GPU instances in the order in which they are given."""
+        numbers = list(range(1, _MAX_GI + 1))
+        if self.scrambled_ids:
+            Random(self.seed).shuffle(numbers)  # noqa: S311 - repeatable on purpose
+        return numbers
+
+    def mig_uuid(self, gi: int) -> str:
+        """UUID of the MIG device on that GPU instance, now and whenever the id comes back."""
+        return f"MIG-{device_uuid(self.uuid, gi, 0)}"
 
     def reset(self) -> None:
-        """Reset the GPU: processes and instances are gone, the pending MIG mode is in force."""
+        """Reset the GPU: processes, instances and settings are gone, the pending MIG mode is in force."""
         self.processes, self.instances = [], []
+        self.settings = GpuSettings()
         self.mig_enabled = self.mig_pending
 
     def reload_driver(self) -> None:
-        """Unload and load the driver, as a reboot does: instances are gone, and the MIG mode where it is not kept."""
+        """Unload and load the driver, as a reboot does: as a reset, and without MIG mode where it is not kept."""
         self.reset()
         if self.kind.mig is not None and not self.kind.mig.mode_survives_reboot:
             self.mig_enabled = self.mig_pending = False
 
     def _free_gi(self) -> int:
-        numbers = list(range(1, _MAX_GI + 1))
-        if self.scrambled_ids:
-            Random(self.seed).shuffle(numbers)  # noqa: S311 - repeatable on purpose
         taken = {instance.gi for instance in self.instances}
-        return next(number for number in numbers if number not in taken)
+        return next(number for number in self.gi_order() if number not in taken)
+
+    def _check_unused(self, instance_uuid: str) -> None:
+        if any(process.instance == instance_uuid for process in self.processes):
+            raise GpuRefusal("in use", f"a process runs on MIG instance {instance_uuid}")
 
     # ---- use
 
@@ -211,16 +293,26 @@ class GpuModel:
     def readings(self, at_s: float) -> Readings:
         """What the sensors say at that time, were nothing wrong."""
         load = min(1.0, sum(self._load(process, at_s) for process in self.processes))
-        power = None if self.kind.power_limit_w is None else round(self.kind.power_limit_w * (0.13 + 0.82 * load), 1)
-        clock = self.kind.max_sm_clock_mhz
+        power = None if self.kind.power_limit_w is None else self.kind.power_limit_w * (0.13 + 0.82 * load)
+        limit = self.power_limit_w
         return Readings(
             memory_used_mib=self.memory_used_mib(),
             gpu_utilization_ratio=None if self.mig_enabled else round(load, 2),
             memory_utilization_ratio=None if self.mig_enabled else round(load * 0.6, 2),
-            power_w=power,
+            power_w=None if power is None or limit is None else round(min(power, limit), 1),
             temperature_c=round(31 + 42 * load + self.index % 4),
-            sm_clock_mhz=None if clock is None else round(clock * (0.95 if load > 0.01 else 0.15)),
+            sm_clock_mhz=self._sm_clock_mhz(busy=load > 0.01),
         )
+
+    def _sm_clock_mhz(self, *, busy: bool) -> int | None:
+        highest = self.kind.max_sm_clock_mhz
+        if highest is None:
+            return None
+        clock = round(highest * (0.95 if busy else 0.15))
+        locked = self.settings
+        if not locked.sm_clock_max_mhz:
+            return clock
+        return min(highest, max(locked.sm_clock_min_mhz, min(clock, locked.sm_clock_max_mhz)))
 
     def _load(self, process: GpuProcess, at_s: float) -> float:
         age_s = max(0.0, at_s - process.started_at_s)
@@ -240,10 +332,12 @@ class GpuModel:
             "mig": [self.mig_enabled, self.mig_pending],
             "scrambled_ids": self.scrambled_ids,
             "instances": [
-                [each.uuid, each.gi, each.profile.name, each.start, each.generation] for each in self.instances
+                [each.uuid, each.gi, each.profile.name, each.start, each.generation, each.complete]
+                for each in self.instances
             ],
             "instances_made": self.instances_made,
             "processes": [_process_to_plain(process) for process in self.processes],
+            "settings": asdict(self.settings),
         }
 
     @classmethod
@@ -259,11 +353,12 @@ class GpuModel:
             mig_pending=plain["mig"][1],
             scrambled_ids=plain["scrambled_ids"],
             instances=[
-                Instance(name, gi, mig_table(kind).profile(profile), start, generation)
-                for name, gi, profile, start, generation in plain["instances"]
+                Instance(name, gi, mig_table(kind).profile(profile), start, generation, *complete)
+                for name, gi, profile, start, generation, *complete in plain["instances"]
             ],
             instances_made=plain["instances_made"],
             processes=[_process_from_plain(process) for process in plain["processes"]],
+            settings=GpuSettings(**plain.get("settings", {})),
         )
 
 

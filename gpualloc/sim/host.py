@@ -65,6 +65,8 @@ class SimulatedHost:
     work: dict[str, HostedWork] = field(default_factory=dict)
     """The latest start of each workload."""
     ledger: SimulatedLedger = field(default_factory=SimulatedLedger)
+    mps: dict[str, list[str]] = field(default_factory=dict)
+    """Devices by workload whose MPS daemon it needs."""
 
     # ---- time
 
@@ -224,6 +226,7 @@ class SimulatedHost:
             "work": [work.to_plain() for work in self.work.values()],
             "fences": dict(self.ledger.fences),
             "claims": self.ledger.claims(),
+            "mps": dict(self.mps),
         }
 
     @classmethod
@@ -238,6 +241,7 @@ class SimulatedHost:
             groups=plain["groups"],
             work={each.workload: each for each in work},
             ledger=SimulatedLedger(plain["fences"], plain["claims"]),
+            mps=plain.get("mps", {}),
         )
 
     # ---- inside
@@ -325,6 +329,7 @@ class SimulatedHost:
     def _clear(self, work: HostedWork) -> None:
         """What ended work held: its group, its claims, and its place on the GPUs."""
         self.groups.pop(work.workload, None)
+        self.mps.pop(work.workload, None)
         self.ledger.remove_claims(work.workload, up_to_attempt=work.attempt)
         for gpu in self.gpus:
             gpu.processes = [process for process in gpu.processes if process.workload != work.workload]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from gpualloc import __version__
+from gpualloc.sim.catalog import MigProfile
 from gpualloc.sim.cluster import HostSpec
 from gpualloc.sim.gpu import FaultKind, GpuModel, GpuProcess, Instance
 
@@ -50,13 +52,26 @@ def inventory_row(gpu: GpuModel, fault: tuple[FaultKind, float] | None) -> dict[
         "index": gpu.index,
         "minor": gpu.index,
         "model": gpu.kind.product,
+        "architecture": gpu.kind.generation,
+        "cpus": None,
         "memory_total_mib": gpu.kind.memory_total_mib,
         "mig_enabled": gpu.mig_enabled if has_mig else None,
         "mig_pending": gpu.mig_pending if has_mig else None,
-        "mig_instances": [_instance_row(instance) for instance in gpu.instances],
+        "mig_instances": [_instance_row(instance) for instance in gpu.mig_devices],
+        "mig_profiles": [_profile_row(profile) for profile in gpu.kind.mig.profiles] if gpu.kind.mig else [],
+        "settings": settings_row(gpu),
+        "power_limit_default_w": gpu.kind.power_limit_w,
+        "power_limit_min_w": gpu.kind.power_limit_min_w,
+        "power_limit_max_w": gpu.kind.power_limit_w,
         **_standing(fault),
         "unavailable": {} if has_mig else {"mig_enabled": "not supported", "mig_pending": "not supported"},
     }
+
+
+def settings_row(gpu: GpuModel) -> dict[str, Any]:
+    """What is set on the GPU; in MIG mode the whole has no compute mode."""
+    told = {**asdict(gpu.settings), "power_limit_w": gpu.power_limit_w}
+    return {**told, "compute_mode": None} if gpu.mig_enabled else told
 
 
 def sample_row(gpu: GpuModel, fault: tuple[FaultKind, float] | None, at_s: float) -> dict[str, Any]:
@@ -67,7 +82,7 @@ def sample_row(gpu: GpuModel, fault: tuple[FaultKind, float] | None, at_s: float
         "gpu_utilization_ratio": readings.gpu_utilization_ratio,
         "memory_utilization_ratio": readings.memory_utilization_ratio,
         "power_w": readings.power_w,
-        "power_limit_w": gpu.kind.power_limit_w,
+        "power_limit_w": gpu.power_limit_w,
         "temperature_c": readings.temperature_c,
         "sm_clock_mhz": readings.sm_clock_mhz,
     }
@@ -79,7 +94,7 @@ def sample_row(gpu: GpuModel, fault: tuple[FaultKind, float] | None, at_s: float
         **values,
         "mig_instances": [
             {"uuid": each.uuid, "memory_used_mib": None if fault else gpu.memory_used_mib(each.uuid)}
-            for each in gpu.instances
+            for each in gpu.mig_devices
         ],
         "unavailable": {name: _why(name, gpu, fault) for name, value in values.items() if value is None},
     }
@@ -96,6 +111,21 @@ def process_row(gpu: GpuModel, process: GpuProcess) -> dict[str, Any]:
         "command": process.command,
         "started_at_s": process.started_at_s,
         "workload": process.workload,
+    }
+
+
+def _profile_row(profile: MigProfile) -> dict[str, Any]:
+    return {
+        "name": profile.name,
+        "id": profile.id,
+        "slices": profile.slices,
+        "size": profile.size,
+        "starts": list(profile.starts),
+        "memory_mib": profile.memory_mib,
+        "sm_count": profile.sm,
+        "max_count": profile.max_instances,
+        "engines": dict(profile.engines),
+        "media_extension": profile.holds_media_extension,
     }
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import gpualloc.sim.partitioning
+import gpualloc.sim.sharing
+import gpualloc.sim.tuning  # noqa: F401 - each puts its steps into `sim.host.HANDLERS`
 from gpualloc.errors import ConfigError, NewerStateError, StateError
 from gpualloc.sim.catalog import find
 from gpualloc.sim.clock import VirtualClock

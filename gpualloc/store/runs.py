@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gpualloc.errors import BrokenInputError, NotFoundError, StalePlanError
@@ -91,9 +92,10 @@ def applied(database: Database, plan_id: str) -> Run | None:
     return None if row is None else _run(row)
 
 
-def still_open(database: Database) -> tuple[Run, ...]:
-    """Runs that never ended, oldest first."""
-    rows = database.rows(_SELECT + "WHERE run.state = 'open' ORDER BY run.started_at_s, run.id")
+def in_states(database: Database, states: Sequence[RunState]) -> tuple[Run, ...]:
+    """Runs in one of those states, oldest first."""
+    marks = ", ".join("?" * len(states))
+    rows = database.rows(_SELECT + f"WHERE run.state IN ({marks}) ORDER BY run.started_at_s, run.id", tuple(states))
     return tuple(map(_run, rows))
 
 

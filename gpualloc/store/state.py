@@ -108,7 +108,11 @@ class SqliteJournal:
 
     def open_runs(self) -> tuple[Run, ...]:
         """Runs that never ended, oldest first: interrupted, or under way in another process."""
-        return runs.still_open(self._database)
+        return runs.in_states(self._database, (RunState.OPEN, RunState.ROLLBACK))
+
+    def abandoned_runs(self) -> tuple[Run, ...]:
+        """Runs that were given up with steps in doubt, oldest first."""
+        return runs.in_states(self._database, (RunState.ABANDONED,))
 
     def steps(self, run_id: str) -> tuple[StepRecord, ...]:
         """The journaled steps of a run, by seq."""

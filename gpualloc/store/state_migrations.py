@@ -36,6 +36,8 @@ def m002_cordons_and_desired_devices(db: Database) -> None:
             f"CREATE TABLE {table} (node TEXT NOT NULL, device TEXT NOT NULL, document TEXT NOT NULL, "
             "PRIMARY KEY (node, device)) WITHOUT ROWID"
         )
+    db.conn.execute("DROP INDEX run_open")
+    db.conn.execute("CREATE INDEX run_state ON run (state)")
 
 
 _FIRST_TABLES = (

@@ -162,21 +162,28 @@ def step_line(step: Step, state: StepState, error: str | None, total: int) -> st
 
 
 def report_data(
-    run: str, done: int, failed: Mapping[int, GpuallocError], skipped: int, unknown: Mapping[int, GpuallocError]
+    run: str,
+    done: int,
+    failed: Mapping[int, GpuallocError],
+    skipped: int,
+    unknown: Mapping[int, GpuallocError],
+    left: int = 0,
 ) -> dict[str, object]:
-    """What became of an apply; `failed` and `unknown` are keyed by the step's seq."""
+    """What became of an apply; `failed` and `unknown` are keyed by the step's seq, `left` counts what was not begun."""
     return {
         "run": run,
         "done": done,
         "failed": [{"seq": seq, "code": error.code, "message": error.message} for seq, error in failed.items()],
         "skipped": skipped,
         "unknown": [{"seq": seq, "code": error.code, "message": error.message} for seq, error in unknown.items()],
+        "left": left,
     }
 
 
-def report_text(done: int, failed: int, skipped: int, unknown: int) -> str:
+def report_text(done: int, failed: int, skipped: int, unknown: int, left: int = 0) -> str:
     """What became of an apply in one line."""
     parts = [f"{plural(done, 'step')} done"]
     parts += [f"{count} {word}" for count, word in ((failed, "failed"), (skipped, "skipped")) if count]
     parts += [f"{unknown} of unknown outcome"] if unknown else []
+    parts += [f"{left} left"] if left else []
     return ", ".join(parts)

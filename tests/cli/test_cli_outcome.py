@@ -24,6 +24,8 @@ TABLE = {
     errors.LockedError: (7, "locked"),
     errors.StateError: (1, "state"),
     errors.StepError: (1, "step"),
+    errors.HookError: (1, "hook"),
+    errors.StoppedError: (130, "interrupted"),
     errors.FencedError: (7, "fenced"),
     errors.UnknownOutcomeError: (3, "unknown-outcome"),
 }

@@ -20,7 +20,7 @@ REFUSED = StepError("gpu 0 is given to another\x1b[2J", reason="claimed", node="
 def test_an_apply_that_worked():
     answer = applied(sample_world.PLAN, Report("r1", done=list(STEPS)))
     assert (answer.exit_code, answer.errors, answer.text(Look())) == (0, (), "6 steps done")
-    assert answer.data["report"] == {"run": "r1", "done": 6, "failed": [], "skipped": 0, "unknown": []}
+    assert answer.data["report"] == {"run": "r1", "done": 6, "failed": [], "skipped": 0, "unknown": [], "left": 0}
 
 
 def test_an_apply_that_worked_in_part_is_6():

@@ -82,7 +82,8 @@ class Command:
 
     def json(self, *args: str, check: int | None = 0) -> dict:
         """The `data` of an answer."""
-        done = self.run(args[0], "--json", *args[1:], check=check)
+        verb = 2 if args[0] == "mig" else 1
+        done = self.run(*args[:verb], "--json", *args[verb:], check=check)
         return json.loads(done.stdout)["data"]
 
     def python(self, script: Path, *args: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:

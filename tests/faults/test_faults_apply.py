@@ -65,7 +65,7 @@ def test_a_killed_apply_ends_as_an_undisturbed_one(tmp_path_factory, world, poin
         reference.stop_everything()
 
     identity, starts = submit(world)
-    killed = world.python(SCRIPT, point, kind)
+    killed = world.python(SCRIPT, point, kind, "rebalance")
     assert killed.returncode == -9, killed.stderr
 
     world.run("rebalance")
@@ -89,7 +89,7 @@ def test_a_killed_release_ends_released(world, point):
     world.run("rebalance")
     wait_until(starts.exists, "the work started")
 
-    killed = world.python(SCRIPT, point, "stop", identity)
+    killed = world.python(SCRIPT, point, "stop", "release", identity)
     assert killed.returncode == -9, killed.stderr
     world.run("rebalance")
 

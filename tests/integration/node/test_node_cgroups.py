@@ -118,7 +118,7 @@ def test_a_limit_asked_for_again_after_the_end_makes_no_group(node):
     program.end(workload)
     assert limit(node, program, workload, pids=9) == {
         "grants": [],
-        "held_by": {"cpu": None, "memory": None, "pids": "hard"},
+        "held_by": {"cpu": None, "memory": None, "pids": "hard", "io": None},
         "group": None,
     }
     assert node.groups(workload) == []

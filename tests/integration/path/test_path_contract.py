@@ -71,7 +71,7 @@ def test_every_device_has_every_field_and_every_null_a_reason(sim):
 
 
 def test_an_instance_is_given_by_its_uuid_and_says_who_has_it(sim):
-    identity = sim.json("submit", "--name", "m", "--mig", "1g.6gb", "--", "sleep", "600")["id"]
+    identity = sim.json("submit", "--name", "m", "--profile", "1g.6gb", "--", "sleep", "600")["id"]
     sim.run("rebalance")
     row = sim.workload(identity)
     assert set(row) >= WORKLOAD
@@ -139,4 +139,4 @@ def test_a_watcher_starts_waiting_work_when_what_was_in_its_way_ends(world):
         watcher.terminate()
         out, err = watcher.communicate(timeout=20)
     assert (watcher.returncode, err) == (0, "")
-    assert out.count("2 steps done") == 2
+    assert out.count("3 steps done") == 2

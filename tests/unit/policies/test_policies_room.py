@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.policies.best_fit import BestFit
-from gpualloc.policies.filters import highest_cpu, matches_model
+from gpualloc.policies.filters import matches_model
 from gpualloc.policies.first_fit import FirstFit
 from gpualloc.policies.room import DeviceRoom
 from gpualloc.policies.survey import survey
@@ -88,7 +88,3 @@ def test_an_unknown_measurement_leaves_free_memory_unknown() -> None:
 )
 def test_model_selector(selector: str, matches: bool) -> None:
     assert matches_model(scenes.H100, selector) is matches
-
-
-def test_highest_cpu_of_a_list() -> None:
-    assert highest_cpu("0-3,12,5-7") == 12

@@ -1,0 +1,145 @@
+"""Plans that bring MIG layouts about by an operator's word, and the layouts as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gpualloc.engine.context import Context
+from gpualloc.engine.execute import find_workload
+from gpualloc.errors import InfeasibleError, NotFoundError, UsageError
+from gpualloc.model.decision import Decision
+from gpualloc.model.inventory import Device, Node, NodeState, Snapshot
+from gpualloc.model.mig import Layout, Place, layout_of, layout_text
+from gpualloc.model.plan import Plan, Step, StepReason
+from gpualloc.model.workload import Workload, WorkloadState
+from gpualloc.planning.order import joined, ordered
+from gpualloc.planning.partition import Partition, obstacles, partition_steps
+from gpualloc.planning.plan import build
+from gpualloc.planning.steps import release_steps
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A device and the layout it is to have."""
+
+    node: Node
+    device: Device
+    target: Layout | None
+    """None is MIG mode off."""
+
+
+def find_device(snapshot: Snapshot, reference: str) -> tuple[Node, Device]:
+    """The device of that UUID, unique start of a UUID (8 characters or more), or `NODE:INDEX`.
+
+    Raises:
+        NotFoundError: none or several match.
+    """
+    devices = [(node, device) for node in snapshot.reached for device in node.devices]
+    name, _, index = reference.rpartition(":")
+    found = [
+        (node, device)
+        for node, device in devices
+        if device.uuid == reference
+        or (len(reference) >= 8 and device.uuid.startswith(reference))
+        or (node.name == name and str(device.index) == index)
+    ]
+    exact = [pair for pair in found if pair[1].uuid == reference] or found
+    if len(exact) == 1:
+        return exact[0]
+    silent = [node.name for node in snapshot.nodes if node.state is not NodeState.OK]
+    unseen = f"; {', '.join(silent)} did not answer" if silent else ""
+    what = "several devices match" if exact else "there is no device"
+    raise NotFoundError(f"{what} {reference!r}{unseen}", hint="gpualloc nodes lists the devices; name one by its UUID")
+
+
+def layout_of_device(device: Device) -> Layout | None:
+    """The layout the device has, as far as the driver tells where instances lie; None when MIG mode is off."""
+    if not device.mig_enabled:
+        return None
+    return layout_of(
+        Place(instance.profile, instance.start) for instance in device.mig_instances if instance.start is not None
+    )
+
+
+def layout_plan(ctx: Context, wishes: Sequence[Wish], snapshot: Snapshot, *, drain: bool = False) -> Plan:
+    """Plan the layouts; a device that has its layout already needs no step.
+
+    Args:
+        ctx: the ports.
+        wishes: each device at most once.
+        snapshot: what was just seen.
+        drain: end or suspend gpualloc's own work that is in the way.
+
+    Raises:
+        UsageError: a layout that the device cannot have, or a device wished for twice.
+        InfeasibleError: something in use would have to go, or the node is not ours to change.
+    """
+    seen: set[str] = set()
+    groups: list[tuple[Step, ...]] = []
+    known: dict[str, Workload] = {}
+    for wish in wishes:
+        if wish.device.uuid in seen:
+            raise UsageError(f"device {wish.device.uuid} is given two layouts")
+        seen.add(wish.device.uuid)
+        in_the_way = _in_the_way(ctx, wish, drain=drain)
+        known.update((workload.id, workload) for workload in in_the_way)
+        groups.append(_steps(wish, in_the_way))
+    nothing = Decision(ctx.policy.name, ctx.policy.version, 0, (), ())
+    return build(
+        nothing,
+        snapshot,
+        known,
+        plan_id=ctx.fresh_id("p"),
+        created_at_s=ctx.clock.now_s(),
+        simulated=ctx.simulated,
+        extra_steps=ordered(joined(*groups)),
+    )
+
+
+def _in_the_way(ctx: Context, wish: Wish, *, drain: bool) -> list[Workload]:
+    """The workloads to be ended first; refuses when that was not asked for, or is not ours to do."""
+    if not wish.node.manageable:
+        owners = ", ".join(wish.node.other_controllers) or "manage = false"
+        raise InfeasibleError(
+            f"{wish.node.name} may only be looked at ({owners})",
+            hint="pools.NAME.manage = true lets gpualloc change it",
+            node=wish.node.name,
+        )
+    stuck = obstacles(wish.node, wish.device, wish.target)
+    if stuck and not drain:
+        raise InfeasibleError(
+            f"{_told(wish)} is in use by {', '.join(stuck)}, which would have to go",
+            hint="--drain ends or suspends them first; or keep their instances in the layout",
+            node=wish.node.name,
+        )
+    found = [find_workload(ctx, identity) for identity in stuck]
+    ours = [work for work in found if work is not None and work.state is WorkloadState.RUNNING]
+    foreign = sorted(set(stuck) - {work.id for work in ours})
+    if foreign:
+        raise InfeasibleError(
+            f"{_told(wish)} is claimed by {', '.join(foreign)}, which is not running work of this gpualloc",
+            hint="release it where it was submitted",
+            node=wish.node.name,
+        )
+    return ours
+
+
+def _steps(wish: Wish, in_the_way: Sequence[Workload]) -> tuple[Step, ...]:
+    """The work in the way ends, then the layout changes."""
+    detail = f"layout {layout_text(wish.target) or 'without instances'}"
+    partition = Partition(wish.node, wish.device, wish.target, StepReason.OPERATOR, detail)
+    ends = release_steps(in_the_way, StepReason.DRAIN)
+    changes = partition_steps(partition, drained=bool(in_the_way))
+    together = joined(ends, changes)
+    if not ends or not changes:
+        return together
+    first = together[len(ends)]
+    return tuple(
+        replace(step, needs=tuple(end.seq for end in together[: len(ends)])) if step is first else step
+        for step in together
+    )
+
+
+def _told(wish: Wish) -> str:
+    return f"GPU {wish.device.index} of {wish.node.name} ({wish.device.uuid})"

@@ -1,0 +1,152 @@
+"""Interrupted runs by an operator's word: listed, gone on with, rolled back, given up, looked at again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gpualloc.engine import hooks
+from gpualloc.engine.chain import OnStep, Report
+from gpualloc.engine.context import Context
+from gpualloc.engine.doubt import doubts
+from gpualloc.engine.execute import FleetExecutor, Journaled
+from gpualloc.engine.recover import conclude, run_entry, states_of, take_up
+from gpualloc.engine.rollback import take_back_all
+from gpualloc.errors import FencedError, GpuallocError, NotFoundError
+from gpualloc.model.plan import Run, RunState, Step, StepState
+from gpualloc.ports import JournalWriter
+
+LATEST = "latest"
+"""What stands for the run that was begun last."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """An unsettled run and how its steps stand."""
+
+    run: Run
+    done: int
+    left: int
+    """Steps that were never begun."""
+    doubts: tuple[Step, ...]
+    """Steps that may be in force or not."""
+
+
+def unsettled(ctx: Context) -> tuple[OpenRun, ...]:
+    """Open and abandoned runs, oldest first; no node is asked."""
+    runs = (*ctx.journal.open_runs(), *ctx.journal.abandoned_runs())
+    return tuple(_standing(ctx, run) for run in sorted(runs, key=lambda run: (run.started_at_s, run.id)))
+
+
+def resume(ctx: Context, reference: str, *, wait_s: float = 0.0, on_step: OnStep | None = None) -> tuple[Run, Report]:
+    """Go on with one open run and leave others open; one that was being rolled back is rolled back to its end.
+
+    Args:
+        ctx: the ports.
+        reference: id of the run, or `latest`.
+        wait_s: how long to wait for the apply lock.
+        on_step: told of each step as it moves.
+
+    Raises:
+        LockedError: another gpualloc holds the lock.
+        NotFoundError: there is no such open run.
+    """
+    with ctx.journal.write("apply --resume", wait_s) as writer:
+        run = _open_run(ctx, reference)
+        return run, take_up(ctx, writer, run, on_step)
+
+
+def roll_back(
+    ctx: Context, reference: str, *, wait_s: float = 0.0, on_step: OnStep | None = None
+) -> tuple[Run, Report]:
+    """Take back every step of an open run that has an inverse; arguments and errors as `resume`.
+
+    That it is to be rolled back is remembered first, so that an interrupted rollback goes on as one.
+    """
+    with ctx.journal.write("apply --rollback", wait_s) as writer:
+        run = writer.refence(_open_run(ctx, reference))
+        writer.close_run(run, RunState.ROLLBACK, ctx.clock.now_s())
+        run = replace(run, state=RunState.ROLLBACK)
+        writer.save((), (run_entry(ctx, run, "rollback"),))
+        with hooks.around(ctx, writer, run.id, run.plan) as course:
+            report = take_back_all(ctx, writer, run, states_of(ctx, run), on_step)
+            course.state = conclude(ctx, writer, run, report, gone_wrong=True)
+        return run, report
+
+
+def abandon(ctx: Context, run_id: str, *, wait_s: float = 0.0) -> OpenRun:
+    """Give an open run up without asking any node; with steps in doubt their nodes stay doubtful.
+
+    Args:
+        ctx: the ports.
+        run_id: the whole id of the run.
+        wait_s: how long to wait for the apply lock.
+
+    Raises:
+        LockedError: another gpualloc holds the lock.
+        NotFoundError: there is no such open run.
+    """
+    with ctx.journal.write("apply --abandon", wait_s) as writer:
+        standing = _standing(ctx, _open_run(ctx, run_id))
+        settled = RunState.PARTIAL if standing.done else RunState.FAILED
+        state = RunState.ABANDONED if standing.doubts else settled
+        in_doubt = [f"{step.kind.value} of {step.target} on {step.node}" for step in standing.doubts]
+        writer.save((), (run_entry(ctx, standing.run, "abandon", in_doubt=in_doubt),))
+        writer.close_run(standing.run, state, ctx.clock.now_s())
+    return replace(standing, run=replace(standing.run, state=state))
+
+
+def look_again(ctx: Context, writer: JournalWriter) -> tuple[tuple[Step, StepState | None], ...]:
+    """Ask the nodes what became of the steps of abandoned runs, and journal that; nothing is changed on a node.
+
+    A run of which every step in doubt was told is closed, and its nodes are doubtful no more.
+
+    Returns:
+        each step in doubt with how it stands: done (in force), undone (not), None where its node does not answer.
+    """
+    found: list[tuple[Step, StepState | None]] = []
+    for abandoned in ctx.journal.abandoned_runs():
+        steps = doubts(abandoned, ctx.journal.steps(abandoned.id))
+        run = writer.refence(abandoned)
+        told = [(step, _told(ctx, writer, run, step)) for step in steps]
+        found += told
+        if all(state is not None for _, state in told):
+            states = states_of(ctx, run).values()
+            writer.close_run(run, RunState.PARTIAL if StepState.DONE in states else RunState.FAILED, ctx.clock.now_s())
+            writer.save((), (run_entry(ctx, run, "looked-again"),))
+    return tuple(found)
+
+
+def _told(ctx: Context, writer: JournalWriter, run: Run, step: Step) -> StepState | None:
+    node = FleetExecutor(ctx, run)
+    journaled = Journaled(node, ctx, writer, run)
+    try:
+        result = node.verify(step)
+    except FencedError:
+        raise
+    except GpuallocError:
+        return None
+    if not result.holds:
+        journaled.undone(step)
+        return StepState.UNDONE
+    journaled.done(step, result)
+    return StepState.DONE
+
+
+def _standing(ctx: Context, run: Run) -> OpenRun:
+    records = ctx.journal.steps(run.id)
+    done = sum(record.state is StepState.DONE for record in records)
+    return OpenRun(run, done, len(run.plan.steps) - len(records), doubts(run, records))
+
+
+def _open_run(ctx: Context, reference: str) -> Run:
+    runs = ctx.journal.open_runs()
+    if reference == LATEST and runs:
+        return runs[-1]
+    for run in runs:
+        if run.id == reference:
+            return run
+    known = ", ".join(run.id for run in runs)
+    raise NotFoundError(
+        f"there is no open run {reference!r}" if reference != LATEST else "no run is open",
+        hint=f"open: {known}" if known else "gpualloc recover lists open and abandoned runs",
+    )

@@ -1,0 +1,105 @@
+"""What a step makes of what its device is meant to be. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+
+from gpualloc.model.desired import DesiredDevice, DeviceSettings
+from gpualloc.model.plan import Step, StepKind, StepReason
+
+MIG_OFF = "off"
+"""Layout of a device whose MIG mode is off."""
+
+
+def desired_after(current: DesiredDevice | None, step: Step, at_s: float) -> DesiredDevice:
+    """The device once the step is done: its layout, and its settings merged; what it had before we came is kept.
+
+    Args:
+        current: what it was meant to be so far; None when gpualloc never decided anything about it.
+        step: a step about a device.
+        at_s: when, epoch seconds.
+    """
+    device = current or _undecided(step)
+    wanted, before = step.wanted or DeviceSettings(), step.before or DeviceSettings()
+    return replace(
+        device,
+        layout=device.layout if step.layout is None else step.layout,
+        settings=_merged(device.settings, wanted),
+        before=_merged(_only(before, wanted), device.before),
+        at_s=at_s,
+        automatic=_automatic(device, step),
+        made=_made(device, step),
+    )
+
+
+def desired_before(current: DesiredDevice | None, step: Step, at_s: float) -> DesiredDevice:
+    """The device once the step was taken back: the layout without it, and of its settings what they were before.
+
+    A setting that the step was the first to change is no longer ours.
+    """
+    device = current or _undecided(step)
+    wanted, before = step.wanted or DeviceSettings(), step.before or DeviceSettings()
+    settings, kept = {}, {}
+    for name in _names(wanted):
+        first = getattr(device.before, name) in (None, getattr(before, name))
+        settings[name] = None if first else getattr(before, name)
+        kept[name] = None if first else getattr(device.before, name)
+    return replace(
+        device,
+        layout=device.layout if step.layout is None else _layout_before(step, step.layout),
+        settings=replace(device.settings, **settings),
+        before=replace(device.before, **kept),
+        at_s=at_s,
+        made=tuple(place for place in device.made if place != step.place),
+    )
+
+
+def _automatic(device: DesiredDevice, step: Step) -> bool:
+    """Whether the MIG mode is one that waiting work needed; a repair changes nothing of that."""
+    if step.kind is not StepKind.MIG_MODE or step.reason is StepReason.REPAIR:
+        return device.automatic
+    return step.reason is StepReason.REPARTITION and step.mig_enabled is True
+
+
+def _made(device: DesiredDevice, step: Step) -> tuple[str, ...]:
+    if step.place is None or step.reason is StepReason.REPAIR:
+        return device.made
+    others = tuple(place for place in device.made if place != step.place)
+    ours = step.kind is StepKind.MIG_CREATE and step.reason is StepReason.REPARTITION
+    return (*others, step.place) if ours else others
+
+
+def _undecided(step: Step) -> DesiredDevice:
+    return DesiredDevice(step.node, step.device or "", None)
+
+
+def _layout_before(step: Step, layout: str) -> str:
+    """The layout that a step with this layout began with."""
+    places = [place for place in layout.split(",") if place and place != MIG_OFF]
+    if step.kind is StepKind.MIG_MODE:
+        return MIG_OFF if step.mig_enabled else ""
+    if step.kind is StepKind.MIG_CREATE:
+        places = [place for place in places if place != step.place]
+    elif step.place is not None:
+        places = sorted([*places, step.place], key=_start)
+    return ",".join(places)
+
+
+def _start(place: str) -> int:
+    start = place.partition("@")[2]
+    return int(start) if start.isdigit() else 0
+
+
+def _merged(under: DeviceSettings, over: DeviceSettings) -> DeviceSettings:
+    """`over`, and where it tells nothing `under`."""
+    return replace(under, **{name: getattr(over, name) for name in _names(over)})
+
+
+def _only(settings: DeviceSettings, like: DeviceSettings) -> DeviceSettings:
+    """The settings that the other one tells too."""
+    return replace(DeviceSettings(), **{name: getattr(settings, name) for name in _names(like)})
+
+
+def _names(settings: DeviceSettings) -> list[str]:
+    """Names of the settings that are told."""
+    return [field.name for field in fields(settings) if getattr(settings, field.name) is not None]

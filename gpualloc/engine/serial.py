@@ -1,0 +1,38 @@
+"""What stands in the ports of a run where nothing else is given: one piece of work at a time, and no hooks."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from gpualloc.ports import HookEvent, HookOutcome
+
+
+class OneAtATime:
+    """`ports.Crew` that does each piece of work as it is begun."""
+
+    def __init__(self) -> None:
+        self._told: deque[object] = deque()
+
+    def __enter__(self) -> OneAtATime:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Nothing is ever under way."""
+
+    def begin(self, work: Callable[[Callable[[object], None]], None]) -> None:
+        """Do it now, to its end; raises what it raises."""
+        work(self._told.append)
+
+    def hear(self) -> object:
+        """What was told next; raises IndexError when nothing is left."""
+        return self._told.popleft()
+
+
+class NoHooks:
+    """`ports.Hooks` without any program."""
+
+    def run(self, name: str, event: HookEvent) -> HookOutcome | None:  # noqa: ARG002  the port's signature
+        """None."""
+        return None
