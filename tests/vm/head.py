@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,24 @@ NVML_STATE = "/etc/gpualloc-nvml"
 WORKER_UID = 5
 """An account that both machines have (`games`): who submits the work here, and whom it runs as there."""
 
+PATIENT = """
+import sys
+from gpualloc.__main__ import main
+from gpualloc.adapters.fleet import LinkedFleet
+
+LinkedFleet.__init__.__kwdefaults__["observe_s"] = 120.0
+sys.exit(main())
+"""
+"""gpualloc, but for the time that a look at a node may take: an emulated one is slow on a busy machine."""
+
 
 @dataclass(kw_only=True)
 class Head(Command):
     """The operator's side: configuration, state, control sockets."""
 
     guest: Guest
+    program: tuple[str, ...] = (sys.executable, "-c", PATIENT)
+    patience_s: float = 400
 
     @property
     def env(self) -> dict[str, str]:
@@ -35,7 +48,14 @@ class Head(Command):
         self.guest.run("true", user=user)
         options = [f"HostName={self.guest.host}", *(f"{name}={value}" for name, value in self.guest.ssh_options)]
         lines = [
-            *("[apply]", 'grace = "2s"', "[pools.guest]", 'nodes = "guest"', "[pools.guest.ssh]"),
+            *(
+                "[apply]",
+                'grace = "2s"',
+                'step_timeout = "3m"',
+                "[pools.guest]",
+                'nodes = "guest"',
+                "[pools.guest.ssh]",
+            ),
             *(f'user = "{user}"', f"port = {self.guest.port}", f"options = {json.dumps(options)}"),
         ]
         self.configure("\n".join(lines) + "\n")
