@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release plan apply recover rebalance mig sample policies init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release suspend resume adopt let-go plan apply recover rebalance cordon uncordon drain drift reconcile tune mig enforce sample policies init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -101,9 +101,15 @@ _gpualloc() {
                 --env) :; return ;;
                 --at-most) :; return ;;
                 --require) :; return ;;
+                --cpu-weight) :; return ;;
+                --io-weight) :; return ;;
+                --preempt) :; return ;;
+                --checkpoint-signal) :; return ;;
+                --checkpoint-command) :; return ;;
+                --checkpoint-grace) :; return ;;
                 -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace -f --file --json -h --help'
             else :; fi
             ;;
         'run')
@@ -127,9 +133,15 @@ _gpualloc() {
                 --env) :; return ;;
                 --at-most) :; return ;;
                 --require) :; return ;;
+                --cpu-weight) :; return ;;
+                --io-weight) :; return ;;
+                --preempt) :; return ;;
+                --checkpoint-signal) :; return ;;
+                --checkpoint-command) :; return ;;
+                --checkpoint-grace) :; return ;;
                 -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace -f --file -h --help'
             else :; fi
             ;;
         'ps')
@@ -152,6 +164,44 @@ _gpualloc() {
             else _gpualloc_ask workloads; fi
             ;;
         'release')
+            case $previous in
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask workloads; fi
+            ;;
+        'suspend')
+            case $previous in
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask workloads; fi
+            ;;
+        'resume')
+            case $previous in
+                --device) :; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--device --wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask workloads; fi
+            ;;
+        'adopt')
+            case $previous in
+                --node) _gpualloc_ask nodes; return ;;
+                --gpus) :; return ;;
+                --name) :; return ;;
+                --owner) :; return ;;
+                --cpus) :; return ;;
+                --cpuset) :; return ;;
+                --memory) :; return ;;
+                --pids) :; return ;;
+                --require) :; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--node --gpus --name --owner --cpus --cpuset --memory --pids --require --wait --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'let-go')
             case $previous in
                 --wait) :; return ;;
             esac
@@ -196,6 +246,55 @@ _gpualloc() {
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --watch --policy --max-disturbed --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
             else :; fi
+            ;;
+        'cordon')
+            case $previous in
+                --device) :; return ;;
+                --reason) :; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--device --reason --wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
+            ;;
+        'uncordon')
+            case $previous in
+                --device) :; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--device --wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
+            ;;
+        'drain')
+            case $previous in
+                --device) :; return ;;
+                --reason) :; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--device --evict --reason --wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
+            ;;
+        'drift')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--detailed-exitcode --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
+            ;;
+        'reconcile')
+            case $previous in
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--boot --dry-run --yes -y --detailed-exitcode --wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
+            ;;
+        'tune')
+            case $previous in
+                --device) :; return ;;
+                --power) :; return ;;
+                --clocks) :; return ;;
+                --compute-mode) :; return ;;
+                --persistence) :; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--device --power --clocks --compute-mode --persistence --release --yes -y --wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
             ;;
         'mig')
             if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
@@ -242,6 +341,13 @@ _gpualloc() {
                 -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--device --layout -f --file --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'enforce')
+            case $previous in
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--apply --wait --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'sample')

@@ -24,11 +24,22 @@ _gpualloc() {
         'logs:The output of a workload'
         'wait:Wait until a workload ends'
         'release:End workloads and give their devices back'
+        'suspend:Move a workload'\''s GPU memory to the host and free its devices'
+        'resume:Let a suspended workload go on'
+        'adopt:Take a running process in as a workload'
+        'let-go:Let an adopted process run on without gpualloc'
         'plan:What would be changed now, and why'
         'apply:Carry a plan out'
         'recover:Interrupted runs; list, go on, roll back, give up'
         'rebalance:Plan and apply once, without asking; for cron'
+        'cordon:Let nodes or a device take no new work'
+        'uncordon:Let them take new work again'
+        'drain:Empty nodes or a device'
+        'drift:What is not as gpualloc made it'
+        'reconcile:Make things again as gpualloc made them'
+        'tune:Power limits, clocks and compute mode of devices'
         'mig:MIG instances; list, plan, apply, export and assert layouts'
+        'enforce:Processes on GPUs they were not given, and what the rules do'
         'sample:Write one reading of everything to the history'
         'policies:The policies that can decide'
         'init:Look round and write a commented configuration'
@@ -143,6 +154,12 @@ _gpualloc() {
                         '*--env[Environment variable; its value stays secret.]:value:' \
                         '*--at-most[Stop it after this time, such as 4h.]:value:' \
                         '*--require[Do not start where the kernel cannot hold the limits.]:value:' \
+                        '*--cpu-weight[Part of contended CPU time; others have 100.]:value:' \
+                        '*--io-weight[Part of contended disk time; others have 100.]:value:' \
+                        '*--preempt[How it gives way; suspend, checkpoint, stop or never.]:value:' \
+                        '*--checkpoint-signal[Signal on which it saves itself; USR1.]:value:' \
+                        '*--checkpoint-command[Command that saves it; has GPUALLOC_PID.]:value:' \
+                        '*--checkpoint-grace[Time to save itself. (default; 60s)]:value:' \
                         '*-f[TOML file with the long option names as keys.]:value:_files' \
                         '*--file[TOML file with the long option names as keys.]:value:_files' \
                         '*--json[Answer as JSON (docs/json.md).]' \
@@ -175,6 +192,12 @@ _gpualloc() {
                         '*--env[Environment variable; its value stays secret.]:value:' \
                         '*--at-most[Stop it after this time, such as 4h.]:value:' \
                         '*--require[Do not start where the kernel cannot hold the limits.]:value:' \
+                        '*--cpu-weight[Part of contended CPU time; others have 100.]:value:' \
+                        '*--io-weight[Part of contended disk time; others have 100.]:value:' \
+                        '*--preempt[How it gives way; suspend, checkpoint, stop or never.]:value:' \
+                        '*--checkpoint-signal[Signal on which it saves itself; USR1.]:value:' \
+                        '*--checkpoint-command[Command that saves it; has GPUALLOC_PID.]:value:' \
+                        '*--checkpoint-grace[Time to save itself. (default; 60s)]:value:' \
                         '*-f[TOML file with the long option names as keys.]:value:_files' \
                         '*--file[TOML file with the long option names as keys.]:value:_files' \
                         '*-h[Show this message and exit.]' \
@@ -225,6 +248,60 @@ _gpualloc() {
                         '*: :{_gpualloc_ask workloads}'
                     ;;
                 release)
+                    _arguments \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask workloads}'
+                    ;;
+                suspend)
+                    _arguments \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask workloads}'
+                    ;;
+                resume)
+                    _arguments \
+                        '*--device[Go on here; once for each device. (default; where it was)]:value:' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask workloads}'
+                    ;;
+                adopt)
+                    _arguments \
+                        '*--node[The node it runs on.]:value:{_gpualloc_ask nodes}' \
+                        '*--gpus[Claim these; else what it is seen using.]:value:' \
+                        '*--name[Name; else that of the command.]:value:' \
+                        '*--owner[Refuse unless the process is this account'\''s.]:value:' \
+                        '*--cpus[CPU limit in cores, such as 2.5.]:value:' \
+                        '*--cpuset[Only these CPUs; 0-3,8.]:value:' \
+                        '*--memory[Memory limit, as 16GiB.]:value:' \
+                        '*--pids[Most processes and threads.]:value:' \
+                        '*--require[Refuse where the kernel cannot hold the limits.]:value:' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                let-go)
                     _arguments \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
                         '*--config[Configuration file.]:value:_files' \
@@ -299,6 +376,91 @@ _gpualloc() {
                         '*--help[Show this message and exit.]' \
                         '*: :'
                     ;;
+                cordon)
+                    _arguments \
+                        '*--device[One device of the node; index or UUID.]:value:' \
+                        '*--reason[Why, as others read it.]:value:' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
+                    ;;
+                uncordon)
+                    _arguments \
+                        '*--device[One device of the node; index or UUID.]:value:' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
+                    ;;
+                drain)
+                    _arguments \
+                        '*--device[One device of the node; index or UUID.]:value:' \
+                        '*--evict[Make the work there give way now, each as it asked to.]' \
+                        '*--reason[Why, as others read it.]:value:' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
+                    ;;
+                drift)
+                    _arguments \
+                        '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
+                    ;;
+                reconcile)
+                    _arguments \
+                        '*--boot[After a reboot; wait for the nodes as long as --wait says, and never ask.]' \
+                        '*--dry-run[Show the plan; change nothing, take no lock.]' \
+                        '*--yes[Do not ask.]' \
+                        '*-y[Do not ask.]' \
+                        '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
+                    ;;
+                tune)
+                    _arguments \
+                        '*--device[One device of the node; index or UUID.]:value:' \
+                        '*--power[Power limit, such as 250W; or default.]:value:' \
+                        '*--clocks[Lock SM clocks to a range such as 210-1410; or reset.]:value:' \
+                        '*--compute-mode[default, exclusive-process or prohibited.]:value:' \
+                        '*--persistence[on or off.]:value:' \
+                        '*--release[Give back everything that gpualloc set.]' \
+                        '*--yes[Do not ask.]' \
+                        '*-y[Do not ask.]' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
+                    ;;
                 mig)
                     _arguments \
                         '*-h[Show this message and exit.]' \
@@ -319,6 +481,18 @@ _gpualloc() {
                         '*-o[Write to this file.]:value:_files' \
                         '*--output[Write to this file.]:value:_files' \
                         '*: :(list show plan apply export assert)'
+                    ;;
+                enforce)
+                    _arguments \
+                        '*--apply[Count this look and carry the rules out.]' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
                     ;;
                 sample)
                     _arguments \

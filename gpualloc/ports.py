@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from gpualloc.model.audit import AuditEntry
     from gpualloc.model.decision import Problem, Rejection
     from gpualloc.model.desired import Cordon, DesiredDevice
-    from gpualloc.model.inventory import Node, NodeSpec
+    from gpualloc.model.enforcement import Sighting
+    from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
     from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState
     from gpualloc.model.sample import Metric, Sample, Series
     from gpualloc.model.workload import Workload, WorkloadState
@@ -78,6 +79,15 @@ class Fleet(Protocol):
         """Look at the nodes (all, or those named) at once; yield each as it answers or fails.
 
         Never raises for a failing node: its state says what is wrong.
+        """
+        ...
+
+    def process(self, node: str, pid: int) -> RunningProcess:
+        """Look at one process of a node.
+
+        Raises:
+            NotFoundError: no such node, or no such process there.
+            UnreachableError: the node does not answer.
         """
         ...
 
@@ -246,6 +256,10 @@ class JournalWriter(Protocol):
         """Remove the cordon of a node (device None) or device; False when there was none."""
         ...
 
+    def save_sightings(self, seen: Sequence[Sighting], audit: Sequence[AuditEntry] = ()) -> None:
+        """Store these sightings in place of all that were stored."""
+        ...
+
     def mark_rebalance(self, at_s: float, summary: str) -> None:
         """Remember when rebalance last ran and what it did."""
         ...
@@ -303,6 +317,10 @@ class Journal(Protocol):
 
     def cordons(self) -> tuple[Cordon, ...]:
         """Nodes and devices that take no new work, by node and device."""
+        ...
+
+    def sightings(self) -> tuple[Sighting, ...]:
+        """Processes seen on devices they were not given, by node, device and pid."""
         ...
 
     def desired(self) -> tuple[DesiredDevice, ...]:

@@ -89,9 +89,13 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
                 sample_every_s=config.sample_every_s,
                 history_retention_s=config.history_retention_s,
                 repartition=config.repartition,
+                enforce=config.enforce,
                 width=config.apply.width,
                 per_node=config.apply.per_node,
                 max_disturbed=config.apply.max_disturbed,
+                power_budgets={
+                    pool.name: pool.power_budget_w for pool in config.pools if pool.power_budget_w is not None
+                },
             ),
             hooks=_HooksAtFirstUse(config),
             crew=_crew,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from gpualloc.adapters.decode_device import DEVICE_UUID, MIG_UUID, decode_devices
 from gpualloc.adapters.fields import MAX_NAME, Fields, MalformedError, clean
-from gpualloc.model.allocation import Claim, HeldBy, Hold, Share, WorkloadEnd, WorkloadRecord
-from gpualloc.model.inventory import CgroupSupport, HostReading, Node, NodeSpec, NodeState, Process
-from gpualloc.model.workload import ID_PATTERN
+from gpualloc.model.allocation import Claim, HeldBy, Hold, Limits, Share, WorkloadEnd, WorkloadRecord
+from gpualloc.model.inventory import CgroupSupport, HostReading, Node, NodeSpec, NodeState, Process, RunningProcess
+from gpualloc.model.workload import CPUSET, ID_PATTERN
 from gpualloc.ports import LogChunk, StepResult
 
 OBSERVED = ("inventory", "sample", "processes", "claims")
@@ -38,6 +38,7 @@ class Hello:
     user: str | None
     python: str
     privileged: bool
+    state_dir: str | None
     driver_version: str | None
     nvml_reason: str | None
     """None when NVML works."""
@@ -56,6 +57,7 @@ def decode_hello(result: object) -> Hello:
         user=fields.text_or_none("user"),
         python=fields.text("python"),
         privileged=fields.flag("privileged"),
+        state_dir=fields.text_or_none("state_dir"),
         driver_version=nvml.text_or_none("driver_version"),
         nvml_reason=_nvml_reason(nvml),
         cgroup=CgroupSupport(
@@ -91,6 +93,7 @@ def decode_node(spec: NodeSpec, at_s: float, hello: Hello, results: Mapping[str,
         python_version=hello.python,
         user=hello.user,
         privileged=hello.privileged,
+        state_dir=hello.state_dir,
         cgroup=hello.cgroup,
         other_controllers=hello.other_controllers,
         host=_host(inventory.record("host"), sample.record("host")),
@@ -98,6 +101,24 @@ def decode_node(spec: NodeSpec, at_s: float, hello: Hello, results: Mapping[str,
         processes=tuple(map(_process, Fields(results["processes"], "processes").records("processes"))),
         claims=tuple(map(_claim, claims.records("claims"))),
         workloads=tuple(map(_workload, claims.records("workloads"))),
+    )
+
+
+def decode_process(result: object) -> RunningProcess:
+    """The answer to `process`."""
+    fields = Fields(result, "process")
+    return RunningProcess(
+        pid=fields.integer("pid", 1, _MAX_PID),
+        started_at_s=fields.number("started_at_s"),
+        user=fields.text_or_none("user"),
+        command=fields.text_or_none("command"),
+        workload=fields.text_or_none("workload", ID_PATTERN),
+        count=fields.integer("count", 1, _MAX_PID),
+        memory_mib=fields.integer("memory_mib", 0, _MAX_MIB),
+        uses=tuple(
+            (use.text("device", DEVICE_UUID), use.text_or_none("mig_instance", MIG_UUID))
+            for use in fields.records("uses")
+        ),
     )
 
 
@@ -177,6 +198,19 @@ def _workload(fields: Fields) -> WorkloadRecord:
         end=_end(fields.record("end")) if fields.has("end") else None,
         held_by=_held_by(fields.record("held_by")) if fields.has("held_by") else HeldBy(),
         log_bytes=fields.integer("log_bytes"),
+        bound=_bound(fields.record("bound")) if fields.has("bound") else None,
+    )
+
+
+def _bound(fields: Fields) -> Limits:
+    return Limits(
+        cpus=fields.number_or_none("cpus", 0, 1 << 20),
+        cpuset=fields.text_or_none("cpuset", CPUSET),
+        memory_mib=fields.integer_or_none("memory_mib", 0, _MAX_MIB),
+        pids=fields.integer_or_none("pids", 0, _MAX_PID),
+        cpu_weight=fields.integer_or_none("cpu_weight", 0, 10_000),
+        io_weight=fields.integer_or_none("io_weight", 0, 10_000),
+        rule=fields.flag_or_none("rule"),
     )
 
 

@@ -32,6 +32,8 @@ def encode_call(call: StepCall, grace_s: float) -> dict[str, Any]:
     for kinds, encode in _ENCODERS:
         if call.step.kind in kinds:
             step.update(encode(call, grace_s))
+    if call.step.process is not None:
+        step["process"] = to_plain(call.step.process)
     if call.workload is not None and call.workload.request.require is not None:
         step["require"] = call.workload.request.require
     return {"run": call.run, "seq": call.seq, "fence": call.fence, "controller": call.controller, "step": step}
@@ -134,7 +136,7 @@ def _settings(settings: DeviceSettings | None) -> dict[str, Any]:
 def _process(call: StepCall, _grace_s: float) -> dict[str, Any]:
     if call.step.process is None:
         raise StepError(f"step {call.step.seq} names no process", reason="bad-request", node=call.step.node)
-    return {"process": to_plain(call.step.process)}
+    return {}
 
 
 _WITH_GRANTS = frozenset(

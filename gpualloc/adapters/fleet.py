@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from gpualloc.adapters.clock import WallClock
-from gpualloc.adapters.decode import decode_changed, decode_logs, decode_step
+from gpualloc.adapters.decode import decode_changed, decode_logs, decode_process, decode_step
 from gpualloc.adapters.encode import encode_call
 from gpualloc.adapters.fields import MalformedError
 from gpualloc.adapters.link import NodeLink
 from gpualloc.adapters.parallel import run_each
 from gpualloc.adapters.session import NodeSession
 from gpualloc.errors import GpuallocError, NotFoundError, StepError, UnknownOutcomeError, UnreachableError
-from gpualloc.model.inventory import Node, NodeSpec
+from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
 from gpualloc.model.plan import StepKind
 from gpualloc.ports import Clock, LogChunk, StepCall, StepResult
 
@@ -23,6 +23,8 @@ CLOSE_S = 0.95
 """All nodes together are let go of in this time, in seconds."""
 _EVENT_SLICE_S = 1.0
 """Longest time for which a wait keeps a node from being asked something else."""
+_MEMORY_MOVES_S = 600.0
+"""How long the GPU memory of a workload may take to its host, or back, beside the time of any step."""
 _R = TypeVar("_R")
 
 
@@ -72,6 +74,11 @@ class LinkedFleet:
         )
         return run_each(lambda session: session.observe(self._observe_s), wanted, self._width)
 
+    def process(self, node: str, pid: int) -> RunningProcess:
+        """Look at one process; see `ports.Fleet.process`."""
+        result = self._ask_named("process", {"pid": pid}, node)
+        return _decoded(lambda: decode_process(result), node)
+
     def preflight(self, call: StepCall) -> None:
         """Ask the node whether the step could be done now; see `ports.Fleet.preflight`."""
         self._ask_step("preflight", call)
@@ -96,12 +103,7 @@ class LinkedFleet:
             UnreachableError: the node does not answer.
         """
         args = {"workload": workload, "offset": offset, "limit": limit}
-        try:
-            result = self._session(node).call("logs", args, self._observe_s)
-        except StepError as error:
-            if error.reason == "gone":
-                raise NotFoundError(error.message, node=node) from error
-            raise
+        result = self._ask_named("logs", args, node)
         return _decoded(lambda: decode_logs(result, limit), node)
 
     def wait_for_event(self, timeout_s: float) -> bool:
@@ -122,6 +124,15 @@ class LinkedFleet:
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
+    def _ask_named(self, verb: str, args: dict[str, Any], node: str) -> object:
+        """Ask about something that the arguments name; raises NotFoundError when it is not there."""
+        try:
+            return self._session(node).call(verb, args, self._observe_s)
+        except StepError as error:
+            if error.reason == "gone":
+                raise NotFoundError(error.message, node=node) from error
+            raise
+
     def _session(self, name: str) -> NodeSession:
         session = self._sessions.get(name)
         if session is None:
@@ -137,9 +148,21 @@ class LinkedFleet:
             raise UnknownOutcomeError(f"{node}: its answer to {verb} makes no sense: {error}", node=node) from error
 
     def _ask_step(self, verb: str, call: StepCall) -> object:
-        grace_s = self._grace_s if call.step.kind in (StepKind.STOP, StepKind.START) else 0.0
         args: dict[str, Any] = {"call": encode_call(call, self._grace_s)}
-        return self._session(call.step.node).call(verb, args, self._step_s + grace_s)
+        return self._session(call.step.node).call(verb, args, self._step_s + self._graces_s(call))
+
+    def _graces_s(self, call: StepCall) -> float:
+        """How long the processes that a step concerns may take by their own right."""
+        step, graces_s = call.step, 0.0
+        if step.kind in (StepKind.STOP, StepKind.START, StepKind.ADOPT):
+            graces_s += self._grace_s
+        if step.kind is StepKind.STOP and step.checkpoint and call.workload is not None:
+            graces_s += call.workload.request.checkpoint_grace_s
+        if step.kind is StepKind.EVICT and step.process is not None:
+            graces_s += step.process.grace_s
+        if step.kind in (StepKind.SUSPEND, StepKind.RESUME):
+            graces_s += _MEMORY_MOVES_S
+        return graces_s
 
 
 class _EventWait:

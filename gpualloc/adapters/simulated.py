@@ -24,6 +24,7 @@ from gpualloc.node.server import Server
 from gpualloc.node.wire import Refused
 from gpualloc.sim.cluster import ClusterSpec, Fault, check_cluster
 from gpualloc.sim.host import SimulatedHost
+from gpualloc.sim.reboot import reboot
 from gpualloc.sim.state import SimulatedCluster, fits
 
 POOL = "simulated"
@@ -85,6 +86,14 @@ class SimulatedNodes:
         check_cluster(replace(self._spec, faults=(*self._spec.faults, fault)))
         with self._file.changing("add a fault"):
             self._file.cluster.faults.append(fault)
+            self._file.save()
+
+    def reboot(self, name: str) -> None:
+        """Reboot a node; raises NotFoundError, StateError, LockedError."""
+        if all(host.name != name for host in self._spec.nodes):
+            raise NotFoundError(f"there is no simulated node {name!r}")
+        with self._file.changing(f"reboot {name}"):
+            reboot(self._file.host(name))
             self._file.save()
 
 
@@ -308,6 +317,9 @@ class _SimulatedMachine:
 
     def processes(self) -> dict[str, Any]:
         return self._look(SimulatedHost.processes)
+
+    def process(self, pid: int) -> dict[str, Any]:
+        return self._look(lambda host: host.process(pid))
 
     def records(self) -> list[dict[str, Any]]:
         return self._look(SimulatedHost.records)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gpualloc.cli import recover, shared, stopping
+from gpualloc.cli.asking import confirmed, need_somebody
 from gpualloc.cli.outcome import Answer, look, say
 from gpualloc.cli.plan_file import read_plan
 from gpualloc.cli.progress import nodes_seen
@@ -55,7 +56,7 @@ def apply(
                 {"plan": plan_data(plan), "report": None, "confirmed": True}, lambda look: plan_text(plan, names, look)
             )
         say(plan_text(plan, names, look(sys.stderr)))
-        if not yes and not _confirmed():
+        if not yes and not confirmed("apply"):
             return Answer(
                 {"plan": plan_data(plan), "report": None, "confirmed": False}, lambda _look: "nothing was done"
             )
@@ -67,7 +68,7 @@ def apply(
 def _read(world: Context, file: Path, *, yes: bool) -> Plan:
     plan = read_plan(file)
     if not yes:
-        _need_somebody()
+        need_somebody("apply")
     check_applicable(world, plan)
     return plan
 
@@ -77,16 +78,3 @@ def _made(world: Context) -> Plan:
         plan = make_plan(world, progress=progress)
     world.journal.save_plan(plan)
     return plan
-
-
-def _confirmed() -> bool:
-    """Ask on stderr; no answer is no."""
-    _need_somebody()
-    sys.stderr.write("Carry this out? Only `yes` does: ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip() == "yes"
-
-
-def _need_somebody() -> None:
-    if not sys.stdin.isatty():
-        raise UsageError("apply asks before it changes anything, and nobody is there to answer", hint="add --yes")

@@ -9,6 +9,7 @@ from gpualloc.cli.outcome import Answer
 from gpualloc.cli.progress import nodes_seen
 from gpualloc.engine.observe import observe
 from gpualloc.engine.settle import catch_up
+from gpualloc.planning.suspension import still_held
 from gpualloc.policies.free import free_room
 from gpualloc.views.envelope import unreached
 from gpualloc.views.free import free_data, free_text
@@ -24,7 +25,8 @@ def free(ctx: typer.Context) -> Answer:
             snapshot = observe(world, None, progress)
         workloads = catch_up(world, snapshot)
         simulated = world.simulated
-    room = free_room(snapshot, [work.allocation for work in workloads if work.allocation and not work.state.ended])
+    held = (still_held(work) for work in workloads if not work.state.ended)
+    room = free_room(snapshot, [allocation for allocation in held if allocation is not None])
     return Answer(
         free_data(room, simulated=simulated),
         lambda _look: free_text(room, simulated=simulated),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gpualloc.cli import shared
-from gpualloc.cli.confirm import confirmed, need_somebody
+from gpualloc.cli.asking import confirmed, need_somebody
 from gpualloc.cli.layout_file import layouts_document, read_layouts, wishes_of
 from gpualloc.cli.outcome import CHANGES, Answer, look, reached_code, say
 from gpualloc.cli.progress import nodes_seen
@@ -110,7 +110,7 @@ def apply(
 ) -> Answer:
     """Bring a layout about: show the steps, ask, then do them. An instance that the layout keeps is not touched."""
     if not yes:
-        need_somebody()
+        need_somebody("mig apply")
     wait_s = shared.wait_s(wait)
     with shared.open_world(ctx) as world:
         made = _planned(world, device, layout, file, drain=drain)
@@ -119,7 +119,7 @@ def apply(
         if not made.applyable:
             return Answer(data, lambda screen: plan_text(made, names, screen))
         say(plan_text(made, names, look(sys.stderr)))
-        if not yes and not confirmed():
+        if not yes and not confirmed("mig apply"):
             return Answer({**data, "confirmed": False}, lambda _look: "nothing was done")
         report = apply_plan(world, made, wait_s=wait_s, on_step=tell_step)
     return applied(made, report)

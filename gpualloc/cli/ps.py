@@ -8,7 +8,7 @@ from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer, reached_code
 from gpualloc.cli.progress import nodes_seen
 from gpualloc.engine.observe import look
-from gpualloc.engine.settle import catch_up
+from gpualloc.engine.settle import bound_limits, catch_up
 from gpualloc.views.envelope import unreached
 from gpualloc.views.workloads import workloads_data, workloads_text
 
@@ -24,7 +24,7 @@ def ps(ctx: typer.Context) -> Answer:
         workloads = catch_up(world, snapshot)
         simulated = world.simulated
     return Answer(
-        workloads_data(workloads, simulated=simulated),
+        workloads_data(workloads, bound_limits(snapshot), simulated=simulated),
         lambda screen: workloads_text(workloads, snapshot.at_s, screen, simulated=simulated),
         errors=unreached(snapshot),
         exit_code=reached_code(snapshot),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -15,7 +16,7 @@ from gpualloc.cli.values import number, whole_number
 from gpualloc.errors import BrokenInputError, UsageError
 from gpualloc.model.allocation import Share
 from gpualloc.model.units import parse_duration_s, parse_memory_mib
-from gpualloc.model.workload import Request
+from gpualloc.model.workload import Preemption, Request
 
 if TYPE_CHECKING:
     from gpualloc.engine.context import Context
@@ -73,6 +74,26 @@ def request_options(
         str | None,
         typer.Option("--require", metavar="hard", help="Do not start where the kernel cannot hold the limits."),
     ] = None,
+    cpu_weight: Annotated[
+        str | None, typer.Option("--cpu-weight", metavar="N", help="Part of contended CPU time; others have 100.")
+    ] = None,
+    io_weight: Annotated[
+        str | None, typer.Option("--io-weight", metavar="N", help="Part of contended disk time; others have 100.")
+    ] = None,
+    preempt: Annotated[
+        str | None,
+        typer.Option("--preempt", metavar="HOW", help="How it gives way: suspend, checkpoint, stop or never."),
+    ] = None,
+    checkpoint_signal: Annotated[
+        str | None, typer.Option("--checkpoint-signal", metavar="SIGNAL", help="Signal on which it saves itself: USR1.")
+    ] = None,
+    checkpoint_command: Annotated[
+        str | None,
+        typer.Option("--checkpoint-command", metavar="COMMAND", help="Command that saves it; has GPUALLOC_PID."),
+    ] = None,
+    checkpoint_grace: Annotated[
+        str | None, typer.Option("--checkpoint-grace", metavar="DURATION", help="Time to save itself. [default: 60s]")
+    ] = None,
     file: Annotated[
         str | None, typer.Option("-f", "--file", metavar="FILE", help="TOML file with the long option names as keys.")
     ] = None,
@@ -83,7 +104,8 @@ def request_options(
 _LISTS = ("command", "nodes", "env")
 _TEXTS = (
     "name", "gpus", "gpu-memory", "gpu-model", "fraction", "share", "profile", "sm", "cpus", "cpuset", "memory",
-    "pids", "priority", "cwd", "at-most", "require",
+    "pids", "priority", "cwd", "at-most", "require", "cpu-weight", "io-weight", "preempt", "checkpoint-signal",
+    "checkpoint-command", "checkpoint-grace",
 )  # fmt: skip
 
 
@@ -119,8 +141,30 @@ def request_of(ctx: typer.Context, world: Context) -> tuple[str, Request]:
         env=tuple(_pair(text) for text in asked.get("env", ())),
         at_most_s=parse_duration_s(asked["at-most"]) if "at-most" in asked else None,
         require=asked.get("require"),
+        cpu_weight=_whole(asked, "cpu-weight") if "cpu-weight" in asked else None,
+        io_weight=_whole(asked, "io-weight") if "io-weight" in asked else None,
+        **_giving_way(asked),
     )
     return asked["name"] if "name" in asked else _default_name(command), request
+
+
+def _giving_way(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """How the work makes room for other work: the fields of `Request` about preemption that are asked for."""
+    fields: dict[str, Any] = {}
+    if "preempt" in asked:
+        if asked["preempt"] not in list(Preemption):
+            raise UsageError(f"--preempt {asked['preempt']!r} is not known", hint=f"it takes {', '.join(Preemption)}")
+        fields["preempt"] = Preemption(asked["preempt"])
+    if "checkpoint-signal" in asked:
+        fields["checkpoint_signal"] = asked["checkpoint-signal"].removeprefix("SIG")
+    if "checkpoint-command" in asked:
+        try:
+            fields["checkpoint_command"] = tuple(shlex.split(asked["checkpoint-command"]))
+        except ValueError as error:
+            raise UsageError(f"--checkpoint-command: {error}", hint="quote it as a shell would need it") from error
+    if "checkpoint-grace" in asked:
+        fields["checkpoint_grace_s"] = parse_duration_s(asked["checkpoint-grace"])
+    return fields
 
 
 def _share(text: str | None) -> Share | None:

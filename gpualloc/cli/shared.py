@@ -40,6 +40,11 @@ Json = Annotated[bool, typer.Option("--json", help="Answer as JSON (docs/json.md
 NodeNames = Annotated[
     list[str] | None, typer.Argument(metavar="[NODE]...", help="Node names or sets, such as gpu[01-04]; all if none.")
 ]
+SomeNodes = Annotated[list[str], typer.Argument(metavar="NODE...", help="Node names or sets, such as gpu[01-04].")]
+OneDevice = Annotated[
+    str | None, typer.Option("--device", metavar="DEVICE", help="One device of the node: index or UUID.")
+]
+Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why, as others read it.")]
 Workloads = Annotated[list[str], typer.Argument(metavar="WORKLOAD...", help="Id, unique start of an id, or name.")]
 OneWorkload = Annotated[str, typer.Argument(metavar="WORKLOAD", help="Id, unique start of an id, or name.")]
 Policy = Annotated[str | None, typer.Option("--policy", metavar="POLICY", help="Decide with this policy.")]

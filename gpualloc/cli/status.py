@@ -25,6 +25,7 @@ def status(ctx: typer.Context) -> Answer:
             last_rebalance=found.last_rebalance,
             open_runs=tuple((run.id, run.actor, run.started_at_s) for run in found.open_runs),
             held_by=found.held_by,
+            cordons=found.cordons,
             policy=world.policy.name,
             simulated=world.simulated,
         )

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gpualloc.cli import shared
+from gpualloc.engine.observe import seen
 from gpualloc.engine.settle import catch_up
 from gpualloc.errors import UsageError
 from gpualloc.model.units import parse_duration_s
@@ -32,7 +33,7 @@ def top(
 
     with shared.open_world(ctx) as world:
         source = Source(
-            look=world.fleet.observe,
+            look=lambda: seen(world),
             workloads=lambda snapshot: catch_up(world, snapshot),
             now_s=world.clock.now_s,
             specs=world.fleet.specs(),

@@ -16,6 +16,8 @@ from typing import Any
 
 from gpualloc import __version__
 from gpualloc.config.settings import ApplySettings, Config, HookSettings, Origin, Pool, Source, SshSettings, specs_of
+from gpualloc.model.desired import Repartition
+from gpualloc.model.enforcement import EnforceMode, Rules
 
 MAX_BYTES = 16 * 1024 * 1024
 
@@ -78,7 +80,9 @@ def _config(body: dict[str, Any], host: str) -> Config:
         sample_every_s=float(body["sample_every_s"]),
         history_retention_s=float(body["history_retention_s"]),
         apply=ApplySettings(**body["apply"]),
+        repartition=Repartition(body["repartition"]),
         hooks=_hooks(body["hooks"]),
+        enforce=_rules(body["enforce"]),
     )
 
 
@@ -86,6 +90,11 @@ def _hooks(body: dict[str, Any]) -> HookSettings:
     timeout_s = float(body.pop("timeout_s"))
     commands = {name: tuple(str(word) for word in words) for name, words in body.items()}
     return HookSettings(**commands, timeout_s=timeout_s)
+
+
+def _rules(body: dict[str, Any]) -> Rules:
+    exempt = {name: tuple(map(str, body.pop(name))) for name in list(body) if name.startswith("exempt_")}
+    return Rules(EnforceMode(body["mode"]), int(body["after_sightings"]), float(body["grace_s"]), **exempt)
 
 
 def _pool(body: dict[str, Any]) -> Pool:

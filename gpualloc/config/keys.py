@@ -19,6 +19,7 @@ RESERVED_VARIABLES = frozenset(
         "GPUALLOC_FAKE_NVML",
         "GPUALLOC_HOOK",
         "GPUALLOC_NODE",
+        "GPUALLOC_MPS_DIR",
         "GPUALLOC_NODE_STATE_DIR",
         "GPUALLOC_NVML_DEADLINE_S",
         "GPUALLOC_PLAN",
@@ -36,6 +37,7 @@ RESERVED_VARIABLES = frozenset(
 )
 """Variables with the prefix that are no configuration keys."""
 
+_GLOBS = 'an array of shell globs, such as ["ann", "svc-*"]'
 _COMMAND = 'an array of texts: a program and its arguments, such as ["/usr/local/bin/tell", "team"]'
 
 
@@ -85,6 +87,20 @@ KEYS = (
     Key("hooks.exit", _COMMAND, "run at the end of every apply, however it ended", "[]", text=False),
     Key("hooks.timeout", "a duration of 1s to 1h", "how long a hook may take", '"30s"'),
     Key(
+        "enforce.mode",
+        '"report", "notify", "suspend" or "terminate"',
+        "what `gpualloc enforce --apply` does about a process on a device that it was not given",
+        '"report"',
+    ),
+    Key("enforce.after_sightings", "a number, 2 to 1000", "how often it must have been seen there before", "2"),
+    Key("enforce.grace", "a duration of up to 1h", "time between TERM and KILL of such a process", '"10s"'),
+    Key("enforce.exempt_users", _GLOBS, "accounts that nothing is done to", "[]", text=False),
+    Key(
+        "enforce.exempt_commands", _GLOBS, "programs, or whole command lines, that nothing is done to", "[]", text=False
+    ),
+    Key("enforce.exempt_devices", _GLOBS, "UUIDs of devices on which nothing is done", "[]", text=False),
+    Key("enforce.exempt_nodes", _GLOBS, "nodes on which nothing is done", "[]", text=False),
+    Key(
         "mig.repartition",
         '"off", "instances" or "mode"',
         "what may be changed for waiting work: nothing, instances, or also the MIG mode of idle devices",
@@ -111,6 +127,12 @@ KEYS = (
         "pools.*.reserved.memory",
         "a size with its unit, such as 8GiB",
         "host memory never given to work, on each node; left out: none",
+    ),
+    Key(
+        "pools.*.power_budget_w",
+        "a number of watts, above 0",
+        "what the busy GPUs of the pool may take together: work starts with lower power limits, or waits; "
+        "left out: no limit",
     ),
     Key(
         "pools.*.manage",

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from gpualloc.config.settings import ApplySettings, Config, HookSettings, Pool, SshSettings, specs_of
 from gpualloc.errors import UsageError
 from gpualloc.model.desired import Repartition
+from gpualloc.model.enforcement import NO_RULES, EnforceMode, Rules
 from gpualloc.model.units import parse_duration_s, parse_memory_mib
 
 HOUR_S = 3600.0
@@ -92,6 +93,7 @@ Duration = Annotated[float, BeforeValidator(_duration_s)]
 Memory = Annotated[int, BeforeValidator(_memory_mib)]
 Count = Annotated[int, BeforeValidator(_count)]
 Command = Annotated[list[str], AfterValidator(_command)]
+Globs = list[Annotated[str, Field(min_length=1, max_length=200)]]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -149,6 +151,30 @@ class HooksTable(_Table):
         )
 
 
+class EnforceTable(_Table):
+    """`[enforce]`."""
+
+    mode: Literal["report", "notify", "suspend", "terminate"] = "report"
+    after_sightings: Annotated[Count, Field(ge=2, le=1000)] = NO_RULES.after_sightings
+    grace: Annotated[Duration, Field(le=HOUR_S)] = NO_RULES.grace_s
+    exempt_users: Globs = []
+    exempt_commands: Globs = []
+    exempt_devices: Globs = []
+    exempt_nodes: Globs = []
+
+    def rules(self) -> Rules:
+        """The rules these keys describe."""
+        return Rules(
+            mode=EnforceMode(self.mode),
+            after_sightings=self.after_sightings,
+            grace_s=self.grace,
+            exempt_users=tuple(self.exempt_users),
+            exempt_commands=tuple(self.exempt_commands),
+            exempt_devices=tuple(self.exempt_devices),
+            exempt_nodes=tuple(self.exempt_nodes),
+        )
+
+
 class MigTable(_Table):
     """`[mig]`."""
 
@@ -180,6 +206,7 @@ class PoolTable(_Table):
     price_per_gpu_hour: Amount | None = None
     reserved: ReservedTable = ReservedTable()
     manage: bool | None = None
+    power_budget_w: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     def pool(self, name: str, nodes: Sequence[str]) -> Pool:
         """The pool these keys describe, on nodes that were expanded already."""
@@ -198,6 +225,7 @@ class PoolTable(_Table):
             reserved_cpus=self.reserved.cpus,
             reserved_memory_mib=self.reserved.memory,
             manage=self.manage,
+            power_budget_w=self.power_budget_w,
         )
 
 
@@ -210,6 +238,7 @@ class File(_Table):
     apply: ApplyTable = ApplyTable()
     mig: MigTable = MigTable()
     hooks: HooksTable = HooksTable()
+    enforce: EnforceTable = EnforceTable()
     pools: dict[str, PoolTable] = {}
 
     def config(self, pools: tuple[Pool, ...], host: str) -> Config:
@@ -223,4 +252,5 @@ class File(_Table):
             repartition=Repartition(self.mig.repartition),
             apply=self.apply.settings(),
             hooks=self.hooks.settings(),
+            enforce=self.enforce.rules(),
         )

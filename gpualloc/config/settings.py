@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gpualloc.model.desired import Repartition
+from gpualloc.model.enforcement import NO_RULES, Rules
 from gpualloc.model.inventory import NodeSpec
 
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -71,6 +72,8 @@ class Pool:
     reserved_memory_mib: int = 0
     manage: bool | None = None
     """As `NodeSpec.manage`."""
+    power_budget_w: float | None = None
+    """Watts that its busy devices may take together; None is no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,7 @@ class Config:
     apply: ApplySettings = ApplySettings()
     repartition: Repartition = Repartition.MODE
     hooks: HookSettings = HookSettings()
+    enforce: Rules = NO_RULES
 
     def pool(self, name: str) -> Pool:
         """The pool of that name; raises KeyError when there is none."""

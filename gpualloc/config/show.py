@@ -41,6 +41,11 @@ def _general(config: Config) -> Iterator[tuple[str, object, str | None]]:
     for name in ("pre_apply", "pre_step", "post_step", "notify", "exit"):
         yield f"hooks.{name}", list(getattr(config.hooks, name)), None
     yield "hooks.timeout", config.hooks.timeout_s, "s"
+    yield "enforce.mode", config.enforce.mode.value, None
+    yield "enforce.after_sightings", config.enforce.after_sightings, None
+    yield "enforce.grace", config.enforce.grace_s, "s"
+    for name in ("exempt_users", "exempt_commands", "exempt_devices", "exempt_nodes"):
+        yield f"enforce.{name}", list(getattr(config.enforce, name)), None
     yield "mig.repartition", config.repartition.value, None
 
 
@@ -55,6 +60,7 @@ def _pool(pool: Pool) -> Iterator[tuple[str, object, str | None]]:
     yield table + "price_per_gpu_hour", pool.price_per_gpu_hour, None
     yield table + "reserved.cpus", pool.reserved_cpus, None
     yield table + "reserved.memory", pool.reserved_memory_mib, "MiB"
+    yield table + "power_budget_w", pool.power_budget_w, None
     yield table + "manage", pool.manage, None
 
 

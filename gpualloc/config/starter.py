@@ -69,6 +69,7 @@ def _pool_comments() -> Iterator[str]:
         "price_per_gpu_hour": "2.5",
         "reserved.cpus": "2",
         "reserved.memory": '"8GiB"',
+        "power_budget_w": "12000",
         "manage": "true",
     }
     for key in KEYS:

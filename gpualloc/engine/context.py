@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from gpualloc.engine.serial import NoHooks, OneAtATime
 from gpualloc.model.desired import Repartition
+from gpualloc.model.enforcement import NO_RULES, Rules
 from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.model.plan import Run
 from gpualloc.ports import Clock, Crew, Fleet, History, Hooks, Journal, Policy
@@ -23,10 +24,13 @@ class Settings:
     history_retention_s: float = 14 * 86400.0
     """Samples older than this are dropped."""
     repartition: Repartition = Repartition.MODE
+    enforce: Rules = NO_RULES
     width: int = 16
     """Most nodes that steps are carried out on at once."""
     per_node: int = 1
     """Most workloads or devices that steps are carried out for at once on one node."""
+    power_budgets: Mapping[str, float] = field(default_factory=dict)
+    """Watts that the busy devices of a pool may take together, by pool; pools without one have no limit."""
     max_disturbed: int = 10
     """Most workloads, foreign processes and devices that one run may disturb unless an operator named them."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from gpualloc.engine.chain import chains, in_force
 from gpualloc.engine.context import Context
-from gpualloc.model.plan import INVERSE, Run, RunState, Step, StepRecord, StepState
+from gpualloc.model.plan import Run, RunState, Step, StepRecord, StepState
 
 
 def doubtful(ctx: Context) -> frozenset[str]:
@@ -42,7 +42,7 @@ def doubts(run: Run, records: Iterable[StepRecord]) -> tuple[Step, ...]:
             step
             for step in chain
             if states.get(step.seq) is StepState.INTENT
-            or (going_back and states.get(step.seq) is StepState.DONE and INVERSE[step.kind] is not None)
+            or (going_back and states.get(step.seq) is StepState.DONE and step.inverse is not None)
         ]
     return tuple(found)
 

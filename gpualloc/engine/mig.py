@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.execute import find_workload
+from gpualloc.engine.plan import plan_of
 from gpualloc.errors import InfeasibleError, NotFoundError, UsageError
-from gpualloc.model.decision import Decision
 from gpualloc.model.inventory import Device, Node, NodeState, Snapshot
 from gpualloc.model.mig import Layout, Place, layout_of, layout_text
 from gpualloc.model.plan import Plan, Step, StepReason
 from gpualloc.model.workload import Workload, WorkloadState
+from gpualloc.planning.giving_way import Way, eviction_steps, way_out
 from gpualloc.planning.order import joined, ordered
 from gpualloc.planning.partition import Partition, obstacles, partition_steps
-from gpualloc.planning.plan import build
-from gpualloc.planning.steps import release_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +83,8 @@ def layout_plan(ctx: Context, wishes: Sequence[Wish], snapshot: Snapshot, *, dra
         seen.add(wish.device.uuid)
         in_the_way = _in_the_way(ctx, wish, drain=drain)
         known.update((workload.id, workload) for workload in in_the_way)
-        groups.append(_steps(wish, in_the_way))
-    nothing = Decision(ctx.policy.name, ctx.policy.version, 0, (), ())
-    return build(
-        nothing,
-        snapshot,
-        known,
-        plan_id=ctx.fresh_id("p"),
-        created_at_s=ctx.clock.now_s(),
-        simulated=ctx.simulated,
-        extra_steps=ordered(joined(*groups)),
-    )
+        groups.append(_steps(wish, in_the_way, snapshot))
+    return plan_of(ctx, ordered(joined(*groups)), tuple(known.values()), snapshot)
 
 
 def _in_the_way(ctx: Context, wish: Wish, *, drain: bool) -> list[Workload]:
@@ -122,14 +112,21 @@ def _in_the_way(ctx: Context, wish: Wish, *, drain: bool) -> list[Workload]:
             hint="release it where it was submitted",
             node=wish.node.name,
         )
+    staying = [work.id for work in ours if way_out(work, wish.node)[0].way is Way.STAY]
+    if staying:
+        raise InfeasibleError(
+            f"{_told(wish)} is in use by {', '.join(staying)}, which never gives way",
+            hint="it ends by itself, or by: gpualloc release ID",
+            node=wish.node.name,
+        )
     return ours
 
 
-def _steps(wish: Wish, in_the_way: Sequence[Workload]) -> tuple[Step, ...]:
-    """The work in the way ends, then the layout changes."""
+def _steps(wish: Wish, in_the_way: Sequence[Workload], snapshot: Snapshot) -> tuple[Step, ...]:
+    """The work in the way gives way, then the layout changes."""
     detail = f"layout {layout_text(wish.target) or 'without instances'}"
     partition = Partition(wish.node, wish.device, wish.target, StepReason.OPERATOR, detail)
-    ends = release_steps(in_the_way, StepReason.DRAIN)
+    ends = eviction_steps(in_the_way, snapshot, detail)
     changes = partition_steps(partition, drained=bool(in_the_way))
     together = joined(ends, changes)
     if not ends or not changes:

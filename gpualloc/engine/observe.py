@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from gpualloc.engine.context import Context
+from gpualloc.engine.doubt import doubtful_nodes
 from gpualloc.errors import NotFoundError, UnreachableError
+from gpualloc.model.desired import Cordon
 from gpualloc.model.inventory import Node, Snapshot
+
+DOUBTFUL = "doubtful"
+"""What the reason of a node begins with where it is not known what an interrupted run has done."""
+
+
+def seen(ctx: Context, names: Sequence[str] | None = None) -> Iterator[Node]:
+    """Each node as it answers or fails, saying why it, or a device of it, takes no new work."""
+    cordons = ctx.journal.cordons()
+    doubts = doubtful_nodes(ctx)
+    for node in ctx.fleet.observe(names):
+        own = [cordon for cordon in cordons if cordon.node == node.name]
+        yield _cordoned(node, own, doubts.get(node.name))
 
 
 def look(ctx: Context, names: Sequence[str] | None = None, progress: Callable[[Node], None] | None = None) -> Snapshot:
@@ -23,7 +38,7 @@ def look(ctx: Context, names: Sequence[str] | None = None, progress: Callable[[N
     """
     check_names(ctx, names or ())
     nodes = []
-    for node in ctx.fleet.observe(names):
+    for node in seen(ctx, names):
         nodes.append(node)
         if progress is not None:
             progress(node)
@@ -63,6 +78,18 @@ def check_names(ctx: Context, names: Sequence[str]) -> None:
                 f"there is no node {name!r} in the fleet",
                 hint=f"did you mean {near[0]!r}?" if near else "gpualloc nodes lists the nodes",
             )
+
+
+def _cordoned(node: Node, cordons: Sequence[Cordon], doubt: str | None) -> Node:
+    reasons = {cordon.device: cordon.reason for cordon in cordons}
+    if doubt is not None:
+        reasons[None] = f"{DOUBTFUL}: {doubt}"
+    if not reasons:
+        return node
+    devices = tuple(
+        replace(device, cordon=reasons[device.uuid]) if device.uuid in reasons else device for device in node.devices
+    )
+    return replace(node, cordon=reasons.get(None), devices=devices)
 
 
 def _complaint(node: Node) -> str:

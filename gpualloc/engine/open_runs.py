@@ -13,7 +13,7 @@ from gpualloc.engine.execute import FleetExecutor, Journaled
 from gpualloc.engine.recover import conclude, run_entry, states_of, take_up
 from gpualloc.engine.rollback import take_back_all
 from gpualloc.errors import NotFoundError
-from gpualloc.model.plan import INVERSE, Run, RunState, Step, StepState
+from gpualloc.model.plan import Run, RunState, Step, StepState
 from gpualloc.ports import JournalWriter
 
 LATEST = "latest"
@@ -129,7 +129,7 @@ def _settled(journaled: Journaled, forced: Sequence[Step], *, whole: int) -> dic
     if None in told.values() or (len(told) == whole and set(told.values()) == {StepState.DONE}):
         return told
     for step in reversed(forced):
-        if told[step.seq] is StepState.DONE and INVERSE[step.kind] is not None:
+        if told[step.seq] is StepState.DONE and step.inverse is not None:
             told[step.seq] = journaled.take_back(step)
     return told
 

@@ -9,7 +9,7 @@ from gpualloc.errors import GpuallocError, StepError, UnknownOutcomeError
 from gpualloc.model.allocation import Allocation, HeldBy, WorkloadEnd
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.codec import from_plain
-from gpualloc.model.plan import INVERSE, Step, StepKind
+from gpualloc.model.plan import Step, StepKind, StepReason
 from gpualloc.model.workload import Workload, WorkloadState
 
 from gpualloc.engine.settle import after_end, end_entry  # isort: skip
@@ -36,7 +36,7 @@ def after_undo(
 
     Work that is taken back to before its start waits again; otherwise it is as if the inverse had been done.
     """
-    inverse = INVERSE[step.kind]
+    inverse = step.inverse
     if workload is None or inverse is None:
         return None, ()
     if step.kind is StepKind.START:
@@ -48,7 +48,8 @@ def after_undo(
 def after_failure(workload: Workload | None, step: Step, error: GpuallocError, *, actor: str, at_s: float) -> Outcome:
     """The workload after the step failed and nothing of the step is left.
 
-    A start that would fail again ends the workload; otherwise it waits on, with the reason.
+    A start that would fail again ends the workload, and so does the adoption of a process: otherwise it waits on, with
+    the reason.
     """
     entry = AuditEntry(
         at_s=at_s,
@@ -61,7 +62,7 @@ def after_failure(workload: Workload | None, step: Step, error: GpuallocError, *
     if workload is None or workload.state is not WorkloadState.PENDING:
         return None, (entry,)
     reason = f"{step.node}: " + error.message.removeprefix(f"{step.node}: ")
-    if isinstance(error, StepError) and error.reason in _HOPELESS:
+    if workload.adopted or (isinstance(error, StepError) and error.reason in _HOPELESS):
         return (
             replace(
                 workload,
@@ -70,7 +71,7 @@ def after_failure(workload: Workload | None, step: Step, error: GpuallocError, *
                 revision=workload.revision + 1,
                 attempt=step.attempt,
                 ended_at_s=at_s,
-                exit_code=error.command_exit_code,
+                exit_code=error.command_exit_code if isinstance(error, StepError) else None,
             ),
             (entry,),
         )
@@ -126,11 +127,12 @@ def _started(workload: Workload, step: Step, facts: Mapping[str, object], actor:
         pid=pid if isinstance(pid, int) else None,
         started_at_s=float(started_at_s) if isinstance(started_at_s, int | float) else None,
         held_by=held_by_from(facts),
+        state_dir=state_dir if isinstance(state_dir := facts.get("state_dir"), str) else None,
     )
     devices = [grant.visible_uuid for grant in running.allocation.grants] if running.allocation else []
     entry = AuditEntry(
         at_s=at_s if running.started_at_s is None else running.started_at_s,
-        kind="start",
+        kind=step.kind.value,
         actor=actor,
         workload=workload.id,
         node=step.node,
@@ -152,35 +154,94 @@ def _not_started(workload: Workload, step: Step, actor: str, at_s: float) -> Out
         return replace(workload, attempt=step.attempt, revision=workload.revision + 1), ()
     if workload.state is not WorkloadState.RUNNING or workload.attempt != step.attempt:
         return None, ()
-    waiting = replace(
-        workload,
-        state=WorkloadState.PENDING,
-        reason="its start was taken back",
-        revision=workload.revision + 1,
-        allocation=None,
-        pid=None,
-        started_at_s=None,
-        held_by=HeldBy(),
-    )
     entry = AuditEntry(at_s=at_s, kind="start-undone", actor=actor, workload=workload.id, node=step.node)
-    return waiting, (entry,)
+    return _waiting(workload, "its start was taken back"), (entry,)
 
 
-def _stopped(workload: Workload, _step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
+def _suspended(workload: Workload, step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
+    return _switched(workload, step, WorkloadState.SUSPENDED, facts, actor=actor, at_s=at_s)
+
+
+def _resumed(workload: Workload, step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
+    return _switched(workload, step, WorkloadState.RUNNING, facts, actor=actor, at_s=at_s)
+
+
+_SWITCHES = {WorkloadState.SUSPENDED: WorkloadState.RUNNING, WorkloadState.RUNNING: WorkloadState.SUSPENDED}
+"""The state that each of the two is come to from."""
+
+
+def _switched(
+    workload: Workload, step: Step, state: WorkloadState, facts: Mapping[str, object], *, actor: str, at_s: float
+) -> Outcome:
+    """The workload after it was suspended or resumed; an end that was learnt meanwhile stands."""
+    if workload.state is not _SWITCHES[state]:
+        return None, ()
+    allocation = located(step.allocation, facts)
+    drained = state is WorkloadState.SUSPENDED and step.reason is StepReason.DRAIN
+    switched = replace(
+        workload,
+        state=state,
+        reason=f"drained from {step.node} by {actor}" if drained else None,
+        revision=workload.revision + 1,
+        allocation=allocation or workload.allocation,
+    )
+    entry = AuditEntry(
+        at_s=at_s,
+        kind="suspend" if state is WorkloadState.SUSPENDED else "resume",
+        actor=actor,
+        workload=workload.id,
+        node=step.node,
+        detail={
+            "devices": [grant.visible_uuid for grant in allocation.grants] if allocation else [],
+            "gpu_memory_mib": facts.get("gpu_memory_mib"),
+            "seconds": facts.get("seconds"),
+        },
+    )
+    return switched, (entry,)
+
+
+def _stopped(workload: Workload, step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
     if workload.state.ended:
         return None, ()
     plain = facts.get("end")
     told = isinstance(plain, Mapping)
     end = from_plain(WorkloadEnd, plain) if told else WorkloadEnd(255, at_s, reason="released")
     # Work that ended by itself a moment before keeps its own end; of work that never ran no exit code is known.
+    if step.reason is StepReason.DRAIN and end.reason == "released":
+        return _drained(workload, step, actor, at_s)
     ended = after_end(workload, end)
     if not told:
         ended = replace(ended, exit_code=None)
     return ended, (end_entry(ended, end, actor),)
 
 
+def _drained(workload: Workload, step: Step, actor: str, at_s: float) -> Outcome:
+    """Work that gave way waits again, for a place elsewhere."""
+    detail = {"attempt": step.attempt, "saved": step.checkpoint}
+    entry = AuditEntry(at_s=at_s, kind="requeue", actor=actor, workload=workload.id, node=step.node, detail=detail)
+    return _waiting(workload, f"drained from {step.node} by {actor}"), (entry,)
+
+
+def _waiting(workload: Workload, reason: str) -> Workload:
+    """Work that ran, waiting again."""
+    return replace(
+        workload,
+        state=WorkloadState.PENDING,
+        reason=reason,
+        revision=workload.revision + 1,
+        allocation=None,
+        pid=None,
+        started_at_s=None,
+        held_by=HeldBy(),
+    )
+
+
 _DONE: Mapping[StepKind, Callable[[Workload, Step, Mapping[str, object], str, float], Outcome]] = {
     StepKind.START: _started,
+    StepKind.ADOPT: _started,
     StepKind.STOP: _stopped,
+    StepKind.SUSPEND: _suspended,
+    StepKind.RESUME: _resumed,
+    StepKind.LET_GO: _stopped,
 }
 """What a step makes of its workload, given the facts, who ran it and when; kinds not in here change nothing of it."""

@@ -14,15 +14,24 @@ MIG_OFF = "off"
 def desired_after(current: DesiredDevice | None, step: Step, at_s: float) -> DesiredDevice:
     """The device once the step is done: its layout, and its settings merged; what it had before we came is kept.
 
+    A repair changes nothing of what it is meant to be, and a cap for the budget of its pool is kept by itself.
+
     Args:
         current: what it was meant to be so far; None when gpualloc never decided anything about it.
         step: a step about a device.
         at_s: when, epoch seconds.
     """
+    if current is not None and step.reason is StepReason.REPAIR:
+        return current
     device = current or _undecided(step)
     wanted, before = step.wanted or DeviceSettings(), step.before or DeviceSettings()
+    if step.reason is StepReason.BUDGET:
+        return _capped(replace(device, at_s=at_s), before.power_limit_w, wanted.power_limit_w)
+    own_power = wanted.power_limit_w is not None
     return replace(
         device,
+        cap_w=None if own_power else device.cap_w,
+        uncapped_w=None if own_power else device.uncapped_w,
         layout=device.layout if step.layout is None else step.layout,
         settings=_merged(device.settings, wanted),
         before=_merged(_only(before, wanted), device.before),
@@ -39,6 +48,8 @@ def desired_before(current: DesiredDevice | None, step: Step, at_s: float) -> De
     """
     device = current or _undecided(step)
     wanted, before = step.wanted or DeviceSettings(), step.before or DeviceSettings()
+    if step.reason is StepReason.BUDGET:
+        return _capped(replace(device, at_s=at_s), wanted.power_limit_w, before.power_limit_w)
     settings, kept = {}, {}
     for name in _names(wanted):
         first = getattr(device.before, name) in (None, getattr(before, name))
@@ -54,15 +65,22 @@ def desired_before(current: DesiredDevice | None, step: Step, at_s: float) -> De
     )
 
 
+def _capped(device: DesiredDevice, from_w: float | None, to_w: float | None) -> DesiredDevice:
+    """The device after its limit went from one value to another for the budget of its pool."""
+    uncapped_w = from_w if device.uncapped_w is None else device.uncapped_w
+    lifted = to_w is None or to_w == device.uncapped_w
+    return replace(device, cap_w=None if lifted else to_w, uncapped_w=None if lifted else uncapped_w)
+
+
 def _automatic(device: DesiredDevice, step: Step) -> bool:
-    """Whether the MIG mode is one that waiting work needed; a repair changes nothing of that."""
-    if step.kind is not StepKind.MIG_MODE or step.reason is StepReason.REPAIR:
+    """Whether the MIG mode is one that waiting work needed."""
+    if step.kind is not StepKind.MIG_MODE:
         return device.automatic
     return step.reason is StepReason.REPARTITION and step.mig_enabled is True
 
 
 def _made(device: DesiredDevice, step: Step) -> tuple[str, ...]:
-    if step.place is None or step.reason is StepReason.REPAIR:
+    if step.place is None:
         return device.made
     others = tuple(place for place in device.made if place != step.place)
     ours = step.kind is StepKind.MIG_CREATE and step.reason is StepReason.REPARTITION

@@ -17,9 +17,11 @@ from gpualloc.model.decision import Decision, Problem
 from gpualloc.model.inventory import Node, Snapshot
 from gpualloc.model.plan import Plan, Step
 from gpualloc.model.workload import Workload, WorkloadState
+from gpualloc.planning.budget import Cap, cap_steps, lifted, within_budgets
 from gpualloc.planning.partition import Partition
 from gpualloc.planning.plan import build
 from gpualloc.planning.steps import cleanup_steps, release_steps
+from gpualloc.planning.suspension import still_held
 from gpualloc.ports import JournalWriter
 
 _LIVE = (WorkloadState.PENDING, WorkloadState.RUNNING, WorkloadState.SUSPENDED)
@@ -53,13 +55,14 @@ def make_plan(
         workload
         for workload in workloads
         if workload.state is WorkloadState.PENDING
+        and not workload.adopted
         and workload.id not in held_back
         and (only is None or workload.id in only)
     ]
     problem = Problem(
         snapshot=snapshot,
         requests=tuple(pending),
-        running=tuple(work.allocation for work in workloads if work.allocation is not None),
+        running=tuple(held for work in workloads if (held := still_held(work)) is not None),
     )
     extra: tuple[Step, ...] = ()
     if only is None:
@@ -67,20 +70,35 @@ def make_plan(
     decision, partitions = repartition(
         problem, decide(problem, ctx.policy), ctx.journal.desired(), ctx.settings.repartition
     )
-    return _bound(ctx, _near(decision, snapshot), snapshot, workloads, extra, partitions=partitions)
+    decision, caps = within_budgets(
+        _near(decision, snapshot), snapshot, problem.running, ctx.journal.desired(), ctx.settings.power_budgets
+    )
+    if only is None:
+        busy = {grant.device for item in (*problem.running, *decision.allocations) for grant in item.grants}
+        caps += lifted(snapshot, ctx.journal.desired(), busy)
+    return _bound(ctx, decision, snapshot, workloads, extra, partitions=partitions, caps=caps)
 
 
 def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot) -> Plan:
-    """Plan the end of running workloads.
+    """Plan the end of running or suspended workloads.
 
     Raises:
         UsageError: one of them does not run.
     """
     for workload in workloads:
-        if workload.state is not WorkloadState.RUNNING or workload.allocation is None:
+        if workload.state not in (WorkloadState.RUNNING, WorkloadState.SUSPENDED) or workload.allocation is None:
             raise UsageError(f"workload {workload.id} does not run; it is {workload.state.value}")
+    steps = release_steps(workloads)
+    caps = lifted(snapshot, ctx.journal.desired(), (), {workload.id for workload in workloads})
+    after = tuple(step.seq for step in steps)
+    lifts = (replace(step, seq=step.seq + len(steps), needs=after) for step in cap_steps(caps))
+    return plan_of(ctx, (*steps, *lifts), workloads, snapshot)
+
+
+def plan_of(ctx: Context, steps: Sequence[Step], workloads: Sequence[Workload], snapshot: Snapshot) -> Plan:
+    """The plan of steps that an operator asked for: nothing was decided, and nobody else gets a place."""
     nothing = Decision(ctx.policy.name, ctx.policy.version, 0, (), ())
-    return _bound(ctx, nothing, snapshot, tuple(workloads), release_steps(workloads))
+    return _bound(ctx, nothing, snapshot, tuple(workloads), steps)
 
 
 def _near(decision: Decision, snapshot: Snapshot) -> Decision:
@@ -105,6 +123,7 @@ def _bound(
     extra: Sequence[Step],
     *,
     partitions: Sequence[Partition] = (),
+    caps: Sequence[Cap] = (),
 ) -> Plan:
     return build(
         decision,
@@ -115,4 +134,5 @@ def _bound(
         simulated=ctx.simulated,
         extra_steps=tuple(extra),
         partitions=partitions,
+        caps=caps,
     )

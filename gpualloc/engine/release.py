@@ -11,7 +11,7 @@ from gpualloc.engine.context import Context
 from gpualloc.engine.observe import observe
 from gpualloc.engine.plan import release_plan
 from gpualloc.engine.recover import recover
-from gpualloc.engine.settle import catch_up_locked
+from gpualloc.engine.settle import catch_up_locked, unseen
 from gpualloc.errors import UnreachableError
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.inventory import NodeState, Snapshot
@@ -39,9 +39,10 @@ def release(
         running = _running(ctx, wanted)
         if running:
             snapshot = observe(ctx, sorted({work.allocation.node for work in running if work.allocation}))
-            _need_nodes(snapshot)
+            need_nodes(snapshot, "released")
             catch_up_locked(ctx, writer, snapshot)
             running = _running(ctx, wanted)
+            need_seen(running, snapshot)
         if running:
             report = apply_locked(ctx, writer, release_plan(ctx, running, snapshot), on_step)
             error = failure(report)
@@ -77,14 +78,35 @@ def _withdraw(ctx: Context, writer: JournalWriter, wanted: Sequence[str]) -> Non
 
 def _running(ctx: Context, wanted: Sequence[str]) -> list[Workload]:
     found = [ctx.journal.find(identity) for identity in dict.fromkeys(wanted)]
-    return [workload for workload in found if workload.state is WorkloadState.RUNNING]
+    return [workload for workload in found if workload.state in (WorkloadState.RUNNING, WorkloadState.SUSPENDED)]
 
 
-def _need_nodes(snapshot: Snapshot) -> None:
+def need_seen(workloads: Sequence[Workload], snapshot: Snapshot) -> None:
+    """Refuse to end work that the program of its node knows nothing of.
+
+    Raises:
+        UnreachableError: another program of that node started it.
+    """
+    for workload in workloads:
+        reason = unseen(workload, snapshot)
+        if reason is not None and workload.allocation is not None:
+            raise UnreachableError(
+                f"{workload.allocation.node}: {workload.id}: {reason}",
+                hint="reach the node as before: as the same account, with root's program installed as it was",
+                node=workload.allocation.node,
+            )
+
+
+def need_nodes(snapshot: Snapshot, done: str) -> None:
+    """Refuse when a node of the snapshot did not answer; `done` is what cannot be, such as `released`.
+
+    Raises:
+        UnreachableError: names the node.
+    """
     for node in snapshot.nodes:
         if node.state is not NodeState.OK:
             raise UnreachableError(
-                f"{node.name} does not answer ({node.state.value}), so nothing can be released there",
+                f"{node.name} does not answer ({node.state.value}), so nothing can be {done} there",
                 hint="its work stays as it is until the node is back",
                 node=node.name,
             )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from gpualloc.engine.chain import OnStep, Report, in_force
 from gpualloc.engine.context import Context
 from gpualloc.engine.work import Move, Worker
-from gpualloc.model.plan import INVERSE, Run, Step, StepState
+from gpualloc.model.plan import Run, Step, StepState
 from gpualloc.ports import JournalWriter
 
 
@@ -41,7 +41,7 @@ def take_back_all(
             _leave(report, states, step)
         elif states.get(step.seq) is None:
             worker.skip(step, None, tell)
-        elif in_force(states, step) and INVERSE[step.kind] is None:
+        elif in_force(states, step) and step.inverse is None:
             report.kept.append(step)
         elif in_force(states, step) and step.node not in doubted:
             worker.undo(step, tell)

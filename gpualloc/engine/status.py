@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gpualloc.engine.context import Context
+from gpualloc.engine.cordon import state_of
 from gpualloc.engine.settle import SHOWN_AFTER_END_S
 from gpualloc.engine.submit import Starter, starter_of
+from gpualloc.model.desired import Cordon, CordonState
 from gpualloc.model.plan import Run
 
 
@@ -26,13 +28,16 @@ class Status:
     """Interrupted runs, or one under way right now."""
     held_by: str | None
     """Who holds the apply lock, in words; None when it is free."""
+    cordons: tuple[tuple[Cordon, CordonState], ...] = ()
+    """What takes no new work, and how it stands by our books."""
 
 
 def status(ctx: Context) -> Status:
     """Read the state; no node is asked."""
     now_s = ctx.clock.now_s()
     last = ctx.journal.last_rebalance()
-    counts = Counter(work.state.value for work in ctx.journal.workloads(ended_since_s=now_s - SHOWN_AFTER_END_S))
+    workloads = ctx.journal.workloads(ended_since_s=now_s - SHOWN_AFTER_END_S)
+    counts = Counter(work.state.value for work in workloads)
     return Status(
         workloads=dict(counts),
         starter=starter_of(ctx.journal, now_s),
@@ -40,4 +45,5 @@ def status(ctx: Context) -> Status:
         last_rebalance=last[1] if last else None,
         open_runs=ctx.journal.open_runs(),
         held_by=ctx.journal.lock_holder(),
+        cordons=tuple((each, state_of(each, workloads)) for each in ctx.journal.cordons()),
     )

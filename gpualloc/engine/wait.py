@@ -19,7 +19,7 @@ PATIENCE_S = 60.0
 
 def refresh(ctx: Context, workload: Workload) -> Workload:
     """The workload as it is now, its end recorded; an unreachable node leaves it as it was."""
-    if workload.state is WorkloadState.RUNNING and workload.allocation is not None:
+    if workload.state in (WorkloadState.RUNNING, WorkloadState.SUSPENDED) and workload.allocation is not None:
         try:
             shown = catch_up(ctx, observe(ctx, [workload.allocation.node]))
         except (UnreachableError, NotFoundError):

@@ -19,7 +19,7 @@ from gpualloc.errors import (
     StateError,
     UnknownOutcomeError,
 )
-from gpualloc.model.plan import INVERSE, Run, Step, StepKind, StepState
+from gpualloc.model.plan import Run, Step, StepKind, StepState
 from gpualloc.model.workload import WorkloadState
 from gpualloc.planning.blast import noticed
 from gpualloc.ports import HookEvent, JournalWriter
@@ -81,7 +81,7 @@ class Worker:
             if task.states.get(step.seq) is None:
                 self.skip(step, None, tell)
                 continue
-            taken_back = not in_force(task.states, step) or INVERSE[step.kind] is None
+            taken_back = not in_force(task.states, step) or step.inverse is None
             if not taken_back and (step.seq in task.kept or not self.undo(step, tell)):
                 return
 
@@ -111,7 +111,7 @@ class Worker:
 
     def _wanted(self, task: Task) -> bool:
         """Whether a start still makes sense: not when its workload was released or ended meanwhile."""
-        if not any(step.kind is StepKind.START for step in task.chain):
+        if not any(step.kind in (StepKind.START, StepKind.ADOPT) for step in task.chain):
             return True
         first = task.chain[0]
         workload = workload_of(self._ctx, first)
@@ -177,7 +177,7 @@ class Worker:
             return False
         except StalePlanError as error:
             # It was done, and its workload was withdrawn meanwhile.
-            if INVERSE[step.kind] is None or self.undo(step, tell):
+            if step.inverse is None or self.undo(step, tell):
                 self._fail(step, error, tell)
             return False
         except GpuallocError as error:

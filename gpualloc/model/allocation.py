@@ -109,6 +109,23 @@ class WorkloadEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits as the kernel has them. None is no such limit."""
+
+    cpus: float | None = None
+    """CPU quota in cores."""
+    cpuset: str | None = None
+    """CPU list."""
+    memory_mib: int | None = None
+    pids: int | None = None
+    cpu_weight: int | None = None
+    """1..10000; None where it is what everybody has."""
+    io_weight: int | None = None
+    rule: bool | None = None
+    """Whether a device rule of ours is in force; None when that cannot be asked."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadRecord:
     """What a node knows of one workload it was asked to run."""
 
@@ -121,3 +138,5 @@ class WorkloadRecord:
     """None while it runs."""
     held_by: HeldBy = HeldBy()
     log_bytes: int = 0
+    bound: Limits | None = None
+    """Limits in force now, read back from its group; None when it has ended, or the node does not tell."""

@@ -20,6 +20,7 @@ class RejectionReason(StrEnum):
     NODE_DOWN = "node down"
     """It would fit only on nodes that do not answer."""
     RESERVED = "reserved"
+    """What could hold it takes no new work, by an operator's word or until its state is known again (cordoned)."""
     QUOTA = "quota"
     POLICY = "policy"
     """Only nodes that gpualloc may not manage would do."""

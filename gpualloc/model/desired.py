@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 
 
@@ -68,6 +68,19 @@ class DesiredDevice:
     """Whether it was brought into MIG mode for waiting work, and may be brought out of it for other work."""
     made: tuple[str, ...] = ()
     """Places of instances that were made for waiting work and may go for other work; an operator's own stay."""
+    cap_w: float | None = None
+    """Power limit that the budget of its pool holds it to while work runs there; None: it is not capped."""
+    uncapped_w: float | None = None
+    """Power limit it had before that, to be given back when nothing runs there."""
+
+    @property
+    def settings_now(self) -> DeviceSettings:
+        """The settings that should be in force: those decided, but for a cap."""
+        return self.settings if self.cap_w is None else replace(self.settings, power_limit_w=self.cap_w)
+
+
+MAX_REASON_CHARS = 200
+"""Longest reason of a cordon: it shows in tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,5 +91,19 @@ class Cordon:
     device: str | None
     """UUID; None is the whole node."""
     reason: str
+    """In the operator's words; without any, who it was."""
     actor: str
     at_s: float
+    drain: bool = False
+    """Whether the work that is there is to go, too: by its own end, or because it was made to give way."""
+
+
+class CordonState(StrEnum):
+    """How a cordoned node or device stands; the words are part of the JSON contract."""
+
+    CORDONED = "cordoned"
+    """It takes no new work; what runs there may run on."""
+    DRAINING = "draining"
+    """Work is still there that is to go."""
+    DRAINED = "drained"
+    """No work of ours is there any more."""

@@ -122,6 +122,26 @@ class Process:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningProcess:
+    """A process that an operator named, with all that runs below it."""
+
+    pid: int
+    started_at_s: float
+    """Epoch seconds; with `pid` the identity of the process."""
+    user: str | None
+    command: str | None
+    """Command line as the kernel shows it; untrusted text."""
+    workload: str | None
+    """Id of the gpualloc workload it belongs to; None for a stranger."""
+    count: int
+    """How many processes it is with those below it."""
+    memory_mib: int
+    """Host memory of all of them."""
+    uses: tuple[tuple[str, str | None], ...] = ()
+    """Device and MIG instance (None: whole device) of each that the driver sees one of them on."""
+
+
+@dataclass(frozen=True, slots=True)
 class HostReading:
     """The host's own load. None is unknown."""
 
@@ -184,6 +204,8 @@ class Node:
     user: str | None = None
     """Account the node program runs as."""
     privileged: bool = False
+    state_dir: str | None = None
+    """Folder in which the node program keeps its records; another program of the node has another one."""
     cgroup: CgroupSupport = CgroupSupport("none")
     other_controllers: tuple[str, ...] = ()
     """Names of foreign controllers found, such as `slurmd` or `kubelet`."""

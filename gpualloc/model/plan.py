@@ -172,8 +172,16 @@ class Step:
 
     @property
     def chain(self) -> tuple[str, str]:
-        """Steps of one chain succeed or are taken back together: those of one workload, or of one device."""
+        """Steps of one chain succeed or are taken back together: those of one workload, device or stranger."""
+        if self.kind is StepKind.EVICT and self.process is not None:
+            return self.node, f"process {self.process.pid}"
         return self.node, self.workload or self.device or ""
+
+    @property
+    def inverse(self) -> StepKind | None:
+        """The step that takes this one back; None where there is none, and for a repair: what it makes should be
+        there in any case."""
+        return None if self.reason is StepReason.REPAIR else INVERSE[self.kind]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,11 @@ MAX_PIDS = 4_194_304
 """The kernel's own ceiling for process ids."""
 ID_PATTERN = re.compile(r"w[0-9a-hjkmnp-tv-z]{8}")
 """Workload ids enter paths and group names on nodes, so their shape is checked wherever they arrive."""
-_CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+"""A CPU list as the kernel writes it, such as `0-3,8`."""
+CHECKPOINT_SIGNALS = frozenset({"HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "CONT", "URG", "WINCH", "IO", "PWR"})
+"""Signals, without SIG, that a process may catch to save itself; TERM comes after them anyway."""
+MAX_CHECKPOINT_GRACE_S = 86_400.0
 
 
 class WorkloadState(StrEnum):
@@ -130,6 +134,10 @@ class Workload:
     ended_at_s: float | None = None
     exit_code: int | None = None
     held_by: HeldBy = field(default_factory=HeldBy)
+    state_dir: str | None = None
+    """Folder of the node program that started it: only a program with that folder knows what became of it."""
+    adopted: bool = False
+    """Whether it ran before gpualloc took it in: its command is shown and never started."""
 
 
 def check_name(name: str) -> str:
@@ -164,7 +172,7 @@ def check_request(request: Request) -> Request:
     _check_share(request)
     if request.require not in (None, "hard"):
         raise UsageError(f"--require {request.require!r} is not known", hint="--require hard is the one there is")
-    if request.cpuset is not None and request.cpuset != NEAR and not _CPUSET.fullmatch(request.cpuset):
+    if request.cpuset is not None and request.cpuset != NEAR and not CPUSET.fullmatch(request.cpuset):
         raise UsageError(
             f"--cpuset {request.cpuset!r} is not a CPU list", hint="write it as the kernel does: 0-3,8; or near"
         )
@@ -180,6 +188,7 @@ def check_request(request: Request) -> Request:
     for key, _ in request.env:
         if not key or "=" in key:
             raise UsageError(f"{key!r} is not the name of an environment variable", hint="write --env KEY=VALUE")
+    _check_giving_way(request)
     return request
 
 
@@ -197,6 +206,8 @@ def _check_share(request: Request) -> None:
         raise UsageError("--sm and --several-instances are about MIG instances", hint="add --share mig")
     if request.share is Share.EXCLUSIVE and part:
         raise UsageError("--share exclusive gives whole devices", hint="leave out --fraction")
+    if request.share is Share.MPS and request.gpus > 1:
+        raise UsageError("a process reaches one MPS daemon, and each device has its own", hint="--gpus 1")
     if request.share in (Share.MPS, Share.TIME_SLICE) and not part:
         raise UsageError(f"--share {request.share} needs the part of each device", hint="add --fraction 0.5")
 
@@ -211,6 +222,27 @@ def _check_mig(request: Request) -> None:
         raise UsageError(
             f"{request.gpus} MIG instances are of no use to a process that does not expect them",
             hint="--several-instances says that it does (driver R570 or newer, all on one GPU)",
+        )
+
+
+def _check_giving_way(request: Request) -> None:
+    """Refuse weights and checkpoint hooks without meaning."""
+    _in_range("--cpu-weight", request.cpu_weight, 1, 10_000)
+    _in_range("--io-weight", request.io_weight, 1, 10_000)
+    _in_range("--checkpoint-grace", request.checkpoint_grace_s, 0, MAX_CHECKPOINT_GRACE_S)
+    signal, command = request.checkpoint_signal, request.checkpoint_command
+    if signal is not None and signal not in CHECKPOINT_SIGNALS:
+        raise UsageError(
+            f"--checkpoint-signal {signal!r} is none that work can save itself on",
+            hint=f"it takes {', '.join(sorted(CHECKPOINT_SIGNALS))}",
+        )
+    if signal is not None and command:
+        raise UsageError("--checkpoint-signal and --checkpoint-command exclude each other")
+    if any("\0" in word for word in command):
+        raise UsageError("a NUL character cannot be passed to a process")
+    if request.preempt is Preemption.CHECKPOINT and signal is None and not command:
+        raise UsageError(
+            "--preempt checkpoint needs a way to save itself", hint="give --checkpoint-signal or --checkpoint-command"
         )
 
 

@@ -33,20 +33,26 @@ class Account:
         }
 
 
+def caller() -> "str | None":
+    """The account that reached root's program through sudo; None for root itself, and without root."""
+    found = os.environ.get("SUDO_USER") if os.geteuid() == 0 else None
+    return None if found == "root" else found
+
+
 def resolve(name: "str | None", config_path: str = CONFIG_PATH) -> "Account":
     """The account to run a command as; None is the caller's own.
 
     Without root a program can only be itself, whatever name is asked for. Raises Refused (`no-user`).
     """
-    caller = os.environ.get("SUDO_USER") if os.geteuid() == 0 else None
     if os.geteuid() != 0:
-        return _known(os.geteuid())
-    if caller is None or caller == "root":
-        return _known(os.geteuid() if name is None else name)
-    account = _known(caller if name is None else name)
-    if account.name != caller and not _allowed(account, config_path):
+        return known(os.geteuid())
+    who = caller()
+    if who is None:
+        return known(os.geteuid() if name is None else name)
+    account = known(who if name is None else name)
+    if account.name != who and not _allowed(account, config_path):
         raise Refused(
-            "no-user", "%s may not run work as %s here: %s does not list it" % (caller, account.name, config_path)
+            "no-user", "%s may not run work as %s here: %s does not list it" % (who, account.name, config_path)
         )
     return account
 
@@ -64,7 +70,8 @@ def _allowed(account: "Account", config_path: str) -> bool:
     return account.name in listed or ("*" in listed and account.uid != 0)
 
 
-def _known(key: "str | int") -> "Account":
+def known(key: "str | int") -> "Account":
+    """The account of that name or number; raises Refused (`no-user`) when there is none."""
     try:
         return Account(pwd.getpwuid(key) if isinstance(key, int) else pwd.getpwnam(key))
     except KeyError:

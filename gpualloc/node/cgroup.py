@@ -1,50 +1,83 @@
 """Control groups: one group per workload below `gpualloc`, its limits set and read back.
 
-Two back ends with one interface: `cgroup1.Cgroup1` and `cgroup2.Cgroup2`; `probe` finds out which one this host has.
+Back ends with one interface: `cgroup1.Cgroup1` and `cgroup2.Cgroup2`; `probe` finds out which one this host has.
 """
 
 import errno
 import os
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from gpualloc.node import device_rule
+from gpualloc.node.group_files import read_value
 from gpualloc.node.wire import Refused
 
 if TYPE_CHECKING:
     from typing import Protocol  # novm
+
+    from gpualloc.node.device_rule import DeviceRule
 else:
     Protocol = object
 
-CONTROLLER_OF = {"cpus": "cpu", "cpuset": "cpuset", "memory_mib": "memory", "pids": "pids"}
+CONTROLLER_OF = {
+    "cpus": "cpu",
+    "cpu_weight": "cpu",
+    "cpuset": "cpuset",
+    "memory_mib": "memory",
+    "pids": "pids",
+    "io_weight": "io",
+}
 """The controller that each limit needs."""
+
+HELD = {
+    "cpu": ("cpus", "cpu_weight", "cpuset"),
+    "memory": ("memory_mib",),
+    "pids": ("pids",),
+    "io": ("io_weight",),
+}
+"""What `held_by` tells of: the limits behind each name."""
 
 PARENT = "gpualloc"
 """Name of the group in which all groups of workloads are."""
 
+_HIERARCHIES = {
+    "blkio": "io",
+    "cpu": "cpu",
+    "cpuset": "cpuset",
+    "devices": "devices",
+    "freezer": "freezer",
+    "memory": "memory",
+    "pids": "pids",
+}
+"""Hierarchies of version 1 that are used, with the names that version 2 gives their controllers."""
+
 _PERIOD_US = 100_000
 _MIN_QUOTA_US = 1000
 _LONG_PERIOD_US = 1_000_000
-_TRIES = 50
 
 
 class Cgroups(Protocol):
-    """What both versions can do. Group names are workload ids; a limit that was not asked for is None."""
+    """What every back end can do. Group names are workload ids; a limit that was not asked for is None.
+
+    Limits: `cpus` (a quota; 0.5 is half a CPU), `cpu_weight` and `io_weight` (1..10000, 100 is what everybody has),
+    `cpuset` (a list such as `0-3,8`; memory comes from the NUMA nodes of these CPUs), `memory_mib` (swap included),
+    `pids`. A function that acts raises OSError when the kernel refuses.
+    """
 
     mode: str
-    """`v1`, `v2` or `none`."""
+    """`systemd`, `systemd-user`, `v2`, `v1` or `none`."""
 
     def controllers(self) -> "list[str]":
-        """The limits this host can set: of cpu, cpuset, memory, pids."""
+        """The controllers this host has: of cpu, cpuset, io, memory, pids."""
 
     def writable(self) -> bool:
         """Whether this account may make groups."""
 
     def make(self, workload: str) -> None:
-        """Make the group, empty and without limits; one that exists is fine. Raises OSError."""
+        """Make the group, empty and without limits; one that exists is fine."""
 
     def set(self, workload: str, limits: "dict[str, Any]") -> None:
-        """Set cpus, cpuset, memory_mib or pids, those that are given; raises OSError when one cannot be."""
+        """Set the given limits. A memory limit below what is in use is refused (EBUSY) and the old one stays."""
 
     def read(self, workload: str) -> "dict[str, Any]":
         """The limits in force, as far as the group has them; empty when there is no group."""
@@ -53,7 +86,7 @@ class Cgroups(Protocol):
         """Whether the group is there, or a part of it."""
 
     def join(self, workload: str, pid: int) -> None:
-        """Let a process in (0: the caller). Raises OSError."""
+        """Let a process in (0: the caller)."""
 
     def holds(self, workload: str, pid: int) -> bool:
         """Whether the process is in every part of the group."""
@@ -66,6 +99,40 @@ class Cgroups(Protocol):
 
     def remove(self, workload: str) -> None:
         """Remove the group, and the parent when it was the last; none is fine. Raises OSError when it has members."""
+
+    def isolation(self) -> "str | None":
+        """How device rules are put in force: `bpf`, `v1-devices` or `systemd-policy`.
+
+        None when this host or account cannot keep a process from a device.
+        """
+
+    def restrict(self, workload: str, rule: "DeviceRule") -> None:
+        """Put a device rule in force on a group that is made, in place of an older one.
+
+        It holds for what is opened from now on; what is open already stays usable. Processes should come in
+        after it.
+        """
+
+    def restricted(self, workload: str) -> "str | None":
+        """Identity of the device rule in force, read from the kernel; None when there is none of ours.
+
+        Raises OSError when this account may not ask.
+        """
+
+    def expected(self, rule: "DeviceRule") -> str:
+        """What `restricted` answers while exactly that rule is in force."""
+
+    def unrestrict(self, workload: str) -> None:
+        """Take our device rule away; none is fine."""
+
+    def freeze(self, workload: str, frozen: bool) -> None:
+        """Stop every process of the group where it stands, or let them go on; returns when that is so."""
+
+    def frozen(self, workload: str) -> "bool | None":
+        """Whether the kernel says that the group stands still; None when there is no group or it cannot tell."""
+
+    def kill(self, workload: str) -> None:
+        """Kill every process of the group and wait until it is empty, frozen or not; no group is fine."""
 
 
 def probe(mounts: "str | None" = None) -> "Cgroups":
@@ -83,52 +150,89 @@ def probe(mounts: "str | None" = None) -> "Cgroups":
         if kind == "cgroup2" and unified is None:
             unified = path
         if kind == "cgroup":
-            for name in set(options.split(",")) & {"cpu", "cpuset", "memory", "pids"}:
-                hierarchies.setdefault(name, path)
-    if hierarchies:
-        return Cgroup1(hierarchies)
+            for name in set(options.split(",")) & set(_HIERARCHIES):
+                hierarchies.setdefault(_HIERARCHIES[name], path)
+    if set(hierarchies) & set(CONTROLLER_OF.values()):
+        return Cgroup1(hierarchies, unified)
     return Cgroup2(unified) if unified is not None else Cgroup1({})
 
 
-def ensure(cgroups: "Cgroups", step: "dict[str, Any]") -> "dict[str, str | None]":
-    """Make a workload's group and set what the step asks for; answers what holds each limit.
+def wake(cgroups: "Cgroups", workload: str) -> None:
+    """Let work that stands still hear a signal and die of it."""
+    if cgroups.frozen(workload):
+        with suppress(OSError):  # the signals are sent all the same, and sent again
+            cgroups.freeze(workload, False)
 
+
+def ensure(cgroups: "Cgroups", step: "dict[str, Any]") -> "dict[str, str | None]":
+    """Make a workload's group, set the limits and the device rule of a step; answers what holds each limit.
+
+    The rule is `step["rule"]`, as `device_rule.to_json` wrote it; a step without that key leaves the rule alone.
     A limit that cannot be set is `booked`, unless the step requires hard ones: then it is refused as `no-cgroup`,
-    and the group is gone again.
+    and the group is gone again. So it is when the step gives whole GPUs or MIG instances and the rule does not hold.
     """
-    workload, problems = step["workload"], {}
-    try:
-        cgroups.make(workload)
-    except OSError as error:
-        problems["group"] = str(error)
-    for name in ("cpus", "cpuset", "memory_mib", "pids"):
-        if step[name] is None:
-            continue
-        try:
-            if problems.get("group") is None:
-                cgroups.set(workload, {name: step[name]})
-        except OSError as error:
-            problems[name] = str(error)
+    problems = _prepare(cgroups, step)
     held_by = read_back(cgroups, step)
-    if step["require_hard"] and "booked" in held_by.values():
+    if step["require_hard"] and ("booked" in held_by.values() or not _keeps_devices(cgroups, step)):
         with suppress(OSError):  # it may be in use, and the refusal is the news
-            cgroups.remove(workload)
+            cgroups.remove(step["workload"])
         why = "; ".join("%s: %s" % item for item in sorted(problems.items())) or "read back, they were different"
         raise Refused("no-cgroup", "the limits cannot be set on this node: %s" % why)
     return held_by
 
 
+def _prepare(cgroups: "Cgroups", step: "dict[str, Any]") -> "dict[str, str]":
+    """Make the group, set its limits, then its device rule; answers what failed, and why."""
+    workload, problems = step["workload"], {}
+    try:
+        cgroups.make(workload)
+    except OSError as error:
+        return {"group": str(error)}
+    for name in CONTROLLER_OF:
+        if step.get(name) is not None:
+            try:
+                cgroups.set(workload, {name: step[name]})
+            except OSError as error:
+                problems[name] = str(error)
+    try:
+        if step.get("rule") is not None:
+            cgroups.restrict(workload, device_rule.from_json(step["rule"]))
+        elif "rule" in step:
+            cgroups.unrestrict(workload)
+            problems["devices"] = "it is not known which device files its GPUs have"
+    except OSError as error:
+        problems["devices"] = str(error)
+    return problems
+
+
+def _keeps_devices(cgroups: "Cgroups", step: "dict[str, Any]") -> bool:
+    """Whether the device rule holds, or the step needs none: it brings none, or gives nothing of its own."""
+    own = "rule" in step and any(grant["share"] in ("exclusive", "mig") for grant in step["grants"])
+    return not own or keeps_to(cgroups, step["workload"], step["rule"])
+
+
+def keeps_to(cgroups: "Cgroups", workload: str, rule: "dict[str, Any] | None") -> bool:
+    """Whether exactly that device rule (as `device_rule.to_json` wrote it) is in force; False for None."""
+    try:
+        return rule is not None and cgroups.restricted(workload) == cgroups.expected(device_rule.from_json(rule))
+    except OSError:
+        return False
+
+
 def read_back(cgroups: "Cgroups", step: "dict[str, Any]") -> "dict[str, str | None]":
-    """What holds each limit of a step now: `hard` when the group has it, `booked` when not, None when not asked."""
+    """What holds each limit of a step now: `hard` when the group has it, `booked` when not, None when not asked.
+
+    `io` is told of only when it was asked for.
+    """
     found = cgroups.read(step["workload"])
-
-    def held(*names: str) -> "str | None":
-        asked = [name for name in names if step[name] is not None]
-        if not asked:
-            return None
-        return "hard" if all(_same(name, step[name], found.get(name)) for name in asked) else "booked"
-
-    return {"cpu": held("cpus", "cpuset"), "memory": held("memory_mib"), "pids": held("pids")}
+    held_by: "dict[str, str | None]" = {}
+    for part, names in HELD.items():
+        asked = [name for name in names if step.get(name) is not None]
+        if asked:
+            held_by[part] = "hard" if all(_same(name, step[name], found.get(name)) for name in asked) else "booked"
+        elif part != "io":
+            held_by[part] = None
+    return held_by
 
 
 def _same(name: str, wanted: Any, found: Any) -> bool:
@@ -139,6 +243,9 @@ def _same(name: str, wanted: Any, found: Any) -> bool:
         return bool(abs(found - wanted) <= max(0.00001, wanted * 0.001))
     if name == "cpuset":
         return cpu_numbers(found) == cpu_numbers(wanted)
+    if name == "io_weight" and wanted > 100:
+        # Most kernels keep a tenth of this scale (`io_weight`).
+        return bool(0 <= wanted - found <= 10)
     return bool(found == wanted)
 
 
@@ -153,80 +260,16 @@ def cpu_numbers(text: str) -> "set[int]":
     return numbers
 
 
+def memory_nodes(cpus: str, folder: str = "/sys/devices/system/node") -> "str | None":
+    """The NUMA nodes with memory of those CPUs, as a list such as `0,1`; None when the kernel does not tell."""
+    wanted = cpu_numbers(cpus)
+    with_memory = cpu_numbers(read_value(os.path.join(folder, "has_memory")) or "")
+    lists = {node: read_value(os.path.join(folder, "node%d" % node, "cpulist")) or "" for node in with_memory}
+    near = sorted(node for node, text in lists.items() if cpu_numbers(text) & wanted)
+    return ",".join(map(str, near)) or None
+
+
 def quota(cpus: float) -> "tuple[int, int]":
     """CPU quota and period in microseconds; a tiny quota gets the longest period, since 1 ms is the least."""
     period = _PERIOD_US if cpus * _PERIOD_US >= _MIN_QUOTA_US else _LONG_PERIOD_US
     return max(_MIN_QUOTA_US, round(cpus * period)), period
-
-
-def read_value(path: str) -> "str | None":
-    """Content of a group's file; None when it does not exist."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(1 << 20).decode("ascii", "replace").strip()
-    except OSError:
-        return None
-
-
-def write_value(path: str, value: str) -> None:
-    """Write one value in one write: a buffered file would swallow the kernel's refusal. Raises OSError."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, value.encode("ascii"))
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from error
-    finally:
-        os.close(fd)
-
-
-def make_below(parent: str, name: str, prepare: "Any" = None) -> str:
-    """Make a group below a parent that another program may be removing; `prepare(parent)` runs before. Returns it."""
-    path = os.path.join(parent, name)
-    for _ in range(_TRIES):
-        try:
-            os.makedirs(parent, 0o755, exist_ok=True)
-            if prepare is not None:
-                prepare(parent)
-            os.mkdir(path, 0o755)
-        except FileExistsError:
-            return path
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        return path
-    raise OSError(errno.EAGAIN, "the parent group keeps vanishing", parent)
-
-
-def remove_below(parent: str, name: str) -> None:
-    """Remove a group and then its parent if that is empty. Raises OSError when members stay in it."""
-    path = os.path.join(parent, name)
-    for attempt in range(_TRIES):
-        try:
-            _remove_tree(path)
-            break
-        except OSError as error:
-            # A process that just died is still counted for a moment.
-            if error.errno != errno.EBUSY or attempt == _TRIES - 1:
-                raise
-            time.sleep(0.01)
-    try:
-        os.rmdir(parent)
-    except OSError:
-        pass  # other workloads are in it, or it is gone
-
-
-def _remove_tree(path: str) -> None:
-    try:
-        below = [entry.path for entry in os.scandir(path) if entry.is_dir(follow_symlinks=False)]
-        for inner in below:
-            _remove_tree(inner)
-        os.rmdir(path)
-    except FileNotFoundError:
-        pass
-
-
-def all_members(path: str) -> "list[int]":
-    """Pids in a group and in every group below it; empty when it does not exist."""
-    found: "set[int]" = set()
-    for folder, _, _ in os.walk(path):
-        found.update(int(pid) for pid in (read_value(os.path.join(folder, "cgroup.procs")) or "").split())
-    return sorted(found - {0})

@@ -2,6 +2,7 @@
 
 import math
 import re
+import signal
 from typing import Any
 
 from gpualloc.node.wire import DEVICE_KINDS, STEP_KINDS, Refused
@@ -13,7 +14,7 @@ _DEVICE_UUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9/-]{0,127}")
 _CPUSET = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}\$?")
 _SHARES = ("exclusive", "mig", "mps", "time-slice")
-_PLACE = re.compile(r"[0-9]{1,2}g\.[0-9]{1,4}gb(?:\+[a-z.]{1,16})*@[0-9]{1,3}")
+_PLACE = re.compile(r"[0-9]{1,2}g\.[0-9]{1,4}gb(?:[+-][a-z.]{1,16})*@[0-9]{1,3}")
 _SIGNAL = re.compile(r"[A-Z][A-Z0-9]{1,8}")
 _COMPUTE_MODES = ("default", "exclusive-process", "prohibited")
 _ACTIONS = ("suspend", "terminate")
@@ -171,8 +172,11 @@ def _checkpoint(fields: "dict[str, Any]") -> "dict[str, Any]":
     command = fields.get("command") or []
     if not isinstance(command, list):
         raise Refused("bad-request", "the checkpoint command is not a list")
+    name = None if fields.get("signal") is None else text(fields, "signal", _SIGNAL)
+    if name is not None and not hasattr(signal, "SIG" + name):
+        raise Refused("bad-request", "this node knows no signal %s" % name)
     return {
-        "signal": None if fields.get("signal") is None else text(fields, "signal", _SIGNAL),
+        "signal": name,
         "command": command,
         "grace_s": 60.0 if fields.get("grace_s") is None else number(fields, "grace_s", 0, 86400),
     }
@@ -250,7 +254,13 @@ def _process(fields: "dict[str, Any]") -> "dict[str, Any]":
     }
 
 
+def _claimed_for(fields: "dict[str, Any]") -> "dict[str, Any]":
+    """A claim for a process that runs already names it."""
+    return _process(fields) if fields.get("process") is not None else {"process": None}
+
+
 _CHECKS = (
+    (("claim",), _claimed_for),
     (("claim", "limit", "start", "adopt", "suspend", "resume", "mps-start", "mps-stop"), _grants),
     (("limit", "start", "adopt"), _limits),
     (("start",), _command),

@@ -49,6 +49,19 @@ def in_force(step: "dict[str, Any]", claims: "list[dict[str, Any]]") -> bool:
     return sorted(map(key, own)) == sorted(map(key, made(step, 0.0)))
 
 
+def again(step: "dict[str, Any]", claims: "list[dict[str, Any]]", at_s: float) -> "list[dict[str, Any]]":
+    """The claims to write down so that the step's workload has its grants again; none when it still has them.
+
+    Raises Refused (`claimed`) when another workload has them by now.
+    """
+    if in_force(step, claims):
+        return []
+    others = [claim for claim in claims if claim["workload"] != step["workload"]]
+    for grant in step["grants"]:
+        _check_conflict(grant, [claim for claim in others if claim["device"] == grant["device"]])
+    return made(step, at_s)
+
+
 def check(
     step: "dict[str, Any]",
     claims: "list[dict[str, Any]]",
@@ -108,7 +121,7 @@ def _check_conflict(grant: "dict[str, Any]", others: "list[dict[str, Any]]") -> 
     elif grant["share"] == "exclusive":
         blocking = others
     else:
-        blocking = [claim for claim in others if claim["share"] != "time-slice"]
+        blocking = [claim for claim in others if claim["share"] != grant["share"]]
         given = sum(claim["fraction"] for claim in others)
         if not blocking and given + grant["fraction"] > 1 + 1e-9:
             raise Refused(
@@ -123,7 +136,7 @@ def _check_conflict(grant: "dict[str, Any]", others: "list[dict[str, Any]]") -> 
 
 
 def _check_strangers(grant: "dict[str, Any]", workload: str, processes: "list[dict[str, Any]]") -> None:
-    if grant["share"] == "time-slice":
+    if grant["share"] in ("time-slice", "mps"):
         return
     for process in processes:
         same = process["device"] == grant["device"] and process["mig_instance"] == grant["mig_instance"]

@@ -152,8 +152,7 @@ class Gpu:
         self._read_mig_mode(reading, handle)
         self._read_instances(reading, mig.inventory, handle)
         self._read_constants(reading, handle)
-        for name, function in settings.READ.items():
-            reading.fill(reading.row["settings"], name, lambda f=function: f(handle), "settings." + name)  # type: ignore[misc]
+        self._read_settings(reading, handle)
         if reading.row["state"] == "ok":
             self._known = {name: reading.row[name] for name in STATIC}
         return self._closed(reading)
@@ -192,11 +191,17 @@ class Gpu:
             reading.fail(error)
         return self._closed(reading)
 
+    def is_known_as(self, uuid: str) -> bool:
+        """Whether the driver itself told that this is the GPU of that UUID."""
+        return bool(self._known["uuid"] == uuid)
+
     def opened(self) -> Any:
-        """The handle, for a change; raises NVMLError."""
+        """The handle, looked up anew after any trouble; raises NVMLError."""
         if self._handle is None:
-            self._handle = pynvml.nvmlDeviceGetHandleByIndex(self._index)
-            self._known["uuid"] = pynvml.nvmlDeviceGetUUID(self._handle)
+            handle = pynvml.nvmlDeviceGetHandleByIndex(self._index)
+            self._known["uuid"] = pynvml.nvmlDeviceGetUUID(handle)
+            self._known["model"] = pynvml.nvmlDeviceGetName(handle)
+            self._handle = handle
         return self._handle
 
     def profiles(self) -> "list[dict[str, Any]]":
@@ -217,14 +222,17 @@ class Gpu:
             reading.fill(row, "mig_profiles", self.profiles)
             row["mig_profiles"] = row["mig_profiles"] or []
 
+    def _read_settings(self, reading: "Reading", handle: Any) -> None:
+        told, unavailable = reading.row["settings"], reading.row["unavailable"]
+        for name, function in settings.READ.items():
+            reading.fill(told, name, lambda f=function: f(handle), "settings." + name)  # type: ignore[misc]
+        if self._mig_on and unavailable.get("settings.compute_mode") == "not supported":
+            unavailable["settings.compute_mode"] = "mig"
+
     def _open(self, reading: "Reading") -> Any:
-        """The handle, looked up anew after any trouble; None when the driver gives none (the row says why)."""
-        if self._handle is not None:
-            return self._handle
+        """The handle; None when the driver gives none (the row says why)."""
         try:
-            handle = pynvml.nvmlDeviceGetHandleByIndex(self._index)
-            self._known["uuid"] = pynvml.nvmlDeviceGetUUID(handle)
-            self._known["model"] = pynvml.nvmlDeviceGetName(handle)
+            handle = self.opened()
         except pynvml.NVMLError as error:
             state = _HANDLE_STATES.get(error.value, "failed")
             reason = "lost" if state == "GPU lost" else _REASONS.get(error.value, "failed")
@@ -234,7 +242,6 @@ class Gpu:
         reading.row["uuid"] = self._known["uuid"]
         if "model" in reading.row:
             reading.row["model"] = self._known["model"]
-        self._handle = handle
         return handle
 
     def _closed(self, reading: "Reading") -> "dict[str, Any]":

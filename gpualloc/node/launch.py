@@ -6,12 +6,14 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import accounts, cgroup, keeper, processes
+from gpualloc.node import accounts, cgroup, device_rule, keeper, processes, sharing
 from gpualloc.node.state import FORMAT, read_json, write_json
 from gpualloc.node.wire import Refused
 from gpualloc.node.workloads import told_end
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gpualloc.node.cgroup import Cgroups
     from gpualloc.node.workloads import Folder, Workloads
 
@@ -24,7 +26,7 @@ _STOP_MARGIN_S = 10.0
 """How long a keeper gets beyond the grace; then it is taken for hung."""
 
 _BOOTSTRAP = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from gpualloc.node import keeper; keeper.main(int(sys.argv[2]))"
+    "import sys; sys.path.insert(0, sys.argv[1]); from gpualloc.node import %s as keeper; keeper.main(int(sys.argv[2]))"
 )
 
 
@@ -37,7 +39,11 @@ class Launcher:
         cgroups: where groups are made.
         workloads: what was started already.
         claim_folders: where a keeper finds its claims; None for the state folder's own.
+        devices: tells the rows of `inventory`, for the device files that /proc does not name; None when nobody can.
     """
+
+    keeper = "keeper"
+    """Module of `gpualloc.node` whose `main` keeps what is started."""
 
     def __init__(
         self,
@@ -47,17 +53,21 @@ class Launcher:
         workloads: "Workloads",
         *,
         claim_folders: "tuple[str, ...] | None" = None,
+        devices: "Callable[[], list[dict[str, Any]]] | None" = None,
     ) -> None:
         self._state_dir = state_dir
         self._boot_id = boot_id
         self._cgroups = cgroups
         self._workloads = workloads
         self._claim_folders = claim_folders
+        self._devices = devices
 
     def preflight(self, step: "dict[str, Any]") -> None:
         """Refuse a start that has no account or working directory here."""
         accounts.resolve(step["user"])
-        if step["cwd"] is not None and os.geteuid() == 0 and not os.path.isdir(step["cwd"]):
+        # Who came through sudo is not told what lies where only root may look.
+        root = os.geteuid() == 0 and accounts.caller() is None
+        if step["cwd"] is not None and root and not os.path.isdir(step["cwd"]):
             raise Refused("no-command", "the working directory %s does not exist" % ascii(step["cwd"][:200]))
 
     def facts(self, folder: "Folder", attempt: int) -> "dict[str, Any] | None":
@@ -65,7 +75,8 @@ class Launcher:
         started = folder.started()
         if started is None or started["attempt"] != attempt:
             return None
-        return {name: started[name] for name in ("pid", "started_at_s", "held_by", "visible")}
+        facts = {name: started[name] for name in ("pid", "started_at_s", "held_by", "visible")}
+        return dict(facts, state_dir=self._state_dir)
 
     def start(self, step: "dict[str, Any]") -> "dict[str, Any]":
         """Start the command once for this attempt; answers what it really got. Raises Refused."""
@@ -86,13 +97,16 @@ class Launcher:
                 os.close(lock_fd)
         return self._await(folder, attempt)
 
-    def stop(self, folder: "Folder", grace_s: float) -> "dict[str, Any] | None":
-        """End a workload: TERM, grace, KILL. Answers its end; None when it never ran. Raises Refused."""
+    def stop(self, folder: "Folder", grace_s: float, *, checkpoint: bool = False) -> "dict[str, Any] | None":
+        """End a workload: its checkpoint hook if asked, TERM, grace, KILL.
+
+        Answers its end; None when it never ran. A hook needs its keeper: without one it is not run. Raises Refused.
+        """
         if not os.path.isdir(folder.path):
             return None
         lock_fd = folder.hold()
         if lock_fd is None:
-            return self._stop_keeper(folder, grace_s)
+            return self._stop_keeper(folder, {"grace_s": grace_s, "checkpoint": checkpoint})
         try:
             if folder.started() is None:
                 folder.remove()
@@ -103,12 +117,14 @@ class Launcher:
 
     def _spec(self, step: "dict[str, Any]") -> "dict[str, Any]":
         account = accounts.resolve(step["user"])
-        held_by = cgroup.ensure(self._cgroups, step)
+        rule = device_rule.for_grants(step["grants"], self._devices)
+        held_by = cgroup.ensure(self._cgroups, dict(step, rule=rule))
         env = account.environment()
         env.update(step["env"])
         env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
         env["CUDA_VISIBLE_DEVICES"] = ",".join(grant["mig_instance"] or grant["device"] for grant in step["grants"])
         env["GPUALLOC_WORKLOAD"] = step["workload"]
+        env.update(sharing.client_environment(step["grants"], account))
         return {
             "format": FORMAT,
             "state_dir": self._state_dir,
@@ -123,10 +139,12 @@ class Launcher:
             "cwd": account.home if step["cwd"] is None and os.path.isdir(account.home) else step["cwd"],
             "account": {"name": account.name, "uid": account.uid, "gid": account.gid},
             "grants": step["grants"],
+            "rule": rule,
             "held_by": held_by,
             "require_hard": step["require_hard"],
             "at_most_s": step["at_most_s"],
             "grace_s": keeper.GRACE_S,
+            "checkpoint": step["checkpoint"],
         }
 
     def _spawn(self, folder: "Folder", lock_fd: int, spec: "dict[str, Any]") -> None:
@@ -137,7 +155,7 @@ class Launcher:
         write_json(folder.file("spec.json"), dict(spec, env=sorted(spec["env"])))
         root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, root, str(lock_fd)],
+            [sys.executable, "-I", "-S", "-c", _BOOTSTRAP % self.keeper, root, str(lock_fd)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -173,9 +191,13 @@ class Launcher:
                 self._kill_keeper(folder)
                 break
             time.sleep(_POLL_S)
+        self._forget(folder)
+        raise Refused("failed", "the keeper of %s ended before the command was executed" % folder.workload)
+
+    def _forget(self, folder: "Folder") -> None:
+        """Leave nothing of a start that failed."""
         folder.remove()
         self._cgroups.remove(folder.workload)
-        raise Refused("failed", "the keeper of %s ended before the command was executed" % folder.workload)
 
     def _raise_failure(self, folder: "Folder", attempt: int) -> None:
         failed = read_json(folder.file("failed.json"))
@@ -189,14 +211,16 @@ class Launcher:
             below = processes.descendants(found[0])
             _kill([found[0], *below], signal.SIGKILL)
 
-    def _stop_keeper(self, folder: "Folder", grace_s: float) -> "dict[str, Any] | None":
+    def _stop_keeper(self, folder: "Folder", asked: "dict[str, Any]") -> "dict[str, Any] | None":
         """Tell the keeper to stop its workload and wait until it did."""
-        until_s = time.monotonic() + grace_s + START_WAIT_S + _STOP_MARGIN_S
+        until_s = time.monotonic() + asked["grace_s"] + START_WAIT_S + _STOP_MARGIN_S
+        if asked["checkpoint"]:
+            until_s += ((folder.spec() or {}).get("checkpoint") or {"grace_s": 0.0})["grace_s"]
         told = False
         while folder.end() is None and not _is_free(folder):
             found = folder.keeper()
             if not told and folder.started() is not None and found is not None and processes.is_same(*found):
-                write_json(folder.file("stop.json"), {"grace_s": grace_s})
+                write_json(folder.file("stop.json"), asked)
                 _kill([found[0]], signal.SIGTERM)
                 told = True
             if time.monotonic() > until_s:
@@ -205,11 +229,12 @@ class Launcher:
             time.sleep(_STOP_POLL_S)
         if folder.end() is None:
             # The keeper was lost on the way, or nothing was started: then the rest is done from here.
-            return self.stop(folder, grace_s)
+            return self.stop(folder, asked["grace_s"])
         return told_end(folder.end())
 
     def _stop_survivors(self, folder: "Folder", grace_s: float) -> "dict[str, Any]":
         """End a workload whose keeper is gone."""
+        cgroup.wake(self._cgroups, folder.workload)
         number = signal.SIGTERM
         _kill(self._workloads.survivors(folder), number)
         until_s = time.monotonic() + grace_s

@@ -79,6 +79,12 @@ class FileLedger:
         found = (_read_claim(path) for path in self._paths())
         return [claim["claim"] for claim in found if claim is not None and self._counts(claim)]
 
+    def keepers(self) -> "dict[int, str]":
+        """Pids of the processes that keep claimed work, whichever account's, to the ids of the work."""
+        found = (_read_claim(path) for path in self._paths())
+        kept = [(one["keeper"], one["claim"]["workload"]) for one in found if one is not None and one["keeper"]]
+        return {keeper["pid"]: work for keeper, work in kept if processes.is_same(keeper["pid"], keeper["start_ticks"])}
+
     def add_claims(self, new: "list[dict[str, Any]]") -> None:
         """Write claims of one workload down, in place of any it had."""
         if not new:

@@ -65,7 +65,7 @@ class LocalMachine:
                 "mode": self._cgroups.mode,
                 "controllers": self._cgroups.controllers(),
                 "writable": self._cgroups.writable(),
-                "isolation": None,
+                "isolation": self._cgroups.isolation(),
             },
             "other_controllers": host.other_controllers(),
             "nvml": self._nvml.status(),
@@ -90,7 +90,7 @@ class LocalMachine:
     def processes(self) -> "dict[str, Any]":
         """What runs on the devices, and whose it is."""
         rows = self._nvml.ask(lambda gpu: gpu.processes(), lambda gpu: {"uuid": gpu.uuid, "processes": []})
-        roots = self._workloads.roots() if any(row["processes"] for row in rows) else {}
+        roots = self._roots() if any(row["processes"] for row in rows) else {}
         found = []
         for row in rows:
             for pid, instance, used_mib in row["processes"]:
@@ -98,6 +98,18 @@ class LocalMachine:
                 told.update(device=row["uuid"], mig_instance=instance, gpu_memory_used_mib=used_mib)
                 found.append(told)
         return {"processes": found}
+
+    def process(self, pid: int) -> "dict[str, Any]":
+        """One process, those below it, and the devices they use."""
+        from gpualloc.node import adoptable
+
+        told = processes.describe(pid, self._roots())
+        if told["started_at_s"] is None:
+            raise Refused("gone", "there is no process %d" % pid)
+        own = adoptable.tree(pid)
+        used = [(row["device"], row["mig_instance"]) for row in self.processes()["processes"] if row["pid"] in own]
+        uses = [{"device": device, "mig_instance": instance} for device, instance in dict.fromkeys(used)]
+        return dict(told, pids=own, count=len(own), uses=uses, memory_mib=adoptable.memory_mib(own))
 
     def records(self) -> "list[dict[str, Any]]":
         """What this node remembers of its workloads."""
@@ -151,6 +163,13 @@ class LocalMachine:
             "next_offset": next_offset,
             "ended": ended,
         }
+
+    def _roots(self) -> "dict[int, str]":
+        """Pids from which work descends: what this program started, and what other accounts' claims tell of."""
+        ledger = FileLedger(self._state_dir, self._boot_id, self._claim_folders)
+        roots = ledger.keepers()
+        roots.update(self._workloads.roots())
+        return roots
 
     def _handler(self, step: "dict[str, Any]") -> "StepHandler":
         return handler(

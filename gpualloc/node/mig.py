@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pynvml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator  # novm
 
 _MIB = 1 << 20
 
@@ -41,6 +41,8 @@ def inventory(parent: Any) -> "list[dict[str, Any]]":
                 "start": start,
                 "size": size,
                 "memory_total_mib": total,
+                "gpu_instance": _number(pynvml.nvmlDeviceGetGpuInstanceId, handle),
+                "compute_instance": _number(pynvml.nvmlDeviceGetComputeInstanceId, handle),
             }
         )
     return rows
@@ -49,6 +51,14 @@ def inventory(parent: Any) -> "list[dict[str, Any]]":
 def sample(parent: Any) -> "list[dict[str, Any]]":
     """Each instance with the memory used in it."""
     return [{"uuid": uuid, "memory_used_mib": _memory_mib(handle, "used")} for uuid, handle in handles(parent)]
+
+
+def _number(function: "Callable[[Any], int]", handle: Any) -> "int | None":
+    """The driver's own number of an instance, by which its device files are found; None when it does not say."""
+    try:
+        return function(handle)
+    except pynvml.NVMLError:
+        return None
 
 
 def _placement(parent: Any, handle: Any) -> "tuple[int | None, int | None, int | None]":
@@ -64,7 +74,7 @@ def _placement(parent: Any, handle: Any) -> "tuple[int | None, int | None, int |
 def _profile(parent: Any, handle: Any, profile_id: "int | None") -> str:
     """Name of the profile: from the instance's own name, the driver's table, or its attributes."""
     try:
-        found = re.search(r"\bMIG (\S+)$", pynvml.nvmlDeviceGetName(handle))
+        found = re.search(r"\bMIG (?:[0-9]+c\.)?(\S+)$", pynvml.nvmlDeviceGetName(handle))
         if found:
             return found.group(1)
     except pynvml.NVMLError:

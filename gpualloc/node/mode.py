@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pynvml
 
 from gpualloc.node import holders, instances
+from gpualloc.node.booked import check_free
 from gpualloc.node.quiesce import Quiesce
 from gpualloc.node.refusals import told, users
 from gpualloc.node.settings import Remembered
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from gpualloc.node.parts import Parts
 
 _NEEDS = "root (CAP_SYS_ADMIN)"
-_WITHIN_S = 60.0
-"""Seconds the driver gets: a change may reset the GPU."""
+_WITHIN_S = 50.0
+"""Seconds the driver gets: a change may reset the GPU. Less than a controller waits for a step."""
 _LET_GO_S = 5.0
 """How long other node programs get to let go of the driver."""
 _POLL_S = 0.1
@@ -47,7 +48,7 @@ class ModeSwitch:
             return
         if os.geteuid() != 0:
             raise Refused("not-permitted", "the MIG mode of %s needs %s" % (step["device"], _NEEDS))
-        self._check_claims(step["device"])
+        check_free(self._parts, step["device"])
         self._nvml.change(step["device"], _check_idle, _WITHIN_S)
 
     def do(self, step: "dict[str, Any]") -> "dict[str, Any]":
@@ -55,9 +56,12 @@ class ModeSwitch:
         enabled, pending = self._modes(step)
         if enabled != step["mig_enabled"]:
             self.preflight(step)
-            with self._alone(step["device"]):
+            if self._nvml.change(step["device"], _resets, _WITHIN_S):
+                with self._alone(step["device"]):
+                    self._switch(step)
+                Remembered(self._parts.state_dir, self._parts.boot_id).keep(step["device"], None)
+            else:
                 self._switch(step)
-            Remembered(self._parts.state_dir, self._parts.boot_id).keep(step["device"], None)
         elif pending != enabled:
             self._ask(step["device"], enabled)
         return _facts(self._modes(step))
@@ -115,23 +119,13 @@ class ModeSwitch:
 
     @contextmanager
     def _alone(self, device: str) -> "Iterator[None]":
-        """Only this program has the GPU open, where its generation needs that, and it with handles of no use before."""
-        if not self._nvml.change(device, _resets, _WITHIN_S):
-            yield
-            return
+        """No other node program has the GPU open, and this one holds no handle from before or after the change."""
         with self._quiesce.asking(device):
             self._nvml.reopen()
             try:
                 yield
             finally:
                 self._nvml.reopen()
-
-    def _check_claims(self, device: str) -> None:
-        from gpualloc.node.partitioning import claims_in_force
-
-        for claim in claims_in_force(self._parts):
-            if claim["device"] == device:
-                raise Refused("claimed", "device %s is given to workload %s" % (device, claim["workload"]))
 
 
 def _check_idle(gpu: "Gpu") -> None:

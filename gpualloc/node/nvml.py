@@ -48,7 +48,7 @@ class Nvml:
         self._deadline_s = deadline
         self._asked_to_let_go = asked_to_let_go or _nobody_asks
         self._opener = Worker("nvml")
-        self._opening = self._opener.begin(_open)
+        self._opening = self._opener.begin(self._open_when_nobody_asks)
         self._closed = False
         self._use = threading.RLock()
         self._workers: "list[tuple[Worker, Gpu]]" = []
@@ -60,7 +60,8 @@ class Nvml:
         try:
             result: "dict[str, Any]" = self._opening.result(self._until())
         except Hung as hung:
-            return _status("hung", "the driver does not answer since %d s" % hung.for_s)
+            why = self._asked_to_let_go() or "the driver does not answer since %d s" % hung.for_s
+            return _status("hung", why)
         return {name: result[name] for name in ("state", "reason", "driver_version", "library_version")}
 
     def ask(self, what: "Ask", row: "Ask") -> "list[Any]":
@@ -88,7 +89,7 @@ class Nvml:
                 raise Refused("busy", why)
             worker, gpu = self._named(uuid)
             try:
-                return worker.begin(lambda: action(gpu)).result(time.monotonic() + within_s)
+                return worker.begin(lambda: _acted(gpu, uuid, action)).result(time.monotonic() + within_s)
             except Hung as hung:
                 raise Refused("unhealthy", "device %s: the driver does not answer %s" % (uuid, hung)) from None
 
@@ -101,18 +102,18 @@ class Nvml:
     def _named(self, uuid: str) -> "tuple[Worker, Gpu]":
         for attempt in ("known", "asked"):
             for worker, gpu in self._opened_gpus():
-                if gpu.uuid == uuid:
+                if gpu.is_known_as(uuid):
                     return worker, gpu
             if attempt == "known":
                 self.ask(lambda gpu: gpu.inventory(), lambda gpu: gpu.blank_inventory())
         raise Refused("gone", "device %s does not exist on this node" % uuid)
 
     def _opened_gpus(self) -> "list[tuple[Worker, Gpu]]":
-        if self._closed:
+        if self._closed and not self._opener.busy:
             self._opening = self._opener.begin(_open)
             self._workers = []
             # What cannot be opened just after a change may be there at the next reading.
-            self._closed = self.status()["state"] != "ok"
+            self._closed = self.status()["state"] not in ("ok", "hung")
         return [] if self._closed else self._gpus()
 
     def _gpus(self) -> "list[tuple[Worker, Gpu]]":
@@ -134,10 +135,15 @@ class Nvml:
         self._closed = True
         return True
 
-    def _watch(self) -> None:
-        while True:
+    def _open_when_nobody_asks(self) -> "dict[str, Any]":
+        while self._asked_to_let_go() is not None:
             time.sleep(_WATCH_S)
-            if not self._closed and not self._opening.running and self._asked_to_let_go() is not None:
+        return _open()
+
+    def _watch(self) -> None:
+        while self._closed or self.status()["state"] in ("ok", "hung"):
+            time.sleep(_WATCH_S)
+            if not self._closed and self._asked_to_let_go() is not None:
                 with self._use:
                     if self._asked_to_let_go() is not None:
                         self._close()
@@ -148,6 +154,17 @@ class Nvml:
 
 def _nobody_asks() -> "str | None":
     return None
+
+
+def _acted(gpu: "Gpu", uuid: str, action: "Callable[[Gpu], Any]") -> Any:
+    from gpualloc.node.refusals import told  # needs pynvml
+
+    with told(gpu, "open it", "the right to open its device file"):
+        gpu.opened()
+    # An index may belong to another GPU since one was unplugged.
+    if not gpu.is_known_as(uuid):
+        raise Refused("gone", "device %s does not exist on this node any more" % uuid)
+    return action(gpu)
 
 
 def _bound(what: "Callable[[Gpu], dict[str, Any]]", gpu: "Gpu") -> "Callable[[], dict[str, Any]]":
@@ -180,6 +197,9 @@ def _open() -> "dict[str, Any]":
         return _status("absent", "nvidia-ml-py cannot be imported: %s" % error)
     try:
         pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return _why_not_open(error)
+    try:
         return dict(
             _status("ok", None),
             count=pynvml.nvmlDeviceGetCount(),
@@ -187,6 +207,7 @@ def _open() -> "dict[str, Any]":
             library_version=pynvml.nvmlSystemGetNVMLVersion(),
         )
     except pynvml.NVMLError as error:
+        _shut_down()
         return _why_not_open(error)
 
 

@@ -65,7 +65,7 @@ class Output:
         while existing and self._offset + coming - existing[0][0] > self._cap:
             os.unlink(existing.pop(0)[1])
         path = os.path.join(self._folder, "log.%020d" % self._offset)
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def segments(folder: str) -> "Iterator[tuple[int, str]]":

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from gpualloc.node import claims, holders, instances
-from gpualloc.node.ledger import FileLedger
+from gpualloc.node import holders, instances
+from gpualloc.node.booked import check_free
 from gpualloc.node.mode import ModeSwitch
 from gpualloc.node.refusals import told
 from gpualloc.node.wire import Refused
@@ -128,19 +128,8 @@ class _Removal:
             pids = sorted({pid for _, handle in devices for pid, _ in holders.running(handle)})
         if pids:
             raise Refused("in-use", "%s of device %s is used by %s" % (step["place"], gpu.uuid, holders.named(pids)))
-        self._check_claims(uuids)
+        check_free(self._parts, gpu.uuid, uuids)
         return found
-
-    def _check_claims(self, uuids: "list[str]") -> None:
-        for claim in claims_in_force(self._parts):
-            if claim["mig_instance"] in uuids:
-                raise Refused("claimed", "%s is given to workload %s" % (claim["mig_instance"], claim["workload"]))
-
-
-def claims_in_force(parts: "Parts") -> "list[dict[str, Any]]":
-    """The claims on this node's devices."""
-    ledger = FileLedger(parts.state_dir, parts.boot_id, parts.claim_folders)
-    return claims.alive(ledger.claims(), parts.workloads.records())
 
 
 def _check_right(step: "dict[str, Any]") -> None:
@@ -153,15 +142,19 @@ def _check_named(gpu: "Gpu", step: "dict[str, Any]", uuids: "list[str]") -> None
     named = step["mig_instance"]
     if uuids and uuids != [named]:
         raise Refused("gone", "%s lies at %s, not %s" % (", ".join(uuids), step["place"], named))
-    if uuids:
+    if uuids or not _in_mig_mode(gpu):
         return
     for other in instances.every(gpu):
         if named in [uuid for uuid, _ in instances.mig_devices(gpu, other)]:
             raise Refused("gone", "%s lies at %s, not at %s" % (named, other.place, step["place"]))
 
 
+def _in_mig_mode(gpu: "Gpu") -> bool:
+    return bool(pynvml.nvmlDeviceGetMigMode(gpu.opened())[0] == pynvml.NVML_DEVICE_MIG_ENABLE)
+
+
 def _at(gpu: "Gpu", place: str) -> "instances.Found | None":
-    if pynvml.nvmlDeviceGetMigMode(gpu.opened())[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
+    if not _in_mig_mode(gpu):
         return None
     return next((found for found in instances.every(gpu) if found.place == place), None)
 
@@ -177,13 +170,16 @@ def _look(gpu: "Gpu", step: "dict[str, Any]") -> "tuple[dict[str, Any], int, ins
         if int(start) not in profile["starts"]:
             starts = ", ".join(map(str, profile["starts"]))
             raise Refused("bad-request", "%s cannot start at %s; it can at %s" % (name, start, starts))
-        if pynvml.nvmlDeviceGetMigMode(gpu.opened())[0] != pynvml.NVML_DEVICE_MIG_ENABLE:
+        if not _in_mig_mode(gpu):
             raise Refused("not-supported", "device %s is not in MIG mode" % gpu.uuid)
         others = [found for found in instances.every(gpu) if found.overlaps(profile, int(start))]
+        more = pynvml.nvmlDeviceGetGpuInstanceRemainingCapacity(gpu.opened(), profile["id"])
     found = next((other for other in others if other.place == step["place"]), None)
     if found is None and others:
         lying = ", ".join(other.place for other in others)
         raise Refused("failed", "no room for %s on device %s: %s lies there" % (step["place"], gpu.uuid, lying))
+    if found is None and not more:
+        raise Refused("failed", "device %s can have no more instances of %s beside those it has" % (gpu.uuid, name))
     return profile, int(start), found
 
 

@@ -63,6 +63,10 @@ class Parts:
         self.workloads = workloads
         self.claim_folders = claim_folders
 
+    def devices(self) -> "list[dict[str, Any]]":
+        """The rows of `inventory`, as they stand now."""
+        return self.nvml.ask(lambda gpu: gpu.inventory(), lambda gpu: gpu.blank_inventory())
+
 
 class StepHandler(Protocol):
     """Does steps of one or two kinds. Steps were checked by `check.step`; what cannot be is raised as `Refused`."""

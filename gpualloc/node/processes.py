@@ -7,12 +7,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _MAX_COMMAND_BYTES = 4096
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _GROUP = re.compile(r"/gpualloc/(w[0-9a-hjkmnp-tv-z]{8})(?:/|$)", re.MULTILINE)
 _MAX_ANCESTORS = 64
+_PF_KTHREAD = 0x00200000
 
 
 class Stat:
@@ -26,6 +27,8 @@ class Stat:
         """Over, though its parent has not taken note of it."""
         self.parent = int(fields[1])
         self.session = int(fields[3])
+        self.kernel = bool(int(fields[6]) & _PF_KTHREAD)
+        """Whether it is a thread of the kernel."""
         self.start_ticks = int(fields[19])
         """With the pid and the boot, the identity of the process."""
 
@@ -85,23 +88,44 @@ def environment(pid: int) -> "dict[str, str]":
 
 def group_workload(pid: int) -> "str | None":
     """Id of the workload in whose control group the process is; None when it is in none."""
-    found = _GROUP.search(_read("/proc/%d/cgroup" % pid) or "")
-    return found.group(1) if found else None
+    return named_in(_read("/proc/%d/cgroup" % pid) or "")
 
 
 def descendants(ancestor: int) -> "list[int]":
     """Pids of the processes below that one that still run."""
+    return below([ancestor])
+
+
+def below(ancestors: "Iterable[int]") -> "list[int]":
+    """Pids of the processes below any of those that still run; one of them that is below another is among them."""
     children: "dict[int, list[Stat]]" = {}
     for process in every():
         children.setdefault(process.parent, []).append(process)
     found: "list[int]" = []
-    todo = list(children.get(ancestor, ()))
+    seen: "set[int]" = set()
+    todo = [child for ancestor in ancestors for child in children.get(ancestor, ())]
     while todo:
         process = todo.pop()
+        if process.pid in seen:
+            continue
+        seen.add(process.pid)
         todo += children.get(process.pid, ())
         if not process.dead:
             found.append(process.pid)
     return found
+
+
+def own_memory_kib(pid: int) -> int:
+    """Memory of the process that no file backs, shared memory included; 0 when it is gone."""
+    lines = (_read("/proc/%d/status" % pid) or "").splitlines()
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    return sum(int(fields[name].split()[0]) for name in ("RssAnon", "RssShmem") if name in fields)
+
+
+def named_in(path: str) -> "str | None":
+    """Id of the workload whose control group that path is, or is in; None when it is no workload's."""
+    found = _GROUP.search(path)
+    return found.group(1) if found else None
 
 
 def workload_of(pid: int, roots: "dict[int, str]") -> "str | None":

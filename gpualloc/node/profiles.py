@@ -26,9 +26,9 @@ _ENDINGS = {7: "+me", 8: "+me"}
 def of_device(device: Any, total_mib: int) -> "list[dict[str, Any]]":
     """Every profile of a GPU with so much memory, with its places, as `mig_profiles` of docs/wire.md; raises NVMLError.
 
-    The list is the same whether or not MIG mode is on, and whatever instances there are.
+    By slices, then size; the list is the same whether or not MIG mode is on, and whatever instances there are.
     """
-    rows = []
+    rows: "list[dict[str, Any]]" = []
     for index, info in _described(lambda index, version: _device_info(device, index, version)):
         places = _places(device, info.id)
         if not places:
@@ -48,7 +48,7 @@ def of_device(device: Any, total_mib: int) -> "list[dict[str, Any]]":
                 "media_extension": bool(_EXTENDED.search(name)),
             }
         )
-    return rows
+    return sorted(rows, key=lambda row: (row["slices"], row["size"]))
 
 
 def of_instance(instance: Any) -> "list[Any]":

@@ -61,6 +61,9 @@ class Machine(Protocol):
     def processes(self) -> "dict[str, Any]":
         """`processes`: what the driver sees on the devices."""
 
+    def process(self, pid: int) -> "dict[str, Any]":
+        """One process, those below it, and what they use; refuses as `gone` one that is not there."""
+
     def records(self) -> "list[dict[str, Any]]":
         """A record of each workload this node was asked to run and still remembers."""
 
@@ -141,6 +144,9 @@ class Server:
 
     def _processes(self, _args: "dict[str, Any]") -> "dict[str, Any]":
         return self._machine.processes()
+
+    def _process(self, args: "dict[str, Any]") -> "dict[str, Any]":
+        return self._machine.process(check.whole(args, "pid", 1, 1 << 22))
 
     def _claims(self, _args: "dict[str, Any]") -> "dict[str, Any]":
         records = self._machine.records()
@@ -233,8 +239,12 @@ class Server:
         current = self._claims_in_force()
         if claims.in_force(step, current):
             return None
-        sample = self._machine.sample()
-        claims.check(step, current, self._machine.inventory(), sample, self._machine.processes()["processes"])
+        sample, found = self._machine.sample(), self._machine.processes()["processes"]
+        if step["process"] is not None:
+            # What is claimed for a process is in use already: by it.
+            own = self._machine.process(step["process"]["pid"])["pids"]
+            found = [process for process in found if process["pid"] not in own]
+        claims.check(step, current, self._machine.inventory(), sample, found)
         at_s: float = sample["at_s"]
         return at_s
 

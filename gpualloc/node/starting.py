@@ -18,7 +18,12 @@ class Handler:
         self._parts = parts
         self._workloads = parts.workloads
         self._launcher = Launcher(
-            parts.state_dir, parts.boot_id, parts.cgroups, parts.workloads, claim_folders=parts.claim_folders
+            parts.state_dir,
+            parts.boot_id,
+            parts.cgroups,
+            parts.workloads,
+            claim_folders=parts.claim_folders,
+            devices=parts.devices,
         )
 
     def preflight(self, step: "dict[str, Any]") -> None:
@@ -32,7 +37,8 @@ class Handler:
         """Start the command, or stop it."""
         if step["kind"] == "stop":
             folder = self._workloads.folder(step["workload"])
-            return {"end": self._launcher.stop(folder, step["grace_s"])}
+            end = self._launcher.stop(folder, step["grace_s"], checkpoint=step["checkpoint"])
+            return {"end": end, "checkpoint": (folder.end() or {}).get("checkpoint")}
         self._sweep()
         return self._launcher.start(step)
 

@@ -19,6 +19,7 @@ VERBS = (
     "inventory",
     "sample",
     "processes",
+    "process",
     "claims",
     "events",
     "preflight",

@@ -9,12 +9,15 @@ log.<offset>  output
 
 import fcntl
 import os
+import stat
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import output, processes
+from gpualloc.node import cgroup, output, processes
 from gpualloc.node.check import WORKLOAD_ID
 from gpualloc.node.state import FORMAT, read_json, write_json
+from gpualloc.node.wire import Refused
 
 if TYPE_CHECKING:
     from gpualloc.node.cgroup import Cgroups
@@ -55,7 +58,10 @@ class Folder:
     def hold(self) -> "int | None":
         """Take the keeper's lock: a file descriptor, or None while a keeper lives. Makes the folder."""
         os.makedirs(self.path, 0o700, exist_ok=True)
-        fd = os.open(self.file("keeper"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        status = os.lstat(self.path)
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise Refused("disk", "%s is not a folder of this account alone" % self.path)
+        fd = os.open(self.file("keeper"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -143,7 +149,24 @@ class Workloads:
             "held_by": started["held_by"],
             "log_bytes": output.end_offset(folder.path),
             "end": told_end(end),
+            "bound": self._bound(folder.workload, started) if end is None else None,
         }
+
+    def _bound(self, workload: str, started: "dict[str, Any]") -> "dict[str, Any]":
+        """The limits in force; `rule` tells whether a device rule is, null when that cannot be asked.
+
+        A group that the command was put out of limits nothing.
+        """
+        outside = processes.is_same(started["pid"], started["start_ticks"]) and not self._cgroups.holds(
+            workload, started["pid"]
+        )
+        found = {} if outside else self._cgroups.read(workload)
+        told: "dict[str, Any]" = {name: found.get(name) for name in cgroup.CONTROLLER_OF}
+        told["rule"] = None
+        if self._cgroups.isolation() is not None:
+            with suppress(OSError):  # not every account may ask
+                told["rule"] = not outside and self._cgroups.restricted(workload) is not None
+        return told
 
     def roots(self) -> "dict[int, str]":
         """Pids from which running workloads descend, to their ids."""

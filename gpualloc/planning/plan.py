@@ -9,6 +9,7 @@ from gpualloc.model.inventory import Snapshot
 from gpualloc.model.plan import Plan, Step
 from gpualloc.model.workload import Workload
 from gpualloc.planning.base import base_digest, base_facts
+from gpualloc.planning.budget import Cap, cap_steps, resting_on_caps
 from gpualloc.planning.order import joined
 from gpualloc.planning.partition import Partition, partition_steps, resting_on_layouts
 from gpualloc.planning.steps import steps_for
@@ -24,6 +25,7 @@ def build(
     simulated: bool,
     extra_steps: Sequence[Step] = (),
     partitions: Sequence[Partition] = (),
+    caps: Sequence[Cap] = (),
 ) -> Plan:
     """The plan that brings the decision about, bound to the facts it rests on.
 
@@ -36,9 +38,11 @@ def build(
         simulated: whether the snapshot is of a simulated cluster.
         extra_steps: steps to take first, such as releases or clean-up, numbered from 1.
         partitions: layouts that the allocations rest on, each device at most once.
+        caps: power limits to set before the allocations are brought about, or to give back.
     """
     starts = steps_for(decision.allocations, workloads, snapshot)
-    steps = resting_on_layouts(joined(extra_steps, *map(partition_steps, partitions), starts))
+    steps = joined(extra_steps, *map(partition_steps, partitions), cap_steps(caps), starts)
+    steps = resting_on_caps(resting_on_layouts(steps))
     facts = base_facts(snapshot, steps, workloads)
     return Plan(
         id=plan_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from gpualloc.model.allocation import Allocation, Hold
+from gpualloc.model.allocation import Allocation, Hold, Share
 from gpualloc.model.inventory import Snapshot
 from gpualloc.model.plan import BlastRadius, Step, StepKind, StepReason
 from gpualloc.model.workload import Workload, WorkloadState
@@ -56,6 +56,8 @@ def _start_chain(allocation: Allocation, workload: Workload, snapshot: Snapshot)
         kinds.append((StepKind.LIMIT, f"it asked for {limits_text(allocation)}"))
     elif allocation.grants and _isolates(snapshot, allocation.node):
         kinds.append((StepKind.LIMIT, "it sees the GPUs it was given and no others"))
+    if any(grant.share is Share.MPS for grant in allocation.grants):
+        kinds.append((StepKind.MPS_START, f"{workload.owner} has an MPS daemon on it"))
     kinds.append((StepKind.START, f"start {workload.attempt + 1}, as {workload.owner}"))
     blast_radius = disturbed(allocation, workload, snapshot)
     return tuple(
@@ -89,6 +91,8 @@ def _stop_chain(workload: Workload, reason: StepReason) -> tuple[Step, ...]:
     kinds = [(StepKind.STOP, f"work of {workload.owner} ends")]
     if allocation.grants:
         kinds.append((StepKind.UNCLAIM, "its GPUs are no longer needed"))
+    if any(grant.share is Share.MPS for grant in allocation.grants):
+        kinds.append((StepKind.MPS_STOP, "its MPS daemon is no longer needed"))
     if limits_text(allocation) or workload.held_by.gpu is Hold.HARD:
         kinds.append((StepKind.UNLIMIT, "its control group is no longer needed"))
     return tuple(
@@ -100,7 +104,7 @@ def _stop_chain(workload: Workload, reason: StepReason) -> tuple[Step, ...]:
             target=workload.id,
             reason=reason,
             detail=detail,
-            allocation=None,
+            allocation=allocation if kind is StepKind.MPS_STOP else None,
             attempt=workload.attempt,
             revision=workload.revision,
             needs=(1,) if seq > 1 else (),

@@ -34,6 +34,16 @@ def matches_model(model: str, selector: str) -> bool:
     return wanted in name or fnmatch.fnmatchcase(name, wanted)
 
 
+def cordoned(reason: str) -> str:
+    """A cordon in words."""
+    return f"cordoned ({reason})"
+
+
+def takes_work(node: Node) -> bool:
+    """Whether new work may go to the node: it is managed, and not cordoned as a whole."""
+    return node.manageable and node.cordon is None
+
+
 def allowed(node: Node, request: Request) -> bool:
     """Whether the request may go to a node of that name."""
     return not request.nodes or node.name in request.nodes
@@ -49,6 +59,11 @@ def other_model(target: Target, request: Request) -> str | None:
 def unhealthy(target: Target) -> str | None:
     """The device does not take work."""
     return None if healthy(target.room) else f"not healthy: {target.room.device.state}"
+
+
+def on_cordon(target: Target) -> str | None:
+    """The device, or its node, takes no new work."""
+    return None if target.room.device.cordon is None else cordoned(target.room.device.cordon)
 
 
 def in_mig_mode(target: Target) -> str | None:
@@ -90,6 +105,11 @@ def too_little_memory(target: Target, request: Request) -> str | None:
 def not_shared(target: Target) -> str | None:
     """Someone holds the device in a way that leaves no time slices."""
     return None if all(booking.share is Share.TIME_SLICE for booking in target.room.bookings) else GIVEN
+
+
+def not_shared_by_mps(target: Target) -> str | None:
+    """Someone holds the device in another way than as a client of MPS."""
+    return None if all(booking.share is Share.MPS for booking in target.room.bookings) else GIVEN
 
 
 def too_little_compute(target: Target, request: Request) -> str | None:
@@ -159,16 +179,19 @@ def too_little_instance_memory(target: Target, request: Request) -> str | None:
 _WANTED: dict[Share, tuple[RequestFilter, ...]] = {
     Share.EXCLUSIVE: (other_model,),
     Share.TIME_SLICE: (other_model,),
+    Share.MPS: (other_model,),
     Share.MIG: (other_model, other_profile),
 }
 _USABLE: dict[Share, tuple[StateFilter, ...]] = {
-    Share.EXCLUSIVE: (unhealthy, in_mig_mode, claimed, stranger, unknown_memory, memory_in_use),
-    Share.TIME_SLICE: (unhealthy, in_mig_mode, not_shared, unknown_memory),
-    Share.MIG: (unhealthy, not_in_mig_mode, claimed_instance, stranger_on_instance),
+    Share.EXCLUSIVE: (unhealthy, on_cordon, in_mig_mode, claimed, stranger, unknown_memory, memory_in_use),
+    Share.TIME_SLICE: (unhealthy, on_cordon, in_mig_mode, not_shared, unknown_memory),
+    Share.MPS: (unhealthy, on_cordon, in_mig_mode, not_shared_by_mps, unknown_memory),
+    Share.MIG: (unhealthy, on_cordon, not_in_mig_mode, claimed_instance, stranger_on_instance),
 }
 _FITTING: dict[Share, tuple[RequestFilter, ...]] = {
     Share.EXCLUSIVE: (too_little_memory,),
     Share.TIME_SLICE: (too_little_compute, no_memory_for_slice),
+    Share.MPS: (too_little_compute, no_memory_for_slice),
     Share.MIG: (too_little_instance_memory,),
 }
 

@@ -10,6 +10,7 @@ from gpualloc.model.allocation import Allocation, Share
 from gpualloc.model.decision import Problem
 from gpualloc.model.inventory import Snapshot
 from gpualloc.model.workload import Request
+from gpualloc.policies.filters import takes_work
 from gpualloc.policies.offer import Offer, offer
 from gpualloc.policies.room import MEMORY_MARGIN_MIB, NodeRoom
 from gpualloc.policies.survey import survey
@@ -19,7 +20,7 @@ _ANY_GPU = Request(command=("",))
 
 @dataclass(frozen=True, slots=True)
 class FreeRoom:
-    """What is free on the nodes that gpualloc manages. None means nothing, or nothing that is known."""
+    """What is free on managed nodes that are not cordoned. None means nothing, or nothing that is known."""
 
     gpus: int
     """Whole GPUs that an exclusive request could get, all nodes together."""
@@ -39,7 +40,7 @@ class FreeRoom:
 
 def free_room(snapshot: Snapshot, running: Sequence[Allocation] = ()) -> FreeRoom:
     """What could be had right now, beside the claims in the snapshot and the running allocations."""
-    rooms = [room for room in survey(Problem(snapshot, (), tuple(running))).values() if room.node.manageable]
+    rooms = [room for room in survey(Problem(snapshot, (), tuple(running))).values() if takes_work(room.node)]
     offers = [found for found in (offer(room, _ANY_GPU) for room in rooms) if found.usable]
     free = [target.room for found in offers for target in found.usable]
     cpus = [(room.node.name, room.cpus_free) for room in rooms if room.cpus_free is not None]

@@ -109,7 +109,7 @@ def allocate(workload: str, candidate: Candidate) -> Allocation:
 def _grant(target: Target, request: Request) -> Grant:
     """Exclusive devices and MIG instances come with all their memory; a time slice books its own."""
     device = target.room.device.uuid
-    if request.share is Share.TIME_SLICE:
+    if request.share in (Share.TIME_SLICE, Share.MPS):
         memory_mib = slice_memory_mib(target, request)
-        return Grant(device, Share.TIME_SLICE, fraction=request.fraction or 1.0, memory_mib=memory_mib)
+        return Grant(device, request.share, fraction=request.fraction or 1.0, memory_mib=memory_mib)
     return Grant(device, request.share, target.instance.uuid if target.instance else None)

@@ -9,10 +9,12 @@ from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.decision import Problem
 from gpualloc.model.inventory import Device, DeviceState, Node
 from gpualloc.model.workload import Request
-from gpualloc.policies.filters import matches_model
+from gpualloc.policies.filters import matches_model, takes_work
 from gpualloc.policies.room import FRACTION_TOLERANCE
 
 _Held = list[tuple[str, Grant]]
+_SHARED = frozenset({Share.TIME_SLICE, Share.MPS})
+"""Ways in which several have a device at once."""
 
 
 def wrong_places(problem: Problem, allocations: Sequence[Allocation]) -> list[str]:
@@ -21,7 +23,7 @@ def wrong_places(problem: Problem, allocations: Sequence[Allocation]) -> list[st
     wrong = []
     for allocation in allocations:
         node = problem.snapshot.node(allocation.node)
-        if node is None or not node.manageable:
+        if node is None or not takes_work(node):
             wrong.append(f"{allocation.workload} is placed on {allocation.node}, which may not be used")
         else:
             wrong += _against_request(node, allocation, requests[allocation.workload])
@@ -55,6 +57,8 @@ def _against_request(node: Node, allocation: Allocation, request: Request) -> li
 def _unfit(device: Device | None, grant: Grant, request: Request) -> str | None:
     if device is None or device.state is not DeviceState.OK:
         return "is not a healthy device of the node"
+    if device.cordon is not None:
+        return "is cordoned"
     if request.gpu_model is not None and not matches_model(device.model, request.gpu_model):
         return "is of another model"
     if grant.share is not request.share or grant.fraction != (request.fraction or 1.0):
@@ -98,9 +102,9 @@ def _overused(node: Node, device: Device, running: Sequence[Allocation], added: 
     holders = {workload for workload, _ in before}
     unbooked = [item for item in node.processes if item.device == device.uuid and item.workload not in holders]
     for _, grant in added:
-        if grant.share is not Share.TIME_SLICE and instances.count(grant.mig_instance) > 1:
+        if grant.share not in _SHARED and instances.count(grant.mig_instance) > 1:
             yield f"is given twice ({grant.visible_uuid})"
-        if grant.share is not Share.TIME_SLICE and any(
+        if grant.share not in _SHARED and any(
             process.mig_instance in (None, grant.mig_instance) for process in unbooked
         ):
             yield f"is used by a process nobody booked ({grant.visible_uuid})"
@@ -134,7 +138,7 @@ def _held_before(node: Node, device: Device, running: Sequence[Allocation]) -> _
 def _memory_overused(node: Node, device: Device, before: _Held, added: _Held) -> Iterable[str]:
     """Measured use, what earlier holders may still take of their bookings, and the new bookings must fit the total."""
     total_mib, used_mib = device.memory_total_mib or 0, device.memory_used_mib or 0
-    if any(grant.share is not Share.TIME_SLICE for _, grant in added):
+    if any(grant.share not in _SHARED for _, grant in added):
         return
     if any(grant.memory_mib is None for _, grant in (*before, *added)):
         yield "is shared although someone has all its memory"

@@ -9,8 +9,9 @@ from gpualloc.model.decision import Rejection, RejectionReason
 from gpualloc.model.inventory import Node, NodeState, Snapshot
 from gpualloc.model.workload import Request, Workload
 from gpualloc.policies.feasibility import closest
-from gpualloc.policies.filters import allowed
-from gpualloc.policies.offer import Offer, shortages
+from gpualloc.policies.filters import allowed, cordoned
+from gpualloc.policies.offer import Offer, enough, offer, shortages
+from gpualloc.policies.survey import open_room
 from gpualloc.policies.wording import have, joined, need
 
 
@@ -23,8 +24,9 @@ def reject(snapshot: Snapshot, offers: Mapping[str, Offer], able: Set[str], work
         able: names of the nodes that could hold the request if they were empty and healthy.
         workload: what got no place.
 
-    In this order: a managed node could hold it when empty (fragmented, else no capacity); an observed node could
-    (policy); a node that does not answer might (node down); nothing could (infeasible).
+    In this order: a managed node could hold it when empty (reserved when it could do so now but for a cordon, or when
+    every such node is cordoned; else fragmented, else no capacity); an observed node could (policy); a node that does
+    not answer might (node down); nothing could (infeasible).
     """
     request = workload.request
     nodes = [node for node in sorted(snapshot.nodes, key=lambda node: node.name) if allowed(node, request)]
@@ -32,7 +34,8 @@ def reject(snapshot: Snapshot, offers: Mapping[str, Offer], able: Set[str], work
     holders = [node for node in reached if node.name in able]
     if any(node.manageable for node in holders):
         managed = [offers[node.name] for node in reached if node.manageable]
-        reason, detail = _no_room(managed, able, request)
+        held_back = _cordoned(managed, able, request)
+        reason, detail = held_back or _no_room(managed, able, request)
     elif holders:
         reason, detail = RejectionReason.POLICY, _observed(holders, request)
     elif len(reached) < len(nodes):
@@ -40,6 +43,37 @@ def reject(snapshot: Snapshot, offers: Mapping[str, Offer], able: Set[str], work
     else:
         reason, detail = RejectionReason.INFEASIBLE, f"needs {need(request)}: {closest(reached, request).detail}"
     return Rejection(workload.id, reason, detail)
+
+
+def _cordoned(offers: Sequence[Offer], able: Set[str], request: Request) -> tuple[RejectionReason, str] | None:
+    """What to say when only a cordon keeps the request from its place; None when it is not that."""
+    holders = [found for found in offers if found.node in able]
+    now = [found for found in holders if _but_for_cordons(found, request)]
+    if now:
+        return RejectionReason.RESERVED, f"needs {need(request)}; {_on_cordon(now, 'could hold it')}"
+    if all(found.room.node.cordon is not None for found in holders):
+        return RejectionReason.RESERVED, f"needs {need(request)}; {_on_cordon(holders, 'could hold it when free')}"
+    return None
+
+
+def _but_for_cordons(found: Offer, request: Request) -> bool:
+    closed = found.room.node.cordon is not None or any(room.device.cordon is not None for room in found.room.devices)
+    return closed and enough(offer(open_room(found.room), request), request)
+
+
+def _on_cordon(offers: Sequence[Offer], could: str) -> str:
+    """The first of the nodes with its cordon, or those of its devices, and how many more there are."""
+    first, *more = offers
+    others = f"; so are {len(more)} more nodes" if len(more) > 1 else "; so is another node" if more else ""
+    return f"{first.node} {could}, but {_closed(first)}{others}"
+
+
+def _closed(found: Offer) -> str:
+    if found.room.node.cordon is not None:
+        return f"is {cordoned(found.room.node.cordon)}"
+    devices = [room.device for room in found.room.devices]
+    said = [f"its GPU {device.index} is {cordoned(device.cordon)}" for device in devices if device.cordon is not None]
+    return joined(said)
 
 
 def _no_room(offers: Sequence[Offer], able: Set[str], request: Request) -> tuple[RejectionReason, str]:

@@ -142,8 +142,10 @@ class NodeRoom:
 
     @property
     def whole_free(self) -> int:
-        """Healthy devices, not in MIG mode, that nobody uses."""
-        return sum(1 for room in self.devices if room.idle and whole(room) and healthy(room))
+        """Healthy devices, not in MIG mode and not cordoned, that nobody uses."""
+        return sum(
+            1 for room in self.devices if room.idle and whole(room) and healthy(room) and room.device.cordon is None
+        )
 
     def targets(self, share: Share) -> tuple[Target, ...]:
         """Everything on the node that a grant of this share could name, free or not, in the fixed order."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Problem, Rejection
 from gpualloc.model.workload import Workload
-from gpualloc.policies.filters import allowed
+from gpualloc.policies.filters import allowed, takes_work
 from gpualloc.policies.market import Market
 from gpualloc.policies.offer import Candidate, allocate, enough
 from gpualloc.policies.rejection import reject
@@ -48,7 +48,7 @@ class RoomSession:
         candidates = [
             Candidate(found.room, request, found.usable, self._choose(found.usable, request.gpus))
             for found in offers.values()
-            if found.room.node.manageable and allowed(found.room.node, request) and enough(found, request)
+            if takes_work(found.room.node) and allowed(found.room.node, request) and enough(found, request)
         ]
         if not candidates:
             return reject(self._snapshot, offers, self._market.able(request), workload)

@@ -27,10 +27,16 @@ def survey(problem: Problem) -> dict[str, NodeRoom]:
 
 
 def idle_room(node: Node) -> NodeRoom:
-    """The room the node would have if nothing ran on it and every device were healthy."""
+    """The room the node would have if nothing ran on it, every device were healthy and nothing were cordoned."""
     devices = sorted(node.devices, key=_device_order)
     rooms = tuple(_ideal_room(device) for device in devices)
-    return NodeRoom(replace(node, host=replace(node.host, memory_available_mib=None)), rooms)
+    return NodeRoom(replace(node, cordon=None, host=replace(node.host, memory_available_mib=None)), rooms)
+
+
+def open_room(room: NodeRoom) -> NodeRoom:
+    """The room as it would be if neither the node nor a device of it were cordoned."""
+    devices = tuple(replace(each, device=replace(each.device, cordon=None)) for each in room.devices)
+    return replace(room, node=replace(room.node, cordon=None), devices=devices)
 
 
 def _ideal(device: Device) -> Device:
@@ -38,7 +44,14 @@ def _ideal(device: Device) -> Device:
     if total_mib is None and device.state is not DeviceState.OK:
         total_mib = MAX_MEMORY_MIB  # a sick device tells nothing, so nothing is ruled out
     instances = tuple(replace(instance, memory_used_mib=0) for instance in device.mig_instances)
-    return replace(device, state=DeviceState.OK, memory_total_mib=total_mib, memory_used_mib=0, mig_instances=instances)
+    return replace(
+        device,
+        state=DeviceState.OK,
+        cordon=None,
+        memory_total_mib=total_mib,
+        memory_used_mib=0,
+        mig_instances=instances,
+    )
 
 
 def _ideal_room(device: Device) -> DeviceRoom:
@@ -75,7 +88,10 @@ def _room(node: Node, running: Iterable[Allocation]) -> NodeRoom:
     seen: defaultdict[str, list[Process]] = defaultdict(list)
     for process in node.processes:
         seen[process.device].append(process)
-    devices = sorted(node.devices, key=_device_order)
+    # The cordon of a node is one of each of its devices.
+    devices = [
+        replace(device, cordon=device.cordon or node.cordon) for device in sorted(node.devices, key=_device_order)
+    ]
     host_bookings = tuple(
         HostBooking(allocation.workload, allocation.cpus or 0.0, allocation.memory_mib or 0, measured=True)
         for allocation in running

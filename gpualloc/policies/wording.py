@@ -49,12 +49,18 @@ def joined(parts: list[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
 
 
+def _mig_need(request: Request) -> str:
+    if request.mig_profile is not None:
+        return f" {request.mig_profile}"
+    return "" if request.sm_count is None else f" with {request.sm_count} multiprocessors"
+
+
 def _need_gpus(request: Request) -> str:
     plural = "s" if request.gpus > 1 else ""
     match request.share:
         case Share.MIG:
-            text = f"{request.gpus} free MIG instance{plural} {request.mig_profile}"
-        case Share.TIME_SLICE:
+            text = f"{request.gpus} free MIG instance{plural}" + _mig_need(request)
+        case Share.TIME_SLICE | Share.MPS:
             text = f"{request.fraction:g} free of {request.gpus} GPU{plural}"
         case _:
             text = f"{request.gpus} free GPU{plural}"

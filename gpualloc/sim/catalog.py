@@ -12,6 +12,10 @@ from typing import Any
 
 from gpualloc.errors import ConfigError
 
+_DOUBLE_MEMORY = 9
+"""Index of the single slice with twice the memory."""
+_COMPUTE_INDEX = {1: 0, 2: 1, 3: 2, 4: 3, 6: 6, 7: 4, 8: 5}
+"""Index of the compute-instance profile with so many slices."""
 ENGINES = ("copy", "nvdec", "nvenc", "nvjpg", "ofa")
 
 
@@ -40,6 +44,19 @@ class MigProfile:
     def holds_media_extension(self) -> bool:
         """Whether it takes the one media extension of the GPU (`+me`), which excludes others of its kind."""
         return "+me" in self.name
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeProfile:
+    """One kind of compute instance of a GPU instance."""
+
+    index: int
+    """Number a program asks the driver for it by."""
+    id: int
+    """Number the driver creates by."""
+    slices: int
+    max_instances: int
+    sm: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +133,25 @@ def find(name: str) -> GpuKind:
     raise ConfigError(
         f"{name!r} is not a GPU model that can be simulated",
         hint=f"nearest: {', '.join(nearest)}" if nearest else f"known: {', '.join(keys())}",
+    )
+
+
+def compute_profiles(profile: MigProfile) -> tuple[ComputeProfile, ...]:
+    """What a GPU instance of that profile can be split into; the last takes all of it.
+
+    After published listings: single slices and halves where there are several, and the double-memory single slice under
+    a number of its own.
+    """
+    if profile.slices == 1:
+        number = 7 if profile.index == _DOUBLE_MEMORY else 0
+        return (ComputeProfile(number, number, 1, 1, profile.sm),)
+    parts = [slices for slices in (1, 2) if slices < profile.slices]
+    return tuple(
+        ComputeProfile(_COMPUTE_INDEX[slices], _COMPUTE_INDEX[slices], slices, profile.slices // slices, sm)
+        for slices, sm in (
+            *((slices, profile.sm * slices // profile.slices) for slices in parts),
+            (profile.slices, profile.sm),
+        )
     )
 
 

@@ -336,7 +336,7 @@ class GpuModel:
                 for each in self.instances
             ],
             "instances_made": self.instances_made,
-            "processes": [_process_to_plain(process) for process in self.processes],
+            "processes": [process_to_plain(process) for process in self.processes],
             "settings": {name: getattr(self.settings, name) for name in GpuSettings.__slots__},
         }
 
@@ -357,14 +357,16 @@ class GpuModel:
                 for name, gi, profile, start, generation, *complete in plain["instances"]
             ],
             instances_made=plain["instances_made"],
-            processes=[_process_from_plain(process) for process in plain["processes"]],
+            processes=[process_from_plain(process) for process in plain["processes"]],
             settings=GpuSettings(**plain.get("settings", {})),
         )
 
 
-def _process_to_plain(process: GpuProcess) -> dict[str, Any]:
+def process_to_plain(process: GpuProcess) -> dict[str, Any]:
+    """A process as plain JSON."""
     return {name: getattr(process, name) for name in GpuProcess.__slots__}
 
 
-def _process_from_plain(plain: dict[str, Any]) -> GpuProcess:
+def process_from_plain(plain: dict[str, Any]) -> GpuProcess:
+    """A process from plain JSON; raises TypeError, ValueError."""
     return GpuProcess(**{**plain, "pattern": Pattern(plain["pattern"])})

@@ -22,6 +22,7 @@ _REMEMBERED = 500
 _BASE_MEMORY_MIB = 2048
 """Host memory in use without any work."""
 _DISK_MIB = 1_900_000
+_LIMITS = ("cpus", "cpuset", "memory_mib", "pids", "cpu_weight", "io_weight")
 
 
 class SimulatedSteps(Protocol):
@@ -65,6 +66,8 @@ class SimulatedHost:
     work: dict[str, HostedWork] = field(default_factory=dict)
     """The latest start of each workload."""
     ledger: SimulatedLedger = field(default_factory=SimulatedLedger)
+    mps: dict[str, list[str]] = field(default_factory=dict)
+    """Devices by workload whose MPS daemon it needs."""
 
     # ---- time
 
@@ -123,9 +126,9 @@ class SimulatedHost:
     def sample(self) -> dict[str, Any]:
         """Devices and host as they stand now."""
         running = [work for work in self.work.values() if work.end is None]
-        busy = sum(work.cpus for work in running) + sum(len(gpu.processes) for gpu in self.gpus)
+        busy = sum(work.busy_cpus for work in running) + sum(len(gpu.processes) for gpu in self.gpus)
         wobble = utilization(Pattern.STEADY, len(self.spec.name), self.now_s)
-        used_mib = _BASE_MEMORY_MIB + sum(work.memory_mib for work in running)
+        used_mib = _BASE_MEMORY_MIB + sum(work.host_memory_mib for work in running)
         return {
             "at_s": self.now_s,
             "devices": [sample_row(gpu, self.faults.get(gpu.index), self.now_s) for gpu in self.gpus],
@@ -143,9 +146,18 @@ class SimulatedHost:
         healthy = [gpu for gpu in self.gpus if gpu.index not in self.faults]
         return {"processes": [process_row(gpu, process) for gpu in healthy for process in gpu.processes]}
 
+    def process(self, pid: int) -> dict[str, Any]:
+        """One process on the devices; nothing else runs here, and nothing below it."""
+        rows = [row for row in self.processes()["processes"] if row["pid"] == pid]
+        if not rows:
+            raise Refused("gone", f"there is no process {pid} on {self.spec.name}")
+        told = {name: rows[0][name] for name in ("pid", "user", "command", "started_at_s", "workload")}
+        uses = [{"device": row["device"], "mig_instance": row["mig_instance"]} for row in rows]
+        return {**told, "pids": [pid], "count": 1, "uses": uses, "memory_mib": 0}
+
     def records(self) -> list[dict[str, Any]]:
         """A record of each workload this node remembers."""
-        return [work.record() for work in self.work.values()]
+        return [{**work.record(), "bound": self._bound(work)} for work in self.work.values()]
 
     def logs(self, workload: str, offset: int, limit: int) -> dict[str, Any]:
         """A piece of what a workload wrote; refuses one that is not known."""
@@ -224,6 +236,7 @@ class SimulatedHost:
             "work": [work.to_plain() for work in self.work.values()],
             "fences": dict(self.ledger.fences),
             "claims": self.ledger.claims(),
+            "mps": dict(self.mps),
         }
 
     @classmethod
@@ -238,9 +251,16 @@ class SimulatedHost:
             groups=plain["groups"],
             work={each.workload: each for each in work},
             ledger=SimulatedLedger(plain["fences"], plain["claims"]),
+            mps=plain.get("mps", {}),
         )
 
     # ---- inside
+
+    def _bound(self, work: HostedWork) -> dict[str, Any] | None:
+        """Limits in force on running work; nothing here keeps it from devices."""
+        if work.end is not None:
+            return None
+        return {**dict.fromkeys(_LIMITS), **self.groups.get(work.workload, {}), "rule": None}
 
     def _check_limits(self, step: dict[str, Any]) -> None:
         if step["cpuset"] is not None and max(_cpus(step["cpuset"])) >= self.spec.cpus:
@@ -325,6 +345,7 @@ class SimulatedHost:
     def _clear(self, work: HostedWork) -> None:
         """What ended work held: its group, its claims, and its place on the GPUs."""
         self.groups.pop(work.workload, None)
+        self.mps.pop(work.workload, None)
         self.ledger.remove_claims(work.workload, up_to_attempt=work.attempt)
         for gpu in self.gpus:
             gpu.processes = [process for process in gpu.processes if process.workload != work.workload]
@@ -363,7 +384,7 @@ def _held_by(step: dict[str, Any]) -> dict[str, str | None]:
 
 
 def _limits(step: dict[str, Any]) -> dict[str, Any]:
-    return {name: step[name] for name in ("cpus", "cpuset", "memory_mib", "pids", "cpu_weight", "io_weight")}
+    return {name: step[name] for name in _LIMITS}
 
 
 def _limit_facts(step: dict[str, Any]) -> dict[str, Any]:

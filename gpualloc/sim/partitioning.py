@@ -123,6 +123,9 @@ def healthy(host: SimulatedHost, step: dict[str, Any]) -> GpuModel:
 
 def _make(gpu: GpuModel, place: str) -> Instance:
     name, _, start = place.rpartition("@")
+    profiles = gpu.kind.mig.profiles if gpu.kind.mig is not None else ()
+    if all(profile.name != name or int(start) not in profile.starts for profile in profiles):
+        raise Refused("bad-request", f"{gpu.kind.product} has no place {place} for a MIG instance")
     try:
         return gpu.create_instance(name, int(start))
     except GpuRefusal as refusal:

@@ -47,7 +47,7 @@ def hello_row(spec: HostSpec, boot_id: str) -> dict[str, Any]:
 def inventory_row(gpu: GpuModel, fault: tuple[FaultKind, float] | None) -> dict[str, Any]:
     """A device of `inventory`; `fault` is what is wrong now, and since when."""
     has_mig = gpu.kind.has_mig
-    return {
+    row = {
         "uuid": gpu.uuid,
         "index": gpu.index,
         "minor": gpu.index,
@@ -64,8 +64,11 @@ def inventory_row(gpu: GpuModel, fault: tuple[FaultKind, float] | None) -> dict[
         "power_limit_min_w": gpu.kind.power_limit_min_w,
         "power_limit_max_w": gpu.kind.power_limit_w,
         **_standing(fault),
-        "unavailable": {} if has_mig else {"mig_enabled": "not supported", "mig_pending": "not supported"},
     }
+    settings = {f"settings.{name}": value for name, value in settings_row(gpu).items()}
+    missing = [name for name, value in {**row, **settings}.items() if value is None and name not in ("cpus", "reason")]
+    in_mig_mode = {"settings.compute_mode": "mig"} if gpu.mig_enabled else {}
+    return {**row, "unavailable": dict.fromkeys(missing, "not supported") | in_mig_mode}
 
 
 def settings_row(gpu: GpuModel) -> dict[str, Any]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import gpualloc.sim.adopting
+import gpualloc.sim.evicting
 import gpualloc.sim.partitioning
+import gpualloc.sim.sharing
+import gpualloc.sim.suspending
 import gpualloc.sim.tuning  # noqa: F401 - each puts its steps into `sim.host.HANDLERS`
 from gpualloc.errors import ConfigError, NewerStateError, StateError
 from gpualloc.sim.catalog import find

@@ -32,21 +32,41 @@ class HostedWork:
     """Host memory it uses."""
     end: dict[str, Any] | None = field(default=None)
     """As in a record of the wire; None while it runs."""
+    suspended_at_s: float | None = None
+    """Since when it stands still; None while it does not."""
+    stood_still_s: float = 0.0
+    """How long it stood still before that."""
+    parked: list[dict[str, Any]] = field(default_factory=list)
+    """Its processes on GPUs while it stands still: `place` among its grants, `device` and `product`
+    it was on, and the `process` in plain form."""
 
     @property
     def due_at_s(self) -> float | None:
         """When it ends if nobody stops it; None is never."""
-        ends = (self._behaviour.duration_s, self.at_most_s)
-        known = [duration for duration in ends if duration is not None]
-        return self.started_at_s + min(known) if known else None
+        at_most_s = None if self.at_most_s is None else self.started_at_s + self.at_most_s
+        return min((at_s for at_s in (self._done_at_s, at_most_s) if at_s is not None), default=None)
+
+    @property
+    def busy_cpus(self) -> float:
+        """CPUs it keeps busy now."""
+        return self.cpus if self.suspended_at_s is None else 0.0
+
+    @property
+    def host_memory_mib(self) -> int:
+        """Host memory it uses now, with the GPU memory that was moved there."""
+        return self.memory_mib + self.parked_mib
+
+    @property
+    def parked_mib(self) -> int:
+        """GPU memory that lies on the host."""
+        return sum(int(one["process"]["memory_mib"]) for one in self.parked)
 
     def advance(self, now_s: float) -> bool:
         """End it if its time has come; whether it ended just now."""
-        due_s = self.due_at_s
+        due_s, done_s = self.due_at_s, self._done_at_s
         if self.end is not None or due_s is None or due_s > now_s:
             return False
-        duration_s = self._behaviour.duration_s
-        if duration_s is not None and self.started_at_s + duration_s <= due_s:
+        if done_s is not None and done_s <= due_s:
             self.end = _end(self._behaviour.exit_code, due_s)
         else:
             self.end = _end(128 + _TERM, due_s, signal=_TERM, reason="at-most")
@@ -95,6 +115,14 @@ class HostedWork:
     def from_plain(cls, plain: dict[str, Any]) -> HostedWork:
         """From plain JSON; raises TypeError."""
         return cls(**{**plain, "command": tuple(plain["command"])})
+
+    @property
+    def _done_at_s(self) -> float | None:
+        """When its command has done its work; None while it stands still, or when it never has."""
+        duration_s = self._behaviour.duration_s
+        if duration_s is None or self.suspended_at_s is not None:
+            return None
+        return self.started_at_s + duration_s + self.stood_still_s
 
     @property
     def _behaviour(self) -> Behaviour:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.desired import Cordon, DesiredDevice
+from gpualloc.model.enforcement import Sighting
 from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState
 from gpualloc.model.workload import Workload, WorkloadState
-from gpualloc.store import devices, meta, runs, trail
+from gpualloc.store import devices, meta, runs, sightings, trail
 from gpualloc.store import workloads as workload_table
 from gpualloc.store.database import Database, Schema
 from gpualloc.store.lock import exclusive_lock, holder_of
@@ -27,7 +28,7 @@ def _migrations() -> Migrations:
 
 
 SCHEMA = Schema(
-    version=2,
+    version=3,
     migrations=_migrations,
     synchronous="FULL",
     remedy="restore it from a copy, or move it away to begin with an empty state (running work then counts as foreign)",
@@ -121,6 +122,10 @@ class SqliteJournal:
     def cordons(self) -> tuple[Cordon, ...]:
         """Nodes and devices that take no new work, by node and device."""
         return devices.cordons(self._database)
+
+    def sightings(self) -> tuple[Sighting, ...]:
+        """Processes seen on devices they were not given, by node, device and pid."""
+        return sightings.select(self._database)
 
     def desired(self) -> tuple[DesiredDevice, ...]:
         """What devices are meant to be, by node and device."""
@@ -277,6 +282,12 @@ class SqliteJournalWriter:
         """Remember nothing more of a device; one that is not known is fine."""
         with self._database.transaction() as connection:
             devices.remove_desired(connection, node, device)
+            trail.append(connection, audit)
+
+    def save_sightings(self, seen: Sequence[Sighting], audit: Sequence[AuditEntry] = ()) -> None:
+        """Store these sightings in place of all that were stored."""
+        with self._database.transaction() as connection:
+            sightings.replace(connection, seen)
             trail.append(connection, audit)
 
     def cordon(self, cordons: Sequence[Cordon], audit: Sequence[AuditEntry] = ()) -> None:

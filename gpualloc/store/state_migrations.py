@@ -40,6 +40,15 @@ def m002_cordons_and_desired_devices(db: Database) -> None:
     db.conn.execute("CREATE INDEX run_state ON run (state)")
 
 
+@migrations()
+def m003_sightings(db: Database) -> None:
+    """Make the table of processes seen on devices they were not given; workloads gained `adopted`."""
+    db.conn.execute(
+        "CREATE TABLE sighting (node TEXT NOT NULL, device TEXT NOT NULL, pid INTEGER NOT NULL, "
+        "document TEXT NOT NULL, PRIMARY KEY (node, device, pid)) WITHOUT ROWID"
+    )
+
+
 _FIRST_TABLES = (
     """
     CREATE TABLE meta (

@@ -88,7 +88,7 @@ def _device_detail(row: FleetRow, device: Device, names: Mapping[str, str], mome
     words = state_words(row, moment)
     identity = (
         ("state", cell(words.whole, words.role)),
-        ("reason", _text(device.reason, 1000, absent="nothing to tell")),
+        ("reason", _text(device.reason or device.cordon, 1000, absent="nothing to tell")),
         ("age", _age(row, moment)),
         ("UUID", cell(plain(device.uuid))),
         ("model", cell(plain(device.model))),
@@ -153,7 +153,7 @@ def _node_detail(row: FleetRow, moment: Moment) -> Detail:
     answer = row.node.node
     stands: list[tuple[str, Cell]] = [
         ("state", cell(words.whole, words.role)),
-        ("reason", _text(None if answer is None else answer.reason, 1000, absent="nothing to tell")),
+        ("reason", _text(None if answer is None else answer.reason or answer.cordon, 1000, absent="nothing to tell")),
         ("age", _age(row, moment)),
         ("transport", cell(plain(spec.transport))),
         ("pool", cell(plain(spec.pool))),

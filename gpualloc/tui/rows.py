@@ -138,6 +138,9 @@ def state_words(row: FleetRow, moment: Moment) -> StateWords:
     if moment.is_stale(row):
         age = age_text(moment.age_s(row.heard_s))
         return StateWords(f"silent {age}", f"no answer for {age}", Role.WARN)
+    cordon = node.cordon if device is None else device.cordon
+    if cordon is not None:
+        return StateWords("cordoned", "cordoned", Role.WARN)
     if device is None and node.nvml_reason is not None:
         return StateWords("no NVML", "no NVML", Role.WARN)
     if device is None:

@@ -43,6 +43,7 @@ def _node_data(node: Node) -> dict[str, object]:
         "reason": node.reason,
         "simulated": node.simulated,
         "manageable": node.manageable,
+        "cordon": node.cordon,
         "at_s": node.at_s,
         "driver_version": node.driver_version,
         "nvml_reason": node.nvml_reason,
@@ -75,6 +76,7 @@ def _device_data(node: Node, device: Device) -> dict[str, object]:
         "sm_clock_mhz": device.sm_clock_mhz,
         "state": device.state.value,
         "reason": device.reason,
+        "cordon": device.cordon,
         "mig_enabled": device.mig_enabled,
         "unavailable": dict(device.unavailable),
         "workloads": list(_holders(node, device.uuid, None)),
@@ -127,6 +129,7 @@ def _node_text(node: Node, names: Mapping[str, str], now_s: float, look: Look) -
         rows = [row for device in node.devices for row in _rows(node, device, names, width)]
         lines.append(table(_COLUMNS, rows, look, indent=2))
         lines.extend(f"  gpu {device.index}: {escape(device.reason)}" for device in node.devices if device.reason)
+        lines.extend(f"  gpu {device.index}: cordoned ({escape(each)})" for device, each in _cordons(node))
         for line in _unknowns(node.devices):
             lines += textwrap.wrap(line, look.width, initial_indent="  ", subsequent_indent="    ")
     return "\n".join(lines)
@@ -135,6 +138,8 @@ def _node_text(node: Node, names: Mapping[str, str], now_s: float, look: Look) -
 def _headline(node: Node, now_s: float, look: Look) -> str:
     good = node.state is NodeState.OK
     parts = [look.paint(node.state.value, Role.GOOD if good else Role.BAD)]
+    if node.cordon is not None:
+        parts.append(look.paint("cordoned", Role.WARN) + f" ({escape(node.cordon)})")
     if node.simulated:
         parts.append(look.paint("simulated", Role.WARN))
     if not good and node.reason:
@@ -155,8 +160,6 @@ def _host(node: Node) -> str:
 
 
 def _rows(node: Node, device: Device, names: Mapping[str, str], width: int) -> list[list[str | Cell]]:
-    well = device.state is DeviceState.OK
-    state = "ok, MIG" if well and device.mig_enabled else device.state.value
     rows: list[list[str | Cell]] = [
         [
             str(device.index),
@@ -165,7 +168,7 @@ def _rows(node: Node, device: Device, names: Mapping[str, str], width: int) -> l
             percent(device.gpu_utilization_ratio),
             quantity(device.power_w, "W"),
             quantity(device.temperature_c, "°C"),
-            Cell(state, Role.GOOD if well else Role.BAD),
+            _state(device),
             "" if device.mig_instances else _held_by(node, device, None, names),
         ]
     ]
@@ -174,6 +177,19 @@ def _rows(node: Node, device: Device, names: Mapping[str, str], width: int) -> l
         held = _held_by(node, device, instance.uuid, names)
         rows.append(["", f"└ {escape(instance.profile)}", bars, "", "", "", "", held])
     return rows
+
+
+def _state(device: Device) -> Cell:
+    if device.state is not DeviceState.OK:
+        return Cell(device.state.value, Role.BAD)
+    if device.cordon is not None:
+        return Cell("cordoned, MIG" if device.mig_enabled else "cordoned", Role.WARN)
+    return Cell("ok, MIG" if device.mig_enabled else "ok", Role.GOOD)
+
+
+def _cordons(node: Node) -> list[tuple[Device, str]]:
+    """Devices that are cordoned, and why."""
+    return [(device, device.cordon) for device in node.devices if device.cordon is not None]
 
 
 def _memory_bar(used_mib: int | None, total_mib: int | None, width: int) -> str:

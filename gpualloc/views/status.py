@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from gpualloc.model.desired import Cordon, CordonState
+from gpualloc.views.cordon import cordon_data, cordon_text
 from gpualloc.views.look import Look, Role
 from gpualloc.views.submission import starter_text
 from gpualloc.views.text import ago, escape, stamp
@@ -29,6 +31,8 @@ class Standing:
     """Who holds the apply lock; None when it is free."""
     policy: str
     simulated: bool
+    cordons: tuple[tuple[Cordon, CordonState], ...] = ()
+    """What takes no new work."""
 
 
 def status_data(standing: Standing) -> dict[str, object]:
@@ -45,6 +49,7 @@ def status_data(standing: Standing) -> dict[str, object]:
         ),
         "open_runs": [{"run": run, "actor": actor, "started_at_s": at_s} for run, actor, at_s in standing.open_runs],
         "lock_held_by": standing.held_by,
+        "cordons": [cordon_data(each, state) for each, state in standing.cordons],
     }
 
 
@@ -58,6 +63,7 @@ def status_text(standing: Standing, look: Look) -> str:
         ("rebalance", ago(standing.last_rebalance_s) + did),
         ("starter", starter_text(standing.starter, standing.last_rebalance_s)),
         ("lock", f"held by {escape(standing.held_by)}" if standing.held_by else "free"),
+        *((state.value, cordon_text(each)) for each, state in standing.cordons),
         *(("open run", f"{run}, begun {stamp(at_s)} by {escape(actor)}") for run, actor, at_s in standing.open_runs),
     ]
     head = [look.paint("simulated", Role.WARN)] if standing.simulated else []

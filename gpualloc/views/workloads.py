@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from gpualloc.model.allocation import Allocation, HeldBy, Hold
+from gpualloc.model.allocation import Allocation, Grant, HeldBy, Hold, Limits
 from gpualloc.model.workload import Request, Workload, WorkloadState
 from gpualloc.views.look import Look, Role
 from gpualloc.views.table import Cell, Column, table
@@ -15,6 +15,7 @@ HIDDEN = "(hidden)"
 _ROLES = {
     WorkloadState.PENDING: Role.WARN,
     WorkloadState.RUNNING: Role.GOOD,
+    WorkloadState.SUSPENDED: Role.WARN,
     WorkloadState.FAILED: Role.BAD,
     WorkloadState.LOST: Role.BAD,
 }
@@ -30,12 +31,18 @@ _COLUMNS = (
 )
 
 
-def workloads_data(workloads: Sequence[Workload], *, simulated: bool) -> dict[str, object]:
-    """`data` of `ps --json`."""
-    return {"simulated": simulated, "workloads": [workload_data(workload) for workload in workloads]}
+def workloads_data(
+    workloads: Sequence[Workload], bound: Mapping[str, Limits] | None = None, *, simulated: bool
+) -> dict[str, object]:
+    """`data` of `ps --json`; `bound` has by workload id the limits in force on its node, as far as they were read."""
+    read = bound or {}
+    return {
+        "simulated": simulated,
+        "workloads": [workload_data(workload, read.get(workload.id)) for workload in workloads],
+    }
 
 
-def workload_data(workload: Workload) -> dict[str, object]:
+def workload_data(workload: Workload, bound: Limits | None = None) -> dict[str, object]:
     """One workload as `ps --json` and `wait --json` give it."""
     allocation = workload.allocation
     return {
@@ -45,13 +52,15 @@ def workload_data(workload: Workload) -> dict[str, object]:
         "state": workload.state.value,
         "reason": workload.reason,
         "node": allocation.node if allocation else None,
-        "devices": [grant.visible_uuid for grant in allocation.grants] if allocation else [],
+        "devices": [grant.visible_uuid for grant in _grants(workload)],
         "pid": workload.pid,
         "exit_code": workload.exit_code,
         "held_by": _held_data(workload.held_by),
+        "limits": {"asked": _limits_data(allocation or workload.request), "bound": bound and _limits_data(bound)},
         "submitted_at_s": workload.submitted_at_s,
         "started_at_s": workload.started_at_s,
         "ended_at_s": workload.ended_at_s,
+        "adopted": workload.adopted,
     }
 
 
@@ -63,6 +72,24 @@ def workload_in_full(workload: Workload, *, simulated: bool) -> dict[str, object
         "attempt": workload.attempt,
         "request": _request_data(workload.request),
         "allocation": _allocation_data(workload.allocation) if workload.allocation else None,
+    }
+
+
+def _grants(workload: Workload) -> tuple[Grant, ...]:
+    """What it holds of devices now: none while it is suspended, though it is to be resumed on them."""
+    if workload.allocation is None or workload.state is WorkloadState.SUSPENDED:
+        return ()
+    return workload.allocation.grants
+
+
+def _limits_data(limits: Limits | Allocation | Request) -> dict[str, object]:
+    return {
+        "cpus": limits.cpus,
+        "cpuset": limits.cpuset,
+        "memory_mib": limits.memory_mib,
+        "pids": limits.pids,
+        "cpu_weight": limits.cpu_weight,
+        "io_weight": limits.io_weight,
     }
 
 
@@ -88,6 +115,14 @@ def _request_data(request: Request) -> dict[str, object]:
         "cwd": request.cwd,
         "env": {key: HIDDEN for key, _ in request.env},
         "at_most_s": request.at_most_s,
+        "cpu_weight": request.cpu_weight,
+        "io_weight": request.io_weight,
+        "preempt": request.preempt.value,
+        "checkpoint": {
+            "signal": request.checkpoint_signal,
+            "command": list(request.checkpoint_command),
+            "grace_s": request.checkpoint_grace_s,
+        },
     }
 
 
@@ -141,7 +176,7 @@ def _lasted_s(workload: Workload, now_s: float) -> float:
 def _where(workload: Workload) -> str:
     if workload.allocation is None:
         return ""
-    count = len(workload.allocation.grants)
+    count = len(_grants(workload))
     return escape(workload.allocation.node) + (f" ({plural(count, 'GPU')})" if count else "")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gpualloc.model.workload import Request
+from gpualloc.model.workload import Preemption, Request
 
 
 @pytest.fixture
@@ -21,7 +21,8 @@ def submitted(run, world):
 EVERY_FLAG = (
     "--name", "train", "--gpus", "0", "--cpus", "2.5", "--cpuset", "0-3,8", "--memory", "16GiB", "--pids", "100",
     "--priority", "-3", "--nodes", "gpu01,gpu02", "--nodes", "sim01", "--cwd", "/srv", "--env", "A=1=2",
-    "--env", "B=", "--at-most", "4h",
+    "--env", "B=", "--at-most", "4h", "--cpu-weight", "200", "--io-weight", "50", "--preempt", "checkpoint",
+    "--checkpoint-command", "save --to '/srv/a b'", "--checkpoint-grace", "2m",
 )  # fmt: skip
 EVERYTHING = Request(
     command=("python", "train.py", "--gpus", "9"),
@@ -35,6 +36,11 @@ EVERYTHING = Request(
     cwd="/srv",
     env=(("A", "1=2"), ("B", "")),
     at_most_s=14400.0,
+    cpu_weight=200,
+    io_weight=50,
+    preempt=Preemption.CHECKPOINT,
+    checkpoint_command=("save", "--to", "/srv/a b"),
+    checkpoint_grace_s=120.0,
 )
 
 
@@ -60,7 +66,9 @@ def test_a_file_has_the_same_keys_and_flags_win(submitted, tmp_path):
     file.write_text(
         'name = "train"\ncommand = ["python", "train.py", "--gpus", "9"]\ngpus = 0\ncpus = 1\ncpuset = "0-3,8"\n'
         'memory = "16GiB"\npids = 100\npriority = -3\nnodes = ["gpu01,gpu02", "sim01"]\ncwd = "/srv"\n'
-        'at-most = "4h"\n[env]\nA = "1=2"\nB = ""\n'
+        'at-most = "4h"\ncpu-weight = 200\nio-weight = 50\npreempt = "checkpoint"\ncheckpoint-grace = "2m"\n'
+        "checkpoint-command = \"save --to '/srv/a b'\"\n"
+        '[env]\nA = "1=2"\nB = ""\n'
     )
     assert submitted("-f", str(file), "--cpus", "2.5") == ("train", EVERYTHING)
     assert submitted("-f", str(file), "--name", "other", "--", "true")[0] == "other"
@@ -135,3 +143,28 @@ def test_any_name_is_kept_and_only_shown_escaped(run, world, name):
     assert world.context.journal.submitted[-1].name == name
     assert all(char.isprintable() or char == "\n" for char in ran.out + ran.err)
     assert len(ran.out.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["USR1", "SIGUSR1"])
+def test_a_signal_is_named_with_or_without_sig(submitted, name):
+    _, request = submitted("--gpus", "0", "--checkpoint-signal", name, "--", "true")
+    assert (request.checkpoint_signal, request.checkpoint_command, request.checkpoint_grace_s) == ("USR1", (), 60.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--preempt", "maybe"), "--preempt 'maybe' is not known"),
+        (("--preempt", "checkpoint"), "needs a way to save itself"),
+        (("--checkpoint-signal", "KILL"), "none that work can save itself on"),
+        (("--checkpoint-signal", "USR1", "--checkpoint-command", "save"), "exclude each other"),
+        (("--checkpoint-command", "save '"), "--checkpoint-command: No closing quotation"),
+        (("--checkpoint-signal", "USR1", "--checkpoint-grace", "2d"), "--checkpoint-grace 172800.0 is out of range"),
+        (("--cpu-weight", "0"), "--cpu-weight 0 is out of range"),
+        (("--io-weight", "20000"), "--io-weight 20000 is out of range"),
+    ],
+)
+def test_giving_way_without_meaning_is_refused(run, arguments, told):
+    refused = run("submit", *arguments, "--", "true")
+    assert refused.code == 2
+    assert told in refused.err

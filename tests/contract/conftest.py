@@ -25,6 +25,7 @@ def _devices() -> st.SearchStrategy[dict[str, Any]]:
         optional={
             "used_mib": st.sampled_from((None, 0, 700, 5000, 14000)),
             "state": st.sampled_from(("ok", "ok", "ok", "driver not answering", "GPU lost")),
+            "cordon": st.sampled_from((None, None, "fan noise")),
             "mig": st.lists(st.sampled_from(_PROFILES), max_size=3),
         },
     )
@@ -59,6 +60,7 @@ def _nodes(draw: st.DrawFn, number: int) -> Node:
         available_mib=draw(st.sampled_from((None, 6000))),
         state=draw(st.sampled_from(("ok", "ok", "ok", "unreachable"))),
         manage=draw(st.sampled_from((None, None, True, False))),
+        cordon=draw(st.sampled_from((None, None, None, "new disks"))),
         other_controllers=draw(st.sampled_from(((), (), ("slurmd",)))),
     )
 

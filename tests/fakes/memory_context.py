@@ -35,10 +35,11 @@ class MemoryJournal:
 
     controller = "c" * 32
 
-    def __init__(self, workloads=world.WORKLOADS, audit=world.AUDIT, broken_at=None):
+    def __init__(self, workloads=world.WORKLOADS, audit=world.AUDIT, broken_at=None, cordons=()):
         self._workloads = workloads
         self._audit = audit
         self._broken_at = broken_at
+        self._cordons = cordons
         self.saved_plans = []
         self.submitted = []
 
@@ -68,6 +69,15 @@ class MemoryJournal:
         return (world.NOW_S - 10_800, "no changes, 1 waiting")
 
     def open_runs(self):
+        return ()
+
+    def abandoned_runs(self):
+        return ()
+
+    def cordons(self):
+        return self._cordons
+
+    def desired(self):
         return ()
 
     def lock_holder(self):

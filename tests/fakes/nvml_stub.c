@@ -7,6 +7,7 @@
  * cache it), `lost` (also the handle look-up says GPU_IS_LOST), `needs-reset`, `no-permission` (readings only).
  */
 #include "nvml_stub_state.h"
+#include "nvml_stub_clients.h"
 
 typedef void *Device;
 typedef unsigned int uint;
@@ -28,7 +29,7 @@ int nvmlInitWithFlags(uint flags) {
     if (code == OK) {
         if (init_pid != getpid()) init_count = 0;
         init_pid = getpid();
-        init_count++;
+        if (init_count++ == 0) become_client();
     }
     pthread_mutex_unlock(&state_lock);
     return code;
@@ -39,7 +40,7 @@ int nvmlInit_v2(void) { return nvmlInitWithFlags(0); }
 int nvmlShutdown(void) {
     pthread_mutex_lock(&state_lock);
     int code = ready() ? OK : UNINITIALIZED;
-    if (code == OK) init_count--;
+    if (code == OK && --init_count == 0) be_no_client();
     pthread_mutex_unlock(&state_lock);
     return code;
 }
@@ -56,6 +57,8 @@ const char *nvmlErrorString(int code) {
     case DRIVER_NOT_LOADED: return "Driver Not Loaded";
     case GPU_IS_LOST: return "GPU is lost";
     case RESET_REQUIRED: return "GPU requires reset";
+    case IN_USE: return "In use by another client";
+    case INSUFFICIENT_RESOURCES: return "Insufficient Resources";
     case 18: return "Driver/library version mismatch";
     default: return "Unknown Error";
     }
@@ -109,13 +112,14 @@ static int find_view(const Token *token, View *view) {
     for (int g = 0; g < state.gpus; g++) {
         Gpu *gpu = &state.gpu[g];
         view->gpu = *gpu;
-        if (!token->is_mig && !strcmp(gpu->uuid, token->uuid)) return OK;
-        for (int i = 0; token->is_mig && i < gpu->instances; i++) {
+        if (token->kind == A_GPU && !strcmp(gpu->uuid, token->uuid)) return OK;
+        for (int i = 0; token->kind != A_GPU && i < gpu->instances; i++) {
             view->instance = gpu->instance[i];
+            if (!view->instance.complete && token->kind != A_GPU_INSTANCE) continue;
             if (!strcmp(view->instance.uuid, token->uuid)) return OK;
         }
     }
-    return token->is_mig ? INVALID_ARGUMENT : GPU_IS_LOST;
+    return token->kind == A_GPU ? GPU_IS_LOST : INVALID_ARGUMENT;
 }
 
 /* What any handle answers at once: identity, which drivers cache. */
@@ -170,7 +174,7 @@ int nvmlDeviceGetHandleByIndex_v2(uint index, Device *handle) {
     if (code != OK) return code;
     if (index >= (uint)state.gpus) code = INVALID_ARGUMENT;
     else if (!strcmp(state.gpu[index].fault, "lost")) code = GPU_IS_LOST;
-    else if (!(*handle = token_for(state.gpu[index].uuid, 0, 0))) code = UNKNOWN;
+    else if (!(*handle = token_for(state.gpu[index].uuid, A_GPU))) code = UNKNOWN;
     pthread_mutex_unlock(&state_lock);
     return code;
 }
@@ -182,9 +186,9 @@ int nvmlDeviceGetHandleByUUID(const char *uuid, Device *handle) {
     for (int g = 0; g < state.gpus; g++) {
         int found = !strcmp(state.gpu[g].uuid, uuid), is_mig = 0;
         for (int i = 0; !found && i < state.gpu[g].instances; i++)
-            found = is_mig = !strcmp(state.gpu[g].instance[i].uuid, uuid);
+            found = is_mig = state.gpu[g].instance[i].complete && !strcmp(state.gpu[g].instance[i].uuid, uuid);
         if (!found) continue;
-        code = !strcmp(state.gpu[g].fault, "lost") ? GPU_IS_LOST : (*handle = token_for(uuid, is_mig, 0)) ? OK : UNKNOWN;
+        code = !strcmp(state.gpu[g].fault, "lost") ? GPU_IS_LOST : (*handle = token_for(uuid, is_mig ? A_MIG_DEVICE : A_GPU)) ? OK : UNKNOWN;
     }
     pthread_mutex_unlock(&state_lock);
     return code;
@@ -242,6 +246,12 @@ int nvmlDeviceGetPciInfo_v3(Device handle, PciInfo *pci) {
     return OK;
 }
 
+int nvmlDeviceGetArchitecture(Device handle, uint *architecture) {
+    View view;
+    int code = identify(handle, &view);
+    return code == OK ? tell(architecture, view.gpu.architecture) : code;
+}
+
 /* ---- readings ---- */
 
 typedef struct { ull total, free, used; } Memory;
@@ -279,7 +289,9 @@ int nvmlDeviceGetUtilizationRates(Device handle, uint rates[2]) {
 int nvmlDeviceGetPowerUsage(Device handle, uint *milliwatts) {
     View view;
     int code = look_at_gpu(handle, &view);
-    return code == OK ? tell(milliwatts, view.gpu.power_mw) : code;
+    if (code != OK) return code;
+    long long limit = view.gpu.power_limit_mw;
+    return tell(milliwatts, limit >= 0 && limit < view.gpu.power_mw ? limit : view.gpu.power_mw);
 }
 
 int nvmlDeviceGetPowerManagementLimit(Device handle, uint *milliwatts) {
@@ -359,6 +371,8 @@ int nvmlDeviceGetGraphicsRunningProcesses_v2(Device handle, uint *count, Process
 }
 
 #include "nvml_stub_mig.h"
+#include "nvml_stub_change.h"
+#include "nvml_stub_settings.h"
 
 /* ---- known to drivers and asked for by monitors, but no part of this model ---- */
 
@@ -369,13 +383,11 @@ int nvmlDeviceGetGraphicsRunningProcesses_v2(Device handle, uint *count, Process
         return code == OK ? NOT_SUPPORTED : code; \
     }
 
-NOT_MODELLED(nvmlDeviceGetComputeMode)
 NOT_MODELLED(nvmlDeviceGetDecoderUtilization)
 NOT_MODELLED(nvmlDeviceGetDisplayActive)
 NOT_MODELLED(nvmlDeviceGetDriverModel)
 NOT_MODELLED(nvmlDeviceGetEncoderUtilization)
 NOT_MODELLED(nvmlDeviceGetFanSpeed)
 NOT_MODELLED(nvmlDeviceGetPerformanceState)
-NOT_MODELLED(nvmlDeviceGetPersistenceMode)
 NOT_MODELLED(nvmlDeviceGetProcessUtilization)
 NOT_MODELLED(nvmlDeviceGetTotalEccErrors)

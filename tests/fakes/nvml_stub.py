@@ -1,4 +1,4 @@
-"""A real `libnvidia-ml.so.1` for tests, compiled from this folder, that reads its GPUs from a text file.
+"""A real `libnvidia-ml.so.1` for tests, compiled from this folder, that keeps its GPUs in a text file.
 
 For whatever loads NVML by its name in a process of its own: node programs, nvitop, gpustat.
 
@@ -6,24 +6,36 @@ For whatever loads NVML by its name in a process of its own: node programs, nvit
     write_state(state, [FakeGpu(0, processes=((pid, 2048),))])
     subprocess.run([...], env={**os.environ, **environment(state)})
 
-Write the state again at any time: running processes see it at their next call. What a field of None stands for is
-answered NOT_SUPPORTED; a function that is not modelled does not exist in the library.
+Write the state again at any time: running processes see it at their next call. Calls that change something change the
+file. What a field of None stands for is answered NOT_SUPPORTED; a function that is not modelled does not exist.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpualloc.sim.catalog import MigProfile
+import pynvml
+from fakes.nvml_library_settings import COMPUTE_MODES
+
+from gpualloc.sim.catalog import ENGINES, MigProfile
 from gpualloc.sim.gpu import GpuModel
 
-SOURCES = ("nvml_stub.c", "nvml_stub_state.h", "nvml_stub_mig.h")
+SOURCES = (
+    "nvml_stub.c",
+    "nvml_stub_change.h",
+    "nvml_stub_clients.h",
+    "nvml_stub_mig.h",
+    "nvml_stub_save.h",
+    "nvml_stub_settings.h",
+    "nvml_stub_state.h",
+)
 SONAME = "libnvidia-ml.so.1"
 FAULTS = (None, "hang", "lost", "needs-reset", "no-permission")
 """`hang`: readings block until the fault is taken away, identity (UUID, name, minor) still answers; `lost`: GPU_IS_LOST
@@ -65,6 +77,8 @@ class FakeMigInstance:
     memory_total_mib: int
     memory_used_mib: int = 0
     ci: int = 0
+    complete: bool = True
+    """Whether the compute instance is there."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +112,21 @@ class FakeGpu:
     """One of `FAULTS`."""
     call_delay_ms: float = 0.0
     """How long each reading takes."""
+    architecture: int | None = pynvml.NVML_DEVICE_ARCH_AMPERE
+    power_range_w: tuple[float, float, float] | None = (400.0, 100.0, 400.0)
+    """Default, lowest and highest limit."""
+    locked_clocks_mhz: tuple[int, int] = (0, 0)
+    """Both 0: not locked."""
+    compute_mode: int | None = pynvml.NVML_COMPUTEMODE_DEFAULT
+    persistence: bool | None = False
+    mode_needs_reset: bool = True
+    """Whether MIG mode changes only while no other process has the library open."""
+    passed_through: bool = False
+    """Whether it cannot be reset from inside this machine: a change of MIG mode answers RESET_REQUIRED."""
+    engine_totals: tuple[int | None, ...] = (None,) * len(ENGINES)
+    """Engines shared out among instances, in the order of `sim.catalog.ENGINES`; None is not counted."""
+    gi_uuids: tuple[tuple[int, str], ...] = tuple((gi, f"MIG-fake-{gi}") for gi in range(1, 15))
+    """Id of each GPU instance with the UUID of its MIG device, in the order in which ids are given."""
 
     @property
     def full_uuid(self) -> str:
@@ -146,6 +175,8 @@ def write_state(
     library: str = "12.570.133.20",
     cuda: int = 12_080,
     init_code: int = 0,
+    privileged: bool = True,
+    plans: Sequence[tuple[str, int, str | int]] = (),
 ) -> None:
     """Write the state file by rename.
 
@@ -156,12 +187,53 @@ def write_state(
         library: what nvmlSystemGetNVMLVersion answers.
         cuda: major * 1000 + minor * 10.
         init_code: what nvmlInit answers: 0, or such as 9 (driver not loaded), 18 (library and driver differ).
+        privileged: whether calls that change something are allowed.
+        plans: (function, n, what): at the n-th call a process makes of a changing function it answers a code, or
+            with "hang" or "kill" does that.
     """
     if [gpu.index for gpu in gpus] != list(range(len(gpus))):
         raise ValueError("GPUs must be listed by index from 0 without holes")
     lines = [f"driver {driver}", f"library {library}", f"cuda {cuda}", f"init_code {init_code}"]
+    lines += [f"privileged {int(privileged)}", *(f"plan {function} {nth} {what}" for function, nth, what in plans)]
     for gpu in gpus:
         lines += _gpu_lines(gpu)
+    _replace(path, lines)
+
+
+def instances(path: Path) -> list[tuple[int, int, bool]]:
+    """Profile id, start and completeness of every GPU instance in the state, by start."""
+    rows = [line.split() for line in path.read_text().splitlines() if line.startswith("instance ")]
+    return sorted(((int(row[4]), int(row[5]), row[9] == "1") for row in rows), key=lambda each: each[1])
+
+
+def reboot(path: Path) -> None:
+    """Leave in the state what a reboot does: no instances, processes or settings, and MIG mode only on Ampere."""
+    gpus = re.split(r"^(?=gpu )", path.read_text(), flags=re.MULTILINE)
+    _replace(path, [gpus[0].rstrip("\n"), *map(_rebooted, gpus[1:])])
+
+
+def _rebooted(lines: str) -> str:
+    """The lines of one GPU."""
+    ampere = f"architecture {pynvml.NVML_DEVICE_ARCH_AMPERE}" in lines
+    default_mw = re.findall(r"^power_range_mw (\S+)", lines, re.MULTILINE)[0]
+    for pattern, after in (
+        (r"^(instance|process) .*\n?", ""),
+        (r"^locked .*", "locked 0 0"),
+        (r"^compute_mode \d+", "compute_mode 0"),
+        (r"^persistence \d+", "persistence 0"),
+        (r"^power_mw (\S+) .*", rf"power_mw \1 {default_mw}"),
+        (r"^mig \d+ \d+", None if ampere else "mig 0 0"),
+    ):
+        lines = lines if after is None else re.sub(pattern, after, lines, flags=re.MULTILINE)
+    return lines.rstrip("\n")
+
+
+def without_plans(path: Path) -> None:
+    """Take the planned trouble away."""
+    _replace(path, [line for line in path.read_text().splitlines() if not line.startswith("plan ")])
+
+
+def _replace(path: Path, lines: Sequence[str]) -> None:
     handle, scratch = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "w") as file:
         file.write("\n".join(lines) + "\n")
@@ -180,6 +252,14 @@ def _gpu_lines(gpu: FakeGpu) -> list[str]:
         f"memory {_known(gpu.memory_total_mib)} {_known(gpu.memory_used_mib)}",
         f"utilization {_known(gpu.gpu_utilization_percent)} {_known(gpu.memory_utilization_percent)}",
         f"power_mw {_milli(gpu.power_w)} {_milli(gpu.power_limit_w)}",
+        f"power_range_mw {' '.join(str(_milli(limit)) for limit in gpu.power_range_w or (None,) * 3)}",
+        f"locked {gpu.locked_clocks_mhz[0]} {gpu.locked_clocks_mhz[1]}",
+        f"architecture {_known(gpu.architecture)}",
+        f"compute_mode {_known(gpu.compute_mode)}",
+        f"persistence {_known(gpu.persistence)}",
+        f"mode {int(gpu.mode_needs_reset)} {int(gpu.passed_through)}",
+        f"engines {' '.join(str(_known(total)) for total in gpu.engine_totals)}",
+        *(f"gi {gi} {uuid}" for gi, uuid in gpu.gi_uuids),
         f"temperature {_known(gpu.temperature_c)}",
         f"sm_clock {_known(gpu.sm_clock_mhz)}",
         f"delay_us {round(gpu.call_delay_ms * 1000)}",
@@ -202,7 +282,8 @@ def _profile_lines(profile: FakeMigProfile) -> list[str]:
 
 def _instance_line(instance: FakeMigInstance) -> str:
     place = f"{instance.gi} {instance.ci} {instance.profile} {instance.start} {instance.size}"
-    return f"instance {instance.uuid} {place} {instance.memory_total_mib} {instance.memory_used_mib}"
+    memory = f"{instance.memory_total_mib} {instance.memory_used_mib}"
+    return f"instance {instance.uuid} {place} {memory} {int(instance.complete)}"
 
 
 def _process_line(pid: int, used_mib: int | None, gi: int | None = None) -> str:
@@ -232,7 +313,15 @@ def fake_gpu(model: GpuModel, at_s: float, fault: str | None = None) -> FakeGpu:
         gpu_utilization_percent=_percent(readings.gpu_utilization_ratio),
         memory_utilization_percent=_percent(readings.memory_utilization_ratio),
         power_w=readings.power_w,
-        power_limit_w=model.kind.power_limit_w,
+        power_limit_w=model.power_limit_w,
+        power_range_w=_power_range(model),
+        locked_clocks_mhz=(model.settings.sm_clock_min_mhz, model.settings.sm_clock_max_mhz),
+        architecture=getattr(pynvml, f"NVML_DEVICE_ARCH_{model.kind.generation.upper()}"),
+        compute_mode=COMPUTE_MODES[model.settings.compute_mode],
+        persistence=model.settings.persistence,
+        mode_needs_reset=table is not None and table.mode_needs_reset,
+        engine_totals=tuple(table.engine_totals.get(engine) if table else None for engine in ENGINES),
+        gi_uuids=tuple((gi, model.mig_uuid(gi)) for gi in model.gi_order()),
         temperature_c=readings.temperature_c,
         sm_clock_mhz=readings.sm_clock_mhz,
         processes=tuple(
@@ -251,12 +340,18 @@ def fake_gpu(model: GpuModel, at_s: float, fault: str | None = None) -> FakeGpu:
                 size=each.profile.size,
                 memory_total_mib=each.profile.memory_mib,
                 memory_used_mib=model.memory_used_mib(each.uuid),
+                complete=each.complete,
             )
             for each in model.instances
         ),
         max_mig_instances=table.max_instances if table else 0,
         fault=fault,
     )
+
+
+def _power_range(model: GpuModel) -> tuple[float, float, float] | None:
+    default, lowest = model.kind.power_limit_w, model.kind.power_limit_min_w
+    return None if default is None or lowest is None else (default, lowest, default)
 
 
 def _fake_profile(profile: MigProfile) -> FakeMigProfile:

@@ -1,4 +1,4 @@
-/* The MIG calls of nvml_stub.c, reading only. */
+/* The MIG calls of nvml_stub.c that only read. */
 #ifndef GPUALLOC_NVML_STUB_MIG_H
 #define GPUALLOC_NVML_STUB_MIG_H
 
@@ -21,9 +21,12 @@ int nvmlDeviceGetMigDeviceHandleByIndex(Device handle, uint index, Device *out) 
     int code = look_at_gpu(handle, &view);
     if (code != OK) return code;
     if (index >= (uint)view.gpu.max_instances) return INVALID_ARGUMENT;
-    if (index >= (uint)view.gpu.instances) return NOT_FOUND;
+    int found = -1;
+    for (int i = 0, seen = 0; i < view.gpu.instances && found < 0; i++)
+        if (view.gpu.instance[i].complete && seen++ == (int)index) found = i;
+    if (found < 0) return NOT_FOUND;
     pthread_mutex_lock(&state_lock);
-    *out = token_for(view.gpu.instance[index].uuid, 1, 0);
+    *out = token_for(view.gpu.instance[found].uuid, A_MIG_DEVICE);
     pthread_mutex_unlock(&state_lock);
     return *out ? OK : UNKNOWN;
 }
@@ -41,7 +44,7 @@ int nvmlDeviceGetDeviceHandleFromMigDeviceHandle(Device handle, Device *out) {
     if (code != OK) return code;
     if (!view.instance.uuid[0]) return INVALID_ARGUMENT;
     pthread_mutex_lock(&state_lock);
-    *out = token_for(view.gpu.uuid, 0, 0);
+    *out = token_for(view.gpu.uuid, A_GPU);
     pthread_mutex_unlock(&state_lock);
     return *out ? OK : UNKNOWN;
 }
@@ -146,10 +149,12 @@ int nvmlDeviceGetGpuInstances(Device handle, uint profile, Device *out, uint *co
     int code = look_at_gpu(handle, &view);
     if (code != OK) return code;
     if (view.gpu.mig != 1) return NOT_SUPPORTED;
+    if (!state.privileged) return NO_PERMISSION;
     *count = 0;
     pthread_mutex_lock(&state_lock);
     for (int i = 0; i < view.gpu.instances; i++)
-        if (view.gpu.instance[i].profile == (int)profile) out[(*count)++] = token_for(view.gpu.instance[i].uuid, 1, 1);
+        if (view.gpu.instance[i].profile == (int)profile)
+            out[(*count)++] = token_for(view.gpu.instance[i].uuid, A_GPU_INSTANCE);
     pthread_mutex_unlock(&state_lock);
     return OK;
 }
@@ -161,7 +166,8 @@ int nvmlDeviceGetGpuInstanceById(Device handle, uint id, Device *out) {
     code = NOT_FOUND;
     pthread_mutex_lock(&state_lock);
     for (int i = 0; i < view.gpu.instances; i++)
-        if (view.gpu.instance[i].gi == (int)id) code = (*out = token_for(view.gpu.instance[i].uuid, 1, 1)) ? OK : UNKNOWN;
+        if (view.gpu.instance[i].gi == (int)id)
+            code = (*out = token_for(view.gpu.instance[i].uuid, A_GPU_INSTANCE)) ? OK : UNKNOWN;
     pthread_mutex_unlock(&state_lock);
     return code;
 }
@@ -178,7 +184,7 @@ int nvmlGpuInstanceGetInfo(Device handle, GpuInstanceInfo *out) {
     if (code != OK) return code;
     if (!view.instance.uuid[0]) return INVALID_ARGUMENT;
     pthread_mutex_lock(&state_lock);
-    Device parent = token_for(view.gpu.uuid, 0, 0);
+    Device parent = token_for(view.gpu.uuid, A_GPU);
     pthread_mutex_unlock(&state_lock);
     *out = (GpuInstanceInfo){parent, (uint)view.instance.gi, (uint)view.instance.profile,
                              {(uint)view.instance.start, (uint)view.instance.size}};

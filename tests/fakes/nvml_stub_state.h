@@ -1,16 +1,21 @@
 /* The state of the simulated driver: a text file that tests write and this library reads again whenever it changes.
  *
- * The path is in the environment variable GPUALLOC_FAKE_NVML. tests/fakes/nvml_stub.py writes the file by rename, so
- * a reader sees the old state or the new one, never a mixture. -1 stands for "this driver does not tell".
+ * The path is in the environment variable GPUALLOC_FAKE_NVML. tests/fakes/nvml_stub.py writes the file by rename, and
+ * so do the calls that change something (nvml_stub_change.h), so a reader sees the old state or the new one, never a
+ * mixture. -1 stands for "this driver does not tell".
  */
 #ifndef GPUALLOC_NVML_STUB_STATE_H
 #define GPUALLOC_NVML_STUB_STATE_H
 
 #define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,11 +30,14 @@ enum {
     DRIVER_NOT_LOADED = 9,
     GPU_IS_LOST = 15,
     RESET_REQUIRED = 16,
+    IN_USE = 19,
+    INSUFFICIENT_RESOURCES = 23,
     ARGUMENT_VERSION_MISMATCH = 25,
     UNKNOWN = 999
 };
 
-enum { MAX_GPUS = 64, MAX_PROCESSES = 64, MAX_PROFILES = 20, MAX_PLACEMENTS = 16, MAX_INSTANCES = 16 };
+enum { MAX_GPUS = 64, MAX_PROCESSES = 64, MAX_PROFILES = 20, MAX_PLACEMENTS = 16, MAX_INSTANCES = 16, MAX_GI = 15, MAX_PLANS = 8 };
+enum { ENGINES = 5 };
 
 typedef struct {
     int index, id, slices, instances, sm, memory_mib, copy, decoders, encoders, jpeg, ofa, placements;
@@ -41,6 +49,7 @@ typedef struct {
     char uuid[64];
     int gi, ci, profile, start, size;
     long long total_mib, used_mib;
+    int complete; /* has its compute instance */
 } Instance;
 
 typedef struct {
@@ -52,17 +61,27 @@ typedef struct {
 typedef struct {
     char uuid[64], name[80], fault[24];
     int index, minor, utilization, memory_utilization, temperature, sm_clock, delay_us;
-    int mig, mig_pending, max_instances;
-    long long total_mib, used_mib, power_mw, power_limit_mw;
+    int mig, mig_pending, max_instances, needs_reset, passed_through;
+    int architecture, compute_mode, persistence, locked_low, locked_high;
+    long long total_mib, used_mib, power_mw, power_limit_mw, power_default_mw, power_min_mw, power_max_mw;
+    int engines[ENGINES]; /* shared out among instances, in the order of profiles; -1: not counted */
+    int gi_ids, gi_id[MAX_GI]; /* ids of GPU instances in the order in which they are given */
+    char gi_uuid[MAX_GI + 1][64];
     int processes, profiles, instances;
     Process process[MAX_PROCESSES];
     Profile profile[MAX_PROFILES];
     Instance instance[MAX_INSTANCES];
 } Gpu;
 
+typedef struct {
+    char function[64], what[16]; /* `kill`, `hang` or a code to answer */
+    int nth;                     /* of the calls a process makes, from 1 */
+} Plan;
+
 static struct {
     char driver[64], library[64];
-    int cuda, init_code, gpus;
+    int cuda, init_code, gpus, privileged, plans;
+    Plan plan[MAX_PLANS];
     Gpu gpu[MAX_GPUS];
 } state;
 
@@ -78,6 +97,9 @@ static void new_gpu(const char *uuid) {
     gpu->utilization = gpu->memory_utilization = gpu->temperature = gpu->sm_clock = -1;
     gpu->mig = gpu->mig_pending = -1;
     gpu->total_mib = gpu->used_mib = gpu->power_mw = gpu->power_limit_mw = -1;
+    gpu->power_default_mw = gpu->power_min_mw = gpu->power_max_mw = -1;
+    gpu->architecture = gpu->compute_mode = gpu->persistence = -1;
+    for (int i = 0; i < ENGINES; i++) gpu->engines[i] = -1;
 }
 
 static void read_profile(Gpu *gpu, const char *rest) {
@@ -98,14 +120,28 @@ static void read_placement(Gpu *gpu, const char *rest) {
 static void read_instance(Gpu *gpu, const char *rest) {
     if (gpu->instances == MAX_INSTANCES) return;
     Instance *i = &gpu->instance[gpu->instances++];
-    sscanf(rest, "%63s %d %d %d %d %d %lld %lld", i->uuid, &i->gi, &i->ci, &i->profile, &i->start, &i->size,
-           &i->total_mib, &i->used_mib);
+    sscanf(rest, "%63s %d %d %d %d %d %lld %lld %d", i->uuid, &i->gi, &i->ci, &i->profile, &i->start, &i->size,
+           &i->total_mib, &i->used_mib, &i->complete);
 }
 
 static void read_process(Gpu *gpu, const char *rest) {
     if (gpu->processes == MAX_PROCESSES) return;
     Process *p = &gpu->process[gpu->processes++];
     sscanf(rest, "%d %lld %u %u", &p->pid, &p->used_mib, &p->gi, &p->ci);
+}
+
+static void read_gi(Gpu *gpu, const char *rest) {
+    int gi;
+    char uuid[64];
+    if (gpu->gi_ids == MAX_GI || sscanf(rest, "%d %63s", &gi, uuid) != 2 || gi < 0 || gi > MAX_GI) return;
+    gpu->gi_id[gpu->gi_ids++] = gi;
+    snprintf(gpu->gi_uuid[gi], sizeof gpu->gi_uuid[gi], "%s", uuid);
+}
+
+static void read_plan(const char *rest) {
+    Plan *plan = &state.plan[state.plans];
+    if (state.plans < MAX_PLANS && sscanf(rest, "%63s %d %15s", plan->function, &plan->nth, plan->what) == 3)
+        state.plans++;
 }
 
 static void read_gpu_line(Gpu *gpu, const char *key, const char *rest) {
@@ -119,6 +155,17 @@ static void read_gpu_line(Gpu *gpu, const char *key, const char *rest) {
     else if (!strcmp(key, "delay_us")) sscanf(rest, "%d", &gpu->delay_us);
     else if (!strcmp(key, "fault")) sscanf(rest, "%23s", gpu->fault);
     else if (!strcmp(key, "mig")) sscanf(rest, "%d %d %d", &gpu->mig, &gpu->mig_pending, &gpu->max_instances);
+    else if (!strcmp(key, "mode")) sscanf(rest, "%d %d", &gpu->needs_reset, &gpu->passed_through);
+    else if (!strcmp(key, "architecture")) sscanf(rest, "%d", &gpu->architecture);
+    else if (!strcmp(key, "power_range_mw"))
+        sscanf(rest, "%lld %lld %lld", &gpu->power_default_mw, &gpu->power_min_mw, &gpu->power_max_mw);
+    else if (!strcmp(key, "locked")) sscanf(rest, "%d %d", &gpu->locked_low, &gpu->locked_high);
+    else if (!strcmp(key, "compute_mode")) sscanf(rest, "%d", &gpu->compute_mode);
+    else if (!strcmp(key, "persistence")) sscanf(rest, "%d", &gpu->persistence);
+    else if (!strcmp(key, "engines"))
+        sscanf(rest, "%d %d %d %d %d", &gpu->engines[0], &gpu->engines[1], &gpu->engines[2], &gpu->engines[3],
+               &gpu->engines[4]);
+    else if (!strcmp(key, "gi")) read_gi(gpu, rest);
     else if (!strcmp(key, "profile")) read_profile(gpu, rest);
     else if (!strcmp(key, "placement")) read_placement(gpu, rest);
     else if (!strcmp(key, "instance")) read_instance(gpu, rest);
@@ -135,6 +182,8 @@ static void read_line(char *line) {
     else if (!strcmp(line, "library")) snprintf(state.library, sizeof state.library, "%s", rest);
     else if (!strcmp(line, "cuda")) sscanf(rest, "%d", &state.cuda);
     else if (!strcmp(line, "init_code")) sscanf(rest, "%d", &state.init_code);
+    else if (!strcmp(line, "privileged")) sscanf(rest, "%d", &state.privileged);
+    else if (!strcmp(line, "plan")) read_plan(rest);
     else if (!strcmp(line, "gpu") && state.gpus < MAX_GPUS) new_gpu(rest);
     else if (state.gpus) read_gpu_line(&state.gpu[state.gpus - 1], line, rest);
 }
@@ -158,22 +207,23 @@ static int refresh(void) {
 }
 
 /* Handles are tokens that remember a UUID, so that they stay right when the state is read anew and GPUs move or vanish. */
+typedef enum { A_GPU, A_MIG_DEVICE, A_GPU_INSTANCE, A_COMPUTE_INSTANCE } Kind;
+
 typedef struct {
     char uuid[64];
-    int is_mig, is_gpu_instance;
+    Kind kind;
 } Token;
 
 static Token tokens[512];
 static int token_count;
 
-static Token *token_for(const char *uuid, int is_mig, int is_gpu_instance) {
+static Token *token_for(const char *uuid, Kind kind) {
     for (int i = 0; i < token_count; i++)
-        if (!strcmp(tokens[i].uuid, uuid) && tokens[i].is_gpu_instance == is_gpu_instance) return &tokens[i];
+        if (!strcmp(tokens[i].uuid, uuid) && tokens[i].kind == kind) return &tokens[i];
     if (token_count == (int)(sizeof tokens / sizeof *tokens)) return NULL;
     Token *token = &tokens[token_count++];
     snprintf(token->uuid, sizeof token->uuid, "%s", uuid);
-    token->is_mig = is_mig;
-    token->is_gpu_instance = is_gpu_instance;
+    token->kind = kind;
     return token;
 }
 

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from tui.fleet_fixture import NOW_S, TICKS_S, fleet
 
 from gpualloc.model.allocation import HeldBy, Hold
-from gpualloc.model.inventory import Node, NodeState
+from gpualloc.model.inventory import DeviceState, Node, NodeState
 from gpualloc.tui.arrange import SortKey, arranged, kept
 from gpualloc.tui.cells import Role, bar, fitted, gib, memory_pair, percent, watts, width_of
 from gpualloc.tui.columns import GAP, MARGIN, Column, fit
@@ -218,3 +218,15 @@ def test_holds_in_words() -> None:
     assert held_text(held) == "gpu soft, cpu+mem hard"
     assert weakest_first(held) == "soft, hard"
     assert held_text(HeldBy()) == weakest_first(HeldBy()) == ""
+
+
+def test_a_cordon_is_a_word_on_the_row_it_is_about() -> None:
+    node = next(node for node in fleet().nodes if node.state is NodeState.OK and node.devices)
+    cordoned = dataclasses.replace(
+        node, cordon="new disks", devices=(dataclasses.replace(node.devices[0], cordon="fan noise"), *node.devices[1:])
+    )
+    seen = SeenNode(node.spec).after(cordoned, TICKS_S, 0.0)
+    words = [state_words(row, MOMENT) for row in fleet_rows(Seen((seen,), (), looks=1))]
+    assert [word.whole == "cordoned" for word in words[:2]] == [True, cordoned.devices[0].state is DeviceState.OK]
+    assert "cordoned" not in [word.whole for word in words[2:]]
+    assert len(words[0].short) <= fleet_table.STATE.least

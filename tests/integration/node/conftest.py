@@ -113,6 +113,8 @@ class Node:
         self.until = until
         self._programs: list[Program] = []
         self._workloads: list[str] = []
+        self.at_end: list[Callable[[], object]] = []
+        """Called when the test is over."""
 
     def program(self, command: list[str] | None = None) -> Program:
         self._programs.append(Program(self.state_dir, self.python, command))
@@ -136,6 +138,8 @@ class Node:
         return glob.glob(f"/sys/fs/cgroup/*/gpualloc/{workload}")
 
     def close(self) -> None:
+        for action in self.at_end:
+            action()
         for program in self._programs:
             if program.process.poll() is None:
                 program.kill()

@@ -46,7 +46,7 @@ def test_half_a_cpu_is_half_a_cpu(node):
     )
     workload = node.workload()
     assert limit(node, program, workload, cpus=0.5)["held_by"] == {"cpu": "hard", "memory": None, "pids": None}
-    folder = next(Path(path) for path in node.groups(workload) if Path(path, "cpu.stat").exists())
+    folder = next(Path(path) for path in node.groups(workload) if Path(path, "cpu.shares").exists())
     for group in (folder, folder.parent):
         # Without this a busy machine gives a single group less than its quota, and nothing is throttled.
         (group / "cpu.shares").write_text("262144")
@@ -118,7 +118,7 @@ def test_a_limit_asked_for_again_after_the_end_makes_no_group(node):
     program.end(workload)
     assert limit(node, program, workload, pids=9) == {
         "grants": [],
-        "held_by": {"cpu": None, "memory": None, "pids": "hard"},
+        "held_by": {"cpu": None, "memory": None, "pids": "hard", "io": None},
         "group": None,
     }
     assert node.groups(workload) == []

@@ -89,7 +89,7 @@ def test_stop_works_without_a_keeper(node):
 
 def test_stop_of_what_never_ran_is_nothing(node):
     program = node.program()
-    assert program.call("do", "stop", node.workload(), grace_s=1)["ok"] == {"end": None}
+    assert program.call("do", "stop", node.workload(), grace_s=1)["ok"] == {"end": None, "checkpoint": None}
 
 
 def test_another_boot_ended_it(node):

@@ -12,6 +12,11 @@ from typing import Any
 import pynvml
 from pynvml import *  # noqa: F403
 
+try:
+    from fakes.nvml_moves import *  # noqa: F403
+except ImportError:
+    pass  # only some callers put them on the path
+
 kept: dict[str, Any] = {}
 thread_answer: Any = None
 _thread: threading.Thread | None = None

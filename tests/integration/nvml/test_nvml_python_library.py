@@ -52,6 +52,15 @@ def create(device: Any, profile: int, start: int | None = None) -> Any:
     return pynvml.nvmlDeviceCreateGpuInstanceWithPlacement(device, profile, ctypes.byref(place))
 
 
+def compute_instances(instance: Any) -> list[Any]:
+    found: list[Any] = []
+    for number in range(pynvml.NVML_COMPUTE_INSTANCE_PROFILE_COUNT):
+        room, count = (pynvml.c_nvmlComputeInstance_t * 8)(), ctypes.c_uint()
+        pynvml.nvmlGpuInstanceGetComputeInstances(instance, number, room, ctypes.byref(count))
+        found += room[: count.value]
+    return found
+
+
 def test_the_private_names_of_the_binding_are_where_we_think() -> None:
     """When this fails, nvidia-ml-py moved them: see `installed` in tests/fakes/nvml_library.py."""
     assert hasattr(pynvml, "nvmlLib")
@@ -147,15 +156,26 @@ def test_instances_are_made_found_and_destroyed(library: NvmlLibrary) -> None:
     assert pynvml.nvmlDeviceGetGpuInstanceRemainingCapacity(device, 19) == 2
     with pytest.raises(pynvml.NVMLError_InsufficientResources):
         create(device, 5)
+    with pytest.raises(pynvml.NVMLError_NotFound):
+        pynvml.nvmlDeviceGetMigDeviceHandleByIndex(device, 0)
+    for instance in list(library.gpus[0].instances):
+        found = pynvml.nvmlDeviceGetGpuInstanceById(device, instance.gi)
+        whole = {9: pynvml.NVML_COMPUTE_INSTANCE_PROFILE_3_SLICE, 14: pynvml.NVML_COMPUTE_INSTANCE_PROFILE_2_SLICE}
+        number = pynvml.nvmlGpuInstanceGetComputeInstanceProfileInfo(found, whole[instance.profile.id], 0).id
+        pynvml.nvmlGpuInstanceCreateComputeInstance(found, number)
     mig = pynvml.nvmlDeviceGetMigDeviceHandleByIndex(device, 0)
     assert pynvml.nvmlDeviceGetName(mig).startswith("NVIDIA A100-SXM4-40GB MIG ")
     with pytest.raises(pynvml.NVMLError_NotFound):
         pynvml.nvmlDeviceGetMigDeviceHandleByIndex(device, 2)
     library.gpus[0].processes.append(process(instance=library.gpus[0].instances[0].uuid))
     used = pynvml.nvmlDeviceGetGpuInstanceById(device, library.gpus[0].instances[0].gi)
+    [compute] = compute_instances(used)
+    with pytest.raises(pynvml.NVMLError_InUse):
+        pynvml.nvmlComputeInstanceDestroy(compute)
+    library.gpus[0].processes.clear()
     with pytest.raises(pynvml.NVMLError_InUse):
         pynvml.nvmlGpuInstanceDestroy(used)
-    library.gpus[0].processes.clear()
+    pynvml.nvmlComputeInstanceDestroy(compute)
     pynvml.nvmlGpuInstanceDestroy(used)
     with pytest.raises(pynvml.NVMLError_InvalidArgument):
         pynvml.nvmlDeviceGetUUID(mig)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes.nvml_stub import FakeGpu, FakeMigInstance, FakeMigProfile, environment, write_state
+from fakes.nvml_stub import FakeGpu, FakeMigInstance, FakeMigProfile, environment, without_plans, write_state
 
 READER = Path(__file__).parent / "nvml_reader.py"
 PROFILE_1G = FakeMigProfile("1g.5gb", 0, 19, 1, 7, 14, 4864, tuple((start, 1) for start in range(7)), nvdec=0)
@@ -216,3 +216,25 @@ def test_mig_profiles_and_placements(state: Path, reader: Reader) -> None:
     assert unknown_engines == {"error": "NVMLError_NotSupported"}
     assert reader.ask("nvmlDeviceGetGpuInstanceProfileInfo(gpu(0), 18).id") == {"error": "NVMLError_InvalidArgument"}
     assert reader.ask("placements(0, 9)") == [[0, 4], [4, 4]]
+
+
+def test_the_nth_call_of_a_process_can_be_planned_to_fail(state: Path, reader: Reader) -> None:
+    write_state(state, [FakeGpu(0)], plans=[("nvmlDeviceSetPersistenceMode", 2, 999)])
+    switch = "nvmlDeviceSetPersistenceMode(gpu(0), 1) or nvmlDeviceGetPersistenceMode(gpu(0))"
+    assert [reader.ask(switch) for _ in range(3)] == [1, {"error": "NVMLError_Unknown"}, 1]
+
+
+def test_a_change_can_be_planned_to_hang_until_the_plan_is_gone(state: Path, reader: Reader) -> None:
+    write_state(state, [FakeGpu(0)], plans=[("nvmlDeviceSetComputeMode", 1, "hang")])
+    reader.send("in_thread('nvmlDeviceSetComputeMode(gpu(0), 3)')")
+    assert reader.answer() == "started"
+    assert reader.ask("nvmlDeviceGetComputeMode(gpu(0))") == 0
+    without_plans(state)
+    assert reader.ask("joined_answer()") is None
+    assert reader.ask("nvmlDeviceGetComputeMode(gpu(0))") == 3
+
+
+def test_changes_need_the_right(state: Path, reader: Reader) -> None:
+    write_state(state, [MIG_GPU], privileged=False)
+    for change in ("nvmlDeviceSetMigMode(gpu(0), 0)", "nvmlDeviceSetPowerManagementLimit(gpu(0), 200000)"):
+        assert reader.ask(change) == {"error": "NVMLError_NoPermission"}

@@ -139,4 +139,4 @@ def test_a_watcher_starts_waiting_work_when_what_was_in_its_way_ends(world):
         watcher.terminate()
         out, err = watcher.communicate(timeout=20)
     assert (watcher.returncode, err) == (0, "")
-    assert out.count("2 steps done") == 2
+    assert out.count("3 steps done") == 2

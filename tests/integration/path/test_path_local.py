@@ -25,14 +25,14 @@ def test_work_runs_on_the_gpu_it_was_planned_for_and_its_end_is_recorded(world):
     )
     plan = world.json("plan")
     assert plan["applyable"]
-    assert [step["kind"] for step in plan["steps"]] == ["claim", "start"]
+    assert [step["kind"] for step in plan["steps"]] == ["claim", "limit", "start"]
     assert all(step["reason"] and step["node"] and step["blast_radius"] for step in plan["steps"])
 
     world.run("apply", "--yes")
 
     row = world.workload(identity)
     assert row["state"] == "running"
-    assert row["held_by"] == {"gpu": "soft", "cpu": None, "memory": None, "pids": None}
+    assert row["held_by"] == {"gpu": "hard", "cpu": None, "memory": None, "pids": None}
     wait_until(lambda: out.exists() and "CUDA_VISIBLE_DEVICES" in out.read_text(), "the command ran")
     seen = dict(line.split("=", 1) for line in out.read_text().splitlines() if "=" in line)
     assert [seen["CUDA_VISIBLE_DEVICES"]] == row["devices"]

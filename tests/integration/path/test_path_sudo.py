@@ -133,6 +133,59 @@ def test_uninstall_removes_what_install_wrote_and_leaves_running_work(node):
     assert sorted(json.loads(removed)["data"]["removed"]) == sorted([PROGRAM, CONFIG, RULE])
     assert node.run("find", "/usr/local/sbin", "/etc", "-name", "*gpualloc*").stdout == ""
     assert os.path.exists(f"/proc/{row['pid']}/root")
+    # Nobody who answers now knows of it: it is neither lost nor ended by a release that finds nothing.
+    row = world.workload(identity)
+    assert row["state"] == "running"
+    assert row["reason"].startswith("whether it still runs is not known: its records are in /var/lib/gpualloc, and")
+    assert "reach the node as before" in world.run("release", identity, check=3).stderr
+    assert os.path.exists(f"/proc/{row['pid']}/root")
     assert node.install()
+    assert (world.workload(identity)["state"], world.workload(identity)["reason"]) == ("running", None)
     world.run("release", identity)
     assert world.groups([identity]) == []
+
+
+def test_work_outlives_the_installation_of_the_program(node):
+    """Begun without root's program, it is not called lost when that program answers in its place."""
+    world = node.world
+    identity = world.json("submit", "--name", "x", "--gpus", "0", "--", "sleep", "600")["id"]
+    world.run("rebalance")
+    pid = world.workload(identity)["pid"]
+    node.install()
+    row = world.workload(identity)
+    assert (row["state"], "whether it still runs is not known" in row["reason"]) == ("running", True)
+    world.run("release", identity, check=3)
+    node.run(sys.executable, "-m", "gpualloc", "node", "uninstall")
+    assert (world.workload(identity)["state"], world.workload(identity)["reason"]) == ("running", None)
+    world.run("release", identity)
+    assert not os.path.exists(f"/proc/{pid}/root")
+
+
+LOOKS_ROUND = """
+id -u; id -ru; id -g; id -rg; id -G; echo home=$HOME user=$USER sudo=$SUDO_USER$SUDO_UID$SUDO_COMMAND path=$PATH
+umask; pwd; cat /proc/self/oom_score_adj; grep -c . /proc/self/environ; grep SigIgn /proc/self/status
+grep -E 'Cap(Eff|Prm|Inh|Amb)' /proc/self/status | cut -f2 | sort -u; echo /proc/self/fd/*
+python3 -c "import os; os.setuid(0)" 2>&1 | tail -1
+"""
+
+
+def test_nothing_of_roots_comes_into_the_work(node):
+    node.install()
+    account = pwd.getpwnam(node.user)
+    world = node.world
+    identity = world.json("submit", "--gpus", "0", "--pids", "50", "--", "sh", "-c", LOOKS_ROUND)["id"]
+    world.run("rebalance")
+    world.run("wait", identity)
+    lines = world.run("logs", identity).stdout.splitlines()
+    uid, gid = str(account.pw_uid), str(account.pw_gid)
+    assert lines[:4] == [uid, uid, gid, gid]
+    assert set(lines[4].split()) == {str(number) for number in os.getgrouplist(account.pw_name, account.pw_gid)}
+    assert lines[5].startswith(f"home={account.pw_dir} user={account.pw_name} sudo= path=/usr/local/sbin:")
+    assert lines[6] == "0022"
+    assert lines[7] in (account.pw_dir, "/")
+    assert lines[8] == "0"
+    assert lines[10].split()[1] == "0" * 16
+    assert lines[11] == "0" * 16
+    # The fourth is that of the folder which the shell reads for this.
+    assert lines[12].split() == [f"/proc/self/fd/{number}" for number in range(4)]
+    assert "Operation not permitted" in lines[13]

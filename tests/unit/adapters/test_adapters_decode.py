@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gpualloc.adapters.decode import OBSERVED, decode_changed, decode_hello, decode_logs, decode_node, decode_step
 from gpualloc.adapters.fields import MAX_TEXT, MalformedError
-from gpualloc.model.allocation import Claim, HeldBy, Hold, Share, WorkloadEnd, WorkloadRecord
+from gpualloc.model.allocation import Claim, HeldBy, Hold, Limits, Share, WorkloadEnd, WorkloadRecord
 from gpualloc.model.inventory import Device, DeviceState, MigInstance, Node, NodeSpec, NodeState, Process
 
 SPEC = NodeSpec("n1", "pool", "ssh")
@@ -59,6 +59,12 @@ def test_a_healthy_node_comes_through_whole(answers):
     end = WorkloadEnd(137, 950.0, signal=9, oom=True)
     held_by = HeldBy(gpu=Hold.SOFT, cpu=Hold.HARD)
     assert node.workloads == (WorkloadRecord("w0123abcd", "c" * 32, 1, 4242, 900.0, end, held_by, 77),)
+
+
+def test_limits_in_force_come_through_and_may_be_left_out(answers):
+    answers["claims"]["workloads"][0]["bound"] = {"cpus": 2.5, "cpuset": "0-3,8", "memory_mib": 64, "rule": True}
+    (record,) = look(answers).workloads
+    assert record.bound == Limits(cpus=2.5, cpuset="0-3,8", memory_mib=64, rule=True)
 
 
 def test_ages_rest_on_our_clock_whatever_the_node_thinks_the_time_is(answers):
@@ -138,6 +144,9 @@ def test_a_node_without_nvml_says_why(answers, state, reason, shown):
         (("claims", "claims", 0, "share"), "stolen"),
         (("claims", "claims", 0, "fraction"), float("nan")),
         (("claims", "workloads", 0, "held_by"), {"gpu": "magic"}),
+        (("claims", "workloads", 0, "bound"), {"cpuset": "0-3; rm"}),
+        (("claims", "workloads", 0, "bound"), {"memory_mib": -1}),
+        (("claims", "workloads", 0, "bound"), {"rule": "yes"}),
         (("claims", "workloads", 0, "end"), {"exit_code": 256}),
         (("claims", "workloads"), None),
     ],

@@ -176,7 +176,11 @@ nodes = "x[1-"
     [
         ("retention = 5", "line 1: retention: no such key", "did you mean history.retention?"),
         ("[histroy]", "line 1: histroy: no such key", "did you mean history?"),
-        ("zzz = 1", "line 1: zzz: no such key", "keys here: apply, history, hooks, mig, policy, pools, sampling"),
+        (
+            "zzz = 1",
+            "line 1: zzz: no such key",
+            "keys here: apply, enforce, history, hooks, mig, policy, pools, sampling",
+        ),
         ("a = [1,\n2\n", "line 2: not valid TOML", None),
         ("policy = " + "9" * 5000, "not valid TOML", None),
         ("policy = 0x" + "f" * 5000, "found a number too large to show", None),

@@ -19,6 +19,8 @@ def test_counts_only_what_could_be_had() -> None:
             memory_mib=2000,
         ),
         scenes.node("gpu03", devices=[{"state": "GPU lost"}, {"used_mib": None}], cpus=None, memory_mib=None),
+        scenes.node("gpu05", devices=[{"cordon": "fan noise"}], cpus=1, memory_mib=1),
+        scenes.node("gpu06", devices=8, cpus=512, memory_mib=9000, cordon="new disks"),
         scenes.node("gpu04", state="unreachable", devices=8),
         scenes.node("slurm01", devices=8, other_controllers=["slurmd"], cpus=256),
     )

@@ -457,3 +457,14 @@ def _check_books(nodes: SimulatedNodes) -> None:
         claims = [claim for claim in told["claims"] if claim["device"] == device["uuid"]]
         assert sum(claim["fraction"] for claim in claims) <= 1
         assert len(claims) <= 1 or all(claim["share"] == "time-slice" for claim in claims)
+
+
+def test_a_node_is_rebooted_for_every_process_that_looks(tmp_path: Path, wall: Wall) -> None:
+    nodes, others = SimulatedNodes(tmp_path, SPEC, wall=wall), SimulatedNodes(tmp_path, SPEC, wall=wall)
+    before = [ask(each, "hello")["ok"]["boot_id"] for each in (nodes, others)]
+    nodes.reboot("n1")
+    after = [ask(each, "hello")["ok"]["boot_id"] for each in (nodes, others)]
+    assert len({*before, *after}) == 2
+    assert ask(nodes, "hello", node="n2")["ok"]["boot_id"] not in after
+    with pytest.raises(NotFoundError):
+        nodes.reboot("n9")
