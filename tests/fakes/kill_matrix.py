@@ -13,19 +13,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gpualloc.engine.adopt import Wanted, adopt
 from gpualloc.engine.apply import apply
 from gpualloc.engine.context import Context
 from gpualloc.engine.mig import Wish, find_device, layout_plan
 from gpualloc.engine.observe import observe
 from gpualloc.engine.rebalance import rebalance
 from gpualloc.engine.submit import submit
+from gpualloc.engine.suspend import suspend
+from gpualloc.model.allocation import Share
 from gpualloc.model.decision import Decision
 from gpualloc.model.desired import DeviceSettings
 from gpualloc.model.mig import parse_target
 from gpualloc.model.plan import Step, StepKind, StepReason
-from gpualloc.model.workload import Request
+from gpualloc.model.workload import Request, WorkloadState
 from gpualloc.planning.document import dump
 from gpualloc.planning.plan import build
+from gpualloc.sim.gpu import GpuModel, GpuProcess
+from gpualloc.sim.use import Pattern
 from gpualloc.wiring import Options, open_context
 
 CLUSTER = """
@@ -41,18 +46,10 @@ gpus = ["A100-40GB"]
 DEFAULT_POWER_W = 700.0
 """Power limit of the simulated H100 before anybody sets one."""
 
-PENDING = frozenset(
-    {
-        StepKind.ADOPT,
-        StepKind.LET_GO,
-        StepKind.SUSPEND,
-        StepKind.RESUME,
-        StepKind.MPS_START,
-        StepKind.MPS_STOP,
-        StepKind.EVICT,
-    }
-)
-"""Kinds that no simulated node can do yet."""
+PENDING = frozenset({StepKind.EVICT})
+"""Kinds without a row: a process of a stranger is ended once, whoever says it, and no workload tells of it."""
+
+STRANGER_PID = 3999
 
 
 @dataclass(frozen=True)
@@ -105,10 +102,11 @@ class Row:
 
     def again(self, world: World, args: list[str]) -> list[str]:
         """The command line to say a second time."""
-        if not self.planned_again:
-            return args
         with world.open() as ctx:
-            return self.begin(ctx, world.root)
+            if self.planned_again:
+                return self.begin(ctx, world.root)
+            taken_in = self.begin is to_adopt and ctx.journal.workloads([WorkloadState.RUNNING])
+        return ["rebalance"] if taken_in else args
 
 
 def make_world(root: Path) -> World:
@@ -175,6 +173,51 @@ def tuned(ctx: Context, root: Path) -> list[str]:
     return ["apply", "--yes", str(file)]
 
 
+def to_suspend(ctx: Context, root: Path) -> list[str]:
+    """Work that runs, to be suspended."""
+    running_work(ctx, root)
+    return ["suspend", "work"]
+
+
+def to_resume(ctx: Context, root: Path) -> list[str]:
+    """Work that is suspended."""
+    running_work(ctx, root)
+    suspend(ctx, "work")
+    return ["resume", "work"]
+
+
+def to_adopt(ctx: Context, root: Path) -> list[str]:
+    """A process of somebody else, to be taken in."""
+    observe(ctx)
+    (file,) = (root / "state" / "sim").glob("*/cluster.json")
+    cluster = json.loads(file.read_text())
+    gpu = GpuModel.from_plain(cluster["hosts"]["n1"]["gpus"][0])
+    gpu.processes.append(GpuProcess(STRANGER_PID, "root", "train", ctx.clock.now_s() - 60.0, 1024, Pattern.STEADY))
+    cluster["hosts"]["n1"]["gpus"][0] = gpu.to_plain()
+    file.write_text(json.dumps(cluster))
+    return ["adopt", str(STRANGER_PID), "--node", "n1", "--name", "work", "--memory", "1GiB"]
+
+
+def to_let_go(ctx: Context, root: Path) -> list[str]:
+    """Adopted work, to be let go."""
+    to_adopt(ctx, root)
+    adopt(ctx, Wanted(pid=STRANGER_PID, node="n1", name="work"))
+    return ["let-go", "work"]
+
+
+def sharing_work(ctx: Context, root: Path) -> list[str]:
+    """Work that waits for a share of a GPU through MPS."""
+    submit(ctx, "work", Request(("sleep", "9000"), gpus=1, fraction=0.5, share_asked=Share.MPS, nodes=("n1",)))
+    return ["apply", "--yes"]
+
+
+def shared_work(ctx: Context, root: Path) -> list[str]:
+    """Work that shares a GPU through MPS, to be released."""
+    sharing_work(ctx, root)
+    rebalance(ctx)
+    return ["release", "work"]
+
+
 _STARTS, _ENDS = Row(waiting_work, invertible=True), Row(running_work, invertible=False)
 _LAYOUT = Row(laid_out("3g.40gb@0,2g.20gb@4"), invertible=True)
 
@@ -185,6 +228,12 @@ ROWS = {
     StepKind.STOP: _ENDS,
     StepKind.UNCLAIM: _ENDS,
     StepKind.UNLIMIT: _ENDS,
+    StepKind.SUSPEND: Row(to_suspend, invertible=True),
+    StepKind.RESUME: Row(to_resume, invertible=True),
+    StepKind.ADOPT: Row(to_adopt, invertible=True),
+    StepKind.LET_GO: Row(to_let_go, invertible=False),
+    StepKind.MPS_START: Row(sharing_work, invertible=True),
+    StepKind.MPS_STOP: Row(shared_work, invertible=False),
     StepKind.MIG_MODE: _LAYOUT,
     StepKind.MIG_CREATE: _LAYOUT,
     StepKind.MIG_DESTROY: Row(laid_out_anew, invertible=True),
@@ -197,7 +246,7 @@ def picture(world: World, *, counts: bool = True) -> str:
 
     Args:
         world: where to look.
-        counts: whether how often something was done shows: attempts and starts.
+        counts: whether how often something was done shows: attempts, starts and work that was released.
     """
     hosts = world.hosts()
     gpus = [(f"{name}/{gpu['index']}", gpu) for name, host in hosts.items() for gpu in host["gpus"]]
@@ -210,6 +259,7 @@ def picture(world: World, *, counts: bool = True) -> str:
             "workloads": [
                 (work.name, work.state.value, work.allocation and work.allocation.grants, work.attempt if counts else 0)
                 for work in workloads
+                if counts or work.state is not WorkloadState.RELEASED
             ],
             "open": [run.id for run in ctx.journal.open_runs()],
         }
