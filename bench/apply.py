@@ -73,8 +73,20 @@ def journal(folder: Path) -> None:
             commits += [late - early for early, late in pairwise(times)]
             steps.append(times[-1] - times[0])
     book.close()
+    row("fdatasync of 8 KiB appended", list(bare_syncs(folder / "floor")))
     row("journal, per commit", commits)
     row("journal, per step (two commits)", steps)
+
+
+def bare_syncs(file: Path) -> Iterator[float]:
+    """What the disk alone takes for as much as a commit writes."""
+    descriptor = os.open(file, os.O_CREAT | os.O_WRONLY)
+    for _ in range(STEPS):
+        began = time.perf_counter()
+        os.write(descriptor, bytes(8192))
+        os.fdatasync(descriptor)
+        yield time.perf_counter() - began
+    os.close(descriptor)
 
 
 def long_plan() -> Plan:

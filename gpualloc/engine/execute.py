@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gpualloc.engine.context import Context
-from gpualloc.engine.outcome import after_doubt, after_failure, after_skip, after_success, after_undo
+from gpualloc.engine.outcome import Outcome, after_doubt, after_failure, after_skip, after_success, after_undo
 from gpualloc.engine.outcome_device import desired_after, desired_before
 from gpualloc.errors import FencedError, GpuallocError, NotFoundError, StepError, UnknownOutcomeError, UnreachableError
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.desired import DesiredDevice
-from gpualloc.model.plan import Run, Step, StepState
+from gpualloc.model.plan import Run, Step, StepKind, StepState
 from gpualloc.model.workload import Workload
 from gpualloc.ports import JournalWriter, StepCall, StepResult
 
@@ -112,14 +112,11 @@ class Journaled:
     def undo(self, step: Step) -> None:
         """Take the effect back and journal that; raises as `Fleet.undo`, and nothing is journaled then."""
         result = self._inner.undo(step)
-        workload, audit = after_undo(
-            workload_of(self._ctx, step),
-            step,
-            result.facts,
-            actor=self._run.actor,
-            at_s=self._ctx.clock.now_s(),
-        )
-        self.undone(step, workload, audit)
+        self.undone(step, *self._after_undo(step, result.facts))
+
+    def _after_undo(self, step: Step, facts: Mapping[str, object]) -> Outcome:
+        workload, at_s = workload_of(self._ctx, step), self._ctx.clock.now_s()
+        return after_undo(workload, step, facts, actor=self._run.actor, at_s=at_s)
 
     def undone(self, step: Step, workload: Workload | None = None, audit: Sequence[AuditEntry] = ()) -> None:
         """Journal that nothing of the step is in force."""
@@ -135,7 +132,9 @@ class Journaled:
         except UnknownOutcomeError:
             return None
         if not result.holds:
-            self.undone(step)
+            # Work that was to be taken in and was not must not wait to be started.
+            outcome = self._after_undo(step, {}) if step.kind is StepKind.ADOPT else (None, ())
+            self.undone(step, *outcome)
             return StepState.UNDONE
         self.done(step, result)
         return StepState.DONE
@@ -160,9 +159,16 @@ class Journaled:
         self._writer.record_step(self._run, step, StepState.FAILED, error=error.message, workload=workload, audit=audit)
 
     def skipped(self, step: Step, why: str | None) -> None:
-        """Journal that the step is not tried; with a reason, its waiting workload says it."""
-        workload = after_skip(workload_of(self._ctx, step), step, why, self._ctx.clock.now_s())
-        self._writer.record_step(self._run, step, StepState.SKIPPED, error=why, workload=workload)
+        """Journal that the step is not tried; with a reason, its waiting workload says it.
+
+        Work that was to be taken in and was not must not wait to be started.
+        """
+        audit: Sequence[AuditEntry] = ()
+        if step.kind is StepKind.ADOPT:
+            workload, audit = self._after_undo(step, {})
+        else:
+            workload = None if why is None else after_skip(workload_of(self._ctx, step), why)
+        self._writer.record_step(self._run, step, StepState.SKIPPED, error=why, workload=workload, audit=audit)
 
     def doubted(self, step: Step, error: UnknownOutcomeError) -> None:
         """Let the workload say that it waits for an answer; the step stays an intent."""

@@ -112,6 +112,10 @@ def look_again(
         steps = {step.seq: step for step in run.plan.steps}
         for chain, states in half_done(run, ctx.journal.steps(run.id)):
             told |= _settled(journaled, [step for step in chain if in_force(states, step)], whole=len(chain))
+            if None not in told.values():
+                for step in chain:
+                    if step.seq not in states:
+                        journaled.skipped(step, None)
         if None not in told.values():
             left = StepState.DONE in states_of(ctx, run).values()
             writer.close_run(run, RunState.PARTIAL if left else RunState.FAILED, ctx.clock.now_s())

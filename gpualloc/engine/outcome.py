@@ -86,18 +86,9 @@ def after_doubt(workload: Workload | None, step: Step, error: UnknownOutcomeErro
     return replace(workload, reason=reason, revision=workload.revision + 1)
 
 
-def after_skip(workload: Workload | None, step: Step, why: str | None, at_s: float) -> Workload | None:
-    """The waiting workload that says why its steps were not tried; None when there is nothing to change.
-
-    A process that is not taken in after all is no work any more: nobody would ever take it in again.
-    """
-    if workload is None or workload.state is not WorkloadState.PENDING:
-        return None
-    if step.kind is StepKind.ADOPT:
-        reason = why or "it was never taken in"
-        revision = workload.revision + 1
-        return replace(workload, state=WorkloadState.RELEASED, reason=reason, revision=revision, ended_at_s=at_s)
-    if why is None or workload.reason == why:
+def after_skip(workload: Workload | None, why: str) -> Workload | None:
+    """The waiting workload that says why its steps were not tried; None when there is nothing to change."""
+    if workload is None or workload.state is not WorkloadState.PENDING or workload.reason == why:
         return None
     return replace(workload, reason=why, revision=workload.revision + 1)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gpualloc.engine.adopt import NO_LIMITS, Wanted, adopt
+from gpualloc.engine.adopt import Wanted, adopt
 from gpualloc.engine.apply import apply
 from gpualloc.engine.context import Context
 from gpualloc.engine.mig import Wish, find_device, layout_plan
@@ -22,10 +22,10 @@ from gpualloc.model.decision import Decision
 from gpualloc.model.desired import DeviceSettings
 from gpualloc.model.mig import parse_target
 from gpualloc.model.plan import EvictAction, ProcessTarget, Step, StepKind, StepReason
-from gpualloc.model.workload import Request
+from gpualloc.model.workload import Request, WorkloadState
 from gpualloc.planning.document import dump
 from gpualloc.planning.plan import build
-from gpualloc.sim.gpu import GpuProcess, process_to_plain
+from gpualloc.sim.gpu import GpuModel, GpuProcess
 from gpualloc.sim.use import Pattern
 from gpualloc.wiring import Options, open_context
 
@@ -41,8 +41,6 @@ gpus = ["A100-40GB"]
 
 DEFAULT_POWER_W = 700.0
 """Power limit of the simulated H100 before anybody sets one."""
-
-STRANGER_PID = 3999
 
 
 @dataclass(frozen=True)
@@ -92,15 +90,14 @@ class Row:
     """Whether everything the run does can be taken back."""
     planned_again: bool = False
     """Whether the command line is good once only, so that `begin` must make another one to say it again."""
-    done_already: int = 0
-    """What the command line exits with when there is nothing left to do for it."""
 
     def again(self, world: World, args: list[str]) -> list[str]:
         """The command line to say a second time."""
-        if not self.planned_again:
-            return args
         with world.open() as ctx:
-            return self.begin(ctx, world.root)
+            if self.planned_again:
+                return self.begin(ctx, world.root)
+            taken_in = self.begin is to_adopt and ctx.journal.workloads([WorkloadState.RUNNING])
+        return ["rebalance"] if taken_in else args
 
 
 def make_world(root: Path) -> World:
@@ -158,68 +155,53 @@ def tuned(ctx: Context, root: Path) -> list[str]:
         )
         for device in snapshot.nodes[0].devices
     ]
-    return plan_file(ctx, root, tuple(steps))
+    return plan_file(ctx, root, steps)
 
 
-def running_work_without_limits(ctx: Context, _root: Path) -> None:
-    """Work that runs and has no control group of its own."""
-    submit(ctx, "work", Request(("sleep", "9000"), gpus=1, nodes=("n1",)))
-    rebalance(ctx)
+def plan_file(ctx: Context, root: Path, steps: Sequence[Step]) -> list[str]:
+    """A command line that applies a plan of these steps."""
+    nothing = Decision("best-fit", "1", 0, (), ())
+    plan = build(
+        nothing,
+        observe(ctx, ["n1"]),
+        {},
+        plan_id=ctx.fresh_id("p"),
+        created_at_s=1.0,
+        simulated=True,
+        extra_steps=tuple(steps),
+    )
+    file = root / "steps.plan"
+    file.write_text(dump(plan))
+    return ["apply", "--yes", str(file)]
 
 
-def work_to_suspend(ctx: Context, root: Path) -> list[str]:
+def to_suspend(ctx: Context, root: Path) -> list[str]:
     """Work that runs, to be suspended."""
-    running_work_without_limits(ctx, root)
+    running_work(ctx, root)
     return ["suspend", "work"]
 
 
-def suspended_work(ctx: Context, root: Path) -> list[str]:
-    """Suspended work, to go on."""
-    running_work_without_limits(ctx, root)
+def to_resume(ctx: Context, root: Path) -> list[str]:
+    """Work that is suspended."""
+    running_work(ctx, root)
     suspend(ctx, "work")
     return ["resume", "work"]
 
 
-def work_for_mps(ctx: Context, _root: Path) -> list[str]:
-    """Work that waits for a part of a GPU through MPS."""
-    submit(ctx, "work", Request(("sleep", "9000"), gpus=1, fraction=0.5, share_asked=Share.MPS, nodes=("n1",)))
-    return ["apply", "--yes"]
-
-
-def work_on_mps(ctx: Context, root: Path) -> list[str]:
-    """Work that runs through MPS, to be released."""
-    work_for_mps(ctx, root)
-    rebalance(ctx)
-    return ["release", "work"]
-
-
 def stranger(ctx: Context, root: Path) -> tuple[str, float]:
-    """Let a process that nobody booked run on the first GPU of n1; returns the GPU and when the process began."""
+    """Let a process of somebody else run on the first GPU of n1; gives the GPU and when the process began."""
     observe(ctx)
     (file,) = (root / "state" / "sim").glob("*/cluster.json")
     cluster = json.loads(file.read_text())
-    began_at_s = ctx.clock.now_s() - 60
-    process = GpuProcess(STRANGER_PID, ctx.actor, "train", began_at_s, 2048, Pattern.STEADY)
-    gpu = cluster["hosts"]["n1"]["gpus"][0]
-    gpu["processes"] = [process_to_plain(process)]
+    gpu = GpuModel.from_plain(cluster["hosts"]["n1"]["gpus"][0])
+    began_at_s = ctx.clock.now_s() - 60.0
+    gpu.processes.append(GpuProcess(STRANGER_PID, "root", "train", began_at_s, 1024, Pattern.STEADY))
+    cluster["hosts"]["n1"]["gpus"][0] = gpu.to_plain()
     file.write_text(json.dumps(cluster))
-    return gpu["uuid"], began_at_s
+    return gpu.uuid, began_at_s
 
 
-def process_to_adopt(ctx: Context, root: Path) -> list[str]:
-    """A process of ours, to be taken in."""
-    stranger(ctx, root)
-    return ["adopt", str(STRANGER_PID), "--node", "n1", "--name", "work"]
-
-
-def adopted_process(ctx: Context, root: Path) -> list[str]:
-    """A process that was taken in, to be let go."""
-    stranger(ctx, root)
-    adopt(ctx, Wanted("n1", STRANGER_PID, None, "work", None, NO_LIMITS))
-    return ["let-go", "work"]
-
-
-def process_to_evict(ctx: Context, root: Path) -> list[str]:
+def to_evict(ctx: Context, root: Path) -> list[str]:
     """A plan file that ends a process on a device that it was not given."""
     device, began_at_s = stranger(ctx, root)
     step = Step(
@@ -236,24 +218,33 @@ def process_to_evict(ctx: Context, root: Path) -> list[str]:
         device=device,
         process=ProcessTarget(STRANGER_PID, began_at_s, EvictAction.TERMINATE),
     )
-    return plan_file(ctx, root, (step,))
+    return plan_file(ctx, root, [step])
 
 
-def plan_file(ctx: Context, root: Path, steps: tuple[Step, ...]) -> list[str]:
-    """A command line that applies a plan of these steps."""
-    nothing = Decision("best-fit", "1", 0, (), ())
-    plan = build(
-        nothing,
-        observe(ctx, ["n1"]),
-        {},
-        plan_id=ctx.fresh_id("p"),
-        created_at_s=1.0,
-        simulated=True,
-        extra_steps=steps,
-    )
-    file = root / "steps.plan"
-    file.write_text(dump(plan))
-    return ["apply", "--yes", str(file)]
+def to_adopt(ctx: Context, root: Path) -> list[str]:
+    """A process of somebody else, to be taken in."""
+    stranger(ctx, root)
+    return ["adopt", str(STRANGER_PID), "--node", "n1", "--name", "work", "--memory", "1GiB"]
+
+
+def to_let_go(ctx: Context, root: Path) -> list[str]:
+    """Adopted work, to be let go."""
+    to_adopt(ctx, root)
+    adopt(ctx, Wanted(pid=STRANGER_PID, node="n1", name="work"))
+    return ["let-go", "work"]
+
+
+def sharing_work(ctx: Context, root: Path) -> list[str]:
+    """Work that waits for a share of a GPU through MPS."""
+    submit(ctx, "work", Request(("sleep", "9000"), gpus=1, fraction=0.5, share_asked=Share.MPS, nodes=("n1",)))
+    return ["apply", "--yes"]
+
+
+def shared_work(ctx: Context, root: Path) -> list[str]:
+    """Work that shares a GPU through MPS, to be released."""
+    sharing_work(ctx, root)
+    rebalance(ctx)
+    return ["release", "work"]
 
 
 _STARTS, _ENDS = Row(waiting_work, invertible=True), Row(running_work, invertible=False)
@@ -266,17 +257,17 @@ ROWS = {
     StepKind.STOP: _ENDS,
     StepKind.UNCLAIM: _ENDS,
     StepKind.UNLIMIT: _ENDS,
+    StepKind.SUSPEND: Row(to_suspend, invertible=True),
+    StepKind.RESUME: Row(to_resume, invertible=True),
+    StepKind.ADOPT: Row(to_adopt, invertible=True),
+    StepKind.LET_GO: Row(to_let_go, invertible=False),
+    StepKind.MPS_START: Row(sharing_work, invertible=True),
+    StepKind.MPS_STOP: Row(shared_work, invertible=False),
     StepKind.MIG_MODE: _LAYOUT,
     StepKind.MIG_CREATE: _LAYOUT,
     StepKind.MIG_DESTROY: Row(laid_out_anew, invertible=True),
     StepKind.TUNE: Row(tuned, invertible=True, planned_again=True),
-    StepKind.SUSPEND: Row(work_to_suspend, invertible=False),
-    StepKind.RESUME: Row(suspended_work, invertible=True),
-    StepKind.MPS_START: Row(work_for_mps, invertible=True),
-    StepKind.MPS_STOP: Row(work_on_mps, invertible=False),
-    StepKind.ADOPT: Row(process_to_adopt, invertible=True, done_already=2),
-    StepKind.LET_GO: Row(adopted_process, invertible=False),
-    StepKind.EVICT: Row(process_to_evict, invertible=False, planned_again=True),
+    StepKind.EVICT: Row(to_evict, invertible=False, planned_again=True),
 }
 
 
@@ -285,20 +276,20 @@ def picture(world: World, *, counts: bool = True) -> str:
 
     Args:
         world: where to look.
-        counts: whether how often something was done shows: attempts and starts.
+        counts: whether how often something was done shows: attempts, starts and work that was released.
     """
     hosts = world.hosts()
     gpus = [(f"{name}/{gpu['index']}", gpu) for name, host in hosts.items() for gpu in host["gpus"]]
     names = {gpu["uuid"]: name for name, gpu in gpus}
     names |= {each[0]: f"{name}/{each[2]}@{each[3]}" for name, gpu in gpus for each in gpu["instances"]}
     with world.open() as ctx:
-        # A process that was let go again leaves no more than a line in the list of workloads.
-        workloads = [work for work in ctx.journal.workloads() if counts or not (work.adopted and work.state.ended)]
+        workloads = ctx.journal.workloads()
         names |= {workload.id: workload.name for workload in workloads}
         seen = {
             "workloads": [
                 (work.name, work.state.value, work.allocation and work.allocation.grants, work.attempt if counts else 0)
                 for work in workloads
+                if counts or work.state is not WorkloadState.RELEASED
             ],
             "open": [run.id for run in ctx.journal.open_runs()],
         }

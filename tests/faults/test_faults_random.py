@@ -16,6 +16,7 @@ from gpualloc.engine.plan import make_plan
 from gpualloc.engine.rebalance import rebalance
 from gpualloc.engine.release import release
 from gpualloc.engine.serial import OneAtATime
+from gpualloc.engine.settle import settle
 from gpualloc.engine.submit import submit
 from gpualloc.errors import StateError, StoppedError, UnknownOutcomeError
 from gpualloc.model.plan import StepKind
@@ -140,11 +141,14 @@ class Applying(RuleBasedStateMachine):
 
     @invariant()
     def what_is_live_is_desired_or_listed(self):
-        held = {work.id: work for work in self.ctx.journal.workloads(HELD)}
+        snapshot = look(self.ctx)
+        works = self.ctx.journal.workloads(HELD)
+        ended = {work.id for work in settle(works, snapshot)[0]}
+        held = {work.id: work for work in works if work.id not in ended}
         listed = doubtful(self.ctx) | {
             step.workload for step in make_plan(self.ctx).steps if step.kind is StepKind.UNCLAIM
         }
-        for node in look(self.ctx).nodes:
+        for node in snapshot.nodes:
             for claim in node.claims:
                 work = held.get(claim.workload)
                 devices = [grant.device for grant in work.allocation.grants] if work else []
