@@ -43,6 +43,9 @@ DEFAULT_POWER_W = 700.0
 """Power limit of the simulated H100 before anybody sets one."""
 
 
+STRANGER_PID = 3999
+
+
 @dataclass(frozen=True)
 class World:
     """A simulated cluster with state of its own."""
