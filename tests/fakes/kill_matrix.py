@@ -198,7 +198,7 @@ def stranger(ctx: Context, root: Path) -> tuple[str, float]:
     cluster = json.loads(file.read_text())
     gpu = GpuModel.from_plain(cluster["hosts"]["n1"]["gpus"][0])
     began_at_s = ctx.clock.now_s() - 60.0
-    gpu.processes.append(GpuProcess(STRANGER_PID, "root", "train", began_at_s, 1024, Pattern.STEADY))
+    gpu.processes = [GpuProcess(STRANGER_PID, "root", "train", began_at_s, 1024, Pattern.STEADY)]
     cluster["hosts"]["n1"]["gpus"][0] = gpu.to_plain()
     file.write_text(json.dumps(cluster))
     return gpu.uuid, began_at_s
