@@ -10,6 +10,7 @@ import typer
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer
 from gpualloc.cli.reporting import tell_step
+from gpualloc.cli.stopping import stoppable
 from gpualloc.cli.values import number, whole_number
 from gpualloc.engine.adopt import NO_LIMITS, Wanted, notes
 from gpualloc.engine.adopt import adopt as adopt_process
@@ -57,7 +58,8 @@ def adopt(
     wanted = Wanted(node, whole_number("PID", pid), devices, name, owner, limits)
     wait_s = shared.wait_s(wait)
     with shared.open_world(ctx) as world:
-        workload = adopt_process(world, wanted, wait_s=wait_s, on_step=tell_step)
+        with stoppable(world) as going:
+            workload = adopt_process(going, wanted, wait_s=wait_s, on_step=tell_step)
         simulated, now_s = world.simulated, world.clock.now_s()
     told = notes(workload)
     return Answer(

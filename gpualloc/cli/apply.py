@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,8 +59,8 @@ def apply(
             return Answer(
                 {"plan": plan_data(plan), "report": None, "confirmed": False}, lambda _look: "nothing was done"
             )
-        with stopping.between_steps() as stop:
-            report = apply_plan(replace(world, stopped=stop.asked), plan, wait_s=wait_s, on_step=tell_step)
+        with stopping.stoppable(world) as going:
+            report = apply_plan(going, plan, wait_s=wait_s, on_step=tell_step)
     return applied(plan, report)
 
 

@@ -9,6 +9,7 @@ import typer
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer
 from gpualloc.cli.reporting import report_line, report_of, tell_step
+from gpualloc.cli.stopping import stoppable
 from gpualloc.engine.drain import Drain
 from gpualloc.engine.drain import drain as drain_places
 from gpualloc.views.cordon import concerned_data, cordon_data, drain_text
@@ -35,7 +36,8 @@ def drain(
     wait_s = shared.wait_s(wait)
     with shared.open_world(ctx) as world:
         nodes = shared.chosen_nodes(world, names) or ()
-        done = drain_places(world, nodes, device, reason, evict=evict, wait_s=wait_s, on_step=tell_step)
+        with stoppable(world) as going:
+            done = drain_places(going, nodes, device, reason, evict=evict, wait_s=wait_s, on_step=tell_step)
         simulated = world.simulated
     error = done.error
     errors = (*unreached(done.snapshot), *([error] if error else []))

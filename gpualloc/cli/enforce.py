@@ -9,6 +9,7 @@ import typer
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer
 from gpualloc.cli.reporting import report_line, report_of, tell_step
+from gpualloc.cli.stopping import stoppable
 from gpualloc.engine.apply import failure
 from gpualloc.engine.enforce import enforce as enforce_rules
 from gpualloc.views.enforcement import finding_data, findings_text
@@ -25,7 +26,8 @@ def enforce(
     """Show processes on GPUs they were not given, and with --apply do what `[enforce]` says about them."""
     wait_s = shared.wait_s(wait)
     with shared.open_world(ctx, looks=True) as world:
-        found = enforce_rules(world, apply=apply, wait_s=wait_s, on_step=tell_step)
+        with stoppable(world) as going:
+            found = enforce_rules(going, apply=apply, wait_s=wait_s, on_step=tell_step)
         simulated, now_s = world.simulated, world.clock.now_s()
     error = None if found.report is None else failure(found.report)
     done = "" if found.report is None else f"\n\n{report_line(found.report)}"

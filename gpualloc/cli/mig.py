@@ -15,6 +15,7 @@ from gpualloc.cli.layout_file import layouts_document, read_layouts, wishes_of
 from gpualloc.cli.outcome import CHANGES, Answer, look, reached_code, say
 from gpualloc.cli.progress import nodes_seen
 from gpualloc.cli.reporting import applied, tell_step
+from gpualloc.cli.stopping import stoppable
 from gpualloc.engine.apply import apply as apply_plan
 from gpualloc.engine.mig import Wish, find_device, layout_of_device, layout_plan
 from gpualloc.engine.observe import look as look_at
@@ -121,7 +122,8 @@ def apply(
         say(plan_text(made, names, look(sys.stderr)))
         if not yes and not confirmed("mig apply"):
             return Answer({**data, "confirmed": False}, lambda _look: "nothing was done")
-        report = apply_plan(world, made, wait_s=wait_s, on_step=tell_step)
+        with stoppable(world) as going:
+            report = apply_plan(going, made, wait_s=wait_s, on_step=tell_step)
     return applied(made, report)
 
 

@@ -44,9 +44,8 @@ def rebalance(
     with shared.open_world(ctx, shared.policy_override(policy, max_disturbed)) as world:
         if until_stopped:
             return _watch(world, as_json=bool(shared.given(ctx)["json"]))
-        with stopping.between_steps() as stop:
-            stoppable = replace(world, stopped=stop.asked)
-            cycle = rebalance_once(stoppable, dry_run=dry_run, wait_s=wait_s, on_step=tell_step)
+        with stopping.stoppable(world) as going:
+            cycle = rebalance_once(going, dry_run=dry_run, wait_s=wait_s, on_step=tell_step)
         names = shared.names_of(world)
     return _answer(cycle, names, dry_run=dry_run, detailed=detailed_exitcode)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -94,8 +94,8 @@ def _reconciled(
     say(plan_text(plan, shared.names_of(world), look(sys.stderr)))
     if ask and not confirmed("reconcile"):
         return _Reconciled(proposal, doubts, confirmed=False)
-    with stopping.between_steps() as stop:
-        report = apply(replace(world, stopped=stop.asked), plan, wait_s=wait_s, on_step=tell_step)
+    with stopping.stoppable(world) as going:
+        report = apply(going, plan, wait_s=wait_s, on_step=tell_step)
     return _Reconciled(proposal, doubts, report, after=drift(world, chosen))
 
 

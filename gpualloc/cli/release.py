@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import typer
 
 from gpualloc.cli import shared, stopping
@@ -20,9 +18,8 @@ def release(ctx: typer.Context, references: shared.Workloads, wait: shared.Wait 
     """Stop workloads (TERM, grace, KILL) and free what they hold; one that waits is withdrawn."""
     wait_s = shared.wait_s(wait)
     with shared.open_world(ctx) as world:
-        with stopping.between_steps() as stop:
-            stoppable = replace(world, stopped=stop.asked)
-            workloads = release_workloads(stoppable, references, wait_s=wait_s, on_step=tell_step)
+        with stopping.stoppable(world) as going:
+            workloads = release_workloads(going, references, wait_s=wait_s, on_step=tell_step)
         simulated, now_s = world.simulated, world.clock.now_s()
     return Answer(
         workloads_data(workloads, simulated=simulated),

@@ -9,6 +9,7 @@ import typer
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer
 from gpualloc.cli.reporting import tell_step
+from gpualloc.cli.stopping import stoppable
 from gpualloc.engine.suspend import resume as resume_workload
 from gpualloc.views.workloads import workload_in_full, workload_text
 
@@ -28,7 +29,8 @@ def resume(
     """Let a suspended workload go on: its devices are claimed anew, and its GPU memory moves back."""
     wait_s = shared.wait_s(wait)
     with shared.open_world(ctx) as world:
-        workload = resume_workload(world, reference, device or [], wait_s=wait_s, on_step=tell_step)
+        with stoppable(world) as going:
+            workload = resume_workload(going, reference, device or [], wait_s=wait_s, on_step=tell_step)
         simulated, now_s = world.simulated, world.clock.now_s()
     return Answer(
         workload_in_full(workload, simulated=simulated),

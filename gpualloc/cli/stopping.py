@@ -6,10 +6,14 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from gpualloc.cli.outcome import INTERRUPTED
+
+if TYPE_CHECKING:
+    from gpualloc.engine.context import Context
 
 
 @dataclass(slots=True)
@@ -78,3 +82,10 @@ def between_steps() -> Iterator[Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def stoppable(world: Context) -> Iterator[Context]:
+    """The world for a verb that carries out steps: INT and TERM end it between two of them."""
+    with between_steps() as stop:
+        yield replace(world, stopped=stop.asked)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -64,9 +63,8 @@ def tune(
         if not yes and not confirmed("tune"):
             data = {"plan": plan_data(plan), "report": None, "confirmed": False}
             return Answer(data, lambda _screen: "nothing was done")
-        with stopping.between_steps() as stop:
-            stoppable = replace(world, stopped=stop.asked)
-            report = carry_out(stoppable, plan, release=release, wait_s=wait_s, on_step=tell_step)
+        with stopping.stoppable(world) as going:
+            report = carry_out(going, plan, release=release, wait_s=wait_s, on_step=tell_step)
     return applied(plan, report)
 
 

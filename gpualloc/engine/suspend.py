@@ -10,7 +10,7 @@ from gpualloc.engine.context import Context
 from gpualloc.engine.observe import observe
 from gpualloc.engine.plan import plan_of
 from gpualloc.engine.recover import recover
-from gpualloc.engine.release import need_nodes
+from gpualloc.engine.release import need_nodes, need_seen
 from gpualloc.engine.settle import catch_up_locked
 from gpualloc.errors import GpuallocError, InfeasibleError, NotFoundError, StepError, UsageError
 from gpualloc.model.allocation import Allocation
@@ -115,7 +115,10 @@ def _looked_at(ctx: Context, writer: JournalWriter, identity: str, verb: str) ->
     snapshot = observe(ctx, [workload.allocation.node])
     need_nodes(snapshot, f"{verb}ed" if verb == "suspend" else f"{verb}d")
     catch_up_locked(ctx, writer, snapshot)
-    return ctx.journal.find(identity), snapshot
+    workload = ctx.journal.find(identity)
+    if workload.state in _OTHER:
+        need_seen((workload,), snapshot)
+    return workload, snapshot
 
 
 def _told(error: GpuallocError, verb: str) -> GpuallocError:
