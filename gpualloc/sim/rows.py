@@ -139,6 +139,8 @@ def _instance_row(instance: Instance) -> dict[str, Any]:
         "start": instance.start,
         "size": instance.profile.size,
         "memory_total_mib": instance.profile.memory_mib,
+        "gpu_instance": instance.gi,
+        "compute_instance": 0,
     }
 
 

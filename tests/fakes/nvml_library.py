@@ -88,6 +88,7 @@ _SIGNATURES = {
     "nvmlDeviceIsMigDeviceHandle": "ho",
     "nvmlDeviceGetDeviceHandleFromMigDeviceHandle": "ho",
     "nvmlDeviceGetGpuInstanceId": "ho",
+    "nvmlDeviceGetComputeInstanceId": "ho",
     "nvmlDeviceGetGpuInstanceProfileInfo": "huo",
     "nvmlDeviceGetGpuInstanceProfileInfoV": "huo",
     "nvmlDeviceGetGpuInstancePossiblePlacements_v2": "huoo",

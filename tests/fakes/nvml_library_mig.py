@@ -63,6 +63,11 @@ class MigCalls(Handles):
             raise Code(pynvml.NVML_ERROR_NOT_SUPPORTED)
         write(ctypes.c_uint, out, instance.gi)
 
+    def _nvmlDeviceGetComputeInstanceId(self, handle: int, out: int) -> None:
+        if self._instance(handle) is None:
+            raise Code(pynvml.NVML_ERROR_NOT_SUPPORTED)
+        write(ctypes.c_uint, out, 0)
+
     def _nvmlDeviceGetGpuInstanceProfileInfo(self, handle: int, index: int, out: int) -> None:
         _describe(self._profile(handle, index), pynvml.c_nvmlGpuInstanceProfileInfo_t.from_address(out))
 

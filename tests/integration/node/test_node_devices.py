@@ -40,6 +40,7 @@ def start(node, *command, share="exclusive", known=True, **more):
         "attempt": 1,
         "controller": "c" * 32,
         "command": list(command),
+        "checkpoint": {"signal": None, "command": [], "grace_s": 0.0},
         "env": {},
         "cwd": None,
         "user": None,

@@ -92,7 +92,7 @@ def test_each_way_not_to_reach_a_node_has_its_word_and_hint(state):
         ),
         ({"cgroup": CgroupSupport("none")}, "cgroup", Verdict.PROBLEM, "no control groups"),
         ({"cgroup": CgroupSupport("v1", ("cpu",), writable=True)}, "cgroup", Verdict.WARNING, "without memory, pids"),
-        ({"privileged": False}, "privilege", Verdict.WARNING, "soft"),
+        ({"privileged": False}, "privilege", Verdict.WARNING, "only limits of"),
         ({"cgroup": replace(WELL.cgroup, writable=False)}, "privilege", Verdict.WARNING, "cannot be written"),
         ({"at_s": NOW + 90}, "clock", Verdict.WARNING, "90 s ahead of"),
         ({"at_s": NOW - 90}, "clock", Verdict.WARNING, "90 s behind"),

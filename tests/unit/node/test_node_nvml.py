@@ -117,8 +117,24 @@ def test_mig_instances_are_found_past_holes_with_their_place(tiny_nvml):
     row = inventory(nvml)[0]
     assert (row["mig_enabled"], row["mig_pending"]) == (True, True)
     assert row["mig_instances"] == [
-        {"uuid": "MIG-1", "profile": "3g.20gb", "start": 0, "size": 4, "memory_total_mib": 500},
-        {"uuid": "MIG-2", "profile": "unknown", "start": None, "size": None, "memory_total_mib": 100},
+        {
+            "uuid": "MIG-1",
+            "profile": "3g.20gb",
+            "start": 0,
+            "size": 4,
+            "memory_total_mib": 500,
+            "gpu_instance": 9,
+            "compute_instance": None,
+        },
+        {
+            "uuid": "MIG-2",
+            "profile": "unknown",
+            "start": None,
+            "size": None,
+            "memory_total_mib": 100,
+            "gpu_instance": 5,
+            "compute_instance": None,
+        },
     ]
     row = sample(nvml)[0]
     assert row["mig_instances"] == [{"uuid": "MIG-1", "memory_used_mib": 7}, {"uuid": "MIG-2", "memory_used_mib": 8}]
