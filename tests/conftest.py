@@ -15,3 +15,8 @@ def node_state_of_the_tests(tmp_path_factory):
         del os.environ["GPUALLOC_NODE_STATE_DIR"]
     else:
         os.environ["GPUALLOC_NODE_STATE_DIR"] = before
+
+
+def pytest_xdist_auto_num_workers():
+    """Most tests wait for processes, not for a processor."""
+    return 2 * (os.cpu_count() or 1)
