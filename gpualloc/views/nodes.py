@@ -18,13 +18,13 @@ _MIG_FIELDS = ("mig_enabled", "mig_pending")
 """Not worth a line where the model knows no MIG at all; they are in the JSON."""
 _COLUMNS = (
     Column("gpu", right=True),
-    Column("model", least=10),
+    Column("model", least=9),
     Column("memory"),
     Column("util", right=True),
     Column("power", right=True),
     Column("temp", right=True),
-    Column("state", least=8),
-    Column("held by", least=8),
+    Column("state", least=13),
+    Column("held by", least=11),
 )
 
 
