@@ -16,7 +16,7 @@ from gpualloc.engine.recover import recover
 from gpualloc.engine.settle import catch_up_locked
 from gpualloc.errors import GpuallocError, InfeasibleError
 from gpualloc.model.desired import Cordon, CordonState
-from gpualloc.model.inventory import NodeState, Snapshot
+from gpualloc.model.inventory import NodeState, Process, Snapshot
 from gpualloc.model.plan import Plan, StepKind
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.planning.giving_way import Concerned, Way, WayOut, eviction_steps, way_out
@@ -39,6 +39,17 @@ class Drain:
     """What was applied; a second one when a node refused to suspend."""
     staying: tuple[str, ...] = ()
     """Ids of work that runs there still although it was to give way now."""
+
+    @property
+    def strangers(self) -> tuple[tuple[str, Process], ...]:
+        """Processes at the drained places that gpualloc did not start, each with its node: a drain leaves them."""
+        places = {(each.node, each.device) for each, _ in self.states}
+        return tuple(
+            (node.name, process)
+            for node in self.snapshot.reached
+            for process in node.processes
+            if process.workload is None and places & {(node.name, None), (node.name, process.device)}
+        )
 
     @property
     def error(self) -> GpuallocError | None:
