@@ -4,10 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format completions clean
+.PHONY: help demo test test-vm check format completions clean
 
 help:                ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' && $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
@@ -28,6 +28,11 @@ test:                ## everything: system packages, format, lint, types, layers
 	@bash tests/system-packages.sh
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -q
+
+test-vm: $(VENV)/.installed-dev ## the tests on a virtual Debian node with systemd; builds it the first time (docs/vm.md)
+	@bash tests/vm/system-packages.sh
+	@cd tests && $(abspath $(BIN))/python -m vm.image
+	$(BIN)/python -m pytest -n 0 -m vm -o timeout=600 tests/vm
 
 check: lint          ## the quick subset: format, lint, types, layers, unit and architecture tests
 	$(BIN)/python -m pytest -q tests/unit tests/cases tests/architecture

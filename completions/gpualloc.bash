@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release suspend resume adopt let-go plan apply recover rebalance cordon uncordon drain drift reconcile tune mig enforce sample policies init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile tune mig enforce sample policies init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -101,15 +101,15 @@ _gpualloc() {
                 --env) :; return ;;
                 --at-most) :; return ;;
                 --require) :; return ;;
+                -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --cpu-weight) :; return ;;
                 --io-weight) :; return ;;
                 --preempt) :; return ;;
                 --checkpoint-signal) :; return ;;
                 --checkpoint-command) :; return ;;
                 --checkpoint-grace) :; return ;;
-                -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace -f --file --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --json -h --help'
             else :; fi
             ;;
         'run')
@@ -133,15 +133,15 @@ _gpualloc() {
                 --env) :; return ;;
                 --at-most) :; return ;;
                 --require) :; return ;;
+                -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --cpu-weight) :; return ;;
                 --io-weight) :; return ;;
                 --preempt) :; return ;;
                 --checkpoint-signal) :; return ;;
                 --checkpoint-command) :; return ;;
                 --checkpoint-grace) :; return ;;
-                -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace -f --file -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace -h --help'
             else :; fi
             ;;
         'ps')
@@ -170,21 +170,6 @@ _gpualloc() {
             if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --json -h --help'
             else _gpualloc_ask workloads; fi
             ;;
-        'suspend')
-            case $previous in
-                --wait) :; return ;;
-            esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --json -h --help'
-            else _gpualloc_ask workloads; fi
-            ;;
-        'resume')
-            case $previous in
-                --device) :; return ;;
-                --wait) :; return ;;
-            esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--device --wait --config --sim --state-dir --json -h --help'
-            else _gpualloc_ask workloads; fi
-            ;;
         'adopt')
             case $previous in
                 --node) _gpualloc_ask nodes; return ;;
@@ -206,6 +191,21 @@ _gpualloc() {
                 --wait) :; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask workloads; fi
+            ;;
+        'suspend')
+            case $previous in
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask workloads; fi
+            ;;
+        'resume')
+            case $previous in
+                --device) :; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--device --wait --config --sim --state-dir --json -h --help'
             else _gpualloc_ask workloads; fi
             ;;
         'plan')

@@ -24,10 +24,10 @@ _gpualloc() {
         'logs:The output of a workload'
         'wait:Wait until a workload ends'
         'release:End workloads and give their devices back'
-        'suspend:Move a workload'\''s GPU memory to the host and free its devices'
-        'resume:Let a suspended workload go on'
         'adopt:Take a running process in as a workload'
         'let-go:Let an adopted process run on without gpualloc'
+        'suspend:Move a workload'\''s GPU memory to the host and free its devices'
+        'resume:Let a suspended workload go on'
         'plan:What would be changed now, and why'
         'apply:Carry a plan out'
         'recover:Interrupted runs; list, go on, roll back, give up'
@@ -154,14 +154,14 @@ _gpualloc() {
                         '*--env[Environment variable; its value stays secret.]:value:' \
                         '*--at-most[Stop it after this time, such as 4h.]:value:' \
                         '*--require[Do not start where the kernel cannot hold the limits.]:value:' \
+                        '*-f[TOML file with the long option names as keys.]:value:_files' \
+                        '*--file[TOML file with the long option names as keys.]:value:_files' \
                         '*--cpu-weight[Part of contended CPU time; others have 100.]:value:' \
                         '*--io-weight[Part of contended disk time; others have 100.]:value:' \
                         '*--preempt[How it gives way; suspend, checkpoint, stop or never.]:value:' \
                         '*--checkpoint-signal[Signal on which it saves itself; USR1.]:value:' \
                         '*--checkpoint-command[Command that saves it; has GPUALLOC_PID.]:value:' \
                         '*--checkpoint-grace[Time to save itself. (default; 60s)]:value:' \
-                        '*-f[TOML file with the long option names as keys.]:value:_files' \
-                        '*--file[TOML file with the long option names as keys.]:value:_files' \
                         '*--json[Answer as JSON (docs/json.md).]' \
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
@@ -192,14 +192,14 @@ _gpualloc() {
                         '*--env[Environment variable; its value stays secret.]:value:' \
                         '*--at-most[Stop it after this time, such as 4h.]:value:' \
                         '*--require[Do not start where the kernel cannot hold the limits.]:value:' \
+                        '*-f[TOML file with the long option names as keys.]:value:_files' \
+                        '*--file[TOML file with the long option names as keys.]:value:_files' \
                         '*--cpu-weight[Part of contended CPU time; others have 100.]:value:' \
                         '*--io-weight[Part of contended disk time; others have 100.]:value:' \
                         '*--preempt[How it gives way; suspend, checkpoint, stop or never.]:value:' \
                         '*--checkpoint-signal[Signal on which it saves itself; USR1.]:value:' \
                         '*--checkpoint-command[Command that saves it; has GPUALLOC_PID.]:value:' \
                         '*--checkpoint-grace[Time to save itself. (default; 60s)]:value:' \
-                        '*-f[TOML file with the long option names as keys.]:value:_files' \
-                        '*--file[TOML file with the long option names as keys.]:value:_files' \
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
                         '*: :'
@@ -258,29 +258,6 @@ _gpualloc() {
                         '*--help[Show this message and exit.]' \
                         '*: :{_gpualloc_ask workloads}'
                     ;;
-                suspend)
-                    _arguments \
-                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
-                        '*--config[Configuration file.]:value:_files' \
-                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
-                        '*--state-dir[Where all state is kept.]:value:_files -/' \
-                        '*--json[Answer as JSON (docs/json.md).]' \
-                        '*-h[Show this message and exit.]' \
-                        '*--help[Show this message and exit.]' \
-                        '*: :{_gpualloc_ask workloads}'
-                    ;;
-                resume)
-                    _arguments \
-                        '*--device[Go on here; once for each device. (default; where it was)]:value:' \
-                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
-                        '*--config[Configuration file.]:value:_files' \
-                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
-                        '*--state-dir[Where all state is kept.]:value:_files -/' \
-                        '*--json[Answer as JSON (docs/json.md).]' \
-                        '*-h[Show this message and exit.]' \
-                        '*--help[Show this message and exit.]' \
-                        '*: :{_gpualloc_ask workloads}'
-                    ;;
                 adopt)
                     _arguments \
                         '*--node[The node it runs on.]:value:{_gpualloc_ask nodes}' \
@@ -303,6 +280,29 @@ _gpualloc() {
                     ;;
                 let-go)
                     _arguments \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask workloads}'
+                    ;;
+                suspend)
+                    _arguments \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask workloads}'
+                    ;;
+                resume)
+                    _arguments \
+                        '*--device[Go on here; once for each device. (default; where it was)]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \

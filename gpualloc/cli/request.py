@@ -74,6 +74,15 @@ def request_options(
         str | None,
         typer.Option("--require", metavar="hard", help="Do not start where the kernel cannot hold the limits."),
     ] = None,
+    file: Annotated[
+        str | None, typer.Option("-f", "--file", metavar="FILE", help="TOML file with the long option names as keys.")
+    ] = None,
+) -> None:
+    """Declare what is asked for; `request_of` reads it."""
+
+
+def contention_options(
+    *,
     cpu_weight: Annotated[
         str | None, typer.Option("--cpu-weight", metavar="N", help="Part of contended CPU time; others have 100.")
     ] = None,
@@ -94,11 +103,12 @@ def request_options(
     checkpoint_grace: Annotated[
         str | None, typer.Option("--checkpoint-grace", metavar="DURATION", help="Time to save itself. [default: 60s]")
     ] = None,
-    file: Annotated[
-        str | None, typer.Option("-f", "--file", metavar="FILE", help="TOML file with the long option names as keys.")
-    ] = None,
 ) -> None:
-    """Declare the options of a request; `request_of` reads them."""
+    """Declare how the work stands against other work; `request_of` reads it."""
+
+
+OPTIONS = (request_options, contention_options)
+"""What declares the options of a request."""
 
 
 _LISTS = ("command", "nodes", "env")

@@ -9,7 +9,7 @@ import typer
 
 from gpualloc.cli import shared, stopping
 from gpualloc.cli.outcome import INTERRUPTED, RUN_FAILED, say, write_bytes
-from gpualloc.cli.request import COMMAND_SETTINGS, request_of, request_options
+from gpualloc.cli.request import COMMAND_SETTINGS, OPTIONS, request_of
 from gpualloc.engine.release import release
 from gpualloc.engine.run import run as run_request
 from gpualloc.model.units import parse_duration_s
@@ -26,7 +26,7 @@ SIGNALLED = 128
 """An exit code above this is 128 and a signal: it does not tell by itself who sent it, and why."""
 
 app = shared.verb_app()
-DECLARED_BY = (request_options,)
+DECLARED_BY = OPTIONS
 
 
 @app.command(context_settings=COMMAND_SETTINGS)

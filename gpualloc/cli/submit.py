@@ -6,12 +6,12 @@ import typer
 
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer
-from gpualloc.cli.request import COMMAND_SETTINGS, request_of, request_options
+from gpualloc.cli.request import COMMAND_SETTINGS, OPTIONS, request_of
 from gpualloc.engine.submit import submit as submit_request
 from gpualloc.views.submission import starter_text, submission_data, submission_text
 
 app = shared.verb_app()
-DECLARED_BY = (request_options,)
+DECLARED_BY = OPTIONS
 
 
 @app.command(context_settings=COMMAND_SETTINGS)

@@ -187,7 +187,15 @@ def _cgroup(node: Node) -> Finding:
 def _privilege(node: Node) -> Finding:
     if node.privileged and node.cgroup.writable:
         return Finding("privilege", Verdict.OK, "limits will be hard", node=node.name)
-    lack = "control groups cannot be written" if node.privileged else "the account is not root and may not become it"
+    if node.cgroup.writable:
+        own = ", ".join(node.cgroup.controllers) or "nothing"
+        what = (
+            f"without root's program only limits of {own} will be hard, and no GPU is kept from work it is not given to"
+        )
+        return Finding("privilege", Verdict.WARNING, what, "run `sudo gpualloc node install` on the node", node.name)
+    lack = "control groups cannot be written"
+    if not node.privileged:
+        lack = f"{node.user or 'its account'} is not root, and no program of root's answers it through sudo -n"
     what = f"limits will be soft or booked only: {lack}"
     return Finding("privilege", Verdict.WARNING, what, "run `sudo gpualloc node install` on the node", node.name)
 

@@ -161,7 +161,7 @@ class Journaled:
 
     def skipped(self, step: Step, why: str | None) -> None:
         """Journal that the step is not tried; with a reason, its waiting workload says it."""
-        workload = None if why is None else after_skip(workload_of(self._ctx, step), why)
+        workload = after_skip(workload_of(self._ctx, step), step, why, self._ctx.clock.now_s())
         self._writer.record_step(self._run, step, StepState.SKIPPED, error=why, workload=workload)
 
     def doubted(self, step: Step, error: UnknownOutcomeError) -> None:

@@ -86,9 +86,18 @@ def after_doubt(workload: Workload | None, step: Step, error: UnknownOutcomeErro
     return replace(workload, reason=reason, revision=workload.revision + 1)
 
 
-def after_skip(workload: Workload | None, why: str) -> Workload | None:
-    """The waiting workload that says why its steps were not tried; None when there is nothing to change."""
-    if workload is None or workload.state is not WorkloadState.PENDING or workload.reason == why:
+def after_skip(workload: Workload | None, step: Step, why: str | None, at_s: float) -> Workload | None:
+    """The waiting workload that says why its steps were not tried; None when there is nothing to change.
+
+    A process that is not taken in after all is no work any more: nobody would ever take it in again.
+    """
+    if workload is None or workload.state is not WorkloadState.PENDING:
+        return None
+    if step.kind is StepKind.ADOPT:
+        reason = why or "it was never taken in"
+        revision = workload.revision + 1
+        return replace(workload, state=WorkloadState.RELEASED, reason=reason, revision=revision, ended_at_s=at_s)
+    if why is None or workload.reason == why:
         return None
     return replace(workload, reason=why, revision=workload.revision + 1)
 
@@ -207,7 +216,7 @@ def _stopped(workload: Workload, step: Step, facts: Mapping[str, object], actor:
     told = isinstance(plain, Mapping)
     end = from_plain(WorkloadEnd, plain) if told else WorkloadEnd(255, at_s, reason="released")
     # Work that ended by itself a moment before keeps its own end; of work that never ran no exit code is known.
-    if step.reason is StepReason.DRAIN and end.reason == "released":
+    if step.reason is StepReason.DRAIN and end.reason in ("released", "checkpointed") and not workload.adopted:
         return _drained(workload, step, actor, at_s)
     ended = after_end(workload, end)
     if not told:
@@ -240,8 +249,8 @@ _DONE: Mapping[StepKind, Callable[[Workload, Step, Mapping[str, object], str, fl
     StepKind.START: _started,
     StepKind.ADOPT: _started,
     StepKind.STOP: _stopped,
+    StepKind.LET_GO: _stopped,
     StepKind.SUSPEND: _suspended,
     StepKind.RESUME: _resumed,
-    StepKind.LET_GO: _stopped,
 }
 """What a step makes of its workload, given the facts, who ran it and when; kinds not in here change nothing of it."""

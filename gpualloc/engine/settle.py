@@ -16,12 +16,12 @@ from gpualloc.ports import JournalWriter
 SHOWN_AFTER_END_S = 86400.0
 """How long ended work stays in listings."""
 
-_ON_NODES = (WorkloadState.RUNNING, WorkloadState.SUSPENDED)
-"""States in which a node has processes of the work."""
 _CODE_UNKNOWN = frozenset({"no-record", "rebooted", "keeper-lost", "adopted", "let-go"})
 """Reasons of ends whose exit code nobody saw."""
 
 _UNSEEN = "whether it still runs is not known: its records are in"
+_ON_NODES = (WorkloadState.RUNNING, WorkloadState.SUSPENDED)
+"""States in which a node has processes of the work."""
 
 _LOST = {"rebooted": "the node was rebooted", "keeper-lost": "its keeper was killed; the exit code is unknown"}
 
@@ -166,14 +166,14 @@ def _verdict(end: WorkloadEnd) -> tuple[WorkloadState, str | None]:
         return WorkloadState.RELEASED, "released"
     if end.reason == "checkpointed":
         return WorkloadState.RELEASED, "stopped after its checkpoint"
-    if end.reason == "adopted":
-        return WorkloadState.FINISHED, "ended; exit code unknown, it was adopted"
     if end.reason == "let-go":
         return WorkloadState.RELEASED, "let go: it runs on, and nothing of gpualloc holds it"
     if end.reason == "at-most":
         return WorkloadState.FAILED, "stopped: it ran longer than --at-most"
     if end.oom:
         return WorkloadState.FAILED, "killed by its memory limit"
+    if end.reason == "adopted":
+        return WorkloadState.FINISHED, "ended; exit code unknown, it was adopted"
     if end.exit_code == 0:
         return WorkloadState.FINISHED, None
     if end.signal is not None:

@@ -177,7 +177,7 @@ class CgroupSupport:
     """What the node can do with control groups."""
 
     mode: str
-    """`v1`, `v2` or `none`."""
+    """`systemd`, `systemd-user` (the account's own manager), `v2`, `v1` or `none`."""
     controllers: tuple[str, ...] = ()
     writable: bool = False
     """Whether the node program may make groups there."""

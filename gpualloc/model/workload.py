@@ -17,11 +17,11 @@ MAX_PIDS = 4_194_304
 """The kernel's own ceiling for process ids."""
 ID_PATTERN = re.compile(r"w[0-9a-hjkmnp-tv-z]{8}")
 """Workload ids enter paths and group names on nodes, so their shape is checked wherever they arrive."""
-CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
-"""A CPU list as the kernel writes it, such as `0-3,8`."""
 CHECKPOINT_SIGNALS = frozenset({"HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "CONT", "URG", "WINCH", "IO", "PWR"})
 """Signals, without SIG, that a process may catch to save itself; TERM comes after them anyway."""
 MAX_CHECKPOINT_GRACE_S = 86_400.0
+CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+"""A CPU list as the kernel writes it, such as `0-3,8`."""
 
 
 class WorkloadState(StrEnum):

@@ -4,7 +4,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import adoptable, cgroup, keeper, origin, processes
+from gpualloc.node import adoptable, cgroup, device_rule, keeper, origin, processes
 from gpualloc.node.launch import Launcher
 from gpualloc.node.limiting import check_hard
 from gpualloc.node.state import FORMAT
@@ -24,7 +24,12 @@ class Handler:
         self._parts = parts
         self._workloads = parts.workloads
         self._launcher = _Adopter(
-            parts.state_dir, parts.boot_id, parts.cgroups, parts.workloads, claim_folders=parts.claim_folders
+            parts.state_dir,
+            parts.boot_id,
+            parts.cgroups,
+            parts.workloads,
+            claim_folders=parts.claim_folders,
+            devices=parts.devices,
         )
 
     def preflight(self, step: "dict[str, Any]") -> None:
@@ -105,6 +110,7 @@ class _Adopter(Launcher):
     def _spec(self, step: "dict[str, Any]") -> "dict[str, Any]":
         pid = step["process"]["pid"]
         found = adoptable.find(pid, step["process"]["started_at_s"])
+        rule = device_rule.for_grants(step["grants"], self._devices)
         return {
             "format": FORMAT,
             "state_dir": self._state_dir,
@@ -118,7 +124,8 @@ class _Adopter(Launcher):
             "came_from": self._came_from,
             "env": {},
             "grants": step["grants"],
-            "held_by": cgroup.ensure(self._cgroups, step),
+            "rule": rule,
+            "held_by": cgroup.ensure(self._cgroups, dict(step, rule=rule)),
             "require_hard": step["require_hard"],
             "at_most_s": None,
             "grace_s": keeper.GRACE_S,

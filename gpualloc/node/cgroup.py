@@ -1,6 +1,7 @@
 """Control groups: one group per workload below `gpualloc`, its limits set and read back.
 
-Back ends with one interface: `cgroup1.Cgroup1` and `cgroup2.Cgroup2`; `probe` finds out which one this host has.
+Back ends with one interface: `systemd.Systemd`, `cgroup2.Cgroup2` and `cgroup1.Cgroup1`; `probe` finds out which one
+this host has.
 """
 
 import errno
@@ -136,10 +137,15 @@ class Cgroups(Protocol):
 
 
 def probe(mounts: "str | None" = None) -> "Cgroups":
-    """The back end for this host. `mounts` is the content of /proc/self/mounts, read when None."""
+    """The back end for this host. `mounts` is the content of /proc/self/mounts, read when None.
+
+    Only with the mounts of this very host is its systemd asked.
+    """
+    from gpualloc.node import systemd
     from gpualloc.node.cgroup1 import Cgroup1
     from gpualloc.node.cgroup2 import Cgroup2
 
+    manager = systemd.running if mounts is None else lambda _root: None
     if mounts is None:
         with open("/proc/self/mounts", encoding="utf-8", errors="replace") as file:
             mounts = file.read()
@@ -154,7 +160,7 @@ def probe(mounts: "str | None" = None) -> "Cgroups":
                 hierarchies.setdefault(_HIERARCHIES[name], path)
     if set(hierarchies) & set(CONTROLLER_OF.values()):
         return Cgroup1(hierarchies, unified)
-    return Cgroup2(unified) if unified is not None else Cgroup1({})
+    return Cgroup1({}) if unified is None else manager(unified) or Cgroup2(unified)
 
 
 def wake(cgroups: "Cgroups", workload: str) -> None:

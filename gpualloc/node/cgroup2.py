@@ -54,7 +54,7 @@ class Cgroup2:
                 io_weight.set_weight(folder, value)
                 continue
             if name == "memory_mib":
-                _refuse_below_use(folder, value << 20)
+                refuse_below_use(folder, value << 20)
             for file, text in _values(name, value):
                 path = os.path.join(folder, file)
                 if file not in _OPTIONAL or os.path.exists(path):
@@ -176,8 +176,8 @@ def _values(name: str, value: Any) -> "list[tuple[str, str]]":
     return [("pids.max", str(value))]
 
 
-def _refuse_below_use(folder: str, limit: int) -> None:
-    """Version 2 would kill the group where version 1 refuses: count what cannot be dropped from memory."""
+def refuse_below_use(folder: str, limit: int) -> None:
+    """Refuse (EBUSY) a limit in bytes below what the group uses and cannot drop: version 2 would kill for it."""
     in_use = group_files.read_value(os.path.join(folder, "memory.current"))
     if in_use is None:
         return

@@ -9,15 +9,17 @@ import json
 import os
 import select
 import signal
+import subprocess  # noqa: F401 - systemd is called through it
 import time
 from typing import TYPE_CHECKING, Any
 
 from gpualloc.node import (
     cgroup,
-    cgroup1,  # noqa: F401 - `cgroup.probe` needs one of the two later
+    cgroup1,  # noqa: F401 - `cgroup.probe` needs one of the three later
     cgroup2,  # noqa: F401
     child,
     processes,
+    systemd,  # noqa: F401
 )
 from gpualloc.node.hook import SAVED, Hook
 from gpualloc.node.ledger import FileLedger

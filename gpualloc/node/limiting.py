@@ -51,7 +51,7 @@ class Handler:
             # Nothing can be set here: the limit is booked, which is all there is to read back.
             return {"holds": True, "held_by": held_by, "group": group}
         hard = set(self._cgroups.controllers())
-        settable = [held_by.get(part) for part in cgroup.HELD if part in hard]
+        settable = [held_by.get(part) for part, names in cgroup.HELD.items() if _settable(step, names, hard)]
         # Where no group can be made, the limit is booked on purpose, and that stands.
         holds = not hard or (group is not None and "booked" not in settable and self._keeps_devices(step))
         return {"holds": holds, "held_by": held_by, "group": group}
@@ -87,6 +87,11 @@ class Handler:
 
     def _group(self, workload: str) -> "str | None":
         return "%s/%s" % (cgroup.PARENT, workload) if self._cgroups.exists(workload) else None
+
+
+def _settable(step: "dict[str, Any]", names: "tuple[str, ...]", controllers: "set[str]") -> bool:
+    """Whether this node has the controller of each of those limits that the step asks for."""
+    return all(cgroup.CONTROLLER_OF[name] in controllers for name in names if step.get(name) is not None)
 
 
 def check_hard(cgroups: "cgroup.Cgroups", step: "dict[str, Any]") -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _MAX_COMMAND_BYTES = 4096
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_GROUP = re.compile(r"/gpualloc/(w[0-9a-hjkmnp-tv-z]{8})(?:/|$)", re.MULTILINE)
+_GROUP = re.compile(r"/gpualloc(?:/|\.slice/gpualloc-)(w[0-9a-hjkmnp-tv-z]{8})(?:\.slice)?(?:/|$)", re.MULTILINE)
 _MAX_ANCESTORS = 64
 _PF_KTHREAD = 0x00200000
 

@@ -9,7 +9,7 @@ import signal
 import time
 from typing import Any
 
-from gpualloc.node import keeper, origin, pidfd, processes
+from gpualloc.node import cgroup, keeper, origin, pidfd, processes
 from gpualloc.node.keeper import Keeper
 from gpualloc.node.state import read_json, write_json
 
@@ -81,10 +81,15 @@ class Watcher(Keeper):
     def _read_back(self, joined: bool) -> "tuple[str, dict[str, str | None]]":
         visible = processes.environment(self._pid).get("CUDA_VISIBLE_DEVICES", "")
         inside = joined and self._cgroups.holds(self._workload, self._pid)
-        held_by: "dict[str, str | None]" = {"gpu": "booked" if self._spec["grants"] else None}
+        held_by: "dict[str, str | None]" = {"gpu": self._gpu_held_by(inside, told=False)}
         for name, held in self._spec["held_by"].items():
             held_by[name] = "booked" if held == "hard" and not inside else held
         return visible, held_by
+
+    def _gpu_held_by(self, inside: bool, told: bool) -> "str | None":
+        held = super()._gpu_held_by(inside, told)
+        # The rule binds what it opens next; what it had open before stays open.
+        return "soft" if held == "hard" else held
 
     def _watch(self, wake_fd: int) -> None:
         pid_fd = pidfd.open_of(self._pid)
@@ -125,6 +130,7 @@ class Watcher(Keeper):
 
     def _signal_all(self, number: int) -> None:
         self._sent = number
+        cgroup.wake(self._cgroups, self._workload)
         for pid in self._members():
             pidfd.send(pid, self._known[pid], number)
 

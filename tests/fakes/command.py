@@ -27,6 +27,9 @@ class Command:
 
     root: Path
     extra_env: dict[str, str] = field(default_factory=dict)
+    program: tuple[str, ...] = (sys.executable, "-m", "gpualloc")
+    patience_s: float = 60
+    """How long a command may take unless a test says otherwise."""
 
     @property
     def state_dir(self) -> Path:
@@ -63,14 +66,16 @@ class Command:
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
 
-    def run(self, *args: str, timeout_s: float = 60, check: int | None = 0) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *args: str, timeout_s: float | None = None, check: int | None = 0
+    ) -> subprocess.CompletedProcess[str]:
         """Run gpualloc; its exit code must be `check` (None: any)."""
         done = subprocess.run(
-            [sys.executable, "-m", "gpualloc", *args],
+            [*self.program, *args],
             env=self.env,
             text=True,
             capture_output=True,
-            timeout=timeout_s,
+            timeout=timeout_s or self.patience_s,
             stdin=subprocess.DEVNULL,
             errors="replace",
             check=False,
@@ -100,7 +105,7 @@ class Command:
     def start(self, *args: str) -> subprocess.Popen[str]:
         """Start gpualloc and leave it running."""
         return subprocess.Popen(
-            [sys.executable, "-m", "gpualloc", *args],
+            [*self.program, *args],
             env=self.env,
             text=True,
             stdin=subprocess.DEVNULL,

@@ -1,8 +1,4 @@
-"""The rows of the kill matrix: for each kind of step, a world and a command line whose run has a step of that kind.
-
-A kind gets a row here as soon as a simulated node can do it; until then it is in `PENDING`, and a test sees to it that
-every kind is in one of the two and none in both.
-"""
+"""The rows of the kill matrix: for each kind of step, a world and a command line whose run has a step of that kind."""
 
 from __future__ import annotations
 
@@ -13,19 +9,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gpualloc.engine.adopt import NO_LIMITS, Wanted, adopt
 from gpualloc.engine.apply import apply
 from gpualloc.engine.context import Context
 from gpualloc.engine.mig import Wish, find_device, layout_plan
 from gpualloc.engine.observe import observe
 from gpualloc.engine.rebalance import rebalance
 from gpualloc.engine.submit import submit
+from gpualloc.engine.suspend import suspend
+from gpualloc.model.allocation import Share
 from gpualloc.model.decision import Decision
 from gpualloc.model.desired import DeviceSettings
 from gpualloc.model.mig import parse_target
-from gpualloc.model.plan import Step, StepKind, StepReason
+from gpualloc.model.plan import EvictAction, ProcessTarget, Step, StepKind, StepReason
 from gpualloc.model.workload import Request
 from gpualloc.planning.document import dump
 from gpualloc.planning.plan import build
+from gpualloc.sim.gpu import GpuProcess, process_to_plain
+from gpualloc.sim.use import Pattern
 from gpualloc.wiring import Options, open_context
 
 CLUSTER = """
@@ -41,18 +42,7 @@ gpus = ["A100-40GB"]
 DEFAULT_POWER_W = 700.0
 """Power limit of the simulated H100 before anybody sets one."""
 
-PENDING = frozenset(
-    {
-        StepKind.ADOPT,
-        StepKind.LET_GO,
-        StepKind.SUSPEND,
-        StepKind.RESUME,
-        StepKind.MPS_START,
-        StepKind.MPS_STOP,
-        StepKind.EVICT,
-    }
-)
-"""Kinds that no simulated node can do yet."""
+STRANGER_PID = 3999
 
 
 @dataclass(frozen=True)
@@ -102,6 +92,8 @@ class Row:
     """Whether everything the run does can be taken back."""
     planned_again: bool = False
     """Whether the command line is good once only, so that `begin` must make another one to say it again."""
+    done_already: int = 0
+    """What the command line exits with when there is nothing left to do for it."""
 
     def again(self, world: World, args: list[str]) -> list[str]:
         """The command line to say a second time."""
@@ -166,11 +158,100 @@ def tuned(ctx: Context, root: Path) -> list[str]:
         )
         for device in snapshot.nodes[0].devices
     ]
+    return plan_file(ctx, root, tuple(steps))
+
+
+def running_work_without_limits(ctx: Context, _root: Path) -> None:
+    """Work that runs and has no control group of its own."""
+    submit(ctx, "work", Request(("sleep", "9000"), gpus=1, nodes=("n1",)))
+    rebalance(ctx)
+
+
+def work_to_suspend(ctx: Context, root: Path) -> list[str]:
+    """Work that runs, to be suspended."""
+    running_work_without_limits(ctx, root)
+    return ["suspend", "work"]
+
+
+def suspended_work(ctx: Context, root: Path) -> list[str]:
+    """Suspended work, to go on."""
+    running_work_without_limits(ctx, root)
+    suspend(ctx, "work")
+    return ["resume", "work"]
+
+
+def work_for_mps(ctx: Context, _root: Path) -> list[str]:
+    """Work that waits for a part of a GPU through MPS."""
+    submit(ctx, "work", Request(("sleep", "9000"), gpus=1, fraction=0.5, share_asked=Share.MPS, nodes=("n1",)))
+    return ["apply", "--yes"]
+
+
+def work_on_mps(ctx: Context, root: Path) -> list[str]:
+    """Work that runs through MPS, to be released."""
+    work_for_mps(ctx, root)
+    rebalance(ctx)
+    return ["release", "work"]
+
+
+def stranger(ctx: Context, root: Path) -> tuple[str, float]:
+    """Let a process that nobody booked run on the first GPU of n1; returns the GPU and when the process began."""
+    observe(ctx)
+    (file,) = (root / "state" / "sim").glob("*/cluster.json")
+    cluster = json.loads(file.read_text())
+    began_at_s = ctx.clock.now_s() - 60
+    process = GpuProcess(STRANGER_PID, ctx.actor, "train", began_at_s, 2048, Pattern.STEADY)
+    gpu = cluster["hosts"]["n1"]["gpus"][0]
+    gpu["processes"] = [process_to_plain(process)]
+    file.write_text(json.dumps(cluster))
+    return gpu["uuid"], began_at_s
+
+
+def process_to_adopt(ctx: Context, root: Path) -> list[str]:
+    """A process of ours, to be taken in."""
+    stranger(ctx, root)
+    return ["adopt", str(STRANGER_PID), "--node", "n1", "--name", "work"]
+
+
+def adopted_process(ctx: Context, root: Path) -> list[str]:
+    """A process that was taken in, to be let go."""
+    stranger(ctx, root)
+    adopt(ctx, Wanted("n1", STRANGER_PID, None, "work", None, NO_LIMITS))
+    return ["let-go", "work"]
+
+
+def process_to_evict(ctx: Context, root: Path) -> list[str]:
+    """A plan file that ends a process on a device that it was not given."""
+    device, began_at_s = stranger(ctx, root)
+    step = Step(
+        seq=1,
+        kind=StepKind.EVICT,
+        node="n1",
+        workload=None,
+        target="GPU 0",
+        reason=StepReason.ENFORCE,
+        detail="not given to it",
+        allocation=None,
+        attempt=0,
+        revision=0,
+        device=device,
+        process=ProcessTarget(STRANGER_PID, began_at_s, EvictAction.TERMINATE),
+    )
+    return plan_file(ctx, root, (step,))
+
+
+def plan_file(ctx: Context, root: Path, steps: tuple[Step, ...]) -> list[str]:
+    """A command line that applies a plan of these steps."""
     nothing = Decision("best-fit", "1", 0, (), ())
     plan = build(
-        nothing, snapshot, {}, plan_id=ctx.fresh_id("p"), created_at_s=1.0, simulated=True, extra_steps=tuple(steps)
+        nothing,
+        observe(ctx, ["n1"]),
+        {},
+        plan_id=ctx.fresh_id("p"),
+        created_at_s=1.0,
+        simulated=True,
+        extra_steps=steps,
     )
-    file = root / "tune.plan"
+    file = root / "steps.plan"
     file.write_text(dump(plan))
     return ["apply", "--yes", str(file)]
 
@@ -189,6 +270,13 @@ ROWS = {
     StepKind.MIG_CREATE: _LAYOUT,
     StepKind.MIG_DESTROY: Row(laid_out_anew, invertible=True),
     StepKind.TUNE: Row(tuned, invertible=True, planned_again=True),
+    StepKind.SUSPEND: Row(work_to_suspend, invertible=False),
+    StepKind.RESUME: Row(suspended_work, invertible=True),
+    StepKind.MPS_START: Row(work_for_mps, invertible=True),
+    StepKind.MPS_STOP: Row(work_on_mps, invertible=False),
+    StepKind.ADOPT: Row(process_to_adopt, invertible=True, done_already=2),
+    StepKind.LET_GO: Row(adopted_process, invertible=False),
+    StepKind.EVICT: Row(process_to_evict, invertible=False, planned_again=True),
 }
 
 
@@ -204,7 +292,8 @@ def picture(world: World, *, counts: bool = True) -> str:
     names = {gpu["uuid"]: name for name, gpu in gpus}
     names |= {each[0]: f"{name}/{each[2]}@{each[3]}" for name, gpu in gpus for each in gpu["instances"]}
     with world.open() as ctx:
-        workloads = ctx.journal.workloads()
+        # A process that was let go again leaves no more than a line in the list of workloads.
+        workloads = [work for work in ctx.journal.workloads() if counts or not (work.adopted and work.state.ended)]
         names |= {workload.id: workload.name for workload in workloads}
         seen = {
             "workloads": [

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,36 @@ def test_work_that_gpualloc_started_is_not_let_go(world):
     world.run("rebalance")
     assert "was started by gpualloc" in world.run("let-go", identity, check=2).stderr
     assert world.workload(identity)["state"] == "running"
+
+
+def test_what_it_opens_next_is_bound_by_the_device_rule(world):
+    """EPERM is the rule's answer; ENXIO is that of the driver which is not there, so it was let through."""
+    for minor in (0, 1):
+        os.mknod(world.root / f"nvidia{minor}", 0o666 | stat.S_IFCHR, os.makedev(195, minor))
+    script = (
+        "import errno, os, sys\n"
+        "for line in sys.stdin:\n"
+        "    try: os.open(line.strip(), os.O_RDWR)\n"
+        "    except OSError as error: print(errno.errorcode[error.errno], flush=True)\n"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, "-c", script], start_new_session=True, **pipes)
+
+    def opened(minor):
+        process.stdin.write(f"{world.root}/nvidia{minor}\n")
+        process.stdin.flush()
+        return process.stdout.readline().strip()
+
+    try:
+        world.gpus(FakeGpu(0, processes=((process.pid, 9),)), FakeGpu(1))
+        (node,) = world.json("nodes")["nodes"]
+        assert [opened(minor) for minor in (0, 1)] == ["ENXIO", "ENXIO"]
+        done = world.run("adopt", str(process.pid), "--node", node["name"], "--name", "bound")
+        assert "it can open no other GPU from now on" in done.stdout
+        assert world.json("ps")["workloads"][0]["held_by"]["gpu"] == "soft"
+        assert [opened(minor) for minor in (0, 1)] == ["ENXIO", "EPERM"]
+        world.run("let-go", "bound")
+        assert [opened(minor) for minor in (0, 1)] == ["ENXIO", "ENXIO"]
+    finally:
+        process.kill()
+        process.communicate(timeout=10)

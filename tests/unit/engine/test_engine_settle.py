@@ -46,6 +46,10 @@ def record(end, attempt=1):
         (WorkloadEnd(143, 50.0, signal=15), WorkloadState.FAILED, 143, "signal 15"),
         (WorkloadEnd(143, 50.0, signal=15, reason="at-most"), WorkloadState.FAILED, 143, "--at-most"),
         (WorkloadEnd(143, 50.0, signal=15, reason="released"), WorkloadState.RELEASED, 143, "released"),
+        (WorkloadEnd(0, 50.0, reason="checkpointed"), WorkloadState.RELEASED, 0, "stopped after its checkpoint"),
+        (WorkloadEnd(255, 50.0, reason="adopted"), WorkloadState.FINISHED, None, "exit code unknown, it was adopted"),
+        (WorkloadEnd(255, 50.0, oom=True, reason="adopted"), WorkloadState.FAILED, None, "memory limit"),
+        (WorkloadEnd(255, 50.0, reason="let-go"), WorkloadState.RELEASED, None, "let go: it runs on"),
         (WorkloadEnd(255, 50.0, reason="rebooted"), WorkloadState.LOST, None, "rebooted"),
         (WorkloadEnd(255, 50.0, reason="keeper-lost"), WorkloadState.LOST, None, "keeper"),
     ],
@@ -87,3 +91,20 @@ def test_the_record_of_an_older_attempt_is_not_this_one():
 
 def test_waiting_work_is_never_settled():
     assert settle([running(state=WorkloadState.PENDING)], seen(record(WorkloadEnd(0, 5.0)))) == ((), ())
+
+
+def test_another_program_of_the_node_cannot_tell_that_work_is_lost():
+    ours, theirs = (replace(seen().nodes[0], state_dir=folder) for folder in ("/var/lib/gpualloc", "/home/ann/node"))
+    work = running(state_dir="/home/ann/node")
+    (unseen,), audit = settle([work], Snapshot(100.0, (ours,)))
+    assert (unseen.state, unseen.revision, audit) == (WorkloadState.RUNNING, 2, ())
+    assert unseen.reason == (
+        "whether it still runs is not known: its records are in /home/ann/node, "
+        "and the program that answers now has /var/lib/gpualloc"
+    )
+    assert settle([unseen], Snapshot(101.0, (ours,))) == ((), ())
+    back = replace(theirs, workloads=(record(None),))
+    (seen_again,), _ = settle([unseen], Snapshot(102.0, (back,)))
+    assert (seen_again.state, seen_again.reason, seen_again.revision) == (WorkloadState.RUNNING, None, 3)
+    (lost,), _ = settle([unseen], Snapshot(102.0, (theirs,)))
+    assert lost.state is WorkloadState.LOST
