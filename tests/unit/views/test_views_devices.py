@@ -11,6 +11,7 @@ from gpualloc.model.workload import Request, WorkloadState
 from gpualloc.views.cordon import strangers_text
 from gpualloc.views.look import Look
 from gpualloc.views.mig import mig_text
+from gpualloc.views.nodes import nodes_text
 from gpualloc.views.plan import step_data, step_line
 from gpualloc.views.workloads import request_text, workload_text
 
@@ -67,3 +68,11 @@ def test_suspended_work_is_on_no_device():
     shown = workload_text(replace(held, state=WorkloadState.SUSPENDED), world.NOW_S, simulated=False)
     assert "resumes on:" in shown
     assert "device:" not in shown
+
+
+def test_settings_that_are_not_told_are_not_said_of_a_table_that_has_none():
+    reasons = {"settings.compute_mode": "mig", "power_w": "mig"}
+    quiet = replace(NODE, devices=(replace(DEVICE, power_w=None, unavailable=reasons),))
+    shown = nodes_text(replace(world.SNAPSHOT, nodes=(quiet,)), (), Look(120))
+    assert "power_w" in shown
+    assert "compute_mode" not in shown
