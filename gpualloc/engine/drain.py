@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpualloc.engine.apply import apply_locked, failure
 from gpualloc.engine.chain import OnStep, Report
@@ -161,5 +161,5 @@ def _next_ways(there: Sequence[Workload], snapshot: Snapshot, rounds: Rounds) ->
     for workload in there:
         node = snapshot.node(workload.allocation.node) if workload.allocation else None
         if workload.id in refused and node is not None:
-            found[workload.id] = way_out(workload, node)[1]
+            found[workload.id] = replace(way_out(workload, node)[1], why="its node could not suspend it")
     return found

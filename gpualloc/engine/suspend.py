@@ -141,7 +141,10 @@ def _target(allocation: Allocation, devices: Sequence[str], snapshot: Snapshot) 
     node = snapshot.node(allocation.node)
     assert node is not None  # it was asked for by this name
     try:
-        return moved_to(allocation, [device_of(node, text.removeprefix(f"{node.name}:")).uuid for text in devices])
+        uuids = [device_of(node, text.removeprefix(f"{node.name}:")).uuid for text in devices]
     except NotFoundError as error:
         hint = f"its memory lies on {node.name}: it can be resumed on a device of that node only; {error.hint}"
         raise NotFoundError(error.message, hint=hint, node=node.name) from None
+    if len(set(uuids)) < len(uuids):
+        raise UsageError("a device was named twice", hint="name one for each that it had")
+    return moved_to(allocation, uuids)

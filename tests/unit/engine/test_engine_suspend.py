@@ -255,3 +255,11 @@ def _act(ctx, action, chosen):
         release(ctx, [chosen.id])
     else:
         rebalance(ctx)
+
+
+def test_one_device_cannot_stand_for_two(ctx):
+    workload = begin(ctx, gpus=2)
+    suspend(ctx, workload.id)
+    with pytest.raises(UsageError, match="named twice"):
+        resume(ctx, workload.id, ["0", "n1:0"])
+    assert devices(resume(ctx, workload.id, ["n1:1", "0"])) == devices(workload)[::-1]
