@@ -21,7 +21,7 @@ $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@ $(VENV)/.installed
 
-demo: $(VENV)/.installed     ## simulate, sample, submit, plan, apply, rebalance on an embedded cluster
+demo: $(VENV)/.installed     ## simulate, sample, submit, plan, apply, rebalance, MIG and drain on an embedded cluster
 	@GPUALLOC=$(BIN)/gpualloc bash bench/demo.sh
 
 test:                ## everything: system packages, format, lint, types, layers, all tests

@@ -81,6 +81,17 @@ run rebalance
 sample 4
 run ps
 
+tell "a MIG instance is asked for and there is none of that kind: an idle GPU is partitioned"
+run submit --name small --profile 2g.20gb --gpu-model '*H100*' -- python small.py
+run plan
+run rebalance
+run mig list birch01
+
+tell "one GPU has to go out of service: drain it; what runs there gives way and waits again"
+run drain birch01 --device 4 --evict --reason 'new fan'
+run drift
+run uncordon birch01 --device 4
+
 tell "what it looked like, and who did what"
 run history --metric gpu_utilization_ratio --since 6h --device "$(first_device fir01)"
 run audit --verify
@@ -90,7 +101,7 @@ cat <<END
 
 ${bold}What happened, in ${SECONDS} s:${plain} a simulated cluster was looked at and sampled; three requests were left; a plan gave two of them
 GPUs and said why the third had to wait; apply started them; when the first ended, rebalance started the one that waited;
-and each start is an entry of the audit trail.
+a GPU was partitioned for a request for a MIG instance, then drained, and its work waits again; and each start is an entry of the audit trail.
 
 ${bold}Next:${plain} go on with this cluster
     export GPUALLOC_STATE_DIR=$GPUALLOC_STATE_DIR GPUALLOC_SIM=demo PATH=$PWD/.venv/bin:\$PATH

@@ -185,7 +185,7 @@ complete -c gpualloc -n '__fish_seen_subcommand_from suspend' -l json -d 'Answer
 complete -c gpualloc -n '__fish_seen_subcommand_from suspend' -s h -l help -d 'Show this message and exit.'
 complete -c gpualloc -n '__fish_use_subcommand' -a suspend -d 'Move a workload'\''s GPU memory to the host and free its devices'
 complete -c gpualloc -n '__fish_seen_subcommand_from suspend' -a '(gpualloc __complete workloads 2>/dev/null)'
-complete -c gpualloc -n '__fish_seen_subcommand_from resume' -l device -r -d 'Go on here; once for each device. [default: where it was]'
+complete -c gpualloc -n '__fish_seen_subcommand_from resume' -l device -r -d 'Index or UUID; once for each device. [default: where it was]'
 complete -c gpualloc -n '__fish_seen_subcommand_from resume' -l wait -r -d 'How long to wait for the lock when another holds it.'
 complete -c gpualloc -n '__fish_seen_subcommand_from resume' -l config -r -F -d 'Configuration file.'
 complete -c gpualloc -n '__fish_seen_subcommand_from resume' -l sim -r -F -d 'Use a simulated cluster: its name or its file.'

@@ -302,7 +302,7 @@ _gpualloc() {
                     ;;
                 resume)
                     _arguments \
-                        '*--device[Go on here; once for each device. (default; where it was)]:value:' \
+                        '*--device[Index or UUID; once for each device. (default; where it was)]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \

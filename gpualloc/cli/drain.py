@@ -12,7 +12,7 @@ from gpualloc.cli.reporting import report_line, report_of, tell_step
 from gpualloc.cli.stopping import stoppable
 from gpualloc.engine.drain import Drain
 from gpualloc.engine.drain import drain as drain_places
-from gpualloc.views.cordon import concerned_data, cordon_data, drain_text
+from gpualloc.views.cordon import concerned_data, cordon_data, drain_text, stranger_data, strangers_text
 from gpualloc.views.envelope import unreached
 from gpualloc.views.look import Look
 from gpualloc.views.plan import plan_data
@@ -56,6 +56,7 @@ def _data(done: Drain, *, evict: bool, simulated: bool) -> dict[str, object]:
         "workloads": [concerned_data(each) for each in done.concerned],
         "evict": evict,
         "staying": list(done.staying),
+        "strangers": [stranger_data(*each) for each in done.strangers],
         "plans": [plan_data(plan) for plan, _ in done.rounds],
         "reports": [report_of(report) for _, report in done.rounds],
     }
@@ -63,5 +64,7 @@ def _data(done: Drain, *, evict: bool, simulated: bool) -> dict[str, object]:
 
 def _text(done: Drain, look: Look, *, simulated: bool) -> str:
     lines = [drain_text(done.states, done.concerned, look, simulated=simulated)]
+    if done.strangers:
+        lines.append(strangers_text(done.strangers))
     lines += [f"plan {plan.id}: {report_line(report)}" for plan, report in done.rounds]
     return "\n".join(lines)

@@ -22,7 +22,7 @@ def resume(
     reference: shared.OneWorkload,
     device: Annotated[
         list[str] | None,
-        typer.Option("--device", metavar="UUID", help="Go on here; once for each device. [default: where it was]"),
+        typer.Option("--device", metavar="DEVICE", help="Index or UUID; once for each device. [default: where it was]"),
     ] = None,
     wait: shared.Wait = None,
 ) -> Answer:

@@ -12,7 +12,7 @@ from gpualloc.cli.asking import confirmed
 from gpualloc.cli.outcome import Answer, look, say
 from gpualloc.cli.progress import nodes_seen
 from gpualloc.cli.reporting import applied, tell_step
-from gpualloc.engine.tune import carry_out, tune_plan
+from gpualloc.engine.tune import carry_out, is_device, tune_plan
 from gpualloc.errors import UsageError
 from gpualloc.model.desired import ComputeMode, DeviceSettings
 from gpualloc.planning.tuning import Tuning, parse_clocks, parse_power_w
@@ -27,7 +27,8 @@ _MODES = [mode.value for mode in ComputeMode]
 def tune(
     ctx: typer.Context,
     names: Annotated[
-        list[str], typer.Argument(metavar="NODE...", help="Nodes or sets (all their devices), or UUIDs of devices.")
+        list[str],
+        typer.Argument(metavar="NODE...", help="Nodes or sets (all their devices); or devices: NODE:INDEX or UUIDs."),
     ],
     *,
     device: shared.OneDevice = None,
@@ -51,7 +52,7 @@ def tune(
     wait_s = shared.wait_s(wait)
     tuning = Tuning(_settings(power, clocks, compute_mode, persistence), power == "default", release)
     with shared.open_world(ctx) as world:
-        targets = [name for name in names if name.startswith("GPU-")]
+        targets = [name for name in names if is_device(name)]
         targets += shared.chosen_nodes(world, [name for name in names if name not in targets]) or ()
         with nodes_seen(world) as progress:
             plan = tune_plan(world, targets, device, tuning, progress)

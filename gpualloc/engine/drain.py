@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gpualloc.engine.apply import apply_locked, failure
 from gpualloc.engine.chain import OnStep, Report
@@ -16,7 +16,7 @@ from gpualloc.engine.recover import recover
 from gpualloc.engine.settle import catch_up_locked
 from gpualloc.errors import GpuallocError, InfeasibleError
 from gpualloc.model.desired import Cordon, CordonState
-from gpualloc.model.inventory import NodeState, Snapshot
+from gpualloc.model.inventory import NodeState, Process, Snapshot
 from gpualloc.model.plan import Plan, StepKind
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.planning.giving_way import Concerned, Way, WayOut, eviction_steps, way_out
@@ -39,6 +39,17 @@ class Drain:
     """What was applied; a second one when a node refused to suspend."""
     staying: tuple[str, ...] = ()
     """Ids of work that runs there still although it was to give way now."""
+
+    @property
+    def strangers(self) -> tuple[tuple[str, Process], ...]:
+        """Processes at the drained places that gpualloc did not start, each with its node: a drain leaves them."""
+        places = {(each.node, each.device) for each, _ in self.states}
+        return tuple(
+            (node.name, process)
+            for node in self.snapshot.reached
+            for process in node.processes
+            if process.workload is None and places & {(node.name, None), (node.name, process.device)}
+        )
 
     @property
     def error(self) -> GpuallocError | None:
@@ -150,5 +161,5 @@ def _next_ways(there: Sequence[Workload], snapshot: Snapshot, rounds: Rounds) ->
     for workload in there:
         node = snapshot.node(workload.allocation.node) if workload.allocation else None
         if workload.id in refused and node is not None:
-            found[workload.id] = way_out(workload, node)[1]
+            found[workload.id] = replace(way_out(workload, node)[1], why="its node could not suspend it")
     return found

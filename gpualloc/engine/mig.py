@@ -49,7 +49,10 @@ def find_device(snapshot: Snapshot, reference: str) -> tuple[Node, Device]:
     silent = [node.name for node in snapshot.nodes if node.state is not NodeState.OK]
     unseen = f"; {', '.join(silent)} did not answer" if silent else ""
     what = "several devices match" if exact else "there is no device"
-    raise NotFoundError(f"{what} {reference!r}{unseen}", hint="gpualloc nodes lists the devices; name one by its UUID")
+    raise NotFoundError(
+        f"{what} {reference!r}{unseen}",
+        hint="name it as NODE:INDEX, by its UUID, or by the first 8 characters of that or more",
+    )
 
 
 def layout_of_device(device: Device) -> Layout | None:

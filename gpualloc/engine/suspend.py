@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from gpualloc.engine.apply import apply_locked, failure
 from gpualloc.engine.chain import OnStep
 from gpualloc.engine.context import Context
+from gpualloc.engine.cordon import device_of
 from gpualloc.engine.observe import observe
 from gpualloc.engine.plan import plan_of
 from gpualloc.engine.recover import recover
@@ -65,7 +66,8 @@ def resume(
     Args:
         ctx: the ports.
         reference: id, unique prefix or name.
-        devices: UUIDs of devices of its node in the order of its grants; none: those it was on.
+        devices: devices of its node in the order of its grants, each a UUID, an index or `NODE:INDEX`; none: those
+            it was on.
         wait_s: how long to wait for the apply lock.
         on_step: told of each step as it moves.
 
@@ -140,12 +142,12 @@ def _target(allocation: Allocation, devices: Sequence[str], snapshot: Snapshot) 
             hint="name one for each, in the order in which `gpualloc show` lists them",
         )
     node = snapshot.node(allocation.node)
-    known = {device.uuid for device in node.devices} if node else set()
-    for uuid in devices:
-        if uuid not in known:
-            raise NotFoundError(
-                f"{allocation.node} has no device {uuid}",
-                hint=f"its memory lies on {allocation.node}: it can be resumed on a device of that node only",
-                node=allocation.node,
-            )
-    return moved_to(allocation, devices)
+    assert node is not None  # it was asked for by this name
+    try:
+        uuids = [device_of(node, text.removeprefix(f"{node.name}:")).uuid for text in devices]
+    except NotFoundError as error:
+        hint = f"its memory lies on {node.name}: it can be resumed on a device of that node only; {error.hint}"
+        raise NotFoundError(error.message, hint=hint, node=node.name) from None
+    if len(set(uuids)) < len(uuids):
+        raise UsageError("a device was named twice", hint="name one for each that it had")
+    return moved_to(allocation, uuids)

@@ -9,6 +9,7 @@ from gpualloc.engine.apply import apply, failure
 from gpualloc.engine.chain import OnStep, Report
 from gpualloc.engine.context import Context
 from gpualloc.engine.cordon import device_of
+from gpualloc.engine.mig import find_device
 from gpualloc.engine.observe import check_names, observe
 from gpualloc.engine.plan import plan_of
 from gpualloc.errors import InfeasibleError, NotFoundError, UnreachableError, UsageError
@@ -16,8 +17,6 @@ from gpualloc.model.desired import NOTHING_SET, DesiredDevice
 from gpualloc.model.inventory import Device, DeviceState, Node, NodeState, Snapshot
 from gpualloc.model.plan import Plan, StepReason
 from gpualloc.planning.tuning import Tuning, given_back, numbered, settings_for, settings_text, tune_step
-
-_UUID = "GPU-"
 
 
 def tune_plan(
@@ -31,7 +30,7 @@ def tune_plan(
 
     Args:
         ctx: the ports.
-        targets: names of nodes (all their devices), or UUIDs of devices.
+        targets: names of nodes (all their devices), or devices as `engine.mig.find_device` takes them.
         device: index or UUID of a device of the only node named.
         tuning: what to set.
         progress: called with each node as it is seen.
@@ -44,7 +43,7 @@ def tune_plan(
     """
     if tuning.release is (not tuning.settings.empty or tuning.power_default):
         raise UsageError("tune wants something to set, or --release", hint="such as --power 250W or --clocks reset")
-    nodes = [target for target in targets if not target.startswith(_UUID)]
+    nodes = [target for target in targets if not is_device(target)]
     check_names(ctx, nodes)
     snapshot = observe(ctx, None if len(nodes) < len(targets) else nodes, progress)
     known = {(each.node, each.device): each for each in ctx.journal.desired()}
@@ -59,6 +58,11 @@ def tune_plan(
             detail = f"given back by {ctx.actor}: as it was before"
             steps.append(tune_step(node, found, given_back(found, ours), StepReason.OPERATOR, detail))
     return plan_of(ctx, numbered(steps), (), snapshot)
+
+
+def is_device(target: str) -> bool:
+    """Whether a target is a device (a UUID, or `NODE:INDEX`) and not a node."""
+    return target.startswith("GPU-") or ":" in target
 
 
 def carry_out(ctx: Context, plan: Plan, *, release: bool, wait_s: float = 0.0, on_step: OnStep | None = None) -> Report:
@@ -93,11 +97,8 @@ def _devices(snapshot: Snapshot, targets: Sequence[str], device: str | None) -> 
 
 
 def _meant(snapshot: Snapshot, target: str, device: str | None) -> list[tuple[Node, Device]]:
-    if target.startswith(_UUID):
-        found = [(node, each) for node in snapshot.nodes for each in node.devices if each.uuid == target]
-        if not found:
-            raise NotFoundError(f"no node that answers has device {target}", hint="gpualloc nodes --json lists them")
-        return found
+    if is_device(target):
+        return [find_device(snapshot, target)]
     node = snapshot.node(target)
     assert node is not None
     if node.state is not NodeState.OK:

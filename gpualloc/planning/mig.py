@@ -147,7 +147,7 @@ def _refuse_in_use(room: Room, stuck: Sequence[Held], target: Layout) -> None:
         return
     raise InfeasibleError(
         f"MIG instances in use would have to go: {'; '.join(_exclusion(room, held, target) for held in stuck)}",
-        hint="keep them in the layout, or drain them first",
+        hint="keep them in the layout, or let gpualloc's own work on them give way: --drain",
     )
 
 

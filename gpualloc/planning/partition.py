@@ -12,6 +12,9 @@ from gpualloc.model.plan import BlastRadius, Step, StepKind, StepReason
 from gpualloc.planning.mig import Act, Held, Operation, Transition, in_the_way, transition
 from gpualloc.planning.mig_mode import ModeChange, mode_change
 
+_DRAIN_FIRST = "drain it first: --drain ends or suspends what gpualloc runs there; nobody else's process is touched"
+_NOT_OURS = "gpualloc did not start it and leaves it alone: ask its user to end it, or choose another GPU"
+
 
 @dataclass(frozen=True, slots=True)
 class Partition:
@@ -72,6 +75,8 @@ def partition_steps(partition: Partition, *, drained: bool = False) -> tuple[Ste
     held = held_instances(partition.node, device)
     if drained:
         held = tuple(_released(partition.node, each) for each in held)
+    if target is not None and device.mig_enabled:
+        _refuse_strangers(partition.node, in_the_way(held, target))
     if mode is not None and not mode.takes_back:
         _refuse_in_use(partition, drained=drained)
     way = Transition((), ()) if target is None and not held else transition(device.mig_profiles, held, target or ())
@@ -101,6 +106,21 @@ def _released(node: Node, held: Held) -> Held:
     return Held(held.uuid, held.profile, held.start, strangers)
 
 
+def _refuse_strangers(node: Node, stuck: Sequence[Held]) -> None:
+    """Name the processes on instances that would have to go, when nobody booked those."""
+    booked = {claim.mig_instance for claim in node.claims}
+    places = {held.uuid: str(held) for held in stuck if held.uuid not in booked}
+    users = [
+        f"process {process.pid} of {process.user or 'an unknown user'} on {places[process.mig_instance]}"
+        for process in node.processes
+        if process.mig_instance in places
+    ]
+    if users:
+        raise InfeasibleError(
+            f"MIG instances in use would have to go: {', '.join(users[:8])}", hint=_NOT_OURS, node=node.name
+        )
+
+
 def _refuse_in_use(partition: Partition, *, drained: bool) -> None:
     """MIG mode changes on a device that nobody uses only."""
     node, device = partition.node, partition.device
@@ -114,7 +134,7 @@ def _refuse_in_use(partition: Partition, *, drained: bool) -> None:
     if holders:
         raise InfeasibleError(
             f"the MIG mode of {device.uuid} on {node.name} cannot change while it is in use: {', '.join(holders[:8])}",
-            hint="drain it first: --drain ends or suspends what gpualloc runs there; nobody else's process is touched",
+            hint=_DRAIN_FIRST if claims and not drained else _NOT_OURS,
             node=node.name,
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from gpualloc.model.inventory import Node, NodeState, Snapshot
+from gpualloc.model.inventory import Device, Node, NodeState, Snapshot
 from gpualloc.model.workload import Request
 from gpualloc.policies.filters import allowed, matches_model
 from gpualloc.policies.offer import Offer, enough, offer
@@ -88,11 +88,19 @@ def _no_such_device(offers: Sequence[Offer], request: Request) -> Closest:
         models = sorted({device.model for device in devices})
         return Closest(None, f"no GPU matches {request.gpu_model!r}; the fleet has {', '.join(models)}")
     if request.mig_profile is not None:
-        profiles = sorted({instance.profile for device in matching for instance in device.mig_instances})
-        there = f"there are {', '.join(profiles)}" if profiles else "there is no MIG instance at all"
-        return Closest(None, f"no MIG instance has the profile {request.mig_profile}; {there}")
+        return Closest(None, _no_such_profile(matching, request.mig_profile))
     reasons = sorted({reason for found in offers for reason, _ in found.refused if reason != "of another model"})
     return Closest(None, f"every GPU that matches is {' or '.join(reasons)}")
+
+
+def _no_such_profile(devices: Sequence[Device], profile: str) -> str:
+    """What MIG profiles there could be, when this one cannot be made anywhere; else which instances there are."""
+    offered = {each.name for device in devices for each in device.mig_profiles}
+    made = {instance.profile for device in devices for instance in device.mig_instances}
+    if offered and profile not in offered:
+        return f"no GPU has the MIG profile {profile}; there are {', '.join(sorted(offered))}"
+    there = f"there are {', '.join(sorted(made))}" if made else "there is no MIG instance at all"
+    return f"no MIG instance has the profile {profile}; {there}"
 
 
 def _largest_memory(offers: Sequence[Offer], request: Request) -> Closest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpualloc.model.desired import Cordon, CordonState
+from gpualloc.model.inventory import Process
 from gpualloc.planning.giving_way import Concerned
 from gpualloc.views.look import Look, Role
 from gpualloc.views.table import Cell, Column, table
@@ -18,7 +19,7 @@ _COLUMNS = (
     Column("state"),
     Column("node", least=6),
     Column("gives way by"),
-    Column("why", least=10),
+    Column("why", least=10, below=True),
 )
 
 Standing = tuple[Cordon, CordonState]
@@ -89,3 +90,18 @@ def _row(concerned: Concerned) -> list[str | Cell]:
         way_out.way.value if way_out else "",
         escape(way_out.why) if way_out else "",
     ]
+
+
+def stranger_data(node: str, process: Process) -> dict[str, object]:
+    """A process at a drained place that gpualloc did not start, as scripts read it."""
+    return {"node": node, "device": process.device, "pid": process.pid, "user": process.user}
+
+
+def strangers_text(strangers: Sequence[tuple[str, Process]]) -> str:
+    """How many processes stay that gpualloc did not start, and whose, node by node."""
+    users: dict[tuple[str, str], int] = {}
+    for node, process in strangers:
+        key = (node, process.user or "an unknown user")
+        users[key] = users.get(key, 0) + 1
+    told = [f"{count} of {escape(user)} on {escape(node)}" for (node, user), count in sorted(users.items())]
+    return f"still there, and not gpualloc's: {plural(len(strangers), 'process', 'processes')}: {', '.join(told)}"

@@ -23,7 +23,7 @@ _COLUMNS = (
     Column("field"),
     Column("class"),
     Column("desired", least=8),
-    Column("live", least=8),
+    Column("live", least=8, below=True),
 )
 
 
@@ -92,7 +92,11 @@ def left_text(left: Left, look: Look) -> str:
 
 def doubts_text(doubts: Sequence[tuple[Step, StepState | None]]) -> str:
     """What the nodes told of steps in doubt: a line for each."""
-    words = {StepState.DONE: "is in force", StepState.UNDONE: "is not in force", None: "not known yet: no answer"}
+    words = {
+        StepState.DONE: "is in force",
+        StepState.UNDONE: "was not done, or is taken back",
+        None: "not known yet: no answer",
+    }
     return "\n".join(
         f"{escape(step.node)}: {step.kind.value} of {escape(step.target)} {words[state]}" for step, state in doubts
     )

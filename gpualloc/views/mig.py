@@ -19,7 +19,7 @@ _INSTANCES = (
     Column("profile"),
     Column("place", right=True),
     Column("memory", right=True),
-    Column("workload", least=9),
+    Column("held by", least=14),
 )
 _PROFILES = (
     Column("profile"),
@@ -102,12 +102,22 @@ def mig_text(snapshot: Snapshot, look: Look) -> str:
     devices = mig_devices(snapshot)
     if not devices:
         return "no device that answers knows MIG"
-    return "\n\n".join(_device_text(node, device, look) for node, device in devices)
+    simulated = any(node.simulated for node in snapshot.nodes)
+    text = look.paint("simulated", Role.WARN) if simulated else ""
+    before = False
+    for node, device in devices:
+        plain = device.mig_enabled is False and not device.mig_pending
+        block = _title(node, device, look) if plain else _device_text(node, device, look)
+        # Devices without MIG are a list, those with it are paragraphs.
+        text += ("\n" if before and plain else "\n\n") + block if text else block
+        before = plain
+    return text
 
 
 def show_text(node: Node, device: Device, look: Look) -> str:
     """One device with everything it could have."""
-    head = _device_text(node, device, look)
+    simulated = f"{look.paint('simulated', Role.WARN)}\n" if node.simulated else ""
+    head = simulated + _device_text(node, device, look)
     if not device.mig_profiles:
         return f"{head}\n\nthe driver does not tell which instances it could have"
     free = free_places(device.mig_profiles, _layout(device)) if device.mig_enabled else ()
@@ -129,15 +139,18 @@ def _profile_row(profile: MigProfile, free: Sequence[Place], *, known: bool) -> 
 
 
 def _device_text(node: Node, device: Device, look: Look) -> str:
-    simulated = ", " + look.paint("simulated", Role.WARN) if node.simulated else ""
-    title = look.paint(f"{escape(node.name)} GPU {device.index}", Role.STRONG)
-    lines = [f"{title}  {escape(device.model)}  {_mode(device, look)}{simulated}", look.paint(device.uuid, Role.QUIET)]
+    lines = [_title(node, device, look), look.paint(device.uuid, Role.QUIET)]
     if device.mig_enabled:
         lines += _picture(node, device, look)
     instances = _in_place(device)
     if instances:
         lines.append(table(_INSTANCES, [_instance_row(node, instance) for instance in instances], look, indent=2))
     return "\n".join(lines)
+
+
+def _title(node: Node, device: Device, look: Look) -> str:
+    title = look.paint(f"{escape(node.name)} GPU {device.index}", Role.STRONG)
+    return f"{title}  {escape(device.model)}  {_mode(device, look)}"
 
 
 def _mode(device: Device, look: Look) -> str:
@@ -148,15 +161,22 @@ def _mode(device: Device, look: Look) -> str:
 
 
 def _instance_row(node: Node, instance: MigInstance) -> list[str | Cell]:
-    workload = _workload(node, instance)
     place = UNKNOWN if instance.start is None else f"{instance.start}+{instance.size}"
     return [
         instance.uuid,
         escape(instance.profile),
         place,
         f"{memory(instance.memory_used_mib)} of {memory(instance.memory_total_mib)}",
-        Cell(workload, Role.GOOD) if workload else Cell("free", Role.QUIET),
+        _holder(node, instance),
     ]
+
+
+def _holder(node: Node, instance: MigInstance) -> Cell:
+    """The workload that has it, else whose process is on it."""
+    if workload := _workload(node, instance):
+        return Cell(workload, Role.GOOD)
+    users = {process.user or UNKNOWN for process in node.processes if process.mig_instance == instance.uuid}
+    return Cell(", ".join(f"stranger: {escape(user)}" for user in sorted(users)) or "free", Role.QUIET)
 
 
 def _picture(node: Node, device: Device, look: Look) -> list[str]:

@@ -16,15 +16,17 @@ _BAR_FROM = 96
 """Columns of a terminal that has room for bars beside whole words."""
 _MIG_FIELDS = ("mig_enabled", "mig_pending")
 """Not worth a line where the model knows no MIG at all; they are in the JSON."""
+_SETTINGS = "settings."
+"""Not among what the table shows: `gpualloc tune` and `drift` tell of them."""
 _COLUMNS = (
     Column("gpu", right=True),
-    Column("model", least=10),
+    Column("model", least=9),
     Column("memory"),
     Column("util", right=True),
     Column("power", right=True),
     Column("temp", right=True),
-    Column("state", least=8),
-    Column("held by", least=8),
+    Column("state", least=13),
+    Column("held by", least=11),
 )
 
 
@@ -229,7 +231,7 @@ def _unknowns(devices: Sequence[Device]) -> list[str]:
     missing: dict[tuple[str, str], list[int]] = {}
     for device in devices:
         for field, reason in device.unavailable.items():
-            if field in _MIG_FIELDS and reason == "not supported":
+            if field.startswith(_SETTINGS) or (field in _MIG_FIELDS and reason == "not supported"):
                 continue
             missing.setdefault((reason, field), []).append(device.index)
     grouped: dict[tuple[str, str], list[str]] = {}

@@ -69,6 +69,7 @@ def step_data(step: Step) -> dict[str, object]:
         "workload": step.workload,
         "device": step.device,
         "target": step.target,
+        "place": step.place,
         "reason": step.reason.value,
         "detail": step.detail,
         "blast_radius": {
@@ -157,8 +158,15 @@ def step_line(step: Step, state: StepState, error: str | None, total: int) -> st
     """One step as it moves, for a person who watches; `total` is the number of steps."""
     glyph, _ = _GLYPHS[step.kind]
     tail = f": {escape(error)}" if error else ""
-    what = f"{glyph} {step.kind.value} {escape(step.target)} on {escape(step.node)}"
+    what = f"{glyph} {step.kind.value} {_object(step)} on {escape(step.node)}"
     return f"[{step.seq}/{total}] {what}: {_STATE_WORDS[state]}{tail}"
+
+
+def _object(step: Step) -> str:
+    """What a step that stands alone is about: its place on the device, or whose work it serves."""
+    if step.place:
+        return f"{escape(step.place)} of {escape(step.target)}"
+    return escape(step.target) + (f" for {step.workload}" if step.workload and step.workload != step.target else "")
 
 
 def report_data(

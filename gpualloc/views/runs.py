@@ -48,7 +48,7 @@ def run_text(run: Run, done: int, left: int, doubts: Sequence[Step], look: Look)
 def what_to_do(run: Run) -> str:
     """What an operator can do about an open run; empty for an abandoned one."""
     if run.state is RunState.ABANDONED:
-        return "  its nodes stay doubtful until `gpualloc reconcile` has looked"
+        return "  its nodes stay doubtful until `gpualloc reconcile` has looked, and taken back what is half done"
     return (
         f"  the next apply, rebalance or release goes on with it; or --resume {run.id}, --rollback {run.id}, "
         f"--abandon {run.id}"

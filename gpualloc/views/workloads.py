@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
-from gpualloc.model.allocation import Allocation, Grant, HeldBy, Hold, Limits
+from gpualloc.model.allocation import Allocation, Grant, HeldBy, Hold, Limits, Share
 from gpualloc.model.workload import Request, Workload, WorkloadState
 from gpualloc.views.look import Look, Role
 from gpualloc.views.table import Cell, Column, table
@@ -25,9 +25,9 @@ _COLUMNS = (
     Column("owner", least=6),
     Column("state"),
     Column("for", right=True),
-    Column("where", least=8),
+    Column("where", least=12),
     Column("exit", right=True),
-    Column("reason", least=10),
+    Column("reason", least=10, below=True),
 )
 
 
@@ -104,7 +104,10 @@ def _request_data(request: Request) -> dict[str, object]:
         "gpu_memory_mib": request.gpu_memory_mib,
         "gpu_model": request.gpu_model,
         "fraction": request.fraction,
+        "share": request.share.value,
         "mig_profile": request.mig_profile,
+        "sm_count": request.sm_count,
+        "several_instances": request.several_instances,
         "cpus": request.cpus,
         "cpuset": request.cpuset,
         "require": request.require,
@@ -200,7 +203,9 @@ def _started(workload: Workload, now_s: float) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = []
     if workload.allocation is not None:
         facts.append(("node", escape(workload.allocation.node)))
-        facts += [("device", f"{grant.visible_uuid} ({grant.share.value})") for grant in workload.allocation.grants]
+        # Suspended work holds no device: it would go on there.
+        label = "resumes on" if workload.state is WorkloadState.SUSPENDED else "device"
+        facts += [(label, f"{grant.visible_uuid} ({grant.share.value})") for grant in workload.allocation.grants]
     held = {name: hold for name, hold in _held_data(workload.held_by).items() if hold is not None}
     if held:
         facts.append(("held by", ", ".join(f"{name} {Hold(hold).value}" for name, hold in held.items())))
@@ -215,11 +220,7 @@ def _started(workload: Workload, now_s: float) -> list[tuple[str, str]]:
 
 def request_text(request: Request) -> str:
     """A request in a few words."""
-    parts = [plural(request.gpus, "GPU") if request.gpus else "no GPU"]
-    if request.mig_profile:
-        parts.append(f"MIG {escape(request.mig_profile)}")
-    if request.fraction is not None:
-        parts.append(f"{request.fraction:g} of each")
+    parts = _devices_asked(request)
     if request.gpu_memory_mib is not None:
         parts.append(f"{memory(request.gpu_memory_mib)} GPU memory")
     if request.gpu_model:
@@ -239,3 +240,14 @@ def request_text(request: Request) -> str:
     if request.priority:
         parts.append(f"priority {request.priority}")
     return ", ".join(parts)
+
+
+def _devices_asked(request: Request) -> list[str]:
+    parts = [plural(request.gpus, "GPU") if request.gpus else "no GPU"]
+    if request.gpus and request.share is Share.MIG:
+        parts.append(f"MIG {escape(request.mig_profile)}" if request.mig_profile else "MIG")
+    if request.sm_count is not None:
+        parts.append(f"{request.sm_count} SMs")
+    if request.fraction is not None:
+        parts.append(f"{request.fraction:g} of each ({request.share.value})")
+    return parts

@@ -36,7 +36,8 @@ def test_the_whole_path_in_order(demo):
     done, calls = demo("nothing")
     assert done.returncode == 0
     verbs = list(dict.fromkeys(call.split()[0] for call in calls))
-    path = ["nodes", "sample", "history", "submit", "plan", "apply", "ps", "wait", "rebalance", "audit", "status"]
+    path = ["nodes", "sample", "history", "submit", "plan", "apply", "ps", "wait", "rebalance"]
+    path += ["mig", "drain", "drift", "uncordon", "audit", "status"]
     assert [verb for verb in verbs if verb in path] == path
     calls.remove("nodes fir01 --json")
     shown = {line.removeprefix("$ gpualloc ").replace("\\", "") for line in done.stdout.splitlines() if line[:1] == "$"}

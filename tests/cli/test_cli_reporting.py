@@ -38,8 +38,8 @@ def test_each_step_is_told_once_it_is_over(capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
-        "[1/6] + claim gpu 0 (NVIDIA H100 80GB HBM3) on gpu01: done",
-        '[3/6] + start "train" on gpu01: FAILED: gpu 0 is given to another\\x1b[2J',
+        "[1/6] + claim gpu 0 (NVIDIA H100 80GB HBM3) for w00000005 on gpu01: done",
+        '[3/6] + start "train" for w00000005 on gpu01: FAILED: gpu 0 is given to another\\x1b[2J',
     ]
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import random
 
 import pytest
+from fakes import sample_world
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -13,9 +14,10 @@ from tui.fleet_fixture import NOW_S, TICKS_S, fleet
 
 from gpualloc.model.allocation import HeldBy, Hold
 from gpualloc.model.inventory import DeviceState, Node, NodeState
+from gpualloc.model.workload import WorkloadState
 from gpualloc.tui.arrange import SortKey, arranged, kept
-from gpualloc.tui.cells import Role, bar, fitted, gib, memory_pair, percent, watts, width_of
-from gpualloc.tui.columns import GAP, MARGIN, Column, fit
+from gpualloc.tui.cells import Role, bar, cell, fitted, gib, memory_pair, percent, watts, width_of
+from gpualloc.tui.columns import GAP, MARGIN, Column, PlacedColumn, fit
 from gpualloc.tui.rows import FleetRow, Moment, Standing, fleet_rows, state_words
 from gpualloc.tui.seen import Seen, SeenNode
 from gpualloc.tui.text import age_text, clip, clip_middle, plain
@@ -230,3 +232,11 @@ def test_a_cordon_is_a_word_on_the_row_it_is_about() -> None:
     assert [word.whole == "cordoned" for word in words[:2]] == [True, cordoned.devices[0].state is DeviceState.OK]
     assert "cordoned" not in [word.whole for word in words[2:]]
     assert len(words[0].short) <= fleet_table.STATE.least
+
+
+def test_suspended_work_has_no_gpus() -> None:
+    held = next(one for one in sample_world.WORKLOADS if one.allocation is not None)
+    table = workload_table.WorkloadTable()
+    column = PlacedColumn(next(one for one in workload_table.COLUMNS if one.key == "gpus"), 0, 7)
+    assert table.draw(held, column) != cell("none")
+    assert table.draw(dataclasses.replace(held, state=WorkloadState.SUSPENDED), column) == cell("none")

@@ -110,5 +110,7 @@ class WorkloadTable(Table[Workload]):
     def _devices(self, row: Workload) -> str:
         if row.allocation is None:
             return f"want {row.request.gpus}"
+        if row.state is WorkloadState.SUSPENDED:
+            return "none"
         found = [self._indices.get(grant.device) for grant in row.allocation.grants]
         return ",".join("?" if index is None else str(index) for index in found)

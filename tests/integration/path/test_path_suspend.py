@@ -115,7 +115,7 @@ def test_what_can_never_be_is_exit_code_4(world, break_it, word):
 def test_another_model_an_old_driver_and_other_nodes_are_told_before_anything_is_moved(world):
     identity, pid = world.begin()
     world.run("suspend", identity)
-    assert "no device GPU-elsewhere" in world.run("resume", identity, "--device", "GPU-elsewhere", check=2).stderr
+    assert "no device 'GPU-elsewhere'" in world.run("resume", identity, "--device", "GPU-elsewhere", check=2).stderr
     world.run("resume", identity, "--device", HERE, "--device", THERE, check=2)
     world.gpus(FakeGpu(0), FakeGpu(1, name="NVIDIA H100 80GB HBM3"))
     assert "not of the same model" in world.run("resume", identity, "--device", THERE, check=4).stderr

@@ -6,7 +6,7 @@ import pytest
 
 from gpualloc.engine.cordon import cordon, device_of, uncordon
 from gpualloc.engine.drain import drain
-from gpualloc.engine.observe import look
+from gpualloc.engine.observe import look, observe
 from gpualloc.engine.rebalance import rebalance
 from gpualloc.engine.release import release
 from gpualloc.engine.status import status
@@ -146,3 +146,13 @@ def test_a_silent_node_is_cordoned_all_the_same(made_context):
     assert [each.cordon for each in look(ctx, ["yew01"]).nodes] == ["by ann"]
     with pytest.raises(UnreachableError, match="which device 0 is cannot be found out"):
         cordon(ctx, ["yew01"], "0", None)
+
+
+def test_processes_that_a_drain_leaves_are_told_for_that_place_only(ctx):
+    (node,) = observe(ctx, ["yew01"]).nodes
+    there = [process for process in node.processes if process.workload is None]
+    assert there
+    assert [process for _, process in drain(ctx, ["yew01"], None, None).strangers] == there
+    (busy, idle) = (there[0].device, next(each for each in node.devices if each.uuid != there[0].device))
+    assert {process.device for _, process in drain(ctx, ["yew01"], busy, None).strangers} == {busy}
+    assert drain(ctx, ["yew01"], idle.uuid, None).strangers == ()

@@ -125,7 +125,7 @@ def test_a_second_tuning_keeps_what_was_there_before_the_first(ctx):
     uuid = device_of(ctx, "yew01", 2).uuid
     tuned(ctx, uuid)
     tuned(ctx, uuid, tuning=Tuning(DeviceSettings(power_limit_w=400.0, compute_mode=ComputeMode.PROHIBITED)))
-    tuned(ctx, uuid, tuning=Tuning(power_default=True))
+    tuned(ctx, "yew01:2", tuning=Tuning(power_default=True))
     assert device_of(ctx, "yew01", 2).settings.power_limit_w == 700.0
     tuned(ctx, uuid, tuning=Tuning(release=True))
     after = device_of(ctx, "yew01", 2).settings

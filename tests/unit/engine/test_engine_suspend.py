@@ -96,6 +96,8 @@ def test_what_it_cannot_be_taken_to_is_refused_before_anything_is_moved(ctx):
     elsewhere = seen(ctx, "n2").devices[0].uuid
     with pytest.raises(NotFoundError):
         resume(ctx, workload.id, [elsewhere])
+    with pytest.raises(NotFoundError, match="has no device 'n2:0'"):
+        resume(ctx, workload.id, ["n2:0"])
     with pytest.raises(UsageError):
         resume(ctx, workload.id, devices(workload) * 2)
     assert ctx.journal.find(workload.id).state is WorkloadState.SUSPENDED
@@ -253,3 +255,11 @@ def _act(ctx, action, chosen):
         release(ctx, [chosen.id])
     else:
         rebalance(ctx)
+
+
+def test_one_device_cannot_stand_for_two(ctx):
+    workload = begin(ctx, gpus=2)
+    suspend(ctx, workload.id)
+    with pytest.raises(UsageError, match="named twice"):
+        resume(ctx, workload.id, ["0", "n1:0"])
+    assert devices(resume(ctx, workload.id, ["n1:1", "0"])) == devices(workload)[::-1]

@@ -9,7 +9,7 @@ import pytest
 from fakes import mig_tables, scenes
 
 from gpualloc.errors import InfeasibleError, UsageError
-from gpualloc.model.inventory import MigInstance, Node
+from gpualloc.model.inventory import MigInstance, Node, Process
 from gpualloc.model.mig import parse_target
 from gpualloc.model.plan import Step, StepReason
 from gpualloc.planning.partition import Partition, held_instances, obstacles, partition_steps
@@ -126,3 +126,13 @@ def test_a_device_whose_driver_tells_no_profiles_is_refused() -> None:
     blind = replace(found, devices=(replace(found.devices[0], mig_profiles=()),))
     with pytest.raises(InfeasibleError, match="does not tell"):
         steps(blind, "1g.5gb@0")
+
+
+def test_who_is_on_an_instance_in_the_way_is_named_and_drain_not_offered():
+    found = node("3g.20gb@0", "3g.20gb@4")
+    stranger = Process(4001, found.devices[0].uuid, "MIG-n-0-0", 100, "eve", "python", None, None)
+    found = replace(found, processes=(stranger,))
+    with pytest.raises(InfeasibleError, match=r"process 4001 of eve on .*3g.20gb@0") as refused:
+        steps(found, "7g.40gb@0", drained=True)
+    assert "--drain" not in (refused.value.hint or "")
+    assert "leaves it alone" in (refused.value.hint or "")
