@@ -43,6 +43,8 @@ class Hello:
     nvml_reason: str | None
     """None when NVML works."""
     cgroup: CgroupSupport
+    mps: bool
+    """Whether the control program of MPS is there."""
     other_controllers: tuple[str, ...]
 
 
@@ -63,6 +65,7 @@ def decode_hello(result: object) -> Hello:
         cgroup=CgroupSupport(
             cgroup.text("mode"), cgroup.texts("controllers"), cgroup.flag("writable"), cgroup.text_or_none("isolation")
         ),
+        mps=fields.flag("mps") if fields.has("mps") else True,
         other_controllers=fields.texts("other_controllers"),
     )
 
@@ -95,6 +98,7 @@ def decode_node(spec: NodeSpec, at_s: float, hello: Hello, results: Mapping[str,
         privileged=hello.privileged,
         state_dir=hello.state_dir,
         cgroup=hello.cgroup,
+        mps=hello.mps,
         other_controllers=hello.other_controllers,
         host=_host(inventory.record("host"), sample.record("host")),
         devices=decode_devices(inventory, sample),

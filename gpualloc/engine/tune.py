@@ -16,7 +16,7 @@ from gpualloc.errors import InfeasibleError, NotFoundError, UnreachableError, Us
 from gpualloc.model.desired import NOTHING_SET, DesiredDevice
 from gpualloc.model.inventory import Device, DeviceState, Node, NodeState, Snapshot
 from gpualloc.model.plan import Plan, StepReason
-from gpualloc.planning.tuning import Tuning, given_back, numbered, settings_for, settings_text, tune_step
+from gpualloc.planning.tuning import Tuning, given_back, has, numbered, settings_for, settings_text, tune_step
 
 
 def tune_plan(
@@ -52,6 +52,8 @@ def tune_plan(
         ours = known.get((node.name, found.uuid))
         if not tuning.release:
             wanted = settings_for(node, found, tuning)
+            if ours is not None and has(ours.settings, wanted) and has(found.settings, wanted):
+                continue
             detail = f"asked by {ctx.actor}; it has {settings_text(found.settings) or 'what it does not tell'}"
             steps.append(tune_step(node, found, wanted, StepReason.OPERATOR, detail))
         elif ours is not None and not ours.settings.empty:

@@ -207,6 +207,8 @@ class Node:
     state_dir: str | None = None
     """Folder in which the node program keeps its records; another program of the node has another one."""
     cgroup: CgroupSupport = CgroupSupport("none")
+    mps: bool = True
+    """Whether it has the control program of MPS."""
     other_controllers: tuple[str, ...] = ()
     """Names of foreign controllers found, such as `slurmd` or `kubelet`."""
     host: HostReading = HostReading()

@@ -161,3 +161,9 @@ def _network_bytes() -> "tuple[int, int]":
                 fields = rest.split()
                 received, sent = received + int(fields[0]), sent + int(fields[8])
     return received, sent
+
+
+def has_program(name: str) -> bool:
+    """Whether a program of that name is on PATH."""
+    folders = os.environ.get("PATH", "/usr/bin:/bin").split(":")
+    return any(os.access(os.path.join(folder, name), os.X_OK) for folder in folders if folder)

@@ -67,6 +67,7 @@ class LocalMachine:
                 "writable": self._cgroups.writable(),
                 "isolation": self._cgroups.isolation(),
             },
+            "mps": host.has_program("nvidia-cuda-mps-control"),
             "other_controllers": host.other_controllers(),
             "nvml": self._nvml.status(),
         }

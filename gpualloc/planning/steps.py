@@ -54,8 +54,8 @@ def _start_chain(allocation: Allocation, workload: Workload, snapshot: Snapshot)
         kinds.append((StepKind.CLAIM, f"work of {workload.owner} waits, and this is free"))
     if limits_text(allocation):
         kinds.append((StepKind.LIMIT, f"it asked for {limits_text(allocation)}"))
-    elif allocation.grants and _isolates(snapshot, allocation.node):
-        kinds.append((StepKind.LIMIT, "it sees the GPUs it was given and no others"))
+    elif _isolates(snapshot, allocation.node):
+        kinds.append((StepKind.LIMIT, "it reaches the GPUs it was given and no others"))
     if any(grant.share is Share.MPS for grant in allocation.grants):
         kinds.append((StepKind.MPS_START, f"{workload.owner} has an MPS daemon on it"))
     kinds.append((StepKind.START, f"start {workload.attempt + 1}, as {workload.owner}"))
@@ -81,7 +81,7 @@ def _start_chain(allocation: Allocation, workload: Workload, snapshot: Snapshot)
 
 def _isolates(snapshot: Snapshot, node: str) -> bool:
     found = snapshot.node(node)
-    return found is not None and found.cgroup.isolation is not None
+    return found is not None and bool(found.devices) and found.cgroup.isolation is not None
 
 
 def _stop_chain(workload: Workload, reason: StepReason) -> tuple[Step, ...]:

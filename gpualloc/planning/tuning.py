@@ -12,6 +12,7 @@ from gpualloc.model.plan import BlastRadius, Step, StepKind, StepReason
 
 _NOT_LOCKED = DeviceSettings(sm_clock_min_mhz=0, sm_clock_max_mhz=0)
 _MAX_MHZ = 20_000
+_POWER_SLACK_W = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,19 @@ def settings_for(node: Node, device: Device, tuning: Tuning) -> DeviceSettings:
     if not low <= wanted.power_limit_w <= high:
         raise UsageError(f"{where} takes a power limit of {low:g} to {high:g} W, not {wanted.power_limit_w:g} W")
     return wanted
+
+
+def has(settings: DeviceSettings, wanted: DeviceSettings) -> bool:
+    """Whether everything wanted is set; a power limit is told with less than a watt of slack."""
+    for field in fields(wanted):
+        value, found = getattr(wanted, field.name), getattr(settings, field.name)
+        if value is None:
+            continue
+        if isinstance(value, float) and found is not None and abs(value - found) <= _POWER_SLACK_W:
+            continue
+        if found != value:
+            return False
+    return True
 
 
 def given_back(device: Device, known: DesiredDevice) -> DeviceSettings:

@@ -49,6 +49,9 @@ def offer(room: NodeRoom, request: Request) -> Offer:
             usable.append(target)
         else:
             refused[reason] += 1
+    if request.share is Share.MPS and not room.node.mps:
+        refused["on a node without MPS"] += len(usable)
+        usable = []
     if request.share is Share.MIG and request.gpus > 1:
         usable, others = _on_one_device(room, usable)
         refused += others

@@ -40,6 +40,7 @@ def hello_row(spec: HostSpec, boot_id: str) -> dict[str, Any]:
             "library_version": driver,
         },
         "cgroup": {"mode": "v2", "controllers": ["cpu", "cpuset", "memory", "pids"], "writable": True},
+        "mps": True,
         "other_controllers": [],
     }
 

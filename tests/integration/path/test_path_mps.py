@@ -72,11 +72,7 @@ def test_a_daemon_ends_with_work_that_ends_by_itself(world):
     wait_until(lambda: not list(base.glob("*")), "the daemon is gone")
 
 
-def test_a_node_without_mps_says_so_and_leaves_nothing(world):
+def test_a_node_without_mps_is_not_offered(world):
     (Path(world.extra_env["GPUALLOC_MPS_DIR"]).parent / mps_control.NAME).unlink()
-    identity, _ = ask(world)
-    world.run("rebalance", check=None)
-    row = world.workload(identity)
-    assert row["state"] == "pending"
-    assert "no nvidia-cuda-mps-control" in row["reason"]
-    assert world.json("free")["gpus"] == 1
+    told = world.run("submit", "--share", "mps", "--fraction", "0.5", "--", "true", check=4)
+    assert "without MPS" in told.stderr
