@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fakes import killing
 from fakes.command import Command
-from fakes.nvml_stub import fake_gpu, instances, write_state
+from fakes.nvml_stub import fake_gpu, instances, with_plan, without_plans, write_state
 
 from gpualloc.sim.catalog import find
 from gpualloc.sim.gpu import GpuModel
@@ -90,7 +90,6 @@ def killed(tmp_path):
 
 
 def assert_settled(world):
-    assert world.json("status")["open_runs"] == []
     assert world.json("drift")["drift"] == []
 
 
@@ -115,3 +114,30 @@ def test_a_killed_change_of_a_device_is_taken_back(killed, undisturbed, kind, po
     assert_settled(world)
     world.run(*ROWS[kind].args)
     assert live(world) == wanted
+
+
+@pytest.mark.parametrize("how", ["gone on with", "taken back"])
+@pytest.mark.parametrize(
+    ("kind", "function"),
+    [
+        ("mig-mode", "nvmlDeviceSetMigMode"),
+        ("mig-create", "nvmlGpuInstanceCreateComputeInstance"),
+        ("mig-destroy", "nvmlGpuInstanceDestroy"),
+        ("tune", "nvmlDeviceSetPersistenceMode"),
+    ],
+)
+def test_a_node_program_killed_in_the_middle_of_a_change_is_made_good(tmp_path, undisturbed, kind, function, how):
+    before, wanted = undisturbed(ROWS[kind])
+    world = make_world(tmp_path / "world", ROWS[kind])
+    with_plan(world.nvml_state, function, 1, "kill")
+    world.run(*ROWS[kind].args, check=6)
+    without_plans(world.nvml_state)
+    assert live(world) != wanted
+    assert [row["field"] for row in world.json("drift")["drift"] if row["class"] == "doubtful"] == ["run"]
+    if how == "gone on with":
+        world.run("rebalance")
+        assert live(world) == wanted
+    else:
+        world.run("apply", "--rollback", "latest")
+        assert live(world) == before
+    assert_settled(world)
