@@ -228,6 +228,11 @@ def _rebooted(lines: str) -> str:
     return lines.rstrip("\n")
 
 
+def with_plan(path: Path, function: str, nth: int, what: str) -> None:
+    """Plan trouble at the n-th call of a function, as `write_state` does."""
+    _replace(path, [f"plan {function} {nth} {what}", *path.read_text().splitlines()])
+
+
 def without_plans(path: Path) -> None:
     """Take the planned trouble away."""
     _replace(path, [line for line in path.read_text().splitlines() if not line.startswith("plan ")])

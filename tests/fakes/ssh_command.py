@@ -20,6 +20,8 @@ class SshCommand(Command):
     farm: SshdFarm
     keys: dict[str, str] = field(default_factory=dict)
     """More lines of TOML for the pool of a node, by the node's name."""
+    tables: str = ""
+    """More tables of TOML."""
 
     @property
     def env(self) -> dict[str, str]:
@@ -29,7 +31,7 @@ class SshCommand(Command):
     def configure_nodes(self) -> None:
         """Write a configuration with a pool for each node of the farm."""
         pools = [_pool(node, self.keys.get(name, "")) for name, node in self.farm.nodes.items()]
-        self.configure("\n".join(['[apply]\ngrace = "2s"\n', *pools]))
+        self.configure("\n".join(['[apply]\ngrace = "2s"\n', self.tables, *pools]))
 
     def show(self, node: str, *gpus: FakeGpu) -> None:
         """Set what the driver library of a node shows."""

@@ -71,6 +71,23 @@ class FarmNode:
             if _name(pid).startswith("sshd"):
                 _kill(pid, signal.SIGKILL)
 
+    def freeze(self, *, programs: bool = True) -> None:
+        """Stop the sshd and its connections in their tracks, and unless told otherwise what runs in these."""
+        assert self.process is not None
+        for pid in [self.process.pid, *self.sessions()]:
+            if programs or _name(pid).startswith("sshd"):
+                _kill(pid, signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let all go on that was frozen."""
+        assert self.process is not None
+        for pid in [self.process.pid, *self.sessions()]:
+            _kill(pid, signal.SIGCONT)
+
+    def programs(self) -> list[int]:
+        """Pids of what runs in the connections."""
+        return [pid for pid in self.sessions() if not _name(pid).startswith("sshd")]
+
     def stop(self) -> None:
         """End the sshd and its connections."""
         if self.process is None:
