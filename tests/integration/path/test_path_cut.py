@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 from fakes.command import wait_until
-from fakes.ssh_command import ssh_command
+from fakes.nvml_stub import fake_gpu, instances, with_plan, without_plans, write_state
+from fakes.ssh_command import gpu, ssh_command
+
+from gpualloc.sim.catalog import find
+from gpualloc.sim.gpu import GpuModel
 
 pytestmark = pytest.mark.root
 
@@ -20,6 +24,9 @@ echo > reached
 read -r line < go
 """
 """Holds a run up before a step of the kind in the file `kind`, until something is written to `go`."""
+
+PROFILE_2G = 14
+"""Id of 2g.10gb on the A100."""
 
 SOON = (("ServerAliveInterval", "1"), ("ServerAliveCountMax", "2"), ("ConnectTimeout", "2"))
 """ssh gives a silent node up within 3 s."""
@@ -309,3 +316,37 @@ def test_a_release_cut_while_the_work_ends_is_brought_to_its_end(world, cut):
         ended(release, 6)
     world.run("rebalance")
     assert_released_once(world, identity)
+
+
+def mig_lines(driver):
+    """MIG mode and instances as the driver keeps them."""
+    return [line for line in driver.read_text().splitlines() if line.startswith(("mig ", "instance "))]
+
+
+@pytest.mark.parametrize("then", ["woken", "killed"])
+def test_an_instance_half_made_on_a_frozen_node_is_finished_or_taken_back(world, then):
+    node, device = world.farm["n1"], gpu(1, 0).full_uuid
+    driver = world.farm.folder / "n1.nvml"
+    write_state(driver, [fake_gpu(GpuModel(find("A100-40GB"), device, 0, seed=5), 0.0)])
+    before = mig_lines(driver)
+    with_plan(driver, "nvmlGpuInstanceCreateComputeInstance", 1, "hang")
+    apply = world.start("mig", "apply", "--device", device, "--layout", "2g.10gb@0", "--yes")
+    try:
+        wait_until(lambda: instances(driver) == [(PROFILE_2G, 0, False)], "the instance is half made")
+        node.freeze()
+        ended(apply, 6)
+    finally:
+        apply.kill()
+        apply.communicate()
+    without_plans(driver)
+    if then == "woken":
+        node.wake()
+    else:
+        kill_all(node)
+    assert_doubtful(world)
+    world.run(*(("rebalance",) if then == "woken" else ("apply", "--rollback", "latest")))
+    assert_settled(world)
+    if then == "woken":
+        assert instances(driver) == [(PROFILE_2G, 0, True)]
+    else:
+        assert mig_lines(driver) == before
