@@ -245,15 +245,18 @@ def test_a_start_on_a_frozen_node_happens_once(world, kind, programs, then):
     assert_nothing_left(world, identity)
 
 
-def test_a_frozen_program_that_wakes_too_late_starts_nothing_again(world):
+@pytest.mark.parametrize("noticed", ["by a cut", "by the time-out of the step"])
+def test_a_frozen_program_that_wakes_too_late_starts_nothing_again(world, noticed):
     node = world.farm["n1"]
+    world.extra_env["GPUALLOC_APPLY__STEP_TIMEOUT"] = "4s" if noticed == "by the time-out of the step" else "60s"
     identity, starts = work_on_n1(world)
     with halfway(world, "start", "apply", "--yes") as apply:
         with under_way(world):
             stuck = node.programs()
             for pid in stuck:
                 os.kill(pid, signal.SIGSTOP)
-            node.cut()
+            if noticed == "by a cut":
+                node.cut()
         ended(apply, 6)
     world.run("rebalance")
     for pid in stuck:
