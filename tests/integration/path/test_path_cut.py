@@ -353,3 +353,24 @@ def test_an_instance_half_made_on_a_frozen_node_is_finished_or_taken_back(world,
         assert instances(driver) == [(PROFILE_2G, 0, True)]
     else:
         assert mig_lines(driver) == before
+
+
+def test_a_frozen_program_that_has_the_lock_of_its_node_holds_up_nothing_else(world):
+    node, device = world.farm["n1"], gpu(1, 0).full_uuid
+    world.extra_env["GPUALLOC_APPLY__STEP_TIMEOUT"] = "4s"
+    driver = world.farm.folder / "n1.nvml"
+    write_state(driver, [fake_gpu(GpuModel(find("A100-40GB"), device, 0, seed=5), 0.0)])
+    with_plan(driver, "nvmlGpuInstanceCreateComputeInstance", 1, "hang")
+    world.run("mig", "apply", "--device", device, "--layout", "2g.10gb@0", "--yes", check=6)
+    stuck = node.programs()
+    assert stuck
+    for pid in stuck:
+        os.kill(pid, signal.SIGSTOP)
+    without_plans(driver)
+    elsewhere = submit(world, "--gpus", "1", "--", "sleep", "60")
+    world.run("rebalance", check=6)
+    assert world.workload(elsewhere)["node"] == "n2"
+    kill(stuck)
+    world.run("rebalance")
+    assert_settled(world)
+    assert instances(driver) == [(PROFILE_2G, 0, True)]
