@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 from fakes.command import wait_until
-from fakes.ssh_command import ssh_command
+from fakes.nvml_stub import fake_gpu, instances, with_plan, without_plans, write_state
+from fakes.ssh_command import gpu, ssh_command
+
+from gpualloc.sim.catalog import find
+from gpualloc.sim.gpu import GpuModel
 
 pytestmark = pytest.mark.root
 
@@ -20,6 +24,9 @@ echo > reached
 read -r line < go
 """
 """Holds a run up before a step of the kind in the file `kind`, until something is written to `go`."""
+
+PROFILE_2G = 14
+"""Id of 2g.10gb on the A100."""
 
 SOON = (("ServerAliveInterval", "1"), ("ServerAliveCountMax", "2"), ("ConnectTimeout", "2"))
 """ssh gives a silent node up within 3 s."""
@@ -238,15 +245,18 @@ def test_a_start_on_a_frozen_node_happens_once(world, kind, programs, then):
     assert_nothing_left(world, identity)
 
 
-def test_a_frozen_program_that_wakes_too_late_starts_nothing_again(world):
+@pytest.mark.parametrize("noticed", ["by a cut", "by the time-out of the step"])
+def test_a_frozen_program_that_wakes_too_late_starts_nothing_again(world, noticed):
     node = world.farm["n1"]
+    world.extra_env["GPUALLOC_APPLY__STEP_TIMEOUT"] = "4s" if noticed == "by the time-out of the step" else "60s"
     identity, starts = work_on_n1(world)
     with halfway(world, "start", "apply", "--yes") as apply:
         with under_way(world):
             stuck = node.programs()
             for pid in stuck:
                 os.kill(pid, signal.SIGSTOP)
-            node.cut()
+            if noticed == "by a cut":
+                node.cut()
         ended(apply, 6)
     world.run("rebalance")
     for pid in stuck:
@@ -309,3 +319,58 @@ def test_a_release_cut_while_the_work_ends_is_brought_to_its_end(world, cut):
         ended(release, 6)
     world.run("rebalance")
     assert_released_once(world, identity)
+
+
+def mig_lines(driver):
+    """MIG mode and instances as the driver keeps them."""
+    return [line for line in driver.read_text().splitlines() if line.startswith(("mig ", "instance "))]
+
+
+@pytest.mark.parametrize("then", ["woken", "killed"])
+def test_an_instance_half_made_on_a_frozen_node_is_finished_or_taken_back(world, then):
+    node, device = world.farm["n1"], gpu(1, 0).full_uuid
+    driver = world.farm.folder / "n1.nvml"
+    write_state(driver, [fake_gpu(GpuModel(find("A100-40GB"), device, 0, seed=5), 0.0)])
+    before = mig_lines(driver)
+    with_plan(driver, "nvmlGpuInstanceCreateComputeInstance", 1, "hang")
+    apply = world.start("mig", "apply", "--device", device, "--layout", "2g.10gb@0", "--yes")
+    try:
+        wait_until(lambda: instances(driver) == [(PROFILE_2G, 0, False)], "the instance is half made")
+        node.freeze()
+        ended(apply, 6)
+    finally:
+        apply.kill()
+        apply.communicate()
+    without_plans(driver)
+    if then == "woken":
+        node.wake()
+    else:
+        kill_all(node)
+    assert_doubtful(world)
+    world.run(*(("rebalance",) if then == "woken" else ("apply", "--rollback", "latest")))
+    assert_settled(world)
+    if then == "woken":
+        assert instances(driver) == [(PROFILE_2G, 0, True)]
+    else:
+        assert mig_lines(driver) == before
+
+
+def test_a_frozen_program_that_has_the_lock_of_its_node_holds_up_nothing_else(world):
+    node, device = world.farm["n1"], gpu(1, 0).full_uuid
+    world.extra_env["GPUALLOC_APPLY__STEP_TIMEOUT"] = "4s"
+    driver = world.farm.folder / "n1.nvml"
+    write_state(driver, [fake_gpu(GpuModel(find("A100-40GB"), device, 0, seed=5), 0.0)])
+    with_plan(driver, "nvmlGpuInstanceCreateComputeInstance", 1, "hang")
+    world.run("mig", "apply", "--device", device, "--layout", "2g.10gb@0", "--yes", check=6)
+    stuck = node.programs()
+    assert stuck
+    for pid in stuck:
+        os.kill(pid, signal.SIGSTOP)
+    without_plans(driver)
+    elsewhere = submit(world, "--gpus", "1", "--", "sleep", "60")
+    world.run("rebalance", check=6)
+    assert world.workload(elsewhere)["node"] == "n2"
+    kill(stuck)
+    world.run("rebalance")
+    assert_settled(world)
+    assert instances(driver) == [(PROFILE_2G, 0, True)]
