@@ -15,7 +15,7 @@ SCRIPT = Path(killing.__file__)
 pytestmark = pytest.mark.root
 
 DEVICE = "GPU-00000000-0000-0000-0000-000000000000"
-POINTS = ("mid-effect", "after-effect", "before-done")
+POINTS = ("mid-effect", "before-done")
 """Those at which the device may have changed; the others are tried on simulated nodes."""
 GONE_ON = (("rebalance",), ("apply", "--resume", "latest"))
 
