@@ -104,7 +104,7 @@ def test_a_killed_change_of_a_device_ends_as_an_undisturbed_one(killed, undistur
     assert_settled(world)
 
 
-@pytest.mark.parametrize("point", POINTS[::2])
+@pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("kind", ROWS)
 def test_a_killed_change_of_a_device_is_taken_back(killed, undisturbed, kind, point):
     before, wanted = undisturbed(ROWS[kind])
