@@ -32,7 +32,8 @@ def test_descriptors_environment_and_ignored_signals_stay_behind(any_node, monke
     lines = output_of(any_node, program, "sh", "-c", script, user=OTHER).splitlines()
     # The fourth is that of the folder which the shell reads for this.
     assert lines[0].split() == [f"/proc/self/fd/{number}" for number in range(4)]
-    assert int(lines[1].split()[1], 16) == 0
+    # The C library lets nobody touch the two signals of its threads, 32 and 33.
+    assert int(lines[1].split()[1], 16) & ~(0b11 << 31) == 0
     names = {line.partition("=")[0] for line in lines[2:]}
     assert names <= {
         "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "PWD", "OLDPWD", "SHLVL", "_", "CUDA_DEVICE_ORDER",

@@ -130,7 +130,8 @@ def test_work_that_does_not_run_cannot_be_suspended(world):
 
 
 def test_suspended_work_is_released(world):
-    identity, pid = world.begin("--memory", "64MiB", command=("/bin/sh", "-c", "trap 'exit 3' TERM; sleep 300 & wait"))
+    loop = "trap 'exit 3' TERM; while :; do sleep 0.1; done"
+    identity, pid = world.begin("--memory", "64MiB", command=("/bin/sh", "-c", loop))
     world.run("suspend", identity)
     world.run("release", identity)
     row = world.workload(identity)
