@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.inventory import Snapshot
-from gpualloc.model.plan import BlastRadius, ProcessTarget, Step, StepKind, StepReason
+from gpualloc.model.plan import ProcessTarget, Step, StepKind, StepReason
 from gpualloc.model.workload import Workload
-from gpualloc.planning.blast import disturbed
 from gpualloc.planning.order import ordered
-from gpualloc.planning.target import limits_text, target_text
+from gpualloc.planning.steps import ending_chain, giving_chain
+from gpualloc.planning.target import limits_text
 
 
 def adoption_steps(
@@ -21,27 +21,7 @@ def adoption_steps(
     limits = limits_text(allocation)
     kinds.append((StepKind.LIMIT, f"it is held to {limits}" if limits else "it gets a group of its own"))
     kinds.append((StepKind.ADOPT, f"process {process.pid} of {workload.owner}, with all below it"))
-    blast_radius = disturbed(allocation, workload, snapshot)
-    return ordered(
-        tuple(
-            Step(
-                seq=seq,
-                kind=kind,
-                node=allocation.node,
-                workload=workload.id,
-                target=target_text(allocation, snapshot),
-                reason=StepReason.OPERATOR,
-                detail=detail,
-                allocation=allocation,
-                attempt=workload.attempt + 1,
-                revision=workload.revision,
-                needs=(seq - 1,) if seq > 1 else (),
-                blast_radius=blast_radius,
-                process=process,
-            )
-            for seq, (kind, detail) in enumerate(kinds, start=1)
-        )
-    )
+    return ordered(giving_chain(kinds, allocation, workload, snapshot, reason=StepReason.OPERATOR, process=process))
 
 
 def let_go_steps(workload: Workload) -> tuple[Step, ...]:
@@ -53,20 +33,4 @@ def let_go_steps(workload: Workload) -> tuple[Step, ...]:
     if allocation.grants:
         kinds.append((StepKind.UNCLAIM, "what it uses counts as a stranger's from now on"))
     kinds.append((StepKind.UNLIMIT, "its control group is no longer needed"))
-    return tuple(
-        Step(
-            seq=seq,
-            kind=kind,
-            node=allocation.node,
-            workload=workload.id,
-            target=workload.id,
-            reason=StepReason.OPERATOR,
-            detail=detail,
-            allocation=None,
-            attempt=workload.attempt,
-            revision=workload.revision,
-            needs=(1,) if seq > 1 else (),
-            blast_radius=BlastRadius((workload.id,), (workload.owner,)),
-        )
-        for seq, (kind, detail) in enumerate(kinds, start=1)
-    )
+    return ending_chain(kinds, allocation, workload, StepReason.OPERATOR)

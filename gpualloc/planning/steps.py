@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gpualloc.model.allocation import Allocation, Hold, Share
 from gpualloc.model.inventory import Snapshot
-from gpualloc.model.plan import BlastRadius, Step, StepKind, StepReason
+from gpualloc.model.plan import BlastRadius, ProcessTarget, Step, StepKind, StepReason
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.planning.blast import disturbed
 from gpualloc.planning.order import joined, ordered
@@ -59,6 +59,19 @@ def _start_chain(allocation: Allocation, workload: Workload, snapshot: Snapshot)
     if any(grant.share is Share.MPS for grant in allocation.grants):
         kinds.append((StepKind.MPS_START, f"{workload.owner} has an MPS daemon on it"))
     kinds.append((StepKind.START, f"start {workload.attempt + 1}, as {workload.owner}"))
+    return giving_chain(kinds, allocation, workload, snapshot, reason=StepReason.WAITING)
+
+
+def giving_chain(
+    kinds: Sequence[tuple[StepKind, str]],
+    allocation: Allocation,
+    workload: Workload,
+    snapshot: Snapshot,
+    *,
+    reason: StepReason,
+    process: ProcessTarget | None = None,
+) -> tuple[Step, ...]:
+    """Steps that bring an allocation about, each needing the one before; `kinds` are kinds with their details."""
     blast_radius = disturbed(allocation, workload, snapshot)
     return tuple(
         Step(
@@ -67,13 +80,14 @@ def _start_chain(allocation: Allocation, workload: Workload, snapshot: Snapshot)
             node=allocation.node,
             workload=workload.id,
             target=target_text(allocation, snapshot),
-            reason=StepReason.WAITING,
+            reason=reason,
             detail=detail,
             allocation=allocation,
             attempt=workload.attempt + 1,
             revision=workload.revision,
             needs=(seq - 1,) if seq > 1 else (),
             blast_radius=blast_radius,
+            process=process,
         )
         for seq, (kind, detail) in enumerate(kinds, start=1)
     )
@@ -95,6 +109,13 @@ def _stop_chain(workload: Workload, reason: StepReason) -> tuple[Step, ...]:
         kinds.append((StepKind.MPS_STOP, "its MPS daemon is no longer needed"))
     if limits_text(allocation) or workload.held_by.gpu is Hold.HARD:
         kinds.append((StepKind.UNLIMIT, "its control group is no longer needed"))
+    return ending_chain(kinds, allocation, workload, reason)
+
+
+def ending_chain(
+    kinds: Sequence[tuple[StepKind, str]], allocation: Allocation, workload: Workload, reason: StepReason
+) -> tuple[Step, ...]:
+    """Steps that give an allocation back: the first ends the work, the others need it and no more."""
     return tuple(
         Step(
             seq=seq,
