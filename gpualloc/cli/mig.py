@@ -17,7 +17,8 @@ from gpualloc.cli.progress import nodes_seen
 from gpualloc.cli.reporting import applied, tell_step
 from gpualloc.cli.stopping import stoppable
 from gpualloc.engine.apply import apply as apply_plan
-from gpualloc.engine.mig import Wish, find_device, layout_of_device, layout_plan
+from gpualloc.engine.devices import find_device
+from gpualloc.engine.mig import Wish, layout_of_device, layout_plan
 from gpualloc.engine.observe import look as look_at
 from gpualloc.engine.observe import observe
 from gpualloc.errors import GpuallocError, UsageError

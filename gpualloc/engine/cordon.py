@@ -6,11 +6,12 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from gpualloc.engine.context import Context
+from gpualloc.engine.devices import device_of
 from gpualloc.engine.observe import check_names, look
-from gpualloc.errors import NotFoundError, UnreachableError, UsageError
+from gpualloc.errors import UnreachableError, UsageError
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.desired import MAX_REASON_CHARS, Cordon, CordonState
-from gpualloc.model.inventory import Device, Node, NodeState
+from gpualloc.model.inventory import NodeState
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.ports import JournalWriter
 
@@ -108,22 +109,6 @@ def places_of(ctx: Context, nodes: Sequence[str], device: str | None) -> tuple[P
             node=node.name,
         )
     return ((node.name, device),)
-
-
-def device_of(node: Node, text: str) -> Device:
-    """The device of a node that an index, a UUID or the unique start of a UUID names.
-
-    Raises:
-        NotFoundError: none does, or several.
-    """
-    found = [each for each in node.devices if text in (each.uuid, str(each.index))]
-    found = found or [each for each in node.devices if text.startswith("GPU-") and each.uuid.startswith(text)]
-    if len(found) == 1:
-        return found[0]
-    there = ", ".join(f"{each.index} ({each.uuid})" for each in node.devices) or "none"
-    raise NotFoundError(
-        f"{node.name} has {'several devices' if found else 'no device'} {text!r}", hint=f"its devices: {there}"
-    )
 
 
 def checked_reason(reason: str | None) -> str | None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from gpualloc.engine.context import Context
 from gpualloc.engine.execute import find_workload
 from gpualloc.engine.plan import plan_of
-from gpualloc.errors import InfeasibleError, NotFoundError, UsageError
-from gpualloc.model.inventory import Device, Node, NodeState, Snapshot
+from gpualloc.errors import InfeasibleError, UsageError
+from gpualloc.model.inventory import Device, Node, Snapshot
 from gpualloc.model.mig import Layout, Place, layout_of, layout_text
 from gpualloc.model.plan import Plan, Step, StepReason
 from gpualloc.model.workload import Workload, WorkloadState
@@ -26,33 +26,6 @@ class Wish:
     device: Device
     target: Layout | None
     """None is MIG mode off."""
-
-
-def find_device(snapshot: Snapshot, reference: str) -> tuple[Node, Device]:
-    """The device of that UUID, unique start of a UUID (8 characters or more), or `NODE:INDEX`.
-
-    Raises:
-        NotFoundError: none or several match.
-    """
-    devices = [(node, device) for node in snapshot.reached for device in node.devices]
-    name, _, index = reference.rpartition(":")
-    found = [
-        (node, device)
-        for node, device in devices
-        if device.uuid == reference
-        or (len(reference) >= 8 and device.uuid.startswith(reference))
-        or (node.name == name and str(device.index) == index)
-    ]
-    exact = [pair for pair in found if pair[1].uuid == reference] or found
-    if len(exact) == 1:
-        return exact[0]
-    silent = [node.name for node in snapshot.nodes if node.state is not NodeState.OK]
-    unseen = f"; {', '.join(silent)} did not answer" if silent else ""
-    what = "several devices match" if exact else "there is no device"
-    raise NotFoundError(
-        f"{what} {reference!r}{unseen}",
-        hint="name it as NODE:INDEX, by its UUID, or by the first 8 characters of that or more",
-    )
 
 
 def layout_of_device(device: Device) -> Layout | None:

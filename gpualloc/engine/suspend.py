@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from gpualloc.engine.apply import apply_locked, failure
 from gpualloc.engine.chain import OnStep
 from gpualloc.engine.context import Context
-from gpualloc.engine.cordon import device_of
+from gpualloc.engine.devices import device_of
 from gpualloc.engine.observe import observe
 from gpualloc.engine.plan import plan_of
 from gpualloc.engine.recover import recover

@@ -8,8 +8,7 @@ from dataclasses import replace
 from gpualloc.engine.apply import apply, failure
 from gpualloc.engine.chain import OnStep, Report
 from gpualloc.engine.context import Context
-from gpualloc.engine.cordon import device_of
-from gpualloc.engine.mig import find_device
+from gpualloc.engine.devices import device_of, find_device
 from gpualloc.engine.observe import check_names, observe
 from gpualloc.engine.plan import plan_of
 from gpualloc.errors import InfeasibleError, NotFoundError, UnreachableError, UsageError
@@ -30,7 +29,7 @@ def tune_plan(
 
     Args:
         ctx: the ports.
-        targets: names of nodes (all their devices), or devices as `engine.mig.find_device` takes them.
+        targets: names of nodes (all their devices), or devices as `engine.devices.find_device` takes them.
         device: index or UUID of a device of the only node named.
         tuning: what to set.
         progress: called with each node as it is seen.

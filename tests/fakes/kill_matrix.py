@@ -12,7 +12,8 @@ from pathlib import Path
 from gpualloc.engine.adopt import Wanted, adopt
 from gpualloc.engine.apply import apply
 from gpualloc.engine.context import Context
-from gpualloc.engine.mig import Wish, find_device, layout_plan
+from gpualloc.engine.devices import find_device
+from gpualloc.engine.mig import Wish, layout_plan
 from gpualloc.engine.observe import observe
 from gpualloc.engine.rebalance import rebalance
 from gpualloc.engine.submit import submit

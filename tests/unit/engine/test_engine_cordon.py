@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from gpualloc.engine.cordon import cordon, device_of, uncordon
+from gpualloc.engine.cordon import cordon, uncordon
+from gpualloc.engine.devices import device_of
 from gpualloc.engine.drain import drain
 from gpualloc.engine.observe import look, observe
 from gpualloc.engine.rebalance import rebalance
