@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.inventory import Snapshot
-from gpualloc.model.workload import Workload
+from gpualloc.model.workload import Request, Workload
 
 
 class RejectionReason(StrEnum):
@@ -39,6 +39,14 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """A kind of request and how often it comes, relative to the others."""
+
+    request: Request
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     """Everything a decision may depend on. Equal problems give equal decisions."""
 
@@ -49,6 +57,10 @@ class Problem:
     running: tuple[Allocation, ...] = ()
     """Allocations in force according to our books, beside the claims in the snapshot."""
     seed: int = 0
+    expected: tuple[Expected, ...] = ()
+    """What is known of the work to come; empty: what runs and waits is all there is to go by."""
+    explain: bool = True
+    """Whether a rejection must say what comes closest; a simulation of many thousand arrivals reads the reason only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,43 +3,37 @@
 from __future__ import annotations
 
 from gpualloc.model.decision import Problem
-from gpualloc.policies.offer import Candidate
-from gpualloc.policies.room import Target
-from gpualloc.policies.scorers import (
-    compute_free,
-    compute_left,
-    cpus_left,
-    devices_left,
-    devices_opened,
-    free_memory,
-    gpu_memory_left,
-    instances_free,
-    memory_left,
-)
-from gpualloc.policies.session import Preference, RoomSession, Scores
+from gpualloc.policies.board import Board, Floats
+from gpualloc.policies.demand import Demand
+from gpualloc.policies.instances import FULLEST
+from gpualloc.policies.options import Options
+from gpualloc.policies.packer import Scorer
+from gpualloc.policies.session import BoardSession, Taste
+from gpualloc.policies.shapes import GPU_MILLI
 
 
-def _nodes(candidate: Candidate) -> Scores:
-    return (
-        devices_opened(candidate),
-        devices_left(candidate),
-        compute_left(candidate),
-        gpu_memory_left(candidate),
-        cpus_left(candidate),
-        memory_left(candidate),
-    )
+def least_left(board: Board, _demand: Demand) -> Scorer:
+    """Half the share of CPU that is left and half that of compute, each of the largest node's; less is better."""
+    most_cpu = max(int(board.total_cpu.max(initial=0)), 1)
+    most_compute = max(int(board.total_gpus.max(initial=0)), 1) * GPU_MILLI
 
+    def rate(options: Options) -> Floats:
+        compute_left = options.idle - options.shape.gpu_milli
+        left = options.spread((options.cpu_left / most_cpu + compute_left / most_compute) / 2)
+        if not options.by_device:
+            return -left
+        # Nodes are told apart first, the fullest device of a node after.
+        return -left - options.free / GPU_MILLI * 1e-3
 
-def _targets(target: Target) -> Scores:
-    return instances_free(target), compute_free(target), free_memory(target)
+    return rate
 
 
 class BestFit:
-    """Fills devices in use before idle ones, then the node with the fewest free GPUs left, then the tightest memory."""
+    """Takes the node with the least CPU and compute left, and on it the fullest device."""
 
     name = "best-fit"
-    version = "1"
+    version = "2"
 
-    def begin(self, problem: Problem) -> RoomSession:
+    def begin(self, problem: Problem) -> BoardSession:
         """Start deciding the problem."""
-        return RoomSession(problem, Preference(_nodes, _targets))
+        return BoardSession(problem, Taste(least_left, FULLEST, by_memory=True))

@@ -9,9 +9,9 @@ from functools import partial
 from gpualloc.model.inventory import Device, Node, NodeState, Snapshot
 from gpualloc.model.workload import Request
 from gpualloc.policies.filters import allowed, matches_model
+from gpualloc.policies.instance_scores import free_memory
 from gpualloc.policies.offer import Offer, enough, offer
 from gpualloc.policies.room import MEMORY_MARGIN_MIB
-from gpualloc.policies.scorers import free_memory
 from gpualloc.policies.survey import idle_room
 from gpualloc.policies.wording import devices_of, have, need
 

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from gpualloc.model.decision import Problem
-from gpualloc.policies.session import Preference, RoomSession
+import numpy as np
 
-_NO_PREFERENCE = Preference(nodes=lambda _: (), targets=lambda _: ())
+from gpualloc.model.decision import Problem
+from gpualloc.policies.board import Board, Floats
+from gpualloc.policies.demand import Demand
+from gpualloc.policies.instances import ANY
+from gpualloc.policies.options import Options
+from gpualloc.policies.packer import Scorer
+from gpualloc.policies.session import BoardSession, Taste
+
+
+def _indifferent(_board: Board, _demand: Demand) -> Scorer:
+    def rate(options: Options) -> Floats:
+        return np.zeros(options.valid.shape)
+
+    return rate
 
 
 class FirstFit:
     """Takes the first place that fits, in the order of node names and device indices."""
 
     name = "first-fit"
-    version = "1"
+    version = "2"
 
-    def begin(self, problem: Problem) -> RoomSession:
+    def begin(self, problem: Problem) -> BoardSession:
         """Start deciding the problem."""
-        return RoomSession(problem, _NO_PREFERENCE)
+        return BoardSession(problem, Taste(_indifferent, ANY))

@@ -15,40 +15,41 @@ class Market:
     """The rooms of all nodes that answered, and their offers."""
 
     def __init__(self, rooms: Mapping[str, NodeRoom]) -> None:
-        self._rooms = dict(rooms)
+        self.rooms = dict(rooms)
+        """The rooms by name, in sorted order; changed by `put` only."""
         self._idle = {name: idle_room(room.node) for name, room in rooms.items()}
         self._offers: dict[Request, dict[str, Offer]] = {}
         self._able: dict[Request, frozenset[str]] = {}
 
     def room(self, node: str) -> NodeRoom | None:
         """The node's room now; None when it did not answer."""
-        return self._rooms.get(node)
+        return self.rooms.get(node)
 
     def put(self, room: NodeRoom) -> None:
         """Replace a node's room."""
         name = room.node.name
-        self._rooms[name] = room
+        self.rooms[name] = room
         for offers in self._offers.values():
             offers.pop(name, None)
 
     def offers(self, request: Request) -> Mapping[str, Offer]:
         """What each node offers now, by name in sorted order."""
-        shape = _shape(request)
-        known = self._offers.get(shape, {})
-        offers = {name: known.get(name) or offer(room, shape) for name, room in self._rooms.items()}
-        self._offers[shape] = offers
+        kind = kind_of(request)
+        known = self._offers.get(kind, {})
+        offers = {name: known.get(name) or offer(room, kind) for name, room in self.rooms.items()}
+        self._offers[kind] = offers
         return offers
 
     def able(self, request: Request) -> frozenset[str]:
         """Names of the nodes that could hold the request if they were empty and healthy."""
-        shape = _shape(request)
-        if shape not in self._able:
-            names = (name for name, room in self._idle.items() if enough(offer(room, shape), shape))
-            self._able[shape] = frozenset(names)
-        return self._able[shape]
+        kind = kind_of(request)
+        if kind not in self._able:
+            names = (name for name, room in self._idle.items() if enough(offer(room, kind), kind))
+            self._able[kind] = frozenset(names)
+        return self._able[kind]
 
 
-def _shape(request: Request) -> Request:
+def kind_of(request: Request) -> Request:
     """The request without what no offer depends on."""
     return replace(
         request,

@@ -1,72 +1,145 @@
-"""The session that the built-in policies share: filter, score, choose.
-
-The order among places is explicit: first the policy's own scores (lower goes first), then the node's name as text; on
-the node the policy's scores of targets, then device index, device UUID, and place of the MIG instance. Nothing else
-decides, so the order of the input does not matter.
-"""
+"""The session that the built-in policies share: one problem on one board, decided request by request."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gpualloc.model.allocation import Allocation
+from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.decision import Problem, Rejection
-from gpualloc.model.workload import Workload
-from gpualloc.policies.filters import allowed, takes_work
-from gpualloc.policies.market import Market
-from gpualloc.policies.offer import Candidate, allocate, enough
-from gpualloc.policies.rejection import reject
-from gpualloc.policies.room import NodeRoom, Target
+from gpualloc.model.workload import Request, Workload
+from gpualloc.policies.ask import Ask, ask_of
+from gpualloc.policies.board import Board, Spot
+from gpualloc.policies.demand import Demand, demand_of
+from gpualloc.policies.instances import FULLEST, Preference, best_instances
+from gpualloc.policies.market import Market, kind_of
+from gpualloc.policies.offer import allocate
+from gpualloc.policies.packer import Packer, Scorer
+from gpualloc.policies.rejection import reject, reject_briefly
+from gpualloc.policies.room import NodeRoom
 from gpualloc.policies.survey import survey
 
-Scores = tuple[float, ...]
+MakeScorer = Callable[[Board, Demand], Scorer]
+"""Makes a scorer for one problem."""
 
 
 @dataclass(frozen=True, slots=True)
-class Preference:
-    """What a policy likes better; all that tells one built-in from another."""
+class Taste:
+    """All that tells one built-in policy from another."""
 
-    nodes: Callable[[Candidate], Scores]
-    """Scores of a node with the targets that would be taken there."""
-    targets: Callable[[Target], Scores]
-    """Scores of one device or MIG instance."""
+    scorer: MakeScorer
+    instances: Preference = FULLEST
+    """Which MIG instances it likes better."""
+    by_memory: bool = False
+    """Whether, among places that score equal, nodes and devices with less GPU memory go first; else by name and index."""
 
 
-class RoomSession:
-    """One problem being decided, with the room that is left after each placement."""
+class BoardSession:
+    """One problem being decided, with what is left after each placement."""
 
-    def __init__(self, problem: Problem, preference: Preference) -> None:
-        self._snapshot = problem.snapshot
-        self._preference = preference
+    def __init__(self, problem: Problem, taste: Taste) -> None:
+        self._problem = problem
+        self._taste = taste
         self._market = Market(survey(problem))
+        rooms = sorted(self._market.rooms.values(), key=lambda room: (taste.by_memory * _memory(room), room.node.name))
+        self._rooms = tuple(rooms)
+        self.board = Board(rooms, by_memory=taste.by_memory)
+        self.packer = Packer(self.board, taste.scorer(self.board, demand_of(problem)))
+        self._asks: dict[Request, Ask] = {}
+        self._known: dict[int, tuple[Request, Ask]] = {}
+        self._unbooked: defaultdict[str, list[Allocation]] = defaultdict(list)
 
     def place(self, workload: Workload) -> Allocation | Rejection:
         """Give the workload the place the policy likes best among those that fit, or say why there is none."""
         request = workload.request
-        offers = self._market.offers(request)
-        candidates = [
-            Candidate(found.room, request, found.usable, self._choose(found.usable, request.gpus))
-            for found in offers.values()
-            if takes_work(found.room.node) and allowed(found.room.node, request) and enough(found, request)
-        ]
-        if not candidates:
-            return reject(self._snapshot, offers, self._market.able(request), workload)
-        best = min(candidates, key=lambda found: (self._preference.nodes(found), found.room.node.name))
-        allocation = allocate(workload.id, best)
-        self._market.put(best.room.book(allocation))
+        if request.share is Share.MIG:
+            return self._place_instances(workload)
+        ask = self.ask(request)
+        spot = self.packer.best(ask)
+        if spot is None:
+            return self._reject(workload, ask)
+        allocation = self._allocation(workload.id, request, ask, spot)
+        self.packer.take(ask, spot)
+        self._unbooked[allocation.node].append(allocation)
         return allocation
 
     def free(self, allocation: Allocation) -> None:
         """Give an allocation's room back; one on a node that does not answer has no room here."""
-        room = self._market.room(allocation.node)
+        room = self.room(allocation.node)
         if room is not None:
-            self._market.put(room.give_back(allocation))
+            self._put(room.give_back(allocation))
 
     def room(self, node: str) -> NodeRoom | None:
         """What is left on the node now; None when it did not answer."""
-        return self._market.room(node)
+        room = self._market.room(node)
+        if room is not None and self._unbooked[node]:
+            for allocation in self._unbooked.pop(node):
+                room = room.book(allocation)
+            self._market.put(room)
+        return room
 
-    def _choose(self, usable: tuple[Target, ...], count: int) -> tuple[Target, ...]:
-        ranked = sorted(usable, key=lambda target: (self._preference.targets(target), target.order))
-        return tuple(ranked[:count])
+    def ask(self, request: Request) -> Ask:
+        """The request in the terms of the board."""
+        known = self._known.get(id(request))
+        if known is not None:
+            return known[1]
+        kind = replace(kind_of(request), nodes=request.nodes)
+        if kind not in self._asks:
+            self._asks[kind] = ask_of(request, self.board, self._rooms)
+        self._known[id(request)] = request, self._asks[kind]  # held, so that its identity stays its own
+        return self._asks[kind]
+
+    def market(self) -> Market:
+        """The rooms and offers of all nodes, up to date."""
+        for node in list(self._unbooked):
+            self.room(node)
+        return self._market
+
+    def _put(self, room: NodeRoom) -> None:
+        self._market.put(room)
+        self.board.read(self.board.row[room.node.name], room)
+
+    def _place_instances(self, workload: Workload) -> Allocation | Rejection:
+        best = best_instances(self.market(), workload.request, self._taste.instances)
+        if best is None:
+            return self._reject(workload)
+        allocation = allocate(workload.id, best)
+        self._put(best.room.book(allocation))
+        return allocation
+
+    def _allocation(self, workload: str, request: Request, ask: Ask, spot: Spot) -> Allocation:
+        here = self._rooms[spot.node].devices
+        columns = sorted(spot.devices, key=self.board.columns[spot.node].__getitem__)
+        devices = [here[self.board.columns[spot.node][column]].device.uuid for column in columns]
+        if ask.share is Share.EXCLUSIVE:
+            grants = tuple(Grant(device, ask.share) for device in devices)
+        else:
+            memory = ask.memory_each(self.board.shareable[spot.node, columns]).tolist()
+            grants = tuple(
+                Grant(device, ask.share, fraction=ask.fraction, memory_mib=memory_mib)
+                for device, memory_mib in zip(devices, memory, strict=True)
+            )
+        return Allocation(
+            workload=workload,
+            node=self.board.names[spot.node],
+            grants=grants,
+            cpus=request.cpus,
+            cpuset=request.cpuset,
+            memory_mib=request.memory_mib,
+            pids=request.pids,
+            cpu_weight=request.cpu_weight,
+            io_weight=request.io_weight,
+        )
+
+    def _reject(self, workload: Workload, ask: Ask | None = None) -> Rejection:
+        if ask is not None and not self._problem.explain:
+            return reject_briefly(self.board, ask, workload.id)
+        market = self.market()
+        request = workload.request
+        return reject(self._problem.snapshot, market.offers(request), market.able(request), workload)
+
+
+def _memory(room: NodeRoom) -> int:
+    """Memory of the largest device, MiB."""
+    return max((each.device.memory_total_mib or 0 for each in room.devices), default=0)

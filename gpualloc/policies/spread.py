@@ -3,37 +3,30 @@
 from __future__ import annotations
 
 from gpualloc.model.decision import Problem
-from gpualloc.policies.offer import Candidate
-from gpualloc.policies.room import Target
-from gpualloc.policies.scorers import (
-    compute_free,
-    compute_left,
-    cpus_left,
-    devices_left,
-    free_memory,
-    gpu_memory_left,
-    instances_free,
-    memory_left,
-)
-from gpualloc.policies.session import Preference, RoomSession, Scores
+from gpualloc.policies.best_fit import least_left
+from gpualloc.policies.board import Board, Floats
+from gpualloc.policies.demand import Demand
+from gpualloc.policies.instances import EMPTIEST
+from gpualloc.policies.options import Options
+from gpualloc.policies.packer import Scorer
+from gpualloc.policies.session import BoardSession, Taste
 
 
-def _nodes(candidate: Candidate) -> Scores:
-    if not candidate.request.gpus:
-        return -cpus_left(candidate), -memory_left(candidate)
-    return -compute_left(candidate), -devices_left(candidate), -gpu_memory_left(candidate)
+def _most_left(board: Board, demand: Demand) -> Scorer:
+    least = least_left(board, demand)
 
+    def rate(options: Options) -> Floats:
+        return -least(options)
 
-def _targets(target: Target) -> Scores:
-    return -compute_free(target), -instances_free(target), -free_memory(target)
+    return rate
 
 
 class Spread:
-    """Takes the emptiest devices on the node with the most free GPUs left."""
+    """Takes the emptiest devices on the node with the most CPU and compute left."""
 
     name = "spread"
-    version = "1"
+    version = "2"
 
-    def begin(self, problem: Problem) -> RoomSession:
+    def begin(self, problem: Problem) -> BoardSession:
         """Start deciding the problem."""
-        return RoomSession(problem, Preference(_nodes, _targets))
+        return BoardSession(problem, Taste(_most_left, EMPTIEST))

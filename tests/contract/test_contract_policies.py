@@ -15,7 +15,7 @@ from gpualloc.policies import registry
 from gpualloc.policies.contract import broken_promises
 from gpualloc.policies.feasibility import feasible
 from gpualloc.policies.first_fit import FirstFit
-from gpualloc.policies.session import RoomSession
+from gpualloc.policies.session import BoardSession
 from gpualloc.policies.survey import survey
 
 FAST = settings(
@@ -65,7 +65,7 @@ def test_infeasible_is_said_exactly_when_submit_would_refuse(
         assert says == (feasible(problem.snapshot, one.request) is not None)
 
 
-class _Forgetful(RoomSession):
+class _Forgetful(BoardSession):
     """Never books what it gave."""
 
     def place(self, workload: scenes.Workload) -> Allocation | Rejection:
@@ -75,22 +75,22 @@ class _Forgetful(RoomSession):
         return answer
 
 
-class _Careless(RoomSession):
+class _Careless(BoardSession):
     """Takes whatever node comes first in the snapshot and ignores the request."""
 
     def place(self, workload: scenes.Workload) -> Allocation | Rejection:
-        return Allocation(workload.id, self._snapshot.nodes[0].name, ())
+        return Allocation(workload.id, self._problem.snapshot.nodes[0].name, ())
 
 
 @pytest.mark.parametrize(
     ("session", "promise"),
     [(_Forgetful, "is given twice"), (_Careless, "0 grants for 1 GPUs"), (_Careless, "order of the input")],
 )
-def test_a_policy_that_breaks_a_promise_is_told_which(session: type[RoomSession], promise: str) -> None:
+def test_a_policy_that_breaks_a_promise_is_told_which(session: type[BoardSession], promise: str) -> None:
     class Broken(FirstFit):
-        def begin(self, problem: Problem) -> RoomSession:
+        def begin(self, problem: Problem) -> BoardSession:
             good = super().begin(problem)
-            return session(problem, good._preference)
+            return session(problem, good._taste)
 
     nodes = [scenes.node("gpu01", devices=1), scenes.node("gpu02", devices=0)]
     problem = scenes.problem(nodes, [scenes.workload("a"), scenes.workload("b")])

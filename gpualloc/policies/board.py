@@ -1,0 +1,155 @@
+"""What is left on every node, as arrays: the state that all built-in policies decide on.
+
+Nodes are rows and devices are columns, both in the order that breaks ties. Everything is counted in whole numbers
+(`policies.shapes`), so equal states are equal on every machine. A node is read from its `NodeRoom`; a placement changes
+the arrays directly, which gives the same numbers as booking it in the room and reading that again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gpualloc.model.allocation import Share
+from gpualloc.policies.filters import memory_in_use, on_cordon, unhealthy
+from gpualloc.policies.room import DeviceRoom, NodeRoom, Target, whole
+from gpualloc.policies.shapes import GPU_MILLI
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+FREE, SLICED, SERVED, CLOSED = 0, 1, 2, 3
+"""How a device is held: by nobody, in time slices, by clients of MPS, or in a way that leaves nothing."""
+_MODES = {Share.TIME_SLICE: SLICED, Share.MPS: SERVED}
+
+
+def milli(part: float) -> int:
+    """A part as 1/1000, rounded up past what floating point loses, so that it is never counted too small."""
+    return math.ceil(round(part * 1000, 6))
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a request goes: a row of the board and columns of it, the lowest first."""
+
+    node: int
+    devices: tuple[int, ...]
+
+
+class Board:
+    """Free CPU, memory and devices of all nodes.
+
+    `nodes` is N, `devices` the most devices of any node, G. Columns beyond a node's devices are closed.
+    """
+
+    def __init__(self, rooms: Sequence[NodeRoom], *, by_memory: bool = False) -> None:
+        """Read the rooms, which become rows in the order given; `by_memory` puts devices with less memory first."""
+        self.names = tuple(room.node.name for room in rooms)
+        self.row: Mapping[str, int] = {name: row for row, name in enumerate(self.names)}
+        self.nodes = len(rooms)
+        self.devices = max((len(room.devices) for room in rooms), default=0)
+        self.columns = tuple(_columns(room, by_memory) for room in rooms)
+        """Of each row, which device of the room each column is."""
+        shape = self.nodes, self.devices
+        self.cpu: Ints = np.zeros(self.nodes, np.int64)
+        """Free CPU of each node, 1/1000; 0 when it does not tell its CPUs."""
+        self.memory: Ints = np.zeros(self.nodes, np.int64)
+        """Free host memory, MiB; 0 when unknown."""
+        self.free: Ints = np.zeros(shape, np.int64)
+        """Free compute of each device, 1/1000; 0 where nothing can be taken."""
+        self.mode: npt.NDArray[np.int8] = np.full(shape, CLOSED, np.int8)
+        self.as_whole: Flags = np.zeros(shape, np.bool_)
+        """Devices that may be given as a whole when nobody holds them."""
+        self.gpu_memory: Ints = np.zeros(shape, np.int64)
+        """GPU memory that can still be promised, MiB."""
+        self.shareable: Ints = np.zeros(shape, np.int64)
+        """GPU memory that all shares of the device may have together, MiB."""
+        self.numa: npt.NDArray[np.int16] = np.full(shape, -1, np.int16)
+        """Number of the group of CPUs the device is near, within its node; -1 when unknown."""
+        self.models = tuple(sorted({each.device.model for room in rooms for each in room.devices}))
+        self._model_number = {model: number for number, model in enumerate(self.models)}
+        self.model: npt.NDArray[np.int16] = np.full(shape, -1, np.int16)
+        """Model of each device as a place in `models`; -1 where there is none."""
+        self.total_cpu: Ints = np.zeros(self.nodes, np.int64)
+        """CPU of each node when empty, 1/1000."""
+        self.total_gpus: Ints = np.zeros(self.nodes, np.int64)
+        """Devices of each node, in any state."""
+        self.changes: list[int] = []
+        """Rows in the order in which they changed."""
+        for row, room in enumerate(rooms):
+            self._read_fixed(row, room)
+            self.read(row, room)
+        self.changes.clear()
+
+    @property
+    def capacity_milli(self) -> int:
+        """Compute of all devices, free or not."""
+        return int(self.total_gpus.sum()) * GPU_MILLI
+
+    def read(self, row: int, room: NodeRoom) -> None:
+        """Take what is left on a node from its room."""
+        self.cpu[row] = math.floor(round((room.cpus_free or 0.0) * 1000, 6))
+        self.memory[row] = room.memory_free_mib or 0
+        for column, place in enumerate(self.columns[row]):
+            self._read_device(row, column, room.devices[place])
+        self.changes.append(row)
+
+    def _read_fixed(self, row: int, room: NodeRoom) -> None:
+        host = room.node.host
+        self.total_cpu[row] = max(0, math.floor(((host.cpus or 0) - room.node.spec.reserved_cpus) * 1000))
+        self.total_gpus[row] = len(room.devices)
+        near = {cpus: number for number, cpus in enumerate(sorted({each.device.cpus or "" for each in room.devices}))}
+        for column, each in enumerate(room.devices[place] for place in self.columns[row]):
+            self.model[row, column] = self._model_number[each.device.model]
+            if each.device.cpus is not None:
+                self.numa[row, column] = near[each.device.cpus]
+
+    def _read_device(self, row: int, column: int, room: DeviceRoom) -> None:
+        target = Target(room)
+        memory_mib = room.memory_free_mib
+        self.as_whole[row, column] = not room.strangers and memory_in_use(target) is None
+        self.free[row, column] = 0
+        self.mode[row, column] = CLOSED
+        self.gpu_memory[row, column] = memory_mib or 0
+        self.shareable[row, column] = room.shareable_mib or 0
+        if unhealthy(target) or on_cordon(target) or not whole(room) or memory_mib is None:
+            return
+        modes = {_MODES.get(booking.share, CLOSED) for booking in room.bookings} or {FREE}
+        mode = modes.pop() if len(modes) == 1 else CLOSED
+        self.mode[row, column] = mode
+        if mode != CLOSED:
+            self.free[row, column] = max(0, GPU_MILLI - sum(milli(booking.fraction) for booking in room.bookings))
+
+    def take(self, spot: Spot, share: Share, part: int, cpu: int, memory_mib: int, gpu_memory: Sequence[int]) -> None:
+        """Take a placement out of what is left.
+
+        Args:
+            spot: where it goes.
+            share: exclusive, time-slice or MPS.
+            part: compute taken of each device, 1/1000.
+            cpu: CPU taken, 1/1000.
+            memory_mib: host memory taken.
+            gpu_memory: GPU memory taken of each device, MiB, in the order of the spot; empty takes all of it.
+        """
+        row = spot.node
+        self.cpu[row] -= cpu
+        self.memory[row] = max(0, self.memory[row] - memory_mib)
+        mode = _MODES.get(share, CLOSED)
+        for place, column in enumerate(spot.devices):
+            self.mode[row, column] = mode
+            self.free[row, column] = 0 if mode == CLOSED else max(0, self.free[row, column] - part)
+            left = 0 if not gpu_memory else self.gpu_memory[row, column] - gpu_memory[place]
+            self.gpu_memory[row, column] = max(0, left)
+        self.changes.append(row)
+
+
+def _columns(room: NodeRoom, by_memory: bool) -> tuple[int, ...]:
+    places = range(len(room.devices))
+    if not by_memory:
+        return tuple(places)
+    return tuple(sorted(places, key=lambda place: room.devices[place].device.memory_total_mib or 0))

@@ -1,0 +1,54 @@
+"""Which shapes are asked for and how often: what policies that look ahead go by. Nothing of the order of arrival."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from gpualloc.model.allocation import Allocation
+from gpualloc.model.decision import Problem
+from gpualloc.policies.ask import shape_of
+from gpualloc.policies.board import milli
+from gpualloc.policies.shapes import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Shapes with their frequencies."""
+
+    shapes: tuple[Shape, ...]
+    """The most frequent first, equals by size."""
+    weights: tuple[float, ...]
+    """How often each comes; they add up to 1 when there is any."""
+
+    def covering(self, part: float) -> Demand:
+        """The most frequent shapes that together make up at least that part of all, with their weights as they are."""
+        total, count = 0.0, 0
+        for weight in self.weights:
+            if total >= part - 1e-12:
+                break
+            total, count = total + weight, count + 1
+        return Demand(self.shapes[:count], self.weights[:count])
+
+
+def demand_of(problem: Problem) -> Demand:
+    """What the problem says of the work to come; when it says nothing, what runs and what waits."""
+    counts: Counter[Shape] = Counter()
+    for expected in problem.expected:
+        counts[shape_of(expected.request)] += expected.weight  # type: ignore[assignment]
+    if not problem.expected:
+        counts.update(shape_of(workload.request) for workload in problem.requests)
+        counts.update(_shape_given(allocation) for allocation in problem.running)
+    return demand(dict(counts))
+
+
+def demand(counts: dict[Shape, float] | dict[Shape, int]) -> Demand:
+    """The demand in which each shape comes that often."""
+    total = sum(counts.values()) or 1
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return Demand(tuple(shape for shape, _ in ranked), tuple(count / total for _, count in ranked))
+
+
+def _shape_given(allocation: Allocation) -> Shape:
+    parts = [milli(grant.fraction) for grant in allocation.grants]
+    return Shape(milli(allocation.cpus or 0.0), allocation.memory_mib or 0, len(parts), max(parts, default=0))

@@ -1,0 +1,64 @@
+"""Places for requests that want MIG instances: by the rooms of the nodes, one instance at a time.
+
+The order among places is explicit: first the policy's own scores (lower goes first), then the node's name as text; on
+the node the policy's scores of targets, then device index, device UUID, and place of the MIG instance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gpualloc.model.workload import Request
+from gpualloc.policies.filters import allowed, takes_work
+from gpualloc.policies.instance_scores import (
+    devices_opened,
+    free_memory,
+    gpu_memory_left,
+    instances_free,
+    instances_left,
+)
+from gpualloc.policies.market import Market
+from gpualloc.policies.offer import Candidate, enough
+from gpualloc.policies.room import Target
+
+Scores = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """Which instances a policy likes better."""
+
+    nodes: Callable[[Candidate], Scores]
+    """Scores of a node with the instances that would be taken there."""
+    targets: Callable[[Target], Scores]
+    """Scores of one instance."""
+
+
+ANY = Preference(nodes=lambda _: (), targets=lambda _: ())
+"""The first that fits."""
+FULLEST = Preference(
+    nodes=lambda found: (devices_opened(found), instances_left(found), gpu_memory_left(found)),
+    targets=lambda target: (instances_free(target), free_memory(target)),
+)
+"""On devices in use before idle ones, so that whole devices stay free."""
+EMPTIEST = Preference(
+    nodes=lambda found: (-instances_left(found), -gpu_memory_left(found)),
+    targets=lambda target: (-instances_free(target), -free_memory(target)),
+)
+"""As far as can be from other work."""
+
+
+def best_instances(market: Market, request: Request, preference: Preference) -> Candidate | None:
+    """The place the preference likes best among those that fit; None when there is none."""
+    candidates = [
+        Candidate(found.room, request, found.usable, _chosen(found.usable, request.gpus, preference))
+        for found in market.offers(request).values()
+        if takes_work(found.room.node) and allowed(found.room.node, request) and enough(found, request)
+    ]
+    return min(candidates, key=lambda found: (preference.nodes(found), found.room.node.name), default=None)
+
+
+def _chosen(usable: tuple[Target, ...], count: int, preference: Preference) -> tuple[Target, ...]:
+    ranked = sorted(usable, key=lambda target: (preference.targets(target), target.order))
+    return tuple(ranked[:count])
