@@ -17,7 +17,7 @@ import numpy.typing as npt
 from gpualloc.model.allocation import Share
 from gpualloc.policies.filters import memory_in_use, on_cordon, unhealthy
 from gpualloc.policies.room import DeviceRoom, NodeRoom, Target, whole
-from gpualloc.policies.shapes import GPU_MILLI
+from gpualloc.policies.shapes import GPU_MILLI, Shape
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -125,25 +125,23 @@ class Board:
         if mode != CLOSED:
             self.free[row, column] = max(0, GPU_MILLI - sum(milli(booking.fraction) for booking in room.bookings))
 
-    def take(self, spot: Spot, share: Share, part: int, cpu: int, memory_mib: int, gpu_memory: Sequence[int]) -> None:
+    def take(self, spot: Spot, share: Share, shape: Shape, gpu_memory_mib: Sequence[int]) -> None:
         """Take a placement out of what is left.
 
         Args:
             spot: where it goes.
             share: exclusive, time-slice or MPS.
-            part: compute taken of each device, 1/1000.
-            cpu: CPU taken, 1/1000.
-            memory_mib: host memory taken.
-            gpu_memory: GPU memory taken of each device, MiB, in the order of the spot; empty takes all of it.
+            shape: what it takes.
+            gpu_memory_mib: GPU memory taken of each device, in the order of the spot; empty takes all of it.
         """
         row = spot.node
-        self.cpu[row] -= cpu
-        self.memory[row] = max(0, self.memory[row] - memory_mib)
+        self.cpu[row] -= shape.cpu_milli
+        self.memory[row] = max(0, self.memory[row] - shape.memory_mib)
         mode = _MODES.get(share, CLOSED)
         for place, column in enumerate(spot.devices):
             self.mode[row, column] = mode
-            self.free[row, column] = 0 if mode == CLOSED else max(0, self.free[row, column] - part)
-            left = 0 if not gpu_memory else self.gpu_memory[row, column] - gpu_memory[place]
+            self.free[row, column] = 0 if mode == CLOSED else max(0, self.free[row, column] - shape.milli)
+            left = self.gpu_memory[row, column] - gpu_memory_mib[place] if gpu_memory_mib else 0
             self.gpu_memory[row, column] = max(0, left)
         self.changes.append(row)
 

@@ -79,8 +79,7 @@ class Packer:
         gpu_memory: Sequence[int] = ()
         if ask.share is not Share.EXCLUSIVE:
             gpu_memory = ask.memory_each(self._board.shareable[spot.node, list(spot.devices)]).tolist()
-        shape = ask.shape
-        self._board.take(spot, ask.share, shape.milli, shape.cpu_milli, shape.memory_mib, gpu_memory)
+        self._board.take(spot, ask.share, ask.shape, gpu_memory)
 
     def _score(self, ask: Ask, row: _Row, rows: Ints) -> None:
         options = Options(self._board, ask, rows)

@@ -32,7 +32,7 @@ class Taste:
     instances: Preference = FULLEST
     """Which MIG instances it likes better."""
     by_memory: bool = False
-    """Whether, among places that score equal, nodes and devices with less GPU memory go first; else by name and index."""
+    """Whether, of places that score equal, those with less GPU memory go first; else, and then, by name and index."""
 
 
 class BoardSession:
