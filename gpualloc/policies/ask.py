@@ -9,11 +9,11 @@ import numpy as np
 
 from gpualloc.model.allocation import Share
 from gpualloc.model.cpus import NEAR, highest_cpu
+from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.model.workload import Request
-from gpualloc.policies.board import FREE, SERVED, SLICED, Board, Flags, Ints, milli
-from gpualloc.policies.filters import allowed, matches_model, takes_work
+from gpualloc.policies.board import Board, Flags, Ints, milli
+from gpualloc.policies.filters import allowed, matches_model
 from gpualloc.policies.room import MEMORY_MARGIN_MIB, NodeRoom
-from gpualloc.policies.shapes import GPU_MILLI, Shape
 
 
 def shape_of(request: Request) -> Shape:
@@ -23,79 +23,91 @@ def shape_of(request: Request) -> Shape:
     return Shape(milli(request.cpus or 0.0), request.memory_mib or 0, request.gpus, part if request.gpus else 0, models)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Ask:
     """One kind of request on one board; requests of one kind fit the same places."""
 
     shape: Shape
     share: Share
-    gpu_memory_mib: int | None
     fraction: float
     one_numa_node: bool
     nodes: Flags
     """(N,) nodes that may hold it, whatever is free."""
     devices: Flags
     """(N, G) devices of a model that will do, on nodes that may hold it."""
+    memory_each: Ints | None
+    """(N, G) GPU memory it books on each device, MiB; None when it takes all there is."""
+    memory_needed: Ints | None
+    """(N, G) GPU memory that must be free on each device, MiB; None when none is asked for."""
 
     def usable(self, board: Board, rows: Ints) -> Flags:
         """Which devices of those rows could each serve a part of it now; (K, G)."""
-        mode, there = board.mode[rows], self.devices[rows]
         if self.share is Share.EXCLUSIVE:
-            found = there & (mode == FREE) & board.as_whole[rows]
-            if self.gpu_memory_mib is not None:
-                found &= board.gpu_memory[rows] >= self.gpu_memory_mib + MEMORY_MARGIN_MIB
+            found = self.devices[rows] & board.whole[rows]
         else:
-            shared = SLICED if self.share is Share.TIME_SLICE else SERVED
-            need = self.memory_each(board.shareable[rows])
-            found = there & ((mode == FREE) | (mode == shared)) & (board.free[rows] >= self.shape.milli)
-            found &= (need >= 1) & (board.gpu_memory[rows] >= need + MEMORY_MARGIN_MIB)
+            found = self.devices[rows] & (board.parts[self.share][rows] >= self.shape.milli)
+        if self.memory_needed is not None:
+            found &= board.gpu_memory[rows] >= self.memory_needed[rows]
         return _on_one_numa_node(found, board.numa[rows], self.shape.gpus) if self.one_numa_node else found
-
-    def memory_each(self, shareable_mib: Ints) -> Ints:
-        """GPU memory that a share books on devices with that much to share, MiB; as `filters.slice_memory_mib`."""
-        if self.gpu_memory_mib is not None:
-            return np.full_like(shareable_mib, self.gpu_memory_mib)
-        each: Ints = np.floor(self.fraction * shareable_mib).astype(np.int64) - MEMORY_MARGIN_MIB
-        return each
 
     def fits(self, board: Board, rows: Ints, usable: Flags) -> Flags:
         """On which of those rows the whole of it fits; (K,)."""
         shape = self.shape
         found = self.nodes[rows] & (board.cpu[rows] >= shape.cpu_milli) & (board.memory[rows] >= shape.memory_mib)
-        return found & (usable.sum(axis=1) >= shape.gpus) if shape.gpus else found
+        if shape.gpus == 1:
+            found &= usable.any(axis=1)
+        elif shape.gpus:
+            found &= usable.sum(axis=1) >= shape.gpus
+        return found
 
 
-def ask_of(request: Request, board: Board, rooms: Sequence[NodeRoom]) -> Ask:
+def ask_of(request: Request, board: Board, rooms: Sequence[NodeRoom], takes_work: Flags) -> Ask:
     """What the request is on the board of these rooms.
 
     Args:
         request: any request but one for MIG instances or a gang.
         board: the board.
         rooms: what its rows were read from; only what does not change is looked at.
+        takes_work: (N,) nodes that new work may go to at all.
     """
-    nodes = np.array([_may_hold(room, request) for room in rooms], np.bool_)
+    nodes = takes_work
+    if request.nodes or request.cpuset or request.share is Share.MPS:
+        nodes = nodes & np.array([_may_hold(room, request) for room in rooms], np.bool_)
     models = [request.gpu_model is None or matches_model(model, request.gpu_model) for model in board.models]
     right = np.array([*models, False], np.bool_)[board.model]  # the model of an absent device is -1: the last
+    each = needed = None
+    if request.share is not Share.EXCLUSIVE:
+        each = _memory_of_shares(request, board.shareable)
+        needed, right = each + MEMORY_MARGIN_MIB, right & (each >= 1)
+    elif request.gpu_memory_mib is not None:
+        needed = np.full_like(board.shareable, request.gpu_memory_mib + MEMORY_MARGIN_MIB)
     return Ask(
         shape=shape_of(request),
         share=request.share,
-        gpu_memory_mib=request.gpu_memory_mib,
         fraction=request.fraction or 1.0,
         one_numa_node=False,
         nodes=nodes,
-        devices=right & nodes[:, None] if board.devices else np.zeros((board.nodes, 0), np.bool_),
+        devices=right & nodes[:, None],
+        memory_each=each,
+        memory_needed=needed,
     )
 
 
+def _memory_of_shares(request: Request, shareable_mib: Ints) -> Ints:
+    """What `filters.slice_memory_mib` says for each device."""
+    if request.gpu_memory_mib is not None:
+        return np.full_like(shareable_mib, request.gpu_memory_mib)
+    each: Ints = np.floor((request.fraction or 0.0) * shareable_mib).astype(np.int64) - MEMORY_MARGIN_MIB
+    return each
+
+
 def _may_hold(room: NodeRoom, request: Request) -> bool:
-    if not takes_work(room.node) or not allowed(room.node, request):
+    if not allowed(room.node, request):
         return False
     if request.share is Share.MPS and not room.node.mps:
         return False
     cpus = room.node.host.cpus
-    if request.cpuset not in (None, NEAR) and (cpus is None or highest_cpu(request.cpuset) >= cpus):
-        return False
-    return request.cpus is None or cpus is not None
+    return request.cpuset in (None, NEAR) or (cpus is not None and highest_cpu(request.cpuset) < cpus)
 
 
 def _on_one_numa_node(usable: Flags, numa: np.ndarray, gpus: int) -> Flags:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from gpualloc.model.decision import Problem
+from gpualloc.model.shapes import GPU_MILLI
 from gpualloc.policies.board import Board, Floats
 from gpualloc.policies.demand import Demand
 from gpualloc.policies.instances import FULLEST
 from gpualloc.policies.options import Options
 from gpualloc.policies.packer import Scorer
 from gpualloc.policies.session import BoardSession, Taste
-from gpualloc.policies.shapes import GPU_MILLI
 
 
 def least_left(board: Board, _demand: Demand) -> Scorer:
@@ -18,8 +18,8 @@ def least_left(board: Board, _demand: Demand) -> Scorer:
     most_compute = max(int(board.total_gpus.max(initial=0)), 1) * GPU_MILLI
 
     def rate(options: Options) -> Floats:
-        compute_left = options.idle - options.shape.gpu_milli
-        left = options.spread((options.cpu_left / most_cpu + compute_left / most_compute) / 2)
+        idle = board.free[options.rows].sum(axis=1)
+        left: Floats = (options.cpu_left / most_cpu + (idle - options.shape.gpu_milli) / most_compute) / 2
         if not options.by_device:
             return -left
         # Nodes are told apart first, the fullest device of a node after.

@@ -1,7 +1,7 @@
 """What is left on every node, as arrays: the state that all built-in policies decide on.
 
 Nodes are rows and devices are columns, both in the order that breaks ties. Everything is counted in whole numbers
-(`policies.shapes`), so equal states are equal on every machine. A node is read from its `NodeRoom`; a placement changes
+(`model.shapes`), so equal states are equal on every machine. A node is read from its `NodeRoom`; a placement changes
 the arrays directly, which gives the same numbers as booking it in the room and reading that again.
 """
 
@@ -10,22 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from gpualloc.model.allocation import Share
+from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.policies.filters import memory_in_use, on_cordon, unhealthy
 from gpualloc.policies.room import DeviceRoom, NodeRoom, Target, whole
-from gpualloc.policies.shapes import GPU_MILLI, Shape
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
-FREE, SLICED, SERVED, CLOSED = 0, 1, 2, 3
-"""How a device is held: by nobody, in time slices, by clients of MPS, or in a way that leaves nothing."""
-_MODES = {Share.TIME_SLICE: SLICED, Share.MPS: SERVED}
+PARTIAL = (Share.TIME_SLICE, Share.MPS)
+"""Ways in which several have a device at once."""
 
 
 def milli(part: float) -> int:
@@ -62,9 +62,10 @@ class Board:
         """Free host memory, MiB; 0 when unknown."""
         self.free: Ints = np.zeros(shape, np.int64)
         """Free compute of each device, 1/1000; 0 where nothing can be taken."""
-        self.mode: npt.NDArray[np.int8] = np.full(shape, CLOSED, np.int8)
-        self.as_whole: Flags = np.zeros(shape, np.bool_)
-        """Devices that may be given as a whole when nobody holds them."""
+        self.whole: Flags = np.zeros(shape, np.bool_)
+        """Devices that can be given as a whole."""
+        self.parts: dict[Share, Ints] = {share: np.zeros(shape, np.int64) for share in PARTIAL}
+        """Compute that can be given in each way of sharing, 1/1000; a device in use is shared in one way only."""
         self.gpu_memory: Ints = np.zeros(shape, np.int64)
         """GPU memory that can still be promised, MiB."""
         self.shareable: Ints = np.zeros(shape, np.int64)
@@ -85,6 +86,15 @@ class Board:
             self._read_fixed(row, room)
             self.read(row, room)
         self.changes.clear()
+
+    @cached_property
+    def alike(self) -> tuple[Ints, Ints]:
+        """Rows that differ, and for each row the place among those of the one like it; as when first asked."""
+        parts = (*self.parts.values(), self.free, self.whole, self.gpu_memory, self.shareable, self.numa, self.model)
+        columns = (self.cpu, self.memory, self.total_cpu, self.total_gpus)
+        states = np.hstack([*(column[:, None] for column in columns), *(part.astype(np.int64) for part in parts)])
+        _, first, same = np.unique(states, axis=0, return_index=True, return_inverse=True)
+        return first, same.reshape(-1)
 
     @property
     def capacity_milli(self) -> int:
@@ -112,18 +122,20 @@ class Board:
     def _read_device(self, row: int, column: int, room: DeviceRoom) -> None:
         target = Target(room)
         memory_mib = room.memory_free_mib
-        self.as_whole[row, column] = not room.strangers and memory_in_use(target) is None
         self.free[row, column] = 0
-        self.mode[row, column] = CLOSED
+        self.whole[row, column] = False
+        for parts in self.parts.values():
+            parts[row, column] = 0
         self.gpu_memory[row, column] = memory_mib or 0
         self.shareable[row, column] = room.shareable_mib or 0
         if unhealthy(target) or on_cordon(target) or not whole(room) or memory_mib is None:
             return
-        modes = {_MODES.get(booking.share, CLOSED) for booking in room.bookings} or {FREE}
-        mode = modes.pop() if len(modes) == 1 else CLOSED
-        self.mode[row, column] = mode
-        if mode != CLOSED:
-            self.free[row, column] = max(0, GPU_MILLI - sum(milli(booking.fraction) for booking in room.bookings))
+        held = {booking.share for booking in room.bookings}
+        left = max(0, GPU_MILLI - sum(milli(booking.fraction) for booking in room.bookings))
+        self.whole[row, column] = not held and not room.strangers and memory_in_use(target) is None
+        for share, parts in self.parts.items():
+            if held <= {share}:
+                parts[row, column] = self.free[row, column] = left
 
     def take(self, spot: Spot, share: Share, shape: Shape, gpu_memory_mib: Sequence[int]) -> None:
         """Take a placement out of what is left.
@@ -137,12 +149,14 @@ class Board:
         row = spot.node
         self.cpu[row] -= shape.cpu_milli
         self.memory[row] = max(0, self.memory[row] - shape.memory_mib)
-        mode = _MODES.get(share, CLOSED)
         for place, column in enumerate(spot.devices):
-            self.mode[row, column] = mode
-            self.free[row, column] = 0 if mode == CLOSED else max(0, self.free[row, column] - shape.milli)
-            left = self.gpu_memory[row, column] - gpu_memory_mib[place] if gpu_memory_mib else 0
-            self.gpu_memory[row, column] = max(0, left)
+            left = max(0, int(self.free[row, column]) - shape.milli) if share in PARTIAL else 0
+            self.free[row, column] = left
+            self.whole[row, column] = False
+            for way, parts in self.parts.items():
+                parts[row, column] = left if way is share else 0
+            memory_mib = self.gpu_memory[row, column] - gpu_memory_mib[place] if gpu_memory_mib else 0
+            self.gpu_memory[row, column] = max(0, memory_mib)
         self.changes.append(row)
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Problem
+from gpualloc.model.shapes import Shape
 from gpualloc.policies.ask import shape_of
 from gpualloc.policies.board import milli
-from gpualloc.policies.shapes import Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def _descent(board: Board, demand: Demand) -> Scorer:
     fragments = Fragments(board, demand.covering(COVERED))
 
     def rate(options: Options) -> Floats:
-        fall = fragments.before(options)[:, None] - fragments.after(options)
+        fall = fragments.before(options) - fragments.after(options)
         score: Floats = np.floor(100 / (1 + np.exp(-fall)))
         return score
 

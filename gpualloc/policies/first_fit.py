@@ -15,7 +15,7 @@ from gpualloc.policies.session import BoardSession, Taste
 
 def _indifferent(_board: Board, _demand: Demand) -> Scorer:
     def rate(options: Options) -> Floats:
-        return np.zeros(options.valid.shape)
+        return np.zeros(options.size)
 
     return rate
 

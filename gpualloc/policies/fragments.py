@@ -8,21 +8,20 @@ Descent", USENIX ATC 2023.
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
 
+from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.policies.board import Board, Floats, Ints
 from gpualloc.policies.demand import Demand
 from gpualloc.policies.filters import matches_model
 from gpualloc.policies.options import Options
-from gpualloc.policies.shapes import GPU_MILLI, Shape
 
 
 class Fragments:
-    """Expected fragments under one demand, in GPUs.
+    """Expected fragments on a board under one demand, in GPUs.
 
     Shapes that ask for the same part, count and models form a group, Q groups in all; within one they differ in CPU.
+    What the devices of a node add up to is kept, and only nodes that changed are added up again.
     """
 
     def __init__(self, board: Board, demand: Demand, *, by_compute: bool = False) -> None:
@@ -30,72 +29,92 @@ class Fragments:
         self._board = board
         weights = _weights(demand, by_compute)
         groups = sorted({_group(shape) for shape in demand.shapes if shape.gpus})
-        self._parts: Ints = np.array(sorted({part for part, _, _ in groups}), np.int64)
-        self._part: Ints = np.array([int(np.searchsorted(self._parts, part)) for part, _, _ in groups], np.int64)
+        part = np.array([milli for milli, _, _ in groups], np.int64)
         self._count: Ints = np.array([count for _, count, _ in groups], np.int64)
-        place = {group: number for number, group in enumerate(groups)}
+        free = np.arange(GPU_MILLI + 1)[:, None]
+        self._large: Ints = (free >= part).astype(np.int64)
+        """(1001, Q) by free compute of a device: whether it is enough for one unit of the group."""
+        self._small: Ints = free * (1 - self._large)
+        """(1001, Q) by free compute of a device: what of it is too little for one unit."""
         self._cpus: Ints = np.array(sorted({shape.cpu_milli for shape in demand.shapes}), np.int64)
         self._total = float(weights.sum())
-        held = np.zeros((len(self._cpus) + 1, len(groups)))
-        for shape, weight in zip(demand.shapes, weights, strict=True):
-            if shape.gpus:
-                held[int(np.searchsorted(self._cpus, shape.cpu_milli)) + 1, place[_group(shape)]] += weight
-        self._held: Floats = held.cumsum(axis=0)
-        """By how many thresholds of CPU are met: weight of each group's shapes whose CPU is there."""
+        self._held = _held(demand, weights, groups, self._cpus)
         self._models = [models for _, _, models in groups]
+        self._allowed = self._which_allowed() if any(self._models) else None
+        self._idle: Ints = np.zeros(board.nodes, np.int64)
+        self._small_sum: Ints = np.zeros((board.nodes, len(groups)), np.int64)
+        self._large_sum: Ints = np.zeros((board.nodes, len(groups)), np.int64)
+        self._now: Floats = np.zeros(board.nodes)
+        self._seen = 0
+        self._add_up(np.arange(board.nodes))
 
     def before(self, options: Options) -> Floats:
-        """(K,) expected fragment of each node now."""
-        free = options.free[:, None, :]
-        return self._fragment(options, options.cpu, *self._usable(free), free.sum(axis=2))[:, 0]
+        """(P,) expected fragment of each option's node now."""
+        self._catch_up()
+        return self._now[options.rows]
 
     def after(self, options: Options) -> Floats:
-        """(K, O) expected fragment of each node after each option."""
-        if not options.by_device:
-            free = options.free_left
-            return self._fragment(options, options.cpu_left, *self._usable(free), free.sum(axis=2))
-        small, large = self._by_device(options.free)
-        small_left, large_left = self._by_device(np.maximum(options.free - options.shape.milli, 0))
-        small = small.sum(axis=1)[:, None, :] - small + small_left
-        large = large.sum(axis=1)[:, None, :] - large + large_left
-        idle = np.broadcast_to((options.idle - options.shape.milli)[:, None], small.shape[:2])
-        return self._fragment(options, options.cpu_left, small, large, idle)
+        """(P,) expected fragment of each option's node after it."""
+        self._catch_up()
+        shape, rows = options.shape, options.rows
+        small, large = self._small_sum[rows], self._large_sum[rows]
+        if options.by_device:
+            free = options.free
+            small += self._small[free - shape.milli] - self._small[free]
+            large += self._large[free - shape.milli] - self._large[free]
+        elif shape.milli == GPU_MILLI:
+            large -= shape.gpus * self._large[GPU_MILLI]
+        elif shape.gpus:
+            place, device = np.nonzero(options.taken())
+            free = self._board.free[rows[place], device]
+            np.add.at(small, place, self._small[free - shape.milli] - self._small[free])
+            np.add.at(large, place, self._large[free - shape.milli] - self._large[free])
+        return self._fragment(rows, options.cpu_left, small, large, self._idle[rows] - shape.gpu_milli)
 
-    def _by_device(self, free: Ints) -> tuple[Ints, Ints]:
-        """For each device and part: its idle compute where that is too little, and whether it is enough."""
-        large = free[..., None] >= self._parts
-        return np.where(large, 0, free[..., None]), large.astype(np.int64)
+    def _catch_up(self) -> None:
+        changes = self._board.changes
+        if self._seen < len(changes):
+            self._add_up(np.array(list(set(changes[self._seen :])), np.int64))
+            self._seen = len(changes)
 
-    def _usable(self, free: Ints) -> tuple[Ints, Ints]:
-        small, large = self._by_device(free)
-        return small.sum(axis=2), large.sum(axis=2)
+    def _add_up(self, rows: Ints) -> None:
+        free = self._board.free[rows]
+        self._idle[rows] = free.sum(axis=1)
+        self._small_sum[rows] = self._small[free].sum(axis=1)
+        self._large_sum[rows] = self._large[free].sum(axis=1)
+        small, large = self._small_sum[rows], self._large_sum[rows]
+        self._now[rows] = self._fragment(rows, self._board.cpu[rows], small, large, self._idle[rows])
 
-    def _fragment(self, options: Options, cpu: Floats, small: Ints, large: Ints, idle: Ints) -> Floats:
-        """(K, O) from idle compute too small for each part, devices that are large enough, and all idle compute."""
+    def _fragment(self, rows: Ints, cpu: Ints, small: Ints, large: Ints, idle: Ints) -> Floats:
+        """(P,) from idle compute too small for each group, devices large enough for it, and all idle compute."""
         held = self._held[np.searchsorted(self._cpus, cpu, side="right")]
-        if self._constrained:
-            held = held * self._allowed[options.rows]
-        useful = (idle[:, :, None] - small)[:, :, self._part] * (large[:, :, self._part] >= self._count)
-        fragment: Floats = (idle * self._total - np.einsum("koq,kq->ko", useful, held)) / GPU_MILLI
+        if self._allowed is not None:
+            held = held * self._allowed[rows]
+        useful = (idle[:, None] - small) * (large >= self._count)
+        fragment: Floats = (idle * self._total - np.einsum("pq,pq->p", useful, held)) / GPU_MILLI
         return fragment
 
-    @cached_property
-    def _constrained(self) -> bool:
-        return any(self._models)
-
-    @cached_property
-    def _allowed(self) -> Floats:
+    def _which_allowed(self) -> Floats:
         """(N, Q) whether the node's devices are of a model the group may use."""
-        of_model = np.array(
-            [[_accepts(models, model) for models in self._models] for model in (*self._board.models, "")]
-        )
-        node_model = self._board.model.max(axis=1, initial=-1)
-        allowed: Floats = of_model[node_model].astype(np.float64)
+        names = (*self._board.models, "")
+        of_model = np.array([[_accepts(models, model) for models in self._models] for model in names])
+        allowed: Floats = of_model[self._board.model.max(axis=1, initial=-1)].astype(np.float64)
         return allowed
 
 
 def _group(shape: Shape) -> tuple[int, int, tuple[str, ...]]:
     return shape.milli, shape.gpus, shape.models
+
+
+def _held(demand: Demand, weights: Floats, groups: list[tuple[int, int, tuple[str, ...]]], cpus: Ints) -> Floats:
+    """(C + 1, Q) by how many of the C sizes of CPU are there: weight of each group's shapes that have enough CPU."""
+    held = np.zeros((len(cpus) + 1, len(groups)))
+    place = {group: number for number, group in enumerate(groups)}
+    for shape, weight in zip(demand.shapes, weights, strict=True):
+        if shape.gpus:
+            held[int(np.searchsorted(cpus, shape.cpu_milli)) + 1, place[_group(shape)]] += weight
+    total: Floats = held.cumsum(axis=0)
+    return total
 
 
 def _accepts(models: tuple[str, ...], model: str) -> bool:

@@ -1,96 +1,74 @@
-"""The choices there are for one request on some nodes, and what each would leave: what scorers look at."""
+"""The choices there are for one request on some nodes: what scorers look at."""
 
 from __future__ import annotations
 
-from functools import cached_property
-
 import numpy as np
+import numpy.typing as npt
 
+from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.policies.ask import Ask
 from gpualloc.policies.board import Board, Flags, Floats, Ints
-from gpualloc.policies.shapes import GPU_MILLI, Shape
 
 
 class Options:
-    """K nodes with O options each. Work that shares one device has an option for every device (O = G); any other work
-    has one (O = 1), its devices being the first that would do.
+    """P options for one request on nodes where it fits, by row of the board.
+
+    Work that shares one device has an option for every device that would do, but only one of a node's idle devices;
+    any other work has one option per node, its devices being the first that would do.
     """
 
-    def __init__(self, board: Board, ask: Ask, rows: Ints) -> None:
-        """Find the options on those rows of the board."""
+    __slots__ = ("_dense", "_usable", "ask", "board", "by_device", "cpu_left", "device", "nodes", "rows", "shape")
+
+    def __init__(self, board: Board, ask: Ask, rows: Ints, usable: Flags) -> None:
+        """Look at those rows of the board (K,), with the devices that would do there (K, G)."""
         self.board = board
         self.ask = ask
+        self.shape: Shape = ask.shape
+        self.nodes = rows
+        """(K,) the nodes."""
+        self._usable = usable
+        self.by_device = ask.shape.gpus == 1 and ask.shape.milli < GPU_MILLI
+        """Whether an option is one device."""
+        self._dense: tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]] | None = None
         self.rows = rows
-        self.usable = ask.usable(board, rows)
-        self.fits = ask.fits(board, rows, self.usable)
-        """(K,) nodes where the request fits."""
+        """(P,) the node of each option."""
+        self.device: Ints = np.zeros(0, np.int64)
+        """(P,) the device of each option; none unless `by_device`."""
+        if self.by_device:
+            idle = usable & (board.free[rows] == GPU_MILLI)
+            place, device = np.nonzero(usable & ~(idle & (idle.cumsum(axis=1) > 1)))
+            self._dense = place, device
+            self.rows, self.device = rows[place], device
+        self.cpu_left: Ints = board.cpu[self.rows] - ask.shape.cpu_milli
+        """(P,) CPU that stays free, 1/1000."""
 
     @property
-    def shape(self) -> Shape:
-        """What the request takes."""
-        return self.ask.shape
+    def size(self) -> int:
+        """P."""
+        return len(self.rows)
 
-    @cached_property
-    def by_device(self) -> bool:
-        """Whether each device is an option."""
-        return self.shape.gpus == 1 and self.shape.milli < GPU_MILLI
-
-    @cached_property
-    def valid(self) -> Flags:
-        """(K, O) options that can be taken."""
-        return self.usable & self.fits[:, None] if self.by_device else self.fits[:, None]
-
-    @cached_property
-    def cpu(self) -> Floats:
-        """(K,) free CPU now, 1/1000."""
-        return self.board.cpu[self.rows].astype(np.float64)
-
-    @cached_property
-    def cpu_left(self) -> Floats:
-        """(K,) free CPU afterwards, 1/1000."""
-        return self.cpu - self.shape.cpu_milli
-
-    @cached_property
-    def memory_left(self) -> Floats:
-        """(K,) free host memory afterwards, MiB."""
-        return (self.board.memory[self.rows] - self.shape.memory_mib).astype(np.float64)
-
-    @cached_property
+    @property
     def free(self) -> Ints:
-        """(K, G) free compute of each device now, 1/1000."""
-        return self.board.free[self.rows]
+        """(P,) free compute of each option's device, 1/1000; when `by_device`."""
+        return self.board.free[self.rows, self.device]
 
-    @cached_property
+    def best(self, rated: Floats) -> tuple[Floats, Ints]:
+        """The highest rating (K,) of each node, and which device it is for (0 unless `by_device`)."""
+        if self._dense is None:
+            return rated, np.zeros(len(rated), np.int64)
+        table = np.full(self._usable.shape, -np.inf)
+        table[self._dense] = rated
+        pick: Ints = table.argmax(axis=1)
+        return table[np.arange(len(table)), pick], pick
+
     def taken(self) -> Flags:
-        """(K, O, G) devices that each option takes."""
-        count = self.free.shape[1]
-        if self.by_device:
-            return np.broadcast_to(np.eye(count, dtype=np.bool_), (len(self.rows), count, count))
-        return self.first_usable[:, None, :]
-
-    @cached_property
-    def first_usable(self) -> Flags:
-        """(K, G) the usable devices that come first, as many as are asked for; the fullest first for shares."""
+        """(K, G) devices taken unless `by_device`: the first that would do, the fullest first for parts of devices."""
         gpus = self.shape.gpus
         if self.shape.milli < GPU_MILLI and gpus:
-            order = np.where(self.usable, self.free, GPU_MILLI + 1).argsort(axis=1, kind="stable")
-            chosen = np.zeros_like(self.usable)
+            free = self.board.free[self.nodes]
+            order = np.where(self._usable, free, GPU_MILLI + 1).argsort(axis=1, kind="stable")
+            chosen = np.zeros_like(self._usable)
             np.put_along_axis(chosen, order[:, :gpus], values=True, axis=1)
-            return chosen & self.usable
-        found: Flags = self.usable & (self.usable.cumsum(axis=1) <= gpus)
+            return chosen
+        found: Flags = self._usable & (self._usable.cumsum(axis=1) <= gpus)
         return found
-
-    @cached_property
-    def free_left(self) -> Ints:
-        """(K, O, G) free compute of each device after each option, 1/1000."""
-        return self.free[:, None, :] - self.taken * self.shape.milli
-
-    @cached_property
-    def idle(self) -> Ints:
-        """(K,) free compute of all devices of the node now, 1/1000."""
-        total: Ints = self.free.sum(axis=1)
-        return total
-
-    def spread(self, values: Floats) -> Floats:
-        """A value per node (K,) as one per option (K, O)."""
-        return np.broadcast_to(values[:, None], self.valid.shape)

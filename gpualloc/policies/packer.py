@@ -10,17 +10,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from gpualloc.model.allocation import Share
+from gpualloc.model.shapes import GPU_MILLI
 from gpualloc.policies.ask import Ask
 from gpualloc.policies.board import Board, Floats, Ints, Spot
 from gpualloc.policies.options import Options
-from gpualloc.policies.shapes import GPU_MILLI
 
 DIGITS = 6
 """Decimals of a score that count; what lies below is the noise of floating point."""
 
 Scorer = Callable[[Options], Floats]
-"""Rates the options of a request: (K, O), higher is better. What it says of options that are not valid is ignored."""
+"""Rates the options of a request: (P,), higher is better."""
 
 
 class _Row:
@@ -59,7 +58,7 @@ class Packer:
         _, row = self._rows.setdefault(id(ask), (ask, _Row(self._board.nodes)))
         changes = self._board.changes
         if row.at < 0:
-            self._score(ask, row, np.arange(self._board.nodes))
+            self._first_look(ask, row)
         elif row.at < len(changes):
             self._score(ask, row, np.array(sorted(set(changes[row.at :])), np.int64))
         row.at = len(changes)
@@ -71,25 +70,34 @@ class Packer:
             return Spot(node, ())
         if ask.shape.gpus == 1 and ask.shape.milli < GPU_MILLI:
             return Spot(node, (pick,))
-        options = Options(self._board, ask, np.array([node]))
-        return Spot(node, tuple(np.flatnonzero(options.first_usable[0]).tolist()))
+        rows = np.array([node])
+        options = Options(self._board, ask, rows, ask.usable(self._board, rows))
+        return Spot(node, tuple(np.flatnonzero(options.taken()[0]).tolist()))
 
     def take(self, ask: Ask, spot: Spot) -> None:
         """Take the place out of what is left."""
         gpu_memory: Sequence[int] = ()
-        if ask.share is not Share.EXCLUSIVE:
-            gpu_memory = ask.memory_each(self._board.shareable[spot.node, list(spot.devices)]).tolist()
+        if ask.memory_each is not None:
+            gpu_memory = ask.memory_each[spot.node, list(spot.devices)].tolist()
         self._board.take(spot, ask.share, ask.shape, gpu_memory)
 
-    def _score(self, ask: Ask, row: _Row, rows: Ints) -> None:
-        options = Options(self._board, ask, rows)
-        row.best[rows] = -np.inf
-        some = np.flatnonzero(options.fits)
-        if not len(some):
+    def _first_look(self, ask: Ask, row: _Row) -> None:
+        """Score all nodes; while nothing has changed yet, one of each kind of node stands for those like it."""
+        if self._board.changes or not ask.nodes.all():
+            self._score(ask, row, np.arange(self._board.nodes))
             return
-        if len(some) < len(rows):
-            options = Options(self._board, ask, rows[some])
-        rated = np.where(options.valid, np.round(self._scorer(options), DIGITS), -np.inf)
-        picks = rated.argmax(axis=1)
-        row.best[options.rows] = np.take_along_axis(rated, picks[:, None], axis=1)[:, 0]
-        row.pick[options.rows] = picks
+        first, same = self._board.alike
+        self._score(ask, row, first)
+        row.best[:] = row.best[first][same]
+        row.pick[:] = row.pick[first][same]
+
+    def _score(self, ask: Ask, row: _Row, rows: Ints) -> None:
+        usable = ask.usable(self._board, rows)
+        fits = ask.fits(self._board, rows, usable)
+        row.best[rows] = -np.inf
+        if not fits.all():
+            rows, usable = rows[fits], usable[fits]
+        if not len(rows):
+            return
+        options = Options(self._board, ask, rows, usable)
+        row.best[rows], row.pick[rows] = options.best(self._scorer(options).round(DIGITS))

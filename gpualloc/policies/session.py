@@ -6,12 +6,15 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.decision import Problem, Rejection
 from gpualloc.model.workload import Request, Workload
 from gpualloc.policies.ask import Ask, ask_of
 from gpualloc.policies.board import Board, Spot
 from gpualloc.policies.demand import Demand, demand_of
+from gpualloc.policies.filters import takes_work
 from gpualloc.policies.instances import FULLEST, Preference, best_instances
 from gpualloc.policies.market import Market, kind_of
 from gpualloc.policies.offer import allocate
@@ -46,9 +49,13 @@ class BoardSession:
         self._rooms = tuple(rooms)
         self.board = Board(rooms, by_memory=taste.by_memory)
         self.packer = Packer(self.board, taste.scorer(self.board, demand_of(problem)))
+        self._open = np.array([takes_work(room.node) for room in rooms], np.bool_)
         self._asks: dict[Request, Ask] = {}
         self._known: dict[int, tuple[Request, Ask]] = {}
         self._unbooked: defaultdict[str, list[Allocation]] = defaultdict(list)
+        for expected in problem.expected:
+            if expected.request.share is not Share.MIG:
+                self.packer.scores(self.ask(expected.request))
 
     def place(self, workload: Workload) -> Allocation | Rejection:
         """Give the workload the place the policy likes best among those that fit, or say why there is none."""
@@ -86,7 +93,7 @@ class BoardSession:
             return known[1]
         kind = replace(kind_of(request), nodes=request.nodes)
         if kind not in self._asks:
-            self._asks[kind] = ask_of(request, self.board, self._rooms)
+            self._asks[kind] = ask_of(request, self.board, self._rooms, self._open)
         self._known[id(request)] = request, self._asks[kind]  # held, so that its identity stays its own
         return self._asks[kind]
 
@@ -112,10 +119,10 @@ class BoardSession:
         here = self._rooms[spot.node].devices
         columns = sorted(spot.devices, key=self.board.columns[spot.node].__getitem__)
         devices = [here[self.board.columns[spot.node][column]].device.uuid for column in columns]
-        if ask.share is Share.EXCLUSIVE:
+        if ask.memory_each is None:
             grants = tuple(Grant(device, ask.share) for device in devices)
         else:
-            memory = ask.memory_each(self.board.shareable[spot.node, columns]).tolist()
+            memory = ask.memory_each[spot.node, columns].tolist()
             grants = tuple(
                 Grant(device, ask.share, fraction=ask.fraction, memory_mib=memory_mib)
                 for device, memory_mib in zip(devices, memory, strict=True)

@@ -1,4 +1,4 @@
-"""What the packing policies count in: shapes of requests and classes of nodes, in whole numbers.
+"""What packing counts in: shapes of requests and classes of nodes, in whole numbers.
 
 A GPU is 1000 milli of compute, a CPU 1000 milli of CPU, so that sums are exact and equal on every machine.
 """
