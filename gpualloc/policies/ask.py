@@ -27,6 +27,8 @@ def shape_of(request: Request) -> Shape:
 class Ask:
     """One kind of request on one board; requests of one kind fit the same places."""
 
+    kind: int
+    """Number of what is scored once: equal for requests that differ in host memory only."""
     shape: Shape
     share: Share
     fraction: float
@@ -51,9 +53,9 @@ class Ask:
         return _on_one_numa_node(found, board.numa[rows], self.shape.gpus) if self.one_numa_node else found
 
     def fits(self, board: Board, rows: Ints, usable: Flags) -> Flags:
-        """On which of those rows the whole of it fits; (K,)."""
+        """On which of those rows the whole of it fits but for host memory; (K,)."""
         shape = self.shape
-        found = self.nodes[rows] & (board.cpu[rows] >= shape.cpu_milli) & (board.memory[rows] >= shape.memory_mib)
+        found = self.nodes[rows] & (board.cpu[rows] >= shape.cpu_milli)
         if shape.gpus == 1:
             found &= usable.any(axis=1)
         elif shape.gpus:
@@ -61,11 +63,12 @@ class Ask:
         return found
 
 
-def ask_of(request: Request, board: Board, rooms: Sequence[NodeRoom], takes_work: Flags) -> Ask:
+def ask_of(request: Request, kind: int, board: Board, rooms: Sequence[NodeRoom], takes_work: Flags) -> Ask:
     """What the request is on the board of these rooms.
 
     Args:
         request: any request but one for MIG instances or a gang.
+        kind: number of its kind.
         board: the board.
         rooms: what its rows were read from; only what does not change is looked at.
         takes_work: (N,) nodes that new work may go to at all.
@@ -82,6 +85,7 @@ def ask_of(request: Request, board: Board, rooms: Sequence[NodeRoom], takes_work
     elif request.gpu_memory_mib is not None:
         needed = np.full_like(board.shareable, request.gpu_memory_mib + MEMORY_MARGIN_MIB)
     return Ask(
+        kind=kind,
         shape=shape_of(request),
         share=request.share,
         fraction=request.fraction or 1.0,

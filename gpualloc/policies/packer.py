@@ -42,7 +42,7 @@ class Packer:
     def __init__(self, board: Board, scorer: Scorer) -> None:
         self._board = board
         self._scorer = scorer
-        self._rows: dict[int, tuple[Ask, _Row]] = {}
+        self._rows: dict[int, _Row] = {}
 
     def best(self, ask: Ask) -> Spot | None:
         """The best place for the request now; None when it fits nowhere. Takes nothing."""
@@ -53,16 +53,23 @@ class Packer:
         return self.spot(ask, node, int(picks[node]))
 
     def scores(self, ask: Ask) -> tuple[Floats, Ints]:
-        """Each node's best score (minus infinity where nothing fits) and option; (N,) both, not to be changed."""
-        # An Ask lives as long as its row, so its identity is its own.
-        _, row = self._rows.setdefault(id(ask), (ask, _Row(self._board.nodes)))
+        """Each node's best score (minus infinity where it does not fit) and option; (N,), not to be changed."""
+        row = self._up_to_date(ask)
+        if not ask.shape.memory_mib:
+            return row.best, row.pick
+        return np.where(self._board.memory >= ask.shape.memory_mib, row.best, -np.inf), row.pick
+
+    def _up_to_date(self, ask: Ask) -> _Row:
+        row = self._rows.get(ask.kind)
+        if row is None:
+            row = self._rows[ask.kind] = _Row(self._board.nodes)
         changes = self._board.changes
         if row.at < 0:
             self._first_look(ask, row)
         elif row.at < len(changes):
             self._score(ask, row, np.array(sorted(set(changes[row.at :])), np.int64))
         row.at = len(changes)
-        return row.best, row.pick
+        return row
 
     def spot(self, ask: Ask, node: int, pick: int) -> Spot:
         """The place that an option of a node stands for."""
