@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile tune mig enforce sample policies init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -284,7 +284,7 @@ _gpualloc() {
             if [[ $current == -* ]]; then _gpualloc_reply -W '--boot --dry-run --yes -y --detailed-exitcode --wait --config --sim --state-dir --json -h --help'
             else _gpualloc_ask nodes; fi
             ;;
-        'tune')
+        'set')
             case $previous in
                 --device) :; return ;;
                 --power) :; return ;;

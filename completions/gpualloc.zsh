@@ -37,7 +37,7 @@ _gpualloc() {
         'drain:Empty nodes or a device'
         'drift:What is not as gpualloc made it'
         'reconcile:Make things again as gpualloc made them'
-        'tune:Power limits, clocks and compute mode of devices'
+        'set:Power limits, clocks and compute mode of devices'
         'mig:MIG instances; list, plan, apply, export and assert layouts'
         'enforce:Processes on GPUs they were not given, and what the rules do'
         'sample:Write one reading of everything to the history'
@@ -442,7 +442,7 @@ _gpualloc() {
                         '*--help[Show this message and exit.]' \
                         '*: :{_gpualloc_ask nodes}'
                     ;;
-                tune)
+                set)
                     _arguments \
                         '*--device[One device of the node; index or UUID.]:value:' \
                         '*--power[Power limit, such as 250W; or default.]:value:' \

@@ -217,7 +217,7 @@ def _place(fields: "dict[str, Any]") -> "dict[str, Any]":
     }
 
 
-def _tune(fields: "dict[str, Any]") -> "dict[str, Any]":
+def _set(fields: "dict[str, Any]") -> "dict[str, Any]":
     return {name: _settings(mapping(fields.get(name) or {}, name)) for name in ("wanted", "before")}
 
 
@@ -269,7 +269,7 @@ _CHECKS = (
     (("resume",), _resume),
     (("mig-mode",), _mig_mode),
     (("mig-create", "mig-destroy"), _place),
-    (("tune",), _tune),
+    (("set",), _set),
     (("adopt", "evict"), _process),
 )
 """What each kind of step carries beside its name."""

@@ -32,7 +32,7 @@ _UNDONE = (
     "mig-mode",
     "mig-create",
     "mig-destroy",
-    "tune",
+    "set",
 )
 """Kinds of step that can be taken back."""
 

@@ -43,7 +43,7 @@ WORKLOAD_KINDS = (
     "mps-start",
     "mps-stop",
 )
-DEVICE_KINDS = ("mig-mode", "mig-create", "mig-destroy", "tune", "evict")
+DEVICE_KINDS = ("mig-mode", "mig-create", "mig-destroy", "set", "evict")
 STEP_KINDS = WORKLOAD_KINDS + DEVICE_KINDS
 
 REASONS = (
