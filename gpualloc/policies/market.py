@@ -58,6 +58,8 @@ def _shape(request: Request) -> Request:
         at_most_s=None,
         priority=0,
         nodes=(),
+        labels=(),
+        near=(),
         cpu_weight=None,
         io_weight=None,
         preempt=Preemption.SUSPEND,
