@@ -32,7 +32,8 @@ class Ask:
     shape: Shape
     share: Share
     fraction: float
-    one_numa_node: bool
+    numa: bool
+    """Whether all its devices must be near one NUMA node."""
     nodes: Flags
     """(N,) nodes that may hold it, whatever is free."""
     devices: Flags
@@ -50,7 +51,7 @@ class Ask:
             found = self.devices[rows] & (board.parts[self.share][rows] >= self.shape.milli)
         if self.memory_needed is not None:
             found &= board.gpu_memory[rows] >= self.memory_needed[rows]
-        return _on_one_numa_node(found, board.numa[rows], self.shape.gpus) if self.one_numa_node else found
+        return _on_one_numa_node(found, board.numa[rows], self.shape.gpus) if self.numa else found
 
     def fits(self, board: Board, rows: Ints, usable: Flags) -> Flags:
         """On which of those rows the whole of it fits but for host memory; (K,)."""
@@ -74,7 +75,7 @@ def ask_of(request: Request, kind: int, board: Board, rooms: Sequence[NodeRoom],
         takes_work: (N,) nodes that new work may go to at all.
     """
     nodes = takes_work
-    if request.nodes or request.cpuset or request.share is Share.MPS:
+    if request.nodes or request.labels or request.near or request.cpuset or request.share is Share.MPS:
         nodes = nodes & np.array([_may_hold(room, request) for room in rooms], np.bool_)
     models = [request.gpu_model is None or matches_model(model, request.gpu_model) for model in board.models]
     right = np.array([*models, False], np.bool_)[board.model]  # the model of an absent device is -1: the last
@@ -89,7 +90,7 @@ def ask_of(request: Request, kind: int, board: Board, rooms: Sequence[NodeRoom],
         shape=shape_of(request),
         share=request.share,
         fraction=request.fraction or 1.0,
-        one_numa_node=False,
+        numa=request.numa,
         nodes=nodes,
         devices=right & nodes[:, None],
         memory_each=each,
@@ -116,6 +117,9 @@ def _may_hold(room: NodeRoom, request: Request) -> bool:
 
 def _on_one_numa_node(usable: Flags, numa: np.ndarray, gpus: int) -> Flags:
     """Of the usable devices of each row, those of the NUMA node that has enough with the fewest to spare."""
+    usable = usable & (numa >= 0)
+    if gpus == 1:
+        return usable
     groups = range(int(numa.max(initial=-1)) + 1)
     counts = np.stack([(usable & (numa == group)).sum(axis=1) for group in groups], axis=1) if groups else None
     if counts is None:

@@ -63,6 +63,8 @@ def kind_of(request: Request) -> Request:
         at_most_s=None,
         priority=0,
         nodes=(),
+        labels=(),
+        near=(),
         cpu_weight=None,
         io_weight=None,
         preempt=Preemption.SUSPEND,

@@ -92,7 +92,7 @@ class BoardSession:
         known = self._known.get(id(request))
         if known is not None:
             return known[1]
-        kind = replace(kind_of(request), nodes=request.nodes)
+        kind = replace(kind_of(request), nodes=request.nodes, labels=request.labels, near=request.near)
         if kind not in self._asks:
             number = self._kinds.setdefault(replace(kind, memory_mib=None), len(self._kinds))
             self._asks[kind] = ask_of(request, number, self.board, self._rooms, self._open)
