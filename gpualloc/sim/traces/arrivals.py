@@ -62,12 +62,13 @@ def check_order(rows: NDArray[Any], tasks: int, source: str) -> Order:
 
 
 def read_order(lines: Iterable[str], source: str, tasks: int) -> Order:
-    """The order of a text with one row number on each line; `tasks` is how many there are.
+    """The order of a text with one row number on each line that is not empty; `tasks` is how many there are.
 
     Raises:
         BrokenInputError: names the line that holds something else, or the position of a row that is not there.
     """
-    rows = np.fromiter((_row(line, source, number) for number, line in enumerate(lines, 1)), np.int64)
+    numbered = ((number, line.strip()) for number, line in enumerate(lines, 1))
+    rows = np.fromiter((_row(text, source, number) for number, text in numbered if text), np.int64)
     return check_order(rows, tasks, source)
 
 
@@ -133,8 +134,7 @@ def inflate(tasks: Tasks, capacity_milli: int, load: float, seed: int) -> Order:
     return np.concatenate([order, *_drawn(numbers, tasks, total, goal)]) if total < goal else order
 
 
-def _row(line: str, source: str, number: int) -> int:
-    text = line.strip()
+def _row(text: str, source: str, number: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise BrokenInputError(f"{source}, line {number}: {shown(text)} is not the number of a row, counted from 0")
     return int(text)
