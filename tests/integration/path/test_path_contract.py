@@ -127,16 +127,21 @@ def test_the_state_of_another_account_is_refused_in_words(foreign):
 
 
 def test_a_watcher_starts_waiting_work_when_what_was_in_its_way_ends(world):
+    go = world.root / "go"
+    os.mkfifo(go)
     watcher = world.start("rebalance", "--watch")
     try:
         wait_until(lambda: world.json("status")["starter"] == "watch", "it watches")
-        first = world.json("submit", "--name", "a", "--gpus", "2", "--", "sleep", "1")["id"]
+        first = world.json("submit", "--name", "a", "--gpus", "2", "--", "/bin/sh", "-c", f"read line < {go}")["id"]
+        wait_until(lambda: world.workload(first)["state"] == "running", "the first runs")
         second = world.json("submit", "--name", "b", "--gpus", "2", "--", "sleep", "600")["id"]
+        wait_until(lambda: world.workload(second)["reason"], "the second waits")
+        go.write_text("\n")
         wait_until(lambda: world.workload(second)["state"] == "running", "the second runs")
         assert world.workload(first)["state"] == "finished"
         assert world.run("rebalance", "--watch", check=7).stderr
     finally:
         watcher.terminate()
-        out, err = watcher.communicate(timeout=20)
+        out, err = watcher.communicate(timeout=60)
     assert (watcher.returncode, err) == (0, "")
     assert out.count("3 steps done") == 2
