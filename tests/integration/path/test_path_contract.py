@@ -2,9 +2,11 @@
 
 import json
 import os
-import stat
+import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from fakes.command import Command, wait_until
@@ -37,17 +39,17 @@ def as_nobody(command, *args):
 
 
 @pytest.fixture
-def foreign(tmp_path):
+def foreign():
     """A world that belongs to an account without rights."""
-    command = Command(tmp_path)
+    # Not pytest's folder: each new run of pytest closes that to everyone but its owner.
+    folder = Path(tempfile.mkdtemp(prefix="foreign"))
+    command = Command(folder)
     command.gpus(FakeGpu(0))
-    for folder in tmp_path.parents:
-        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & stat.S_IXOTH:
-            folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
-    for path in (tmp_path, *tmp_path.rglob("*")):
+    for path in (folder, *folder.rglob("*")):
         os.chown(path, NOBODY, NOBODY)
     yield command
     command.stop_everything()
+    shutil.rmtree(folder)
 
 
 def test_every_device_has_every_field_and_every_null_a_reason(sim):

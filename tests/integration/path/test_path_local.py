@@ -96,9 +96,9 @@ def test_half_a_cpu_is_half_a_cpu(world):
     (group,) = [path for path in world.groups([identity]) if "/cpu/" in path or "cpu,cpuacct" in path]
     for folder in (Path(group), Path(group).parent):
         # Without this a busy machine gives a single group less than its quota, and nothing is throttled.
-        (folder / "cpu.shares").write_text("262144")
-    began, before, throttled = time.monotonic(), cpu_ticks(row["pid"]), times_throttled(group)
-    wait_until(lambda: times_throttled(group) >= throttled + 30, "it was held back in 3 s of periods")
+        (folder / "cpu.shares").write_text("102400")
+    began, before = time.monotonic(), cpu_ticks(row["pid"])
+    wait_until(lambda: times_throttled(group) > 0 and time.monotonic() >= began + 3, "it was held back")
     used = (cpu_ticks(row["pid"]) - before) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - began)
     assert used <= 0.55
     world.run("release", identity)
