@@ -39,9 +39,9 @@ class Constants:
 class ModelPrices:
     """What a GPU of each model costs, 0..1, because work that is confined to some models will want it.
 
-    After Hall: demand that only a set of models can serve must fit into what is idle of that set. Each set of models that
-    some work is confined to, and every union of such sets, has a surplus of demand over supply; a model costs the weight
-    of the sets it is in, in a softmax over the surpluses (the empty set has none).
+    After Hall: demand that only a set of models can serve must fit into what is idle of that set. Each set that some work
+    is confined to, and every union of such sets, has a surplus of demand over supply; a model costs the weight of the
+    sets it is in, in a softmax over the surpluses (the empty set has none).
     """
 
     def __init__(self, board: Board, demand: Demand, constants: Constants) -> None:
