@@ -1,8 +1,8 @@
 """The default policy: places such that what stays idle can still be used, by work like that which is expected.
 
 A score is a weighted sum, in GPUs, of what a placement does to its node, less what the cluster asks for it (see
-`Weights`, and docs/packing.md for where each comes from). What is expected enters as frequencies of shapes only; values,
-prices and proportions are computed from it and from the cluster, so that the weights are the same for all.
+`Weights`, and docs/packing.md for where each comes from). What is expected enters as frequencies of shapes only.
+Values, prices and proportions are computed from it and from the cluster, so that weights are the same for all.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from gpualloc.model.decision import Problem
 from gpualloc.model.shapes import GPU_MILLI
@@ -129,29 +130,29 @@ class PackScorer(PricedScorer):
     def costs(self, options: Options) -> Ints:
         """Room for each kind of gang."""
         rows, shape = options.nodes, options.shape
-        lost = np.zeros((2, len(rows), self.goods), np.int64)
+        lost = np.zeros((self.goods, 2, len(rows)), np.int64)
         if self.goods:
             cpu, whole, now = self._board.cpu[rows] - shape.cpu_milli, self._whole[rows], self._slots[rows]
-            lost[0] = now - self._gangs.slots(whole, cpu)
+            lost[:, 0] = (now - self._gangs.slots(whole, cpu)).T
             if shape.gpus:
-                lost[1] = now - self._gangs.slots(np.maximum(whole - shape.gpus, 0), cpu)
+                lost[:, 1] = (now - self._gangs.slots(np.maximum(whole - shape.gpus, 0), cpu)).T
         return lost
 
-    def price(self, ask: Ask, costs: Ints) -> Floats | None:
+    def price(self, ask: Ask, costs: npt.NDArray[np.int16]) -> Floats | None:
         """What scarce models and room for gangs cost."""
         self._catch_up()
         shape = ask.shape
         weights = self._profile.gpu if shape.gpus else self._profile.cpu
         idle = float(self._idle_of_model[:-1].sum()) / GPU_MILLI
-        places, prices = self._gangs.now(self._slot_sum, idle, shape)
-        price = None
-        if len(places):
-            price = weights.slot * (costs[:, :, places] * prices).max(axis=2)
+        total: Floats | None = None
+        for good, price in self._gangs.now(self._slot_sum, idle, shape):
+            cost = costs[good] * (weights.slot * price)
+            total = cost if total is None else np.maximum(total, cost)
         if shape.gpus and self._models.needed:
             each = self._models.now(self._idle_of_model[:-1] / GPU_MILLI)
             scarce = each * (weights.model * shape.gpu_milli / GPU_MILLI)
-            price = np.stack([scarce, scarce]) if price is None else price + scarce
-        return price
+            total = np.stack([scarce, scarce]) if total is None else total + scarce
+        return total
 
     def _deficit(self, cpu: Ints, idle: Ints) -> Floats:
         enough = self._profile.spare_cpu * self._cpu_per_gpu

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from gpualloc.model.shapes import GPU_MILLI
 from gpualloc.policies.ask import Ask
@@ -39,11 +40,11 @@ class PricedScorer(ABC):
 
     @abstractmethod
     def costs(self, options: Options) -> Ints:
-        """How much of each good the request would take on each node in each way, (2, K, Q)."""
+        """How much of each good the request would take on each node in each way, (Q, 2, K)."""
 
     @abstractmethod
-    def price(self, ask: Ask, costs: Ints) -> Floats | None:
-        """What the request costs now, to be taken off its rating: (2, N), from (2, N, Q) goods; None is nothing."""
+    def price(self, ask: Ask, costs: npt.NDArray[np.int16]) -> Floats | None:
+        """What the request costs now, to be taken off its rating: (2, N), from (Q, 2, N) goods; None is nothing."""
 
 
 class _Row:
@@ -58,8 +59,8 @@ class _Row:
         """Score of the best option of each node in each way; minus infinity where nothing fits."""
         self.pick: Ints = np.zeros((ways, nodes), np.int64)
         """Which device that is for, when devices are options."""
-        self.costs: Ints = np.zeros((ways, nodes, goods), np.int64)
-        """What it takes of goods that have a price."""
+        self.costs: npt.NDArray[np.int16] = np.zeros((goods, ways, nodes), np.int16)
+        """How much it takes of each good that may have a price."""
 
 
 class Packer:
@@ -135,7 +136,7 @@ class Packer:
         self._score(ask, row, first)
         row.best[:] = row.best[:, first[same]]
         row.pick[:] = row.pick[:, first[same]]
-        row.costs[:] = row.costs[:, first[same]]
+        row.costs[:] = row.costs[:, :, first[same]]
 
     def _score(self, ask: Ask, row: _Row, rows: Ints) -> None:
         usable = ask.usable(self._board, rows)
@@ -150,7 +151,7 @@ class Packer:
         if self._pricing is None:
             row.best[0, rows], row.pick[0, rows] = options.best(rated)
             return
-        row.costs[:, rows] = self._pricing.costs(options)
+        row.costs[:, :, rows] = self._pricing.costs(options)
         if options.by_device:
             opens = options.free == GPU_MILLI  # at most one idle device of a node is an option
             row.best[1, options.rows[opens]] = rated[opens]
