@@ -12,7 +12,8 @@ def test_work_goes_where_its_data_are(world, tmp_path):
     world.run("plan", "-o", str(plan))
     data.rmdir()
     assert f"{data} is gone (was there)" in world.run("apply", str(plan), "--yes", check=5).stderr
-    assert f"{data} is on no node that answers" in " ".join(world.run("plan").stdout.split())
+    (waiting,) = world.json("plan")["rejections"]
+    assert (waiting["reason"], f"{data} is on no node that answers" in waiting["detail"]) == ("infeasible", True)
     data.mkdir()
     world.run("apply", str(plan), "--yes")
     assert world.workload(identity)["state"] == "running"
