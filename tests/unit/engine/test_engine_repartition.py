@@ -153,6 +153,24 @@ def test_whole_gpus_come_back_from_layouts_that_nobody_uses() -> None:
     assert told(solve([idle], [wants])) == ([], [])
 
 
+def test_whole_gpus_come_back_near_one_numa_node() -> None:
+    where = {"GPU-a-0": 0, "GPU-a-1": 1, "GPU-a-2": 1, "GPU-a-3": None}
+    made = node("a", "2g.10gb@0", "2g.10gb@0", None, None)
+    idle = replace(made, devices=tuple(replace(each, numa_node=where[each.uuid]) for each in made.devices))
+    wants = scenes.workload("w00000001", gpus=2, numa=True)
+    served, changed = told(solve([idle], [wants], automatic=("a/0", "a/1")))
+    assert (served, changed) == (["w00000001: GPU-a-1/None GPU-a-2/None"], ["GPU-a-1: off"])
+    instance = told(solve([node("b", None)], [asks(numa=True)]))
+    assert instance == ([], []), "the NUMA node is not known"
+
+
+def test_a_layout_is_changed_only_where_labels_and_paths_are() -> None:
+    nodes = [node("a", None, labels={"rack": "r1"}), node("b", None, labels={"rack": "r2"}, near={"/data": True})]
+    assert told(solve(nodes, [asks(labels={"rack": "r2"})]))[0] == ["w00000001: GPU-b-0/2g.10gb@4"]
+    assert told(solve(nodes, [asks(near=["/data"])]))[0] == ["w00000001: GPU-b-0/2g.10gb@4"]
+    assert told(solve(nodes, [asks(near=["/data"], labels={"rack": "r1"})]))[0] == []
+
+
 def test_a_need_is_served_by_the_smallest_profile_that_has_it() -> None:
     wants = scenes.workload("w00000001", share_asked=Share.MIG, gpu_memory_mib=6000)
     assert told(solve([node("a", None)], [wants]))[0] == ["w00000001: GPU-a-0/1g.10gb@6"]
