@@ -6,6 +6,7 @@ Pure and deterministic; the nodes may be partly taken. On an empty cluster the p
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -42,9 +43,15 @@ def pack_batch(free: FreeNodes, tasks: Mapping[Shape, int]) -> Batch:
     """
     tasks = {shape: count for shape, count in sorted(tasks.items()) if count > 0}
     plans = plan_groups(free, tasks)
-    tries = (_place(free, tasks, plans, heavy_together=heavy) for heavy in (False, True))
-    best = max(tries, key=lambda placing: (placing.gpu_milli, -sum(placing.left(tasks).values())))
+    best = _place(free, tasks, plans, heavy_together=False)
+    if best.left(_planned(plans)):
+        other = _place(free, tasks, plans, heavy_together=True)
+        best = max(best, other, key=lambda placing: (placing.gpu_milli, -sum(placing.left(tasks).values())))
     return Batch({shape: tuple(spots) for shape, spots in best.spots.items()}, best.left(tasks), best.gpu_milli)
+
+
+def _planned(plans: list[GroupPlan]) -> Counter[Shape]:
+    return sum((Counter(plan.tasks) for plan in plans), Counter())
 
 
 def _place(free: FreeNodes, tasks: Mapping[Shape, int], plans: list[GroupPlan], *, heavy_together: bool) -> Placing:

@@ -94,7 +94,7 @@ class _Planner:
 
     def plan(self) -> list[GroupPlan]:
         """Solve it."""
-        values = self._programme.solve(integer=True, gap=GAP, nodes=SEARCH_NODES).values
+        values = self._programme.solve_integer(gap=GAP, nodes=SEARCH_NODES).values
         counts = np.rint(values).astype(np.int64)
         return [
             GroupPlan(

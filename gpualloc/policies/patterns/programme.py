@@ -69,23 +69,34 @@ class Programme:
         )
         self._entries.append((row.ravel(), column.ravel(), value.ravel()))
 
-    def solve(self, *, integer: bool = False, gap: float = 0.0, nodes: int = 0) -> Solution:
+    def solve(self) -> Solution:
         """The best values.
-
-        Args:
-            integer: whether columns must be whole numbers.
-            gap: relative distance from the optimum that is near enough, of an integer programme.
-            nodes: most nodes of the search tree of an integer programme; what was best until then counts.
 
         Raises:
             ConfigError: HiGHS is not installed.
             InfeasibleError: no values keep all rows.
         """
+        return self._solved(_solver(), integer=False)
+
+    def solve_integer(self, *, gap: float, nodes: int) -> Solution:
+        """The best whole numbers.
+
+        Args:
+            gap: relative distance from the optimum that is near enough.
+            nodes: most nodes of the search tree; what was best until then counts.
+
+        Raises:
+            ConfigError: HiGHS is not installed.
+            InfeasibleError: no values that keep all rows were found.
+        """
         solver = _solver()
-        if self.columns == 0:  # which HiGHS takes for no answer
-            return Solution(0.0, np.zeros(0))
         solver.setOptionValue("mip_rel_gap", gap)
         solver.setOptionValue("mip_max_nodes", nodes)
+        return self._solved(solver, integer=True)
+
+    def _solved(self, solver: highspy.Highs, *, integer: bool) -> Solution:
+        if self.columns == 0:  # which HiGHS takes for no answer
+            return Solution(0.0, np.zeros(0))
         solver.passModel(self._model(integer))
         solver.run()
         found = solver.getSolution()
