@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gpualloc.policies.batch_nodes import PerGpu
@@ -26,9 +26,10 @@ class Bundle:
     memory_mib: int
     """Host memory of all its tasks, MiB."""
 
-    def weight(self, per_gpu: PerGpu) -> float:
-        """The scarcer of its CPU and memory, in what there is for one GPU."""
-        return max(self.cpu_milli / per_gpu.cpu_milli, self.memory_mib / per_gpu.memory_mib)
+    def order(self, per_gpu: PerGpu) -> tuple[int, float, tuple[Shape, ...]]:
+        """Its place in the order of placing: most GPUs first, then most CPU or memory in what there is for one GPU."""
+        weight = max(self.cpu_milli / per_gpu.cpu_milli, self.memory_mib / per_gpu.memory_mib)
+        return -self.gpus, -weight, self.tasks
 
 
 def bundles(plan: GroupPlan, per_gpu: PerGpu, *, heavy_together: bool) -> list[Bundle]:
@@ -47,7 +48,27 @@ def bundles(plan: GroupPlan, per_gpu: PerGpu, *, heavy_together: bool) -> list[B
         for _ in range(count)
     ]
     found = [*whole, *_shared(plan, heavy_together)]
-    return sorted(found, key=lambda bundle: (-bundle.gpus, -bundle.weight(per_gpu), bundle.tasks))
+    return sorted(found, key=lambda bundle: bundle.order(per_gpu))
+
+
+def more_of_the_same(found: Sequence[Bundle], idle_gpus: int) -> deque[Bundle]:
+    """Bundles to keep GPUs free for: drawn evenly from these, in their order, as many as the GPUs they leave idle hold.
+
+    Args:
+        found: what is to be placed now.
+        idle_gpus: idle GPUs before.
+    """
+    whole = [bundle for bundle in found if bundle.free_milli == GPU_MILLI]
+    taken = sum(bundle.gpus for bundle in whole)
+    spare = idle_gpus - taken
+    drawn: deque[Bundle] = deque()
+    due = 0
+    for bundle in whole:
+        due += bundle.gpus * spare
+        copies = due // (taken * bundle.gpus)
+        due -= copies * taken * bundle.gpus
+        drawn.extend([bundle] * copies)
+    return drawn
 
 
 def _shared(plan: GroupPlan, heavy_together: bool) -> Iterator[Bundle]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gpualloc.policies.batch_bundles import bundles
+from gpualloc.policies.batch_bundles import bundles, more_of_the_same
 from gpualloc.policies.batch_nodes import FreeNodes
 from gpualloc.policies.batch_place import Placing, Spot
 from gpualloc.policies.batch_plan import GroupPlan, plan_groups
@@ -33,6 +33,8 @@ class Batch:
 
 def pack_batch(free: FreeNodes, tasks: Mapping[Shape, int]) -> Batch:
     """Place as many of the tasks as possible, so that the most GPU compute is given out.
+
+    When not all GPUs are needed, those left are such that as much of the same kinds of tasks would fit on them.
 
     Args:
         free: what the nodes still have.
@@ -59,8 +61,13 @@ def _place(free: FreeNodes, tasks: Mapping[Shape, int], plans: list[GroupPlan], 
     for plan in plans:
         nodes = np.zeros(len(free.models), dtype=np.bool_)
         nodes[plan.nodes] = True
-        for bundle in bundles(plan, free.per_gpu, heavy_together=heavy_together):
+        now = bundles(plan, free.per_gpu, heavy_together=heavy_together)
+        later = more_of_the_same(now, int(free.idle[plan.nodes].sum()))
+        for bundle in now:
+            while later and later[0].order(free.per_gpu) < bundle.order(free.per_gpu):
+                placing.reserve_bundle(later.popleft(), nodes, plan.step_milli)
             placing.place_bundle(bundle, nodes, plan.step_milli)
+    placing.release_reserved()
     left = placing.left(tasks)
     placing.place_all({shape: left[shape] for shape in sorted(left, key=_order_of_leftovers)})
     return placing

@@ -30,6 +30,7 @@ class Placing:
         self._untouched = self._gpus > 0
         self._idle = free.idle.copy()
         self._per_gpu = free.per_gpu
+        self._reserved: list[tuple[Bundle, int, Amounts]] = []
         self.spots: dict[Shape, list[Spot]] = defaultdict(list)
         """Where the tasks of each shape are."""
         self.gpu_milli = 0
@@ -46,16 +47,38 @@ class Placing:
         Returns:
             False when it fits on none of them.
         """
+        found = self._spot(bundle, nodes, step_milli)
+        if found is None:
+            return False
+        for task in bundle.tasks:
+            self._take(task, *found)
+            self.spots[task].append((found[0], tuple(found[1].tolist())))
+            self.gpu_milli += task.gpu_milli
+        return True
+
+    def reserve_bundle(self, bundle: Bundle, nodes: Chosen, step_milli: int) -> None:
+        """Keep a place for such a bundle as if it were placed, until `release_reserved`; none if it fits nowhere."""
+        found = self._spot(bundle, nodes, step_milli)
+        if found is None:
+            return
+        for task in bundle.tasks:
+            self._take(task, *found)
+        self._reserved.append((bundle, *found))
+
+    def release_reserved(self) -> None:
+        """Give back what is reserved."""
+        for bundle, node, gpus in self._reserved:
+            for task in bundle.tasks:
+                self._take(task, node, gpus, sign=-1)
+            self._untouched[node, gpus] = True
+        self._reserved.clear()
+
+    def _spot(self, bundle: Bundle, nodes: Chosen, step_milli: int) -> tuple[int, Amounts] | None:
         matching = self._untouched & (self._gpus // step_milli * step_milli == bundle.free_milli)
         fits = nodes & (matching.sum(axis=1) >= bundle.gpus)
         fits &= self._room(bundle.cpu_milli, bundle.memory_mib, len(bundle.tasks))
         node = _first_best(fits, self._surplus(bundle))
-        if node is None:
-            return False
-        gpus = np.flatnonzero(matching[node])[: bundle.gpus]
-        for task in bundle.tasks:
-            self._take(task, node, gpus)
-        return True
+        return None if node is None else (node, np.flatnonzero(matching[node])[: bundle.gpus])
 
     def place_task(self, shape: Shape) -> bool:
         """Put one task where it fits most tightly; False when it fits nowhere."""
@@ -70,7 +93,10 @@ class Placing:
         if node is None:
             return False
         tightest = np.argsort(np.where(enough[node], self._gpus[node], 2 * GPU_MILLI), kind="stable")
-        self._take(shape, node, np.sort(tightest[: shape.gpus]))
+        gpus = np.sort(tightest[: shape.gpus])
+        self._take(shape, node, gpus)
+        self.spots[shape].append((node, tuple(gpus.tolist())))
+        self.gpu_milli += shape.gpu_milli
         return True
 
     def place_all(self, tasks: Mapping[Shape, int]) -> None:
@@ -96,15 +122,13 @@ class Placing:
         memory = (self._memory - bundle.memory_mib) / self._per_gpu.memory_mib
         return np.minimum(cpu, memory) / idle
 
-    def _take(self, shape: Shape, node: int, gpus: Amounts) -> None:
-        self._cpu[node] -= shape.cpu_milli
-        self._memory[node] -= shape.memory_mib
-        self._slots[node] -= 1
-        self._gpus[node, gpus] -= shape.milli
+    def _take(self, shape: Shape, node: int, gpus: Amounts, sign: int = 1) -> None:
+        self._cpu[node] -= sign * shape.cpu_milli
+        self._memory[node] -= sign * shape.memory_mib
+        self._slots[node] -= sign
+        self._gpus[node, gpus] -= sign * shape.milli
         self._untouched[node, gpus] = False
         self._idle[node] = (self._gpus[node] == GPU_MILLI).sum()
-        self.gpu_milli += shape.gpu_milli
-        self.spots[shape].append((node, tuple(gpus.tolist())))
 
 
 def _first_best(fits: Chosen, score: npt.NDArray[np.generic]) -> int | None:

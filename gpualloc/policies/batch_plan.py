@@ -18,6 +18,8 @@ from gpualloc.policies.shapes import GPU_MILLI, Shape
 
 CPU_ONLY_GAIN = 8.0 * GPU_MILLI
 """What serving a CPU-only task is worth beside the compute that GPU tasks take: none is left out to fill some GPUs."""
+OPENING_COST = 20.0
+"""What sharing one more idle GPU costs beside that compute: parts fill as few GPUs as they can, for who comes later."""
 SEARCH_NODES = 200
 """Most nodes of the search tree; a count and not a time, so that the answer does not depend on the machine."""
 GAP = 1e-5
@@ -138,7 +140,7 @@ class _Planner:
         partly = np.bincount(self._cells - free_cells[free_cells > 0], minlength=self._cells + 1)
         partly[0] = 0
         arcs = fill_arcs([-(-size // self._step) for size in self._sizes], self._cells, [0, *np.flatnonzero(partly)])
-        filled = programme.add_columns(len(arcs.item))
+        filled = programme.add_columns(len(arcs.item), gain=np.where(arcs.tail == 0, -OPENING_COST, 0.0))
         programme.add_entries(gpus, filled[arcs.tail == 0], 1.0)
         left_to_come = programme.add_rows(self._cells + 1, upper=[UNBOUNDED, *partly[1:]])
         programme.add_entries(left_to_come[arcs.tail], filled, 1.0)

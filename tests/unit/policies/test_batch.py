@@ -123,3 +123,18 @@ def test_cpu_only_work_does_not_lose_its_place_to_gpu_work():
     free = free_nodes([(8000, 8192, [1000], "A")])
     batch = pack_batch(free, {Shape(8000, 1024, 0, 0): 1, whole(1): 1})
     assert batch.left == {whole(1): 1}
+
+
+def test_parts_take_as_few_idle_gpus_as_they_can():
+    free = free_nodes([(64_000, 65_536, [1000] * 4, "A")] * 2)
+    free.task_slots[:] = 100
+    after = remaining(free, pack_batch(free, {part(500): 3, part(250): 4, part(150): 3}))
+    assert (after.gpu_milli == 1000).sum() == 8 - 3
+
+
+def test_gpus_left_idle_suit_more_of_the_same():
+    free = free_nodes([(16_000, 65_536, [1000, 1000], "A"), (64_000, 65_536, [1000, 1000], "A")])
+    tasks = {whole(1, cpu_milli=30_000): 1, whole(1, cpu_milli=8000): 1}
+    first = pack_batch(free, tasks)
+    second = pack_batch(remaining(free, first), tasks)
+    assert (first.left, second.left) == ({}, {})

@@ -49,16 +49,38 @@ def test_the_bound_is_the_known_one(trace, unallocated_pct):
     assert bound.cpu_only_left == 0
 
 
-def test_the_default_trace_is_packed_within_a_few_hundredths_of_the_bound():
+def empty_nodes():
     cluster = nodes()
-    free = FreeNodes(
+    return FreeNodes(
         cpu_milli=np.array([node.cpu_milli for node in cluster]),
         memory_mib=np.array([node.memory_mib for node in cluster]),
         gpu_milli=np.array([[1000 * (gpu < node.gpus) for gpu in range(8)] for node in cluster]),
         models=tuple(node.model for node in cluster),
         task_slots=np.full(len(cluster), 1001),
     )
-    tasks = arrived("default", 42)
-    batch = pack_batch(free, tasks)
+
+
+def take(free, batch):
+    for shape, spots in batch.spots.items():
+        for node, gpus in spots:
+            free.cpu_milli[node] -= shape.cpu_milli
+            free.memory_mib[node] -= shape.memory_mib
+            free.task_slots[node] -= 1
+            free.gpu_milli[node, list(gpus)] -= shape.milli
+
+
+def test_the_default_trace_is_packed_within_a_few_hundredths_of_the_bound():
+    batch = pack_batch(empty_nodes(), arrived("default", 42))
     assert 3.08 <= 100 - 100 * batch.gpu_milli / CAPACITY_MILLI <= 3.15
     assert all(shape.gpus == 1 and shape.milli < 1000 for shape in batch.left)
+
+
+def test_two_windows_one_after_the_other_are_packed_almost_as_well_as_one():
+    free, tasks = empty_nodes(), arrived("default", 42)
+    early = Counter({shape: count * 3 // 5 for shape, count in tasks.items()})
+    first = pack_batch(free, early)
+    take(free, first)
+    second = pack_batch(free, tasks - early)
+    take(free, second)
+    assert min(part.min() for part in (free.cpu_milli, free.memory_mib, free.gpu_milli, free.task_slots)) >= 0
+    assert 3.08 <= 100 - 100 * (first.gpu_milli + second.gpu_milli) / CAPACITY_MILLI <= 3.3
