@@ -3,8 +3,8 @@
     .venv/bin/python bench/packing_bound.py [default gpushare100 ...] [--seeds 42 43] [--loads 95 100 130]
 
 Prints one line per trace and load with the means over the seeds: unallocated GPU percent of the bound and of the
-batch, tasks that the batch left out by kind, and the CPU time of each. `--first-refusal` adds, per seed, the load and
-the unallocated percent at which the first task has to be refused. Needs the extra `lp`.
+batch, tasks that the batch left out by kind, and the CPU time of each. `--first-refusal` adds, per seed, the first task
+that has to be refused and the unallocated percent then. Needs the extra `lp`.
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ def main() -> None:
         for load_pct in chosen.loads:
             report(trace, load_pct, runs, nodes)
         for seed, run in zip(chosen.seeds, runs, strict=True) if chosen.first_refusal else ():
-            print(f"{trace:12} seed {seed} | first refusal {first_refusal(classes, run)}", flush=True)
+            refusal = first_refusal(classes, run)
+            told = f"task {refusal.task}, unallocated {refusal.unallocated_pct:.2f}" if refusal else "none"
+            print(f"{trace:12} seed {seed} | first refusal: {told}", flush=True)
 
 
 if __name__ == "__main__":
