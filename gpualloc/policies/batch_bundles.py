@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gpualloc.policies.batch_nodes import PerGpu
 from gpualloc.policies.batch_plan import GroupPlan, is_fraction
-from gpualloc.policies.shapes import GPU_MILLI, Shape
+from gpualloc.model.shapes import GPU_MILLI, Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gpualloc.policies.shapes import GPU_MILLI, Shape
+from gpualloc.model.shapes import GPU_MILLI, Shape
 
 Amounts = npt.NDArray[np.int64]
 Chosen = npt.NDArray[np.bool_]

@@ -16,7 +16,7 @@ from gpualloc.policies.batch_bundles import bundles, more_of_the_same
 from gpualloc.policies.batch_nodes import FreeNodes
 from gpualloc.policies.batch_place import Placing, Spot
 from gpualloc.policies.batch_plan import GroupPlan, plan_groups
-from gpualloc.policies.shapes import Shape
+from gpualloc.model.shapes import Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from gpualloc.policies.batch_bundles import Bundle
 from gpualloc.policies.batch_nodes import Amounts, Chosen, FreeNodes
-from gpualloc.policies.shapes import GPU_MILLI, Shape
+from gpualloc.model.shapes import GPU_MILLI, Shape
 
 Spot = tuple[int, tuple[int, ...]]
 """Index of a node, and indices of the GPUs on it."""

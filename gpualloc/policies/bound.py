@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from gpualloc.policies.patterns.arcs import fill_arcs, step_milli
 from gpualloc.policies.patterns.programme import UNBOUNDED, Programme
-from gpualloc.policies.shapes import GPU_MILLI, NodeClass, Shape
+from gpualloc.model.shapes import GPU_MILLI, NodeClass, Shape
 
 TOLERANCE = 1e-6
 """What floating-point counts of the solver may be short of the true ones."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gpualloc.policies.shapes import GPU_MILLI
+from gpualloc.model.shapes import GPU_MILLI
 
 
 @dataclass(frozen=True, slots=True)

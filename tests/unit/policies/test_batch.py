@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gpualloc.policies.batch_nodes import FreeNodes
 from gpualloc.policies.batch_pack import pack_batch
-from gpualloc.policies.shapes import Shape
+from gpualloc.model.shapes import Shape
 
 
 def free_nodes(nodes):

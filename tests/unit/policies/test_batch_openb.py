@@ -11,7 +11,7 @@ import pytest
 from gpualloc.policies.batch_nodes import FreeNodes
 from gpualloc.policies.batch_pack import pack_batch
 from gpualloc.policies.bound import unallocated_bound
-from gpualloc.policies.shapes import NodeClass, Shape
+from gpualloc.model.shapes import NodeClass, Shape
 from gpualloc.sim.traces.arrivals import read_arrivals
 from gpualloc.sim.traces.lines import text_lines
 from gpualloc.sim.traces.reading import read_nodes, read_tasks

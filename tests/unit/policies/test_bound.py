@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gpualloc.errors import ConfigError
 from gpualloc.policies.bound import first_refusal, unallocated_bound
-from gpualloc.policies.shapes import NodeClass, Shape
+from gpualloc.model.shapes import NodeClass, Shape
 
 NODE = NodeClass(32_000, 65_536, 2, "A")
 
