@@ -7,7 +7,7 @@ state x is how much more will be gained from there than from an empty device, in
     g = sum over profiles p that fit in x: rate_p * (gain_p + h(best state after p) - h(x))
       + sum over instances i in x: h(x without i) - h(x)
 
-with one unknown gain per time g for all states, solved by policy iteration (R. A. Howard, 1960). A placement that takes
+with one unknown gain per time g for all states, solved by value iteration (R. Bellman, 1957). A placement that takes
 the device from x to y gives away h(x) - h(y). To take the device and start that give away least is one step of policy
 improvement over a random choice of devices (K. R. Krishnan and T. J. Ott, 1986, for routing calls): large places are
 kept whole, as far as the demand asks for them.
@@ -16,7 +16,7 @@ kept whole, as far as the demand asks for them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,21 +24,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpualloc.model.mig import Layout, MigProfile, Place
-from gpualloc.policies.slots import Slot, SlotAxis, axis_of, slots_in
+from gpualloc.policies.slots import Slot, SlotAxis, axis_of
 
 Demand = tuple[tuple[str, float], ...]
 """Profiles that work will ask for, each with its part of the requests; parts need not add up to 1."""
 
-LOAD = 4.0
+LOAD = 8.0
 """Demand on the device by itself, in devices. Above 1, since a device that has room is offered what others refuse."""
-GAIN_POWER = 1.5
+GAIN_POWER = 1.25
 """An instance of a part s of the axis counts s to this power: losing large work is worse than losing as many units of
 small work, which finds another place more easily. Both are tuned (docs/bench-mig-packing.md)."""
-_PRIOR = 1.0
-"""Requests of every profile that count as seen before any was."""
-_ROUNDS = 100
+_STEPS = 20
+"""Parts of the demand are counted in twentieths, so that one request more seldom changes anything."""
 _DIGITS = 6
-_SLACK = 1e-9
+_CLOSE = 1e-7
+_MOST_STEPS = 10_000
 
 _Arrivals = tuple[tuple[tuple[int, ...], float, float], ...]
 """Per kind of work: its slots, its rate, what one is counted as."""
@@ -48,14 +48,17 @@ _Arrivals = tuple[tuple[tuple[int, ...], float, float], ...]
 class SlotWorth:
     """What the states of one kind of device are worth under one demand."""
 
-    profiles: tuple[MigProfile, ...]
     axis: SlotAxis
     worth: NDArray[np.float64]
     """Per state, less than an empty device as negative; 1 is about one instance of the whole axis. Rounded."""
+    slots: Mapping[Place, Slot]
+    """The slot of every place of the device."""
 
     def of(self, layout: Layout) -> float | None:
-        """Worth of a device with these instances in use; None when it cannot have them."""
-        return self._at(slots_in(self.profiles, layout))
+        """Worth of a device with these instances in use, each place once; None when it cannot have them."""
+        if not all(place in self.slots for place in layout):
+            return None
+        return self._at(frozenset(self.slots[place] for place in layout))
 
     def given_away(self, taken: frozenset[Slot], more: Slot) -> float | None:
         """What taking one more slot gives away; None when it is not free, or no such device has these slots."""
@@ -73,42 +76,29 @@ def demand_of(profiles: Sequence[MigProfile], seen: Iterable[str] = ()) -> Deman
     """The demand on devices with these profiles, from what runs and waits.
 
     Every profile counts as seen once before, but those with a media extension, of which a device has one and which are
-    asked for on purpose.
+    asked for on purpose. Parts are whole numbers of twentieths, at least one.
 
     Args:
         profiles: what the driver tells of the device.
         seen: a profile's name for each instance in use and each request that waits; others are passed over.
     """
     counts = Counter(seen)
-    parts = {profile.name: counts[profile.name] + _PRIOR * (not profile.media_extension) for profile in profiles}
-    return tuple(sorted((name, part) for name, part in parts.items() if part > 0))
+    parts = {profile.name: counts[profile.name] + (not profile.media_extension) for profile in profiles}
+    total = sum(parts.values())
+    return tuple(sorted((name, max(1.0, round(_STEPS * part / total))) for name, part in parts.items() if part))
 
 
 def worth_of(profiles: Sequence[MigProfile], demand: Demand) -> SlotWorth | None:
     """What the states of a device with these profiles are worth; None when its axis has too many of them.
 
-    Equal input gives an equal answer; the last one is remembered.
+    Equal input gives an equal answer; the last ones are remembered.
     """
     known = tuple(profiles)
     axis = axis_of(known)
     if axis is None or axis.units == 0:
         return None
-    return SlotWorth(known, axis, _solved(axis, _arrivals(axis, known, demand)))
-
-
-def order_places(worth: SlotWorth, used: Layout, places: Iterable[Place]) -> tuple[Place, ...]:
-    """The places by what an instance there gives away, the least first, then by start and profile.
-
-    Args:
-        worth: of the device.
-        used: its instances in use.
-        places: where an instance could be made or is free; one that cannot lie beside what is used is left out.
-    """
-    taken = slots_in(worth.profiles, used)
-    sizes = {profile.name: profile.size for profile in worth.profiles}
-    costs = [(worth.given_away(taken, Slot(place.start, sizes[place.profile])), place) for place in places]
-    known = [(cost, place.start, place.profile, place) for cost, place in costs if cost is not None]
-    return tuple(item[-1] for item in sorted(known, key=lambda item: item[:3]))
+    slots = {Place(one.name, start): Slot(start, one.size) for one in known for start in one.starts}
+    return SlotWorth(axis, _solved(axis, _arrivals(axis, known, demand)), slots)
 
 
 def _arrivals(axis: SlotAxis, profiles: Sequence[MigProfile], demand: Demand) -> _Arrivals:
@@ -125,52 +115,39 @@ def _arrivals(axis: SlotAxis, profiles: Sequence[MigProfile], demand: Demand) ->
     )
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=256)
 def _solved(axis: SlotAxis, arrivals: _Arrivals) -> NDArray[np.float64]:
-    """Policy iteration: the worth under fixed choices of starts, then better choices, until none is better."""
+    """The worth of each state, by steps of one event: some arrival, some end of an instance, or nothing."""
     count = len(axis.states)
-    options = [axis.after[:, list(slots)] for slots, _, _ in arrivals]
-    choices = [np.argmax(option >= 0, axis=1) for option in options]
-    worth = np.zeros(count)
-    for _ in range(_ROUNDS):
-        worth = _evaluated(axis, arrivals, options, choices)
-        better = [_improved(option, choice, worth) for option, choice in zip(options, choices, strict=True)]
-        if all(np.array_equal(new, old) for new, old in zip(better, choices, strict=True)):
+    # One more state that is worth nothing stands for what does not fit, and fills the rows of `ends`.
+    options = [np.where(after >= 0, after, count) for slots, _, _ in arrivals for after in [axis.after[:, list(slots)]]]
+    fits = [(option < count).any(axis=1) for option in options]
+    ends, held = _ends(axis)
+    pace = sum(rate for _, rate, _ in arrivals) + held.max(initial=0)
+    worth = np.zeros(count + 1)
+    for _ in range(_MOST_STEPS):
+        worth[count] = -np.inf
+        change = np.zeros(count)
+        for (_, rate, gain), option, fit in zip(arrivals, options, fits, strict=True):
+            change += np.where(fit, rate * (gain + worth[option].max(axis=1) - worth[:count]), 0.0)
+        worth[count] = 0.0
+        change += worth[ends].sum(axis=1) - held * worth[:count]
+        worth[:count] += (change - change[0]) / pace
+        if change.max() - change.min() < _CLOSE:
             break
-        choices = better
-    rounded = np.round(worth, _DIGITS)
+    rounded = np.round(worth[:count], _DIGITS)
     rounded.flags.writeable = False
     return rounded
 
 
-def _evaluated(
-    axis: SlotAxis, arrivals: _Arrivals, options: Sequence[NDArray[np.int32]], choices: Sequence[NDArray[np.intp]]
-) -> NDArray[np.float64]:
-    """The worth of each state when the starts are chosen so: the linear equations of the docstring above."""
+def _ends(axis: SlotAxis) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Per state those it becomes when one of its instances ends, filled up with the number of states; and how many."""
     count = len(axis.states)
-    every = np.arange(count)
-    rates = np.zeros((count, count))
-    gains = np.zeros(count)
-    for (_, rate, gain), option, choice in zip(arrivals, options, choices, strict=True):
-        after = option[every, choice]
-        fits = after >= 0
-        np.add.at(rates, (every[fits], after[fits]), rate)
-        gains[fits] += rate * gain
-    smaller, slot = np.nonzero(axis.after >= 0)
-    np.add.at(rates, (axis.after[smaller, slot], smaller), 1.0)
-    rates[every, every] -= rates.sum(axis=1)
-    # The empty state is worth 0; its column carries the unknown gain per time instead.
-    rates[:, 0] = -1.0
-    worth = np.linalg.solve(rates, -gains)
-    worth[0] = 0.0
-    return worth
-
-
-def _improved(option: NDArray[np.int32], choice: NDArray[np.intp], worth: NDArray[np.float64]) -> NDArray[np.intp]:
-    """For each state the start that leaves the most worth; the one chosen so far, or the lowest, among equals."""
-    left = np.where(option >= 0, worth[option], -np.inf)
-    best = np.argmax(left > left.max(axis=1, keepdims=True) - _SLACK, axis=1)
-    every = np.arange(len(choice))
-    with np.errstate(invalid="ignore"):
-        clearly = left[every, best] > left[every, choice] + _SLACK
-    return np.where(clearly, best, choice)
+    held = np.array([len(taken) for taken in axis.states])
+    ends = np.full((count, held.max(initial=0)), count, dtype=np.int32)
+    filled = np.zeros(count, dtype=np.int64)
+    for smaller, slot in np.argwhere(axis.after >= 0):
+        larger = axis.after[smaller, slot]
+        ends[larger, filled[larger]] = smaller
+        filled[larger] += 1
+    return ends, held

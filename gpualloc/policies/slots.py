@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gpualloc.model.mig import Layout, MigProfile
+from gpualloc.model.mig import MigProfile
 
 MOST_STATES = 2000
 """An axis with more states than this has no graph: no known GPU has 500, and a driver could tell anything."""
@@ -56,12 +56,6 @@ class SlotAxis:
 def axis_of(profiles: Sequence[MigProfile]) -> SlotAxis | None:
     """The axis of a device with these profiles; None when it has more than `MOST_STATES` states."""
     return _axis(tuple(sorted({Slot(start, profile.size) for profile in profiles for start in profile.starts})))
-
-
-def slots_in(profiles: Sequence[MigProfile], layout: Layout) -> frozenset[Slot]:
-    """The slots of a layout; raises KeyError for a profile the device lacks."""
-    sizes = {profile.name: profile.size for profile in profiles}
-    return frozenset(Slot(place.start, sizes[place.profile]) for place in layout)
 
 
 @lru_cache(maxsize=32)

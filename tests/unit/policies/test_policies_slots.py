@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from fakes import mig_tables
 
-from gpualloc.model.mig import MigProfile, parse_layout, room_of
-from gpualloc.policies.slots import Slot, SlotAxis, axis_of, slots_in
+from gpualloc.model.mig import Layout, MigProfile, parse_layout, room_of
+from gpualloc.policies.slots import Slot, SlotAxis, axis_of
 
 A100 = "A100-40GB"
 
@@ -17,10 +19,15 @@ def axis(key: str) -> SlotAxis:
     return found
 
 
+def slots_of(profiles: Sequence[MigProfile], layout: Layout) -> frozenset[Slot]:
+    sizes = {profile.name: profile.size for profile in profiles}
+    return frozenset(Slot(place.start, sizes[place.profile]) for place in layout)
+
+
 @pytest.mark.parametrize("key", ["A30-24GB", A100, "RTX-PRO-6000-96GB"])
 def test_its_states_are_the_slots_of_every_layout_the_simulator_allows(key: str) -> None:
     profiles = mig_tables.profiles(key)
-    assert set(axis(key).states) == {slots_in(profiles, layout) for layout in mig_tables.layouts(key)}
+    assert set(axis(key).states) == {slots_of(profiles, layout) for layout in mig_tables.layouts(key)}
 
 
 @pytest.mark.parametrize("key", ["A30-24GB", A100, "RTX-PRO-6000-96GB"])
@@ -49,7 +56,7 @@ def test_what_a_device_cannot_have_is_no_state() -> None:
     graph = axis(A100)
     assert graph.state_of([Slot(0, 4), Slot(0, 1)]) is None
     assert graph.state_of([Slot(1, 2)]) is None
-    assert graph.state_of(slots_in(mig_tables.profiles(A100), parse_layout("3g.20gb@0,1g.5gb@4"))) is not None
+    assert graph.state_of(slots_of(mig_tables.profiles(A100), parse_layout("3g.20gb@0,1g.5gb@4"))) is not None
 
 
 def test_a_device_without_profiles_has_the_empty_state_only() -> None:
