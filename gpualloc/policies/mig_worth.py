@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from gpualloc.model.allocation import Share
 from gpualloc.model.inventory import Device
 from gpualloc.model.mig import MigProfile, profiles_for
 from gpualloc.model.workload import Request, Workload
 from gpualloc.policies.room import MEMORY_MARGIN_MIB, DeviceRoom, NodeRoom, Target
-from gpualloc.policies.slot_worth import SlotWorth, demand_of, worth_of
-from gpualloc.policies.slots import Slot
+
+if TYPE_CHECKING:
+    from gpualloc.policies.slot_worth import SlotWorth
 
 
 class MigWorth:
@@ -23,6 +25,9 @@ class MigWorth:
 
     def of(self, device: Device) -> SlotWorth | None:
         """What slots of such a device are worth; None when it tells no profiles, or more places than can be listed."""
+        # numpy is slow to import, and most commands have no MIG work to place.
+        from gpualloc.policies.slot_worth import demand_of, worth_of
+
         profiles = device.mig_profiles
         if profiles not in self._known:
             self._known[profiles] = worth_of(profiles, demand_of(profiles, self._seen(profiles)))
@@ -37,6 +42,8 @@ class MigWorth:
         found, instance = self.of(target.room.device), target.instance
         if found is None or instance is None or instance.start is None or instance.size is None:
             return 1.0, 0.0
+        from gpualloc.policies.slots import Slot
+
         used = [each for each in target.room.device.mig_instances if _in_use(target.room, each.uuid)]
         taken = frozenset(
             Slot(each.start, each.size) for each in used if each.start is not None and each.size is not None
