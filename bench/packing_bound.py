@@ -19,10 +19,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from gpualloc.model.shapes import GPU_MILLI, NodeClass, Shape
 from gpualloc.policies.batch_nodes import FreeNodes
 from gpualloc.policies.batch_pack import Batch, pack_batch
 from gpualloc.policies.bound import first_refusal, unallocated_bound
-from gpualloc.model.shapes import GPU_MILLI, NodeClass, Shape
 from gpualloc.sim.traces.arrivals import read_arrivals
 from gpualloc.sim.traces.lines import text_lines
 from gpualloc.sim.traces.reading import read_nodes, read_tasks

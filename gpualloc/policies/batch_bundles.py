@@ -6,9 +6,9 @@ from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.policies.batch_nodes import PerGpu
 from gpualloc.policies.batch_plan import GroupPlan, is_fraction
-from gpualloc.model.shapes import GPU_MILLI, Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gpualloc.model.shapes import Shape
 from gpualloc.policies.batch_bundles import bundles, more_of_the_same
 from gpualloc.policies.batch_nodes import FreeNodes
 from gpualloc.policies.batch_place import Placing, Spot
 from gpualloc.policies.batch_plan import GroupPlan, plan_groups
-from gpualloc.model.shapes import Shape
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.policies.batch_bundles import Bundle
 from gpualloc.policies.batch_nodes import Amounts, Chosen, FreeNodes
-from gpualloc.model.shapes import GPU_MILLI, Shape
 
 Spot = tuple[int, tuple[int, ...]]
 """Index of a node, and indices of the GPUs on it."""

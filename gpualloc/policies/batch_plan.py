@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.policies.batch_nodes import Amounts, FreeNodes
 from gpualloc.policies.patterns.arcs import Arcs, fill_arcs, step_milli
 from gpualloc.policies.patterns.programme import UNBOUNDED, Indices, Programme
-from gpualloc.model.shapes import GPU_MILLI, Shape
 
 CPU_ONLY_GAIN = 8.0 * GPU_MILLI
 """What serving a CPU-only task is worth beside the compute that GPU tasks take: none is left out to fill some GPUs."""

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from gpualloc.model.shapes import GPU_MILLI, NodeClass, Shape
 from gpualloc.policies.patterns.arcs import fill_arcs, step_milli
 from gpualloc.policies.patterns.programme import UNBOUNDED, Programme
-from gpualloc.model.shapes import GPU_MILLI, NodeClass, Shape
 
 TOLERANCE = 1e-6
 """What floating-point counts of the solver may be short of the true ones."""

@@ -118,6 +118,21 @@ def test_several_requests_share_one_new_layout() -> None:
     assert changed == ["GPU-a-0: 3g.20gb@0,3g.20gb@4"]
 
 
+def test_small_work_keeps_out_of_gpus_that_are_still_whole() -> None:
+    cut = node("b", "2g.10gb@4", claims=[{"device": "0/0"}])
+    served, _ = told(solve([node("a", "", ""), cut], [asks(profile="1g.5gb")]))
+    assert served == ["w00000001: GPU-b-0/1g.5gb@6"]
+
+
+def test_what_runs_tells_which_places_are_kept() -> None:
+    here = node("a", "1g.10gb@0", claims=[{"device": "0/0"}])
+    assert told(solve([here], [asks(profile="1g.10gb")]))[0] == ["w00000001: GPU-a-0/1g.10gb@2"]
+    places = [(index, number) for index in range(3) for number in range(4)]
+    busy = [{"device": f"{index}/{number}", "workload": f"r{index}{number}"} for index, number in places]
+    others = node("b", *["2g.10gb@0,2g.10gb@2,2g.10gb@4,1g.5gb@6"] * 3, claims=busy)
+    assert told(solve([here, others], [asks(profile="1g.10gb")]))[0] == ["w00000001: GPU-a-0/1g.10gb@6"]
+
+
 def test_instances_of_an_operator_stay_and_those_of_gpualloc_may_go() -> None:
     full = node("a", "3g.20gb@0,3g.20gb@4")
     assert told(solve([full], [asks()])) == ([], [])

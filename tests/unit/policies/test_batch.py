@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpualloc.model.shapes import Shape
 from gpualloc.policies.batch_nodes import FreeNodes
 from gpualloc.policies.batch_pack import pack_batch
-from gpualloc.model.shapes import Shape
 
 
 def free_nodes(nodes):

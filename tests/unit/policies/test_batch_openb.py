@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gpualloc.model.shapes import NodeClass, Shape
 from gpualloc.policies.batch_nodes import FreeNodes
 from gpualloc.policies.batch_pack import pack_batch
 from gpualloc.policies.bound import unallocated_bound
-from gpualloc.model.shapes import NodeClass, Shape
 from gpualloc.sim.traces.arrivals import read_arrivals
 from gpualloc.sim.traces.lines import text_lines
 from gpualloc.sim.traces.reading import read_nodes, read_tasks

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.errors import ConfigError
-from gpualloc.policies.bound import first_refusal, unallocated_bound
 from gpualloc.model.shapes import NodeClass, Shape
+from gpualloc.policies.bound import first_refusal, unallocated_bound
 
 NODE = NodeClass(32_000, 65_536, 2, "A")
 
