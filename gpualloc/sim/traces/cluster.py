@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.model.inventory import CgroupSupport, Device, HostReading, Node, NodeSpec, NodeState, Snapshot
@@ -78,8 +78,3 @@ def workload_of(arrival: int, name: str, request: Request, at_s: float = 0.0) ->
     """The waiting workload of an arrival, counted from 0; its id depends on that number only."""
     number = new_id("w", arrival.to_bytes(RANDOM_BYTES, "big"))
     return Workload(number, name, OWNER, request, WorkloadState.PENDING, at_s)
-
-
-def models_of(nodes: Sequence[TraceNode]) -> frozenset[str]:
-    """The GPU models there are."""
-    return frozenset(node.model for node in nodes if node.gpus)

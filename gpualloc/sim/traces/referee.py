@@ -62,9 +62,10 @@ class Referee:
         return bool(fits.any())
 
     def accepting(self, shape: Shape) -> NDArray[np.bool_]:
-        """(N,) nodes of a model that will do."""
+        """(N,) nodes of a model that will do; case does not count."""
         if shape.models not in self._accepting:
-            right = [not shape.models or model in shape.models for model in self.model]
+            wanted = {model.casefold() for model in shape.models}
+            right = [not wanted or model.casefold() in wanted for model in self.model]
             self._accepting[shape.models] = np.array(right, np.bool_)
         return self._accepting[shape.models]
 

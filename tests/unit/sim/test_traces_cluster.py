@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from gpualloc.model.allocation import Share
 from gpualloc.model.shapes import Shape
 from gpualloc.model.workload import ID_PATTERN, WorkloadState, check_request
-from gpualloc.sim.traces.cluster import models_of, node_of, requests_of, snapshot_of, workload_of
+from gpualloc.sim.traces.cluster import node_of, requests_of, snapshot_of, workload_of
+from gpualloc.sim.traces.models import models_of
 from gpualloc.sim.traces.curve import REPORTED_PCT, Curve
 from gpualloc.sim.traces.models import check_models, selector
 from gpualloc.sim.traces.trace import TraceNode, TraceTask, gather
