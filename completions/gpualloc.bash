@@ -26,7 +26,7 @@ _gpualloc() {
             *)
                 if [[ -z $verb ]]; then
                     verb=${COMP_WORDS[i]}
-                    case $verb in 'mig' | 'config' | 'node') ;; *) done=1 ;; esac
+                    case $verb in 'mig' | 'simulate' | 'config' | 'node') ;; *) done=1 ;; esac
                 elif [[ -z $done ]]; then
                     verb+=" ${COMP_WORDS[i]}" done=1
                 fi
@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -363,6 +363,26 @@ _gpualloc() {
             ;;
         'policies')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'simulate')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
+            else _gpualloc_reply -W 'packing'; fi
+            ;;
+        'simulate packing')
+            case $previous in
+                --nodes) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --tasks) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --policy) _gpualloc_ask policies; return ;;
+                --arrivals) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --key) :; return ;;
+                --order) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --seed) :; return ;;
+                --load) :; return ;;
+                --profile) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --placements) compopt -o filenames; _gpualloc_reply -f; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --policy --arrivals --key --order --seed --load --profile --placements --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'init')

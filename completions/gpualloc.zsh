@@ -42,6 +42,7 @@ _gpualloc() {
         'enforce:Processes on GPUs they were not given, and what the rules do'
         'sample:Write one reading of everything to the history'
         'policies:The policies that can decide'
+        'simulate:Policies on traces; packing, comparisons, bounds'
         'init:Look round and write a commented configuration'
         'config:The configuration in force and where it comes from'
         'doctor:Find out what is wrong with nodes and set-up'
@@ -520,6 +521,26 @@ _gpualloc() {
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
                         '*: :'
+                    ;;
+                simulate)
+                    _arguments \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*--nodes[Nodes of the trace (docs/traces.md).]:value:_files' \
+                        '*--tasks[Tasks of the trace (docs/traces.md).]:value:_files' \
+                        '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--arrivals[Orders of arrival; a numpy archive (.npz).]:value:_files' \
+                        '*--key[Which order of the archive.]:value:' \
+                        '*--order[Order of arrival; one task row on each line.]:value:_files' \
+                        '*--seed[Draw the order from this; with a file of it, for the policy alone.]:value:' \
+                        '*--load[GPU demand to draw, as a part of all GPUs. (default; 1.3)]:value:' \
+                        '*--profile[Saved weights of the policy'\''s scorers.]:value:_files' \
+                        '*--placements[Write where each arrival went, as CSV.]:value:_files' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*: :(packing)'
                     ;;
                 init)
                     _arguments \
