@@ -14,16 +14,17 @@ from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.decision import Decision, Problem
 from gpualloc.model.desired import DesiredDevice, Repartition
 from gpualloc.model.inventory import Device
-from gpualloc.model.mig import OFF, Layout, Place, layout_text, profiles_for
+from gpualloc.model.mig import OFF, Layout, Place, layout_text
 from gpualloc.model.plan import StepReason
 from gpualloc.model.visible import check_visible
 from gpualloc.model.workload import Request, Workload
 from gpualloc.planning.mig import Held
-from gpualloc.planning.mig_fit import layout_for
+from gpualloc.planning.mig_fit import Worth, layout_for
 from gpualloc.planning.partition import Partition
 from gpualloc.policies.filters import allowed, matches_model, why_not
+from gpualloc.policies.mig_worth import MigWorth, serving
 from gpualloc.policies.offer import enough, offer
-from gpualloc.policies.room import MEMORY_MARGIN_MIB, DeviceRoom, NodeRoom, Target, healthy
+from gpualloc.policies.room import DeviceRoom, NodeRoom, Target, healthy
 from gpualloc.policies.survey import survey
 
 
@@ -35,8 +36,8 @@ class _Choice:
     device: DeviceRoom
     target: Layout
     places: tuple[Place, ...]
-    cost: tuple[int, int, int, str, int]
-    """Smaller is better: mode change, instances destroyed, open places left, node, index."""
+    cost: tuple[int, int, float, int, str, int]
+    """Smaller is better: mode change, instances destroyed, worth given away, units left free, node, index."""
 
 
 def repartition(
@@ -82,6 +83,7 @@ class _Attempt:
         self._rooms = survey(problem)
         for allocation in decision.allocations:
             self._rooms[allocation.node] = self._rooms[allocation.node].book(allocation)
+        self._worth = MigWorth(self._rooms.values(), problem.requests)
         self._desired = {(row.node, row.device): row for row in desired}
         self._targets: dict[str, tuple[NodeRoom, DeviceRoom, Layout | None]] = {}
         self._added: dict[str, tuple[Place, ...]] = {}
@@ -119,8 +121,10 @@ class _Attempt:
             held = self._held(room, device, request)
             if held is None:
                 continue
-            for profile in _profiles(device.device, request):
-                target = layout_for(device.device.mig_profiles, held, [profile] * request.gpus)
+            for profile in serving(device.device.mig_profiles, request):
+                target = layout_for(
+                    device.device.mig_profiles, held, [profile] * request.gpus, self._worth_of(device.device)
+                )
                 if target is not None and _visible(room, device.device, request):
                     yield self._choice(room, device, held, target)
                     break
@@ -162,8 +166,16 @@ class _Attempt:
         units = {profile.name: profile.size for profile in device.device.mig_profiles}
         switched = not device.device.mig_enabled and device.device.uuid not in self._targets
         left = -sum(units[place.profile] for place in target)
-        cost = (int(switched), len(there - set(target)), left, room.node.name, device.device.index)
-        return _Choice(room, device, target, tuple(place for place in target if place not in there), cost)
+        added = tuple(place for place in target if place not in there)
+        used = tuple(each.place for each in held if each.in_use and each.place is not None)
+        worth = self._worth_of(device.device)
+        given_away = round((worth(used) or 0.0) - (worth((*used, *added)) or 0.0), 6)
+        cost = (int(switched), len(there - set(target)), given_away, left, room.node.name, device.device.index)
+        return _Choice(room, device, target, added, cost)
+
+    def _worth_of(self, device: Device) -> Worth:
+        found = self._worth.of(device)
+        return found.of if found is not None else lambda _: None
 
     def _take(self, workload: Workload, choice: _Choice) -> Allocation:
         uuid = choice.device.device.uuid
@@ -223,17 +235,6 @@ def _by_numa_node(room: NodeRoom) -> list[NodeRoom]:
         replace(room, devices=tuple(each for each in room.devices if each.device.numa_node == number))
         for number in sorted(numbers)
     ]
-
-
-def _profiles(device: Device, request: Request) -> list[str]:
-    """Names of the profiles that would serve, the best first."""
-    needed_mib = None if request.gpu_memory_mib is None else request.gpu_memory_mib + MEMORY_MARGIN_MIB
-    fitting = [profile.name for profile in profiles_for(device.mig_profiles, needed_mib, request.sm_count)]
-    if request.mig_profile is None:
-        return fitting
-    named = [profile for profile in device.mig_profiles if profile.name == request.mig_profile]
-    enough_memory = [profile for profile in named if needed_mib is None or profile.memory_mib >= needed_mib]
-    return [profile.name for profile in enough_memory]
 
 
 def _visible(room: NodeRoom, device: Device, request: Request) -> bool:

@@ -89,6 +89,15 @@ class Schedule:
         """A piece of work that may be begun now, which then counts as under way; None when there is none."""
         if len(self._under_way) >= self._width:
             return None
+        known = -1
+        while known != len(self._open):  # a chain that is given up ends the waiting of those that came before it
+            known = len(self._open)
+            task = self._begin_one()
+            if task is not None:
+                return task
+        return None
+
+    def _begin_one(self) -> Task | None:
         for key, chain in self._in_turn():
             node = chain[0].node
             if key in self._under_way or self._busy[node] >= self._per_node:

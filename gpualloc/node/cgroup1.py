@@ -19,6 +19,8 @@ _TRACKING = ("unified", "freezer", "pids", "memory", "cpu", "cpuset")
 
 _TURNS = 20
 _UNLIMITED_BYTES = 1 << 60
+_HEAVIEST = 10000
+"""Largest weight there is; somebody else may have set more shares than that."""
 _SHARES = 1024
 """What everybody has, as a weight of 100 in version 2; the kernel itself converts in this proportion."""
 
@@ -228,7 +230,7 @@ def _set_cpu_weight(folder: str, weight: int) -> None:
 
 def _read_cpu_weight(folder: str) -> "int | None":
     shares = group_files.read_value(os.path.join(folder, "cpu.shares"))
-    return round(int(shares) * 100 / _SHARES) if shares else None
+    return min(_HEAVIEST, round(int(shares) * 100 / _SHARES)) if shares else None
 
 
 def _set_cpuset(folder: str, cpus: str) -> None:

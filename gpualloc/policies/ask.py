@@ -53,6 +53,13 @@ class Ask:
             found &= board.gpu_memory[rows] >= self.memory_needed[rows]
         return _on_one_numa_node(found, board.numa[rows], self.shape.gpus) if self.numa else found
 
+    def conceivable(self, board: Board) -> bool:
+        """Whether some node had room for it if it were empty."""
+        if self.shape.gpus:
+            many = (self.devices.sum(axis=1) >= self.shape.gpus) & (board.total_cpu >= self.shape.cpu_milli)
+            return bool(many.any())
+        return bool((self.nodes & (board.total_cpu >= self.shape.cpu_milli)).any())
+
     def fits(self, board: Board, rows: Ints, usable: Flags) -> Flags:
         """On which of those rows the whole of it fits but for host memory; (K,)."""
         shape = self.shape

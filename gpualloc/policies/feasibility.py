@@ -71,8 +71,11 @@ def _no_such_node(nodes: Sequence[Node], request: Request) -> str:
     for label, value in request.labels:
         there = sorted({node.spec.labels[label] for node in nodes if label in node.spec.labels})
         if value not in there:
-            others = f"there {'is' if len(there) == 1 else 'are'} {', '.join(there)}" if there else "it is on no node"
-            return f"{which} has the label {label}={value}; {others}"
+            if not there:
+                return f"{which} has a label {label}"
+            return (
+                f"{which} has the label {label}={value}; there {'is' if len(there) == 1 else 'are'} {', '.join(there)}"
+            )
     wanted = [f"{label}={value}" for label, value in request.labels]
     nodes = [node for node in nodes if labelled(node, request)]
     if not nodes:

@@ -5,10 +5,10 @@ Cutting stock: if all expected shares were to be served on the fewest GPUs,
     minimise the number of GPUs  sum_p x_p   so that   sum_p a[s, p] x_p >= n_s,   x >= 0
 
 over patterns p, of which one lets a[s, p] shares of size s have a GPU together. The dual value v_s is what one share of
-that size is worth, in GPUs. The best that a hole of r can hold is B(r) = max(B(r - 1), max_s B(r - s) + v_s), and putting
-s into it loses B(r) - B(r - s) - v_s: nothing, exactly where a pattern of the optimum would do it.
+that size is worth, in GPUs. The best that a hole of r can hold is B(r) = max(B(r - 1), max_s B(r - s) + v_s), to put s
+into it loses B(r) - B(r - s) - v_s: nothing, exactly where a pattern of the optimum would do it.
 
-Gilmore and Gomory, "A Linear Programming Approach to the Cutting-Stock Problem", Operations Research, 1961. One corner of
+Gilmore and Gomory, "A Linear Programming Approach to the Cutting-Stock Problem", Operations Research, 1961. A corner of
 a flat optimum is arbitrary, so the values are the mean over several demands that differ by a fraction of the noise of a
 count; signs come from Walsh functions, so that nothing is random.
 """

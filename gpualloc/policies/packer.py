@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from gpualloc.model.shapes import GPU_MILLI
 from gpualloc.policies.ask import Ask
@@ -34,23 +35,32 @@ class PricedScorer(ABC):
     def __call__(self, options: Options) -> Floats:
         """Rate the options, (P,), by what depends on their nodes alone."""
 
+    goods: int
+    """How many goods may have a price, Q."""
+
     @abstractmethod
-    def price(self, ask: Ask) -> Floats | None:
-        """What the request costs on each node in each way now, (2, N), to be taken off its rating; None is nothing."""
+    def costs(self, options: Options) -> Ints:
+        """How much of each good the request would take on each node in each way, (Q, 2, K)."""
+
+    @abstractmethod
+    def price(self, ask: Ask, costs: npt.NDArray[np.int16]) -> Floats | None:
+        """What the request costs now, to be taken off its rating: (2, N), from (Q, 2, N) goods; None is nothing."""
 
 
 class _Row:
     """What is known of one kind of request: the best option of every node, in one way or in two."""
 
-    __slots__ = ("at", "best", "pick")
+    __slots__ = ("at", "best", "costs", "pick")
 
-    def __init__(self, ways: int, nodes: int) -> None:
+    def __init__(self, ways: int, nodes: int, goods: int) -> None:
         self.at = -1
         """How many changes of the board are in; -1 before the first look."""
         self.best: Floats = np.full((ways, nodes), -np.inf)
         """Score of the best option of each node in each way; minus infinity where nothing fits."""
         self.pick: Ints = np.zeros((ways, nodes), np.int64)
         """Which device that is for, when devices are options."""
+        self.costs: npt.NDArray[np.int16] = np.zeros((goods, ways, nodes), np.int16)
+        """How much it takes of each good that may have a price."""
 
 
 class Packer:
@@ -75,7 +85,7 @@ class Packer:
         row = self._up_to_date(ask)
         best, pick = row.best[0], row.pick[0]
         if self._pricing is not None:
-            price = self._pricing.price(ask)
+            price = self._pricing.price(ask, row.costs)
             rated = row.best if price is None else (row.best - price).round(DIGITS)
             best = rated.max(axis=0)
             pick = np.where(rated[1] > rated[0], row.pick[1], pick)
@@ -86,7 +96,7 @@ class Packer:
     def _up_to_date(self, ask: Ask) -> _Row:
         row = self._rows.get(ask.kind)
         if row is None:
-            row = self._rows[ask.kind] = _Row(2 if self._pricing else 1, self._board.nodes)
+            row = self._rows[ask.kind] = self._new_row()
         changes = self._board.changes
         if row.at < 0:
             self._first_look(ask, row)
@@ -112,6 +122,11 @@ class Packer:
             gpu_memory = ask.memory_each[spot.node, list(spot.devices)].tolist()
         self._board.take(spot, ask.share, ask.shape, gpu_memory)
 
+    def _new_row(self) -> _Row:
+        if self._pricing is None:
+            return _Row(1, self._board.nodes, 0)
+        return _Row(2, self._board.nodes, self._pricing.goods)
+
     def _first_look(self, ask: Ask, row: _Row) -> None:
         """Score all nodes; while nothing has changed yet, one of each kind of node stands for those like it."""
         if self._board.changes or not ask.nodes.all():
@@ -121,6 +136,7 @@ class Packer:
         self._score(ask, row, first)
         row.best[:] = row.best[:, first[same]]
         row.pick[:] = row.pick[:, first[same]]
+        row.costs[:] = row.costs[:, :, first[same]]
 
     def _score(self, ask: Ask, row: _Row, rows: Ints) -> None:
         usable = ask.usable(self._board, rows)
@@ -134,7 +150,9 @@ class Packer:
         rated = self._scorer(options).round(DIGITS)
         if self._pricing is None:
             row.best[0, rows], row.pick[0, rows] = options.best(rated)
-        elif options.by_device:
+            return
+        row.costs[:, :, rows] = self._pricing.costs(options)
+        if options.by_device:
             opens = options.free == GPU_MILLI  # at most one idle device of a node is an option
             row.best[1, options.rows[opens]] = rated[opens]
             row.pick[1, options.rows[opens]] = options.device[opens]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence, Set
 
-import numpy as np
-
 from gpualloc.model.decision import Rejection, RejectionReason
 from gpualloc.model.inventory import Node, NodeState, Snapshot
 from gpualloc.model.workload import Request, Workload
@@ -52,13 +50,9 @@ def reject(snapshot: Snapshot, offers: Mapping[str, Offer], able: Set[str], work
 
 def reject_briefly(board: Board, ask: Ask, workload: str) -> Rejection:
     """The reason alone, from the board: for simulations of many thousand arrivals."""
-    rows = np.flatnonzero(ask.nodes)
-    shape = ask.shape
-    enough_empty = (board.total_cpu[rows] >= shape.cpu_milli) & (ask.devices[rows].sum(axis=1) >= shape.gpus)
-    if not enough_empty.any():
+    if not ask.conceivable(board):
         return Rejection(workload, RejectionReason.INFEASIBLE, "")
-    sums = int(ask.usable(board, rows).sum()), int(board.cpu[rows].sum()), int(board.memory[rows].sum())
-    in_sum = all(have >= need for have, need in zip(sums, (shape.gpus, shape.cpu_milli, shape.memory_mib), strict=True))
+    in_sum = int(board.free.sum()) >= ask.shape.gpu_milli and int(board.cpu.sum()) >= ask.shape.cpu_milli
     return Rejection(workload, RejectionReason.FRAGMENTED if in_sum else RejectionReason.NO_CAPACITY, "")
 
 

@@ -17,7 +17,8 @@ from gpualloc.policies.fragments import accepts
 
 MOST_SETS = 4096
 MOST_GANGS = 16
-_NEGLIGIBLE = 1e-4
+_PLENTY = 4.0
+"""Beyond so many deviations to spare, room for gangs costs nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,9 @@ class Constants:
 class ModelPrices:
     """What a GPU of each model costs, 0..1, because work that is confined to some models will want it.
 
-    After Hall: demand that only a set of models can serve must fit into what is idle of that set. Each set of models that
-    some work is confined to, and every union of such sets, has a surplus of demand over supply; a model costs the weight
-    of the sets it is in, in a softmax over the surpluses (the empty set has none).
+    After Hall: demand that only a set of models can serve must fit into what is idle of that set. Each set that some
+    work is confined to, and every union of such sets, has a surplus of demand over supply; a model costs the weight of
+    the sets it is in, in a softmax over the surpluses (the empty set has none).
     """
 
     def __init__(self, board: Board, demand: Demand, constants: Constants) -> None:
@@ -93,8 +94,8 @@ class GangPrices:
         """(Q,) GPUs of each kind."""
         self.cpu: Ints = np.array([cpu for _, cpu in ranked], np.int64)
         """(Q,) CPU of each kind, 1/1000."""
-        self._coming = [
-            sum(plain[other] for other in plain if other[0] >= gpus and other[1] >= cpu) / compute
+        self._kinds = [
+            (gpus, cpu, sum(plain[other] for other in plain if other[0] >= gpus and other[1] >= cpu) / compute)
             for gpus, cpu in ranked
         ]
 
@@ -105,25 +106,24 @@ class GangPrices:
         slots: Ints = np.maximum(0, np.minimum(by_gpus, by_cpu))
         return slots
 
-    def now(self, slots: Ints, idle: float, shape: Shape) -> tuple[Ints, Floats]:
-        """Which kinds have a price for work of that shape, and what one slot costs.
+    def now(self, slots: Ints, idle: float, shape: Shape) -> list[tuple[int, float]]:
+        """The kinds (as places in `gpus`) that have a price for work of that shape, and what one slot costs.
 
         Args:
             slots: (Q,) how many of each kind the cluster could take.
             idle: idle GPUs.
             shape: the work; gangs that are no more demanding do not count.
         """
-        places, prices = [], []
-        for place, (gpus, cpu) in enumerate(zip(self.gpus.tolist(), self.cpu.tolist(), strict=True)):
+        found = []
+        there = slots.tolist()
+        for place, (gpus, cpu, coming) in enumerate(self._kinds):
             if gpus < shape.gpus or (gpus == shape.gpus and cpu <= shape.cpu_milli):
                 continue
-            need = self._constants.gang_demand * self._coming[place] * idle
-            spread = self._constants.gang_spread * math.sqrt(need + 1)
-            price = gpus * 0.5 * math.erfc((slots[place] - need) / spread / math.sqrt(2))
-            if price > _NEGLIGIBLE:
-                places.append(place)
-                prices.append(price)
-        return np.array(places, np.int64), np.array(prices)
+            need = self._constants.gang_demand * coming * idle
+            plenty = (there[place] - need) / (self._constants.gang_spread * math.sqrt(need + 1))
+            if plenty < _PLENTY:
+                found.append((place, gpus * 0.5 * math.erfc(plenty / math.sqrt(2))))
+        return found
 
 
 def _model_masks(board: Board, demand: Demand) -> dict[Shape, int]:

@@ -18,12 +18,12 @@ from gpualloc.policies.filters import takes_work
 from gpualloc.policies.instances import FULLEST, Preference, best_instances
 from gpualloc.policies.market import Market, kind_of
 from gpualloc.policies.offer import allocate
-from gpualloc.policies.packer import Packer, Scorer
+from gpualloc.policies.packer import Packer, PricedScorer, Scorer
 from gpualloc.policies.rejection import reject, reject_briefly
 from gpualloc.policies.room import NodeRoom
 from gpualloc.policies.survey import survey
 
-MakeScorer = Callable[[Board, Demand], Scorer]
+MakeScorer = Callable[[Board, Demand], Scorer | PricedScorer]
 """Makes a scorer for one problem."""
 
 

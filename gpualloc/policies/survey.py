@@ -88,10 +88,9 @@ def _room(node: Node, running: Iterable[Allocation]) -> NodeRoom:
     seen: defaultdict[str, list[Process]] = defaultdict(list)
     for process in node.processes:
         seen[process.device].append(process)
-    # The cordon of a node is one of each of its devices.
-    devices = [
-        replace(device, cordon=device.cordon or node.cordon) for device in sorted(node.devices, key=_device_order)
-    ]
+    devices = sorted(node.devices, key=_device_order)
+    if node.cordon is not None:  # it is one of each of its devices
+        devices = [replace(device, cordon=device.cordon or node.cordon) for device in devices]
     host_bookings = tuple(
         HostBooking(allocation.workload, allocation.cpus or 0.0, allocation.memory_mib or 0, measured=True)
         for allocation in running

@@ -1,5 +1,7 @@
 """Requests from flags and files."""
 
+from dataclasses import replace
+
 import pytest
 
 from gpualloc.model.workload import Preemption, Request
@@ -20,7 +22,8 @@ def submitted(run, world):
 
 EVERY_FLAG = (
     "--name", "train", "--gpus", "0", "--cpus", "2.5", "--cpuset", "0-3,8", "--memory", "16GiB", "--pids", "100",
-    "--priority", "-3", "--nodes", "gpu01,gpu02", "--nodes", "sim01", "--cwd", "/srv", "--env", "A=1=2",
+    "--priority", "-3", "--nodes", "gpu01,gpu02", "--nodes", "sim01", "--label", "rack=r1", "--label", "disk=a=b",
+    "--near", "/data/a b", "--near", "/mnt", "--cwd", "/srv", "--env", "A=1=2",
     "--env", "B=", "--at-most", "4h", "--cpu-weight", "200", "--io-weight", "50", "--preempt", "checkpoint",
     "--checkpoint-command", "save --to '/srv/a b'", "--checkpoint-grace", "2m",
 )  # fmt: skip
@@ -33,6 +36,8 @@ EVERYTHING = Request(
     pids=100,
     priority=-3,
     nodes=("gpu01", "gpu02", "sim01"),
+    labels=(("rack", "r1"), ("disk", "a=b")),
+    near=("/data/a b", "/mnt"),
     cwd="/srv",
     env=(("A", "1=2"), ("B", "")),
     at_most_s=14400.0,
@@ -44,6 +49,15 @@ EVERYTHING = Request(
 )
 
 
+@pytest.fixture
+def labels(world):
+    """Labels on every node of the world."""
+    fleet = world.context.fleet
+    said = {"rack": "r1", "disk": "a=b"}
+    fleet.nodes = tuple(replace(node, spec=replace(node.spec, labels=said)) for node in fleet.nodes)
+
+
+@pytest.mark.usefixtures("labels")
 def test_every_flag_reaches_the_request(submitted):
     assert submitted(*EVERY_FLAG, "--", *EVERYTHING.command) == ("train", EVERYTHING)
 
@@ -61,11 +75,13 @@ def test_a_nameless_request_is_called_after_its_command(submitted):
     assert submitted("--gpus", "0", "--", "/usr/bin/python3", "x.py")[0] == "python3"
 
 
+@pytest.mark.usefixtures("labels")
 def test_a_file_has_the_same_keys_and_flags_win(submitted, tmp_path):
     file = tmp_path / "request.toml"
     file.write_text(
         'name = "train"\ncommand = ["python", "train.py", "--gpus", "9"]\ngpus = 0\ncpus = 1\ncpuset = "0-3,8"\n'
         'memory = "16GiB"\npids = 100\npriority = -3\nnodes = ["gpu01,gpu02", "sim01"]\ncwd = "/srv"\n'
+        'near = ["/data/a b", "/mnt"]\nlabel = {rack = "r1", disk = "a=b"}\n'
         'at-most = "4h"\ncpu-weight = 200\nio-weight = 50\npreempt = "checkpoint"\ncheckpoint-grace = "2m"\n'
         "checkpoint-command = \"save --to '/srv/a b'\"\n"
         '[env]\nA = "1=2"\nB = ""\n'
@@ -100,6 +116,14 @@ def test_a_missing_file_is_refused(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--label", "rack"], "--label was given a text without '='"),
+        (["--label", "a b=c"], "--label 'a b=c' is no label"),
+        (["--label", "a=b", "--label", "a=c"], "two values of one label"),
+        (["--near", "data"], "--near 'data' is not a whole path"),
+        (["--near", "/a\nb"], "is not a whole path"),
+        (["--near", "/a"] * 33, "--near is given 33 times"),
+        (["--numa", "--gpus", "0"], "--numa means GPUs near one NUMA node"),
+        (["--gpu-model", "A100|"], "has an empty alternative"),
         (["--gpus", "two"], "--gpus 'two' is not a whole number"),
         (["--gpus", "-1"], "--gpus -1 is out of range"),
         (["--gpus", "99999999999999999999"], "out of range"),

@@ -19,9 +19,9 @@ from gpualloc.model.inventory import Device, DeviceState, MigInstance, Node, Nod
 SPEC = NodeSpec("n1", "pool", "ssh")
 
 
-def look(answers) -> Node:
+def look(answers, near=()) -> Node:
     hello = decode_hello(answers["hello"])
-    return decode_node(SPEC, 5000.0, hello, {verb: answers[verb] for verb in OBSERVED})
+    return decode_node(SPEC, 5000.0, hello, {verb: answers[verb] for verb in OBSERVED}, near)
 
 
 @pytest.fixture
@@ -65,6 +65,21 @@ def test_limits_in_force_come_through_and_may_be_left_out(answers):
     answers["claims"]["workloads"][0]["bound"] = {"cpus": 2.5, "cpuset": "0-3,8", "memory_mib": 64, "rule": True}
     (record,) = look(answers).workloads
     assert record.bound == Limits(cpus=2.5, cpuset="0-3,8", memory_mib=64, rule=True)
+
+
+def test_of_each_path_asked_for_it_is_known_whether_it_is_there_or_not(answers):
+    assert look(answers, ["/data"]).near == {"/data": None}, "an older program does not tell"
+    answers["inventory"]["near"] = {"/data": True, "/none": False, "/hung": None, "/etc": True}
+    assert look(answers, ["/data", "/none", "/hung"]).near == {"/data": True, "/none": False, "/hung": None}
+    answers["inventory"]["near"] = {"/data": "yes"}
+    with pytest.raises(MalformedError):
+        look(answers, ["/data"])
+
+
+def test_the_numa_node_comes_through(answers):
+    assert look(answers).devices[0].numa_node is None
+    answers["inventory"]["devices"][0]["numa_node"] = 1
+    assert look(answers).devices[0].numa_node == 1
 
 
 def test_ages_rest_on_our_clock_whatever_the_node_thinks_the_time_is(answers):

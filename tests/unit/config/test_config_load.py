@@ -197,6 +197,19 @@ nodes = "x[1-"
         ('[pools.a]\nnodes = "n"\nprice_per_gpu_hour = inf', "price_per_gpu_hour: expected a number", None),
         ('[pools.a]\nnodes = "n"\nssh.options = ["a=b\\nc"]', 'found "a=b\\nc"', "ServerAliveInterval"),
         ('[pools.a]\nnodes = "n"\nssh.port = true', "expected a port, 1 to 65535, found true", None),
+        (
+            '[pools.a]\nnodes = "n"\nnode_labels = { m = { a = "b" } }',
+            "line 3: pools.a.node_labels.m: node m is not in pool a",
+            None,
+        ),
+        ('[pools.a]\nnodes = "n"\nnode_labels = { n = { a = 5 } }', "line 3: pools.a.node_labels.n.a: expected", None),
+        ('[pools.a]\nnodes = "n"\nnode_labels = { n = 5 }', "line 3: pools.a.node_labels.n: expected", None),
+        ('[pools.a]\nnodes = "n"\nnode_labels = { "n[" = { a = "b" } }', "line 3: pools.a.node_labels.n[:", None),
+        (
+            '[pools.a]\nnodes = "n1,n2"\nnode_labels = { n1 = { a = "b" }, "n[1-2]" = { a = "c" } }',
+            "node n1 has the label a already",
+            None,
+        ),
         ('[pools.a]\nnodes = "n"\nlabels = { "a b" = "c" }', "line 3: pools.a.labels.a b: expected", None),
     ],
 )
@@ -314,3 +327,21 @@ def test_a_cache_that_belongs_to_someone_else_is_not_believed(read, write, tmp_p
     os.chown(kept, 65534, 65534)
     key = kept.read_text().split('"')[3]
     assert cache.read(kept, key, HOST) is None
+
+
+def test_labels_of_a_node_win_over_those_of_its_pool(read, write):
+    file = write(
+        """
+        [pools.a]
+        nodes = "n[1-3]"
+        labels = { rack = "r1", net = "ib" }
+        node_labels = { "n[2-3]" = { rack = "r2" }, n3 = { disk = "nvme" } }
+        """
+    )
+    for _ in ("checked", "from the cache"):
+        config = read(file).config
+        assert [dict(node.labels) for node in config.nodes] == [
+            {"rack": "r1", "net": "ib"},
+            {"rack": "r2", "net": "ib"},
+            {"rack": "r2", "net": "ib", "disk": "nvme"},
+        ]

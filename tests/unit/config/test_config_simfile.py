@@ -22,6 +22,8 @@ cpus = 128
 memory_gib = 1024
 driver = "580.95.05"
 labels = { rack = "b" }
+paths = ["/data/imagenet", "/scratch"]
+numa_nodes = 2
 mig = [0, 2]
 [[nodes]]
 name = "cpu"
@@ -61,7 +63,8 @@ def test_a_whole_file(write):
         {"rack": "b"},
         (0, 2),
     )
-    assert spec.nodes[2].gpus == ()
+    assert (big.paths, big.numa_nodes) == (("/data/imagenet", "/scratch"), 2)
+    assert (spec.nodes[2].gpus, spec.nodes[2].paths, spec.nodes[2].numa_nodes) == ((), (), 1)
     assert [(fault.node, fault.gpu, fault.from_s, fault.until_s) for fault in spec.faults] == [
         ("big1", 7, 3600.0, 7200.0),
         ("big2", 7, 3600.0, 7200.0),

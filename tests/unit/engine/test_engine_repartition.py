@@ -118,6 +118,21 @@ def test_several_requests_share_one_new_layout() -> None:
     assert changed == ["GPU-a-0: 3g.20gb@0,3g.20gb@4"]
 
 
+def test_small_work_keeps_out_of_gpus_that_are_still_whole() -> None:
+    cut = node("b", "2g.10gb@4", claims=[{"device": "0/0"}])
+    served, _ = told(solve([node("a", "", ""), cut], [asks(profile="1g.5gb")]))
+    assert served == ["w00000001: GPU-b-0/1g.5gb@6"]
+
+
+def test_what_runs_tells_which_places_are_kept() -> None:
+    here = node("a", "1g.10gb@0", claims=[{"device": "0/0"}])
+    assert told(solve([here], [asks(profile="1g.10gb")]))[0] == ["w00000001: GPU-a-0/1g.10gb@2"]
+    places = [(index, number) for index in range(3) for number in range(4)]
+    busy = [{"device": f"{index}/{number}", "workload": f"r{index}{number}"} for index, number in places]
+    others = node("b", *["2g.10gb@0,2g.10gb@2,2g.10gb@4,1g.5gb@6"] * 3, claims=busy)
+    assert told(solve([here, others], [asks(profile="1g.10gb")]))[0] == ["w00000001: GPU-a-0/1g.10gb@6"]
+
+
 def test_instances_of_an_operator_stay_and_those_of_gpualloc_may_go() -> None:
     full = node("a", "3g.20gb@0,3g.20gb@4")
     assert told(solve([full], [asks()])) == ([], [])
@@ -151,6 +166,24 @@ def test_whole_gpus_come_back_from_layouts_that_nobody_uses() -> None:
     assert served == ["w00000001: GPU-a-0/None GPU-a-1/None"]
     assert changed == ["GPU-a-0: off"]
     assert told(solve([idle], [wants])) == ([], [])
+
+
+def test_whole_gpus_come_back_near_one_numa_node() -> None:
+    where = {"GPU-a-0": 0, "GPU-a-1": 1, "GPU-a-2": 1, "GPU-a-3": None}
+    made = node("a", "2g.10gb@0", "2g.10gb@0", None, None)
+    idle = replace(made, devices=tuple(replace(each, numa_node=where[each.uuid]) for each in made.devices))
+    wants = scenes.workload("w00000001", gpus=2, numa=True)
+    served, changed = told(solve([idle], [wants], automatic=("a/0", "a/1")))
+    assert (served, changed) == (["w00000001: GPU-a-1/None GPU-a-2/None"], ["GPU-a-1: off"])
+    instance = told(solve([node("b", None)], [asks(numa=True)]))
+    assert instance == ([], []), "the NUMA node is not known"
+
+
+def test_a_layout_is_changed_only_where_labels_and_paths_are() -> None:
+    nodes = [node("a", None, labels={"rack": "r1"}), node("b", None, labels={"rack": "r2"}, near={"/data": True})]
+    assert told(solve(nodes, [asks(labels={"rack": "r2"})]))[0] == ["w00000001: GPU-b-0/2g.10gb@4"]
+    assert told(solve(nodes, [asks(near=["/data"])]))[0] == ["w00000001: GPU-b-0/2g.10gb@4"]
+    assert told(solve(nodes, [asks(near=["/data"], labels={"rack": "r1"})]))[0] == []
 
 
 def test_a_need_is_served_by_the_smallest_profile_that_has_it() -> None:

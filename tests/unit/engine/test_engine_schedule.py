@@ -89,6 +89,23 @@ def test_whatever_happens_the_order_holds_and_the_run_ends(steps, width, per_nod
             assert one.node in doubted
 
 
+def test_a_chain_that_waited_for_one_given_up_in_doubt_is_taken_back():
+    steps = [step(1, "w1"), step(2, "w0", node="n0"), step(3, "w3", node="n0")]
+    steps += [step(4, "w0", 1, 3, node="n0"), step(5, "w1", 4)]
+    schedule = Schedule(steps, {}, width=1)
+    for seq in (1, 2):
+        task = schedule.next()
+        assert [one.seq for one in task.steps] == [seq]
+        schedule.moved(task.steps[0], DONE)
+        schedule.ended(task)
+    cut = schedule.next()
+    schedule.moved(cut.steps[0], INTENT)
+    schedule.doubt(cut.steps[0], "cut")
+    schedule.ended(cut)
+    task = schedule.next()
+    assert (task.do, [one.seq for one in task.chain]) == (Do.TAKE_BACK, [1, 5])
+
+
 def test_a_chain_that_needs_what_failed_is_skipped_with_the_reason():
     schedule = Schedule([step(1, "w1"), step(2, "w2", 1, node="n2")], {}, width=4)
     first = schedule.next()

@@ -97,25 +97,30 @@ def host_folder(tmp_path, nodes, near, numa_node="1"):
 
 
 @pytest.mark.parametrize(
-    ("nodes", "near", "numa_node", "told"),
+    ("nodes", "near", "numa_node", "told", "number"),
     [
-        (2, "16-31,48-63", "1", "16-31,48-63"),
-        (1, "0-31", "0", None),
-        (2, "0-63", "-1", None),
-        (2, "", "1", None),
-        (2, "0-3; reboot", "1", None),
+        (2, "16-31,48-63", "1", "16-31,48-63", 1),
+        (1, "0-31", "-1", None, 0),
+        (2, "0-63", "-1", None, None),
+        (2, "", "1", None, 1),
+        (2, "0-3; reboot", "1", None, 1),
+        (2, "0-3", "", None, None),
     ],
 )
 @pytest.mark.parametrize("address", ["00000000:3B:00.0", b"00000000:3B:00.0"])
-def test_the_cpus_near_a_gpu_are_those_of_its_pci_address(tmp_path, monkeypatch, nodes, near, numa_node, told, address):
+def test_what_is_near_a_gpu_is_told_for_its_pci_address(
+    tmp_path, monkeypatch, nodes, near, numa_node, told, number, address
+):
     monkeypatch.setattr(pynvml, "nvmlDeviceGetPciInfo", lambda _device: SimpleNamespace(busId=address))
-    assert nearness.cpus(None, host_folder(tmp_path, nodes, near, numa_node)) == told
+    folder = host_folder(tmp_path, nodes, near, numa_node)
+    assert (nearness.cpus(None, folder), nearness.numa_node(None, folder)) == (told, number)
 
 
 @pytest.mark.parametrize("address", ["../../../etc", "", "00000000:3B:00.9"])
 def test_an_address_that_is_none_is_not_looked_up(tmp_path, monkeypatch, address):
     monkeypatch.setattr(pynvml, "nvmlDeviceGetPciInfo", lambda _device: SimpleNamespace(busId=address))
-    assert nearness.cpus(None, host_folder(tmp_path, 2, "0-3")) is None
+    folder = host_folder(tmp_path, 2, "0-3")
+    assert (nearness.cpus(None, folder), nearness.numa_node(None, folder)) == (None, None)
 
 
 def test_who_has_a_device_file_open_is_found_by_its_descriptors(tmp_path):

@@ -22,6 +22,9 @@ class DictMachine:
     def inventory(self):
         return {"devices": [dict(self.device, memory_total_mib=1000, mig_enabled=None)], "host": {}}
 
+    def present(self, paths):
+        return {path: path == "/data" for path in paths}
+
     def sample(self):
         return {"at_s": 5.0, "devices": [dict(self.device, memory_used_mib=0)], "host": {}}
 
@@ -187,3 +190,16 @@ def test_a_request_without_a_number_is_refused(machine, ledger, request_):
     record = Server(machine, ledger).handle(request_)
     assert record["id"] is None
     assert reason(record) == "bad-request"
+
+
+def test_paths_are_looked_at_only_when_asked_for():
+    server = Server(DictMachine(), None)
+    assert "near" not in server.handle({"id": 1, "verb": "inventory", "args": {}})["ok"]
+    told = server.handle({"id": 1, "verb": "inventory", "args": {"near": ["/data", "/none"]}})
+    assert told["ok"]["near"] == {"/data": True, "/none": False}
+
+
+@pytest.mark.parametrize("near", ["/data", ["data"], [5], ["/a\0b"], ["/a\nb"], ["/\ud800"], ["/"] * 257, {}])
+def test_paths_that_are_none_are_refused(near):
+    answer = Server(DictMachine(), None).handle({"id": 1, "verb": "inventory", "args": {"near": near}})
+    assert answer["error"]["reason"] == "bad-request"

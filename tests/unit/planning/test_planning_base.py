@@ -102,3 +102,21 @@ def test_what_is_left_over_rests_on_its_claims_only() -> None:
 
 def test_nothing_changed() -> None:
     assert drift(BEFORE, dict(BEFORE)) == ()
+
+
+@pytest.mark.parametrize(
+    ("now", "sentence"),
+    [
+        ({"/data/a b": False}, "gpu01: /data/a b is gone (was there)"),
+        ({"/data/a b": None}, "gpu01: /data/a b is not known to be there (was there)"),
+        ({}, "gpu01: /data/a b is not known to be there (was there)"),
+    ],
+)
+def test_a_path_that_the_work_needs_is_a_fact(now: dict[str, bool | None], sentence: str) -> None:
+    work = scenes.workload("w1", near=["/data/a b"])
+    steps = steps_for([scenes.allocation("w1", "gpu01", "0")], {"w1": work}, scenes.snapshot())
+    before, after = (
+        base_facts(scenes.snapshot(_node(near=near)), steps, {"w1": work})
+        for near in ({"/data/a b": True, "/data/c": True}, now)
+    )
+    assert drift(before, after) == (sentence,)

@@ -61,6 +61,15 @@ def test_room_is_made(current: str, in_use: str, wanted: list[str], expected: st
     assert fitted(A100, current, in_use, *wanted) == expected
 
 
+def test_what_is_known_of_the_worth_comes_before_open_places_and_after_what_is_given_up() -> None:
+    def at_three(used: Layout) -> float:
+        return float(Place("1g.5gb", 3) in used)
+
+    profiles, free = mig_tables.profiles(A100), mig_tables.held(parse_layout("1g.5gb@3"))
+    assert layout_for(profiles, [], ["1g.5gb"], at_three) == parse_layout("1g.5gb@3")
+    assert layout_for(profiles, free, ["1g.5gb"], at_three) == parse_layout("1g.5gb@3,1g.5gb@6")
+
+
 def test_engines_are_left_for_those_who_ask_for_them() -> None:
     assert fitted(RTX, "1g.24gb@0", "1g.24gb@0", "1g.24gb+me.all") is None
     assert fitted(RTX, "1g.24gb@0", "", "1g.24gb+me.all") == "1g.24gb+me.all@0"

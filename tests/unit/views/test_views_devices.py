@@ -61,6 +61,8 @@ def test_a_request_tells_how_devices_are_shared():
     assert request_text(Request(("x",), fraction=0.5)) == "1 GPU, 0.5 of each (time-slice)"
     assert request_text(Request(("x",), fraction=0.5, share_asked=Share.MPS)) == "1 GPU, 0.5 of each (mps)"
     assert request_text(Request(("x",), gpus=0)) == "no GPU"
+    constrained = Request(("x",), gpus=2, labels=(("rack", "r1"),), near=("/data/\x1b[31m",), numa=True)
+    assert request_text(constrained) == "2 GPUs, near one NUMA node, label rack=r1, near /data/\\x1b[31m"
 
 
 def test_suspended_work_is_on_no_device():

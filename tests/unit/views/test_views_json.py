@@ -1,6 +1,7 @@
 """The JSON that scripts rely on, key by key. A key may be added; none may go or change its meaning."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from fakes import sample_world as world
@@ -88,6 +89,12 @@ def test_show_keeps_secrets():
     data = workload_in_full(world.WORKLOADS[0], simulated=False)
     assert data["request"]["env"] == {"TOKEN": "(hidden)"}
     assert world.SECRET not in json.dumps(data)
+
+
+def test_show_has_the_constraints():
+    asked = replace(world.WORKLOADS[0].request, labels=(("rack", "r1"),), near=("/data",), numa=True)
+    data = workload_in_full(replace(world.WORKLOADS[0], request=asked), simulated=False)["request"]
+    assert (data["labels"], data["near"], data["numa"]) == ({"rack": "r1"}, ["/data"], True)
 
 
 def test_plan():
