@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -34,6 +35,8 @@ class Taste:
     scorer: MakeScorer
     instances: Preference = FULLEST
     """Which MIG instances it likes better."""
+    by_lot: bool = False
+    """Whether the seed and the workload decide among places that score equal; else the first does."""
     by_memory: bool = False
     """Whether, of places that score equal, those with less GPU memory go first; else, and then, by name and index."""
 
@@ -63,7 +66,7 @@ class BoardSession:
         if request.share is Share.MIG:
             return self._place_instances(workload)
         ask = self.ask(request)
-        spot = self.packer.best(ask)
+        spot = self._spot(ask, workload.id)
         if spot is None:
             return self._reject(workload, ask)
         allocation = self._allocation(workload.id, request, ask, spot)
@@ -106,6 +109,12 @@ class BoardSession:
     def _put(self, room: NodeRoom) -> None:
         self._market.put(room)
         self.board.read(self.board.row[room.node.name], room)
+
+    def _spot(self, ask: Ask, workload: str) -> Spot | None:
+        if not self._taste.by_lot:
+            return self.packer.best(ask)
+        lot = hashlib.blake2b(f"{self._problem.seed} {workload}".encode(), digest_size=16).digest()
+        return self.packer.drawn(ask, int.from_bytes(lot, "big"))
 
     def _place_instances(self, workload: Workload) -> Allocation | Rejection:
         best = best_instances(self.market(), workload.request, self._taste.instances)
