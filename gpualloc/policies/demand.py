@@ -11,7 +11,6 @@ from gpualloc.model.shapes import Shape
 from gpualloc.policies.ask import shape_of
 from gpualloc.policies.board import milli
 
-
 DIGITS = 9
 """Decimals of a frequency that count; what lies below is the noise of floating point."""
 
@@ -26,7 +25,7 @@ class Demand:
     """How often each comes; they add up to 1 when there is any."""
 
     def covering(self, part: float) -> Demand:
-        """The most frequent shapes, host memory aside, that make up at least that part of all, weighed among themselves.
+        """The most frequent shapes, host memory aside, that make up at least that part of all, as shares of these.
 
         Among equally frequent ones the larger come first.
         """
