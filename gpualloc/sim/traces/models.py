@@ -1,0 +1,60 @@
+"""The GPU models that tasks ask for, against those that nodes have."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpualloc.sim.traces.cells import ALTERNATIVES, shown
+from gpualloc.sim.traces.trace import Tasks, TraceNode
+
+MAX_ROWS_TOLD = 5
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownModel:
+    """A GPU model that tasks ask for and no node has."""
+
+    model: str
+    tasks: int
+    """How many tasks name it."""
+    rows: tuple[int, ...]
+    """The first rows that name it, from 0, at most five."""
+
+    def __str__(self) -> str:
+        more = ", ..." if self.tasks > len(self.rows) else ""
+        return f"{shown(self.model)} in {self.tasks} tasks (rows {', '.join(map(str, self.rows))}{more})"
+
+
+def check_models(nodes: Iterable[TraceNode], tasks: Tasks) -> tuple[UnknownModel, ...]:
+    """The models that tasks name and no node has, by name; case does not count.
+
+    A task that names others beside it can still be placed; one that names only these never can.
+    """
+    known = {node.model.casefold() for node in nodes}
+    wanted = {model for shape in tasks.shapes for model in shape.models}
+    unknown = sorted(model for model in wanted if model.casefold() not in known)
+    return tuple(_unknown(model, tasks) for model in unknown)
+
+
+def selector(models: Collection[str], known: Collection[str]) -> str | None:
+    """The models as `Request.gpu_model` has them: alternatives with | between; None when any will do.
+
+    A selector also takes a model whose name contains it. Where another known model does, the first letter goes into
+    brackets, which makes it a pattern for just this model: `[A]10` is not A100.
+    """
+    return ALTERNATIVES.join(_exactly(model, known) for model in models) or None
+
+
+def _exactly(model: str, known: Collection[str]) -> str:
+    own = model.casefold()
+    ambiguous = any(own in other.casefold() and own != other.casefold() for other in known)
+    return f"[{model[0]}]{model[1:]}" if ambiguous else model
+
+
+def _unknown(model: str, tasks: Tasks) -> UnknownModel:
+    naming = [index for index, shape in enumerate(tasks.shapes) if model in shape.models]
+    rows = np.flatnonzero(np.isin(tasks.shape_of, naming))
+    return UnknownModel(model, len(rows), tuple(rows[:MAX_ROWS_TOLD].tolist()))
