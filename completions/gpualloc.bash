@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile tune mig enforce sample policies init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -102,6 +102,8 @@ _gpualloc() {
                 --at-most) :; return ;;
                 --require) :; return ;;
                 -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --label) :; return ;;
+                --near) :; return ;;
                 --cpu-weight) :; return ;;
                 --io-weight) :; return ;;
                 --preempt) :; return ;;
@@ -109,7 +111,7 @@ _gpualloc() {
                 --checkpoint-command) :; return ;;
                 --checkpoint-grace) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --json -h --help'
             else :; fi
             ;;
         'run')
@@ -134,6 +136,8 @@ _gpualloc() {
                 --at-most) :; return ;;
                 --require) :; return ;;
                 -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --label) :; return ;;
+                --near) :; return ;;
                 --cpu-weight) :; return ;;
                 --io-weight) :; return ;;
                 --preempt) :; return ;;
@@ -141,7 +145,7 @@ _gpualloc() {
                 --checkpoint-command) :; return ;;
                 --checkpoint-grace) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace -h --help'
             else :; fi
             ;;
         'ps')
@@ -284,7 +288,7 @@ _gpualloc() {
             if [[ $current == -* ]]; then _gpualloc_reply -W '--boot --dry-run --yes -y --detailed-exitcode --wait --config --sim --state-dir --json -h --help'
             else _gpualloc_ask nodes; fi
             ;;
-        'tune')
+        'set')
             case $previous in
                 --device) :; return ;;
                 --power) :; return ;;

@@ -37,7 +37,7 @@ _gpualloc() {
         'drain:Empty nodes or a device'
         'drift:What is not as gpualloc made it'
         'reconcile:Make things again as gpualloc made them'
-        'tune:Power limits, clocks and compute mode of devices'
+        'set:Power limits, clocks and compute mode of devices'
         'mig:MIG instances; list, plan, apply, export and assert layouts'
         'enforce:Processes on GPUs they were not given, and what the rules do'
         'sample:Write one reading of everything to the history'
@@ -138,7 +138,7 @@ _gpualloc() {
                         '*--name[Name; else that of the command.]:value:' \
                         '*--gpus[Devices or MIG instances; 0 is CPU-only. (default; 1)]:value:' \
                         '*--gpu-memory[GPU memory needed on each device, as 20GiB.]:value:' \
-                        '*--gpu-model[Part of the product name, or a glob.]:value:' \
+                        '*--gpu-model[Part of the product name, or a glob; or several; A|B.]:value:' \
                         '*--fraction[Share each device; its part, between 0 and 1.]:value:' \
                         '*--share[exclusive, mig, mps or time-slice; else as other options imply.]:value:' \
                         '*--profile[MIG instances, such as 2g.20gb.]:value:' \
@@ -156,6 +156,9 @@ _gpualloc() {
                         '*--require[Do not start where the kernel cannot hold the limits.]:value:' \
                         '*-f[TOML file with the long option names as keys.]:value:_files' \
                         '*--file[TOML file with the long option names as keys.]:value:_files' \
+                        '*--label[Only on nodes with this label.]:value:' \
+                        '*--near[Only where this data or mount is there.]:value:' \
+                        '*--numa[All GPUs near one NUMA node.]' \
                         '*--cpu-weight[Part of contended CPU time; others have 100.]:value:' \
                         '*--io-weight[Part of contended disk time; others have 100.]:value:' \
                         '*--preempt[How it gives way; suspend, checkpoint, stop or never.]:value:' \
@@ -176,7 +179,7 @@ _gpualloc() {
                         '*--name[Name; else that of the command.]:value:' \
                         '*--gpus[Devices or MIG instances; 0 is CPU-only. (default; 1)]:value:' \
                         '*--gpu-memory[GPU memory needed on each device, as 20GiB.]:value:' \
-                        '*--gpu-model[Part of the product name, or a glob.]:value:' \
+                        '*--gpu-model[Part of the product name, or a glob; or several; A|B.]:value:' \
                         '*--fraction[Share each device; its part, between 0 and 1.]:value:' \
                         '*--share[exclusive, mig, mps or time-slice; else as other options imply.]:value:' \
                         '*--profile[MIG instances, such as 2g.20gb.]:value:' \
@@ -194,6 +197,9 @@ _gpualloc() {
                         '*--require[Do not start where the kernel cannot hold the limits.]:value:' \
                         '*-f[TOML file with the long option names as keys.]:value:_files' \
                         '*--file[TOML file with the long option names as keys.]:value:_files' \
+                        '*--label[Only on nodes with this label.]:value:' \
+                        '*--near[Only where this data or mount is there.]:value:' \
+                        '*--numa[All GPUs near one NUMA node.]' \
                         '*--cpu-weight[Part of contended CPU time; others have 100.]:value:' \
                         '*--io-weight[Part of contended disk time; others have 100.]:value:' \
                         '*--preempt[How it gives way; suspend, checkpoint, stop or never.]:value:' \
@@ -442,7 +448,7 @@ _gpualloc() {
                         '*--help[Show this message and exit.]' \
                         '*: :{_gpualloc_ask nodes}'
                     ;;
-                tune)
+                set)
                     _arguments \
                         '*--device[One device of the node; index or UUID.]:value:' \
                         '*--power[Power limit, such as 250W; or default.]:value:' \

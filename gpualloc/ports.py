@@ -75,8 +75,9 @@ class Fleet(Protocol):
         """Every configured node, sorted by name."""
         ...
 
-    def observe(self, names: Sequence[str] | None = None) -> Iterator[Node]:
-        """Look at the nodes (all, or those named) at once; yield each as it answers or fails.
+    def observe(self, names: Sequence[str] | None = None, near: Sequence[str] = ()) -> Iterator[Node]:
+        """Look at the nodes (all, or those named), and for these paths on them, at once; yield each as it answers
+        or fails.
 
         Never raises for a failing node: its state says what is wrong.
         """

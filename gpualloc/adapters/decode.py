@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gpualloc.adapters.decode_device import DEVICE_UUID, MIG_UUID, decode_devices
@@ -70,7 +70,9 @@ def decode_hello(result: object) -> Hello:
     )
 
 
-def decode_node(spec: NodeSpec, at_s: float, hello: Hello, results: Mapping[str, object]) -> Node:
+def decode_node(
+    spec: NodeSpec, at_s: float, hello: Hello, results: Mapping[str, object], near: Sequence[str] = ()
+) -> Node:
     """A node that answered.
 
     Args:
@@ -78,6 +80,7 @@ def decode_node(spec: NodeSpec, at_s: float, hello: Hello, results: Mapping[str,
         at_s: when it answered, by our own clock.
         hello: what it said of itself on this connection.
         results: its answer to each verb of `OBSERVED`.
+        near: the paths it was asked for.
 
     Raises:
         MalformedError: the node sent nonsense.
@@ -105,6 +108,7 @@ def decode_node(spec: NodeSpec, at_s: float, hello: Hello, results: Mapping[str,
         processes=tuple(map(_process, Fields(results["processes"], "processes").records("processes"))),
         claims=tuple(map(_claim, claims.records("claims"))),
         workloads=tuple(map(_workload, claims.records("workloads"))),
+        near=_near(inventory, near),
     )
 
 
@@ -144,6 +148,12 @@ def decode_logs(result: object, limit: int) -> LogChunk:
 def decode_changed(result: object) -> bool:
     """The answer to `events`."""
     return Fields(result, "events").flag("changed")
+
+
+def _near(inventory: Fields, asked: Sequence[str]) -> dict[str, bool | None]:
+    """Whether each path is there; an older node program does not tell."""
+    told = inventory.record("near") if inventory.has("near") else Fields({}, "inventory.near")
+    return {path: told.flag_or_none(path) for path in asked}
 
 
 def _nvml_reason(nvml: Fields) -> str | None:

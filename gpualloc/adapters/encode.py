@@ -122,7 +122,7 @@ def _place(call: StepCall, _grace_s: float) -> dict[str, Any]:
     return {"place": call.step.place, "mig_instance": call.step.mig_instance}
 
 
-def _tune(call: StepCall, _grace_s: float) -> dict[str, Any]:
+def _set(call: StepCall, _grace_s: float) -> dict[str, Any]:
     return {"wanted": _settings(call.step.wanted), "before": _settings(call.step.before)}
 
 
@@ -160,6 +160,6 @@ _ENCODERS: tuple[tuple[frozenset[StepKind], Callable[[StepCall, float], dict[str
     (frozenset({StepKind.RESUME}), _resume),
     (frozenset({StepKind.MIG_MODE}), _mig_mode),
     (frozenset({StepKind.MIG_CREATE, StepKind.MIG_DESTROY}), _place),
-    (frozenset({StepKind.TUNE}), _tune),
+    (frozenset({StepKind.SET}), _set),
     (frozenset({StepKind.ADOPT, StepKind.EVICT}), _process),
 )

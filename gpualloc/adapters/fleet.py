@@ -63,8 +63,8 @@ class LinkedFleet:
         """Every configured node, sorted by name."""
         return tuple(session.spec for session in self._sessions.values())
 
-    def observe(self, names: Sequence[str] | None = None) -> Iterator[Node]:
-        """Look at the nodes at once; yield each as it answers or fails.
+    def observe(self, names: Sequence[str] | None = None, near: Sequence[str] = ()) -> Iterator[Node]:
+        """Look at the nodes, and for paths on them, at once; yield each as it answers or fails.
 
         Raises:
             NotFoundError: a name is not that of a configured node.
@@ -72,7 +72,7 @@ class LinkedFleet:
         wanted = (
             list(self._sessions.values()) if names is None else [self._session(name) for name in dict.fromkeys(names)]
         )
-        return run_each(lambda session: session.observe(self._observe_s), wanted, self._width)
+        return run_each(lambda session: session.observe(self._observe_s, near), wanted, self._width)
 
     def process(self, node: str, pid: int) -> RunningProcess:
         """Look at one process; see `ports.Fleet.process`."""

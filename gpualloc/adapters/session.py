@@ -13,7 +13,7 @@ from gpualloc.adapters.fields import MalformedError
 from gpualloc.adapters.link import Failure, LinkDownError, Message, NodeLink, failure_of
 from gpualloc.errors import StepError, UnreachableError
 from gpualloc.model.inventory import Node, NodeSpec, NodeState
-from gpualloc.node.wire import request
+from gpualloc.node.wire import MAX_PATHS, request
 
 
 class NodeSession:
@@ -44,11 +44,11 @@ class NodeSession:
         """Whether this node was ever asked anything."""
         return self._link is not None
 
-    def observe(self, deadline_s: float) -> Node:
-        """Look at the node; a failure becomes its state."""
+    def observe(self, deadline_s: float, near: Sequence[str] = ()) -> Node:
+        """Look at the node, and for these paths on it; a failure becomes its state."""
         asked_at_s = self._now_s()
         try:
-            return self._look(deadline_s)
+            return self._look(deadline_s, near[:MAX_PATHS])
         except UnreachableError as error:
             failure = failure_of(error)
         except MalformedError as error:
@@ -74,11 +74,13 @@ class NodeSession:
         if link is not None:
             link.close()
 
-    def _look(self, deadline_s: float) -> Node:
+    def _look(self, deadline_s: float, near: Sequence[str]) -> Node:
         started = time.monotonic()
         known = self._known_hello()
         verbs = OBSERVED if known else ("hello", *OBSERVED)
-        results = dict(zip(verbs, self._results([(verb, {}) for verb in verbs], deadline_s), strict=True))
+        args: dict[str, Message] = {"inventory": {"near": list(near)}} if near else {}
+        asked = [(verb, args.get(verb, {})) for verb in verbs]
+        results = dict(zip(verbs, self._results(asked, deadline_s), strict=True))
         if "hello" in results:
             self._remember(results["hello"])
         hello = self._known_hello()
@@ -86,7 +88,7 @@ class NodeSession:
             # A new node program took the place of the known one in the middle of this.
             left_s = max(0.1, deadline_s - (time.monotonic() - started))
             hello = self._remember(self.call("hello", {}, left_s))
-        return decode_node(self.spec, self._now_s(), hello, results)
+        return decode_node(self.spec, self._now_s(), hello, results, near)
 
     def _known_hello(self) -> Hello | None:
         if self._hello is None or self._link is None or self._hello[0] != self._link.connection:

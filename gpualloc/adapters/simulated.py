@@ -312,6 +312,9 @@ class _SimulatedMachine:
     def inventory(self) -> dict[str, Any]:
         return self._look(SimulatedHost.inventory)
 
+    def present(self, paths: list[str]) -> dict[str, bool | None]:
+        return self._look(lambda host: host.present(paths))
+
     def sample(self) -> dict[str, Any]:
         return self._look(SimulatedHost.sample)
 

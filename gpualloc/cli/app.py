@@ -70,7 +70,7 @@ VERBS: dict[str, Verb] = {
     "drain": Verb("Empty nodes or a device", CHANGE, "drain"),
     "drift": Verb("What is not as gpualloc made it", CHANGE, "drift"),
     "reconcile": Verb("Make things again as gpualloc made them", CHANGE, "reconcile"),
-    "tune": Verb("Power limits, clocks and compute mode of devices", CHANGE, "tune"),
+    "set": Verb("Power limits, clocks and compute mode of devices", CHANGE, "settings"),
     "mig": Verb("MIG instances: list, plan, apply, export and assert layouts", CHANGE, "mig"),
     "enforce": Verb("Processes on GPUs they were not given, and what the rules do", CHANGE, "enforce"),
     "sample": Verb("Write one reading of everything to the history", CHANGE, "sample"),

@@ -36,7 +36,8 @@ def request_options(
         str | None, typer.Option("--gpu-memory", metavar="SIZE", help="GPU memory needed on each device, as 20GiB.")
     ] = None,
     gpu_model: Annotated[
-        str | None, typer.Option("--gpu-model", metavar="MODEL", help="Part of the product name, or a glob.")
+        str | None,
+        typer.Option("--gpu-model", metavar="MODEL", help="Part of the product name, or a glob; or several: A|B."),
     ] = None,
     fraction: Annotated[
         str | None, typer.Option("--fraction", metavar="F", help="Share each device: its part, between 0 and 1.")
@@ -81,6 +82,19 @@ def request_options(
     """Declare what is asked for; `request_of` reads it."""
 
 
+def constraint_options(
+    *,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Only on nodes with this label.")
+    ] = None,
+    near: Annotated[
+        list[str] | None, typer.Option("--near", metavar="PATH", help="Only where this data or mount is there.")
+    ] = None,
+    numa: Annotated[bool, typer.Option("--numa", help="All GPUs near one NUMA node.")] = False,
+) -> None:
+    """Declare what node and devices must be like; `request_of` reads it."""
+
+
 def contention_options(
     *,
     cpu_weight: Annotated[
@@ -107,11 +121,12 @@ def contention_options(
     """Declare how the work stands against other work; `request_of` reads it."""
 
 
-OPTIONS = (request_options, contention_options)
+OPTIONS = (request_options, constraint_options, contention_options)
 """What declares the options of a request."""
 
 
-_LISTS = ("command", "nodes", "env")
+_LISTS = ("command", "nodes", "env", "label", "near")
+_PAIRS = ("env", "label")
 _TEXTS = (
     "name", "gpus", "gpu-memory", "gpu-model", "fraction", "share", "profile", "sm", "cpus", "cpuset", "memory",
     "pids", "priority", "cwd", "at-most", "require", "cpu-weight", "io-weight", "preempt", "checkpoint-signal",
@@ -147,8 +162,11 @@ def request_of(ctx: typer.Context, world: Context) -> tuple[str, Request]:
         pids=_whole(asked, "pids") if "pids" in asked else None,
         priority=_whole(asked, "priority") if "priority" in asked else 0,
         nodes=chosen_nodes(world, asked.get("nodes")) or (),
+        labels=tuple(_pair("--label", text) for text in asked.get("label", ())),
+        near=tuple(asked.get("near", ())),
+        numa=bool(flags["numa"]),
         cwd=asked.get("cwd"),
-        env=tuple(_pair(text) for text in asked.get("env", ())),
+        env=tuple(_pair("--env", text) for text in asked.get("env", ())),
         at_most_s=parse_duration_s(asked["at-most"]) if "at-most" in asked else None,
         require=asked.get("require"),
         cpu_weight=_whole(asked, "cpu-weight") if "cpu-weight" in asked else None,
@@ -207,11 +225,11 @@ def _size(asked: Mapping[str, Any], key: str) -> int | None:
         raise UsageError(f"--{key}: {error.message}", hint=error.hint) from error
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _pair(flag: str, text: str) -> tuple[str, str]:
     key, mark, value = text.partition("=")
     if not mark:
         # The text may be a secret that was meant as the value, so it is not repeated.
-        raise UsageError("--env was given a text without '='", hint="write --env KEY=VALUE")
+        raise UsageError(f"{flag} was given a text without '='", hint=f"write {flag} KEY=VALUE")
     return key, value
 
 
@@ -229,7 +247,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 def _file_value(path: Path, key: str, value: object) -> str | list[str]:
     if key in _TEXTS and isinstance(value, str | int | float) and not isinstance(value, bool):
         return str(value)
-    if key == "env" and isinstance(value, dict) and all(isinstance(text, str) for text in value.values()):
+    if key in _PAIRS and isinstance(value, dict) and all(isinstance(text, str) for text in value.values()):
         return [f"{name}={text}" for name, text in value.items()]
     if key in _LISTS and isinstance(value, list) and all(isinstance(text, str) for text in value):
         return list(value)

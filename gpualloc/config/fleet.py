@@ -15,6 +15,8 @@ class PoolNodes:
     """The nodes of each pool, and what is wrong, as (dotted key, what, hint)."""
 
     nodes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    labels: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
+    """By pool and node, from `node_labels`."""
     problems: list[tuple[str, str, str | None]] = field(default_factory=list)
 
     def refuse(self, key: str, what: str, hint: str | None = None) -> None:
@@ -41,6 +43,7 @@ def expand_pools(pools: Mapping[str, object], host: str) -> PoolNodes:
         except UsageError as error:
             result.refuse(key, error.message, error.hint)
             continue
+        _label_nodes(result, pool, table.get("node_labels"))
         for name in result.nodes[pool]:
             if name in pool_of:
                 result.refuse(key, f"node {name} is in pool {pool_of[name]} already", "a node belongs to one pool")
@@ -54,3 +57,26 @@ def expand_pools(pools: Mapping[str, object], host: str) -> PoolNodes:
                     break
                 local = name
     return result
+
+
+def _label_nodes(result: PoolNodes, pool: str, table: object) -> None:
+    """Expand the node sets of a pool's `node_labels`: each stands for nodes of the pool."""
+    found = result.labels.setdefault(pool, {})
+    for text, labels in table.items() if isinstance(table, dict) else ():
+        key = f"pools.{pool}.node_labels.{text}"
+        try:
+            names = expand(text)
+        except UsageError as error:
+            result.refuse(key, error.message, error.hint)
+            continue
+        strangers = [name for name in names if name not in result.nodes[pool]]
+        if strangers:
+            result.refuse(key, f"node {strangers[0]} is not in pool {pool}", "label a node where its pool is")
+        if not isinstance(labels, dict):
+            continue
+        for name in names:
+            own = found.setdefault(name, {})
+            twice = sorted(own.keys() & labels.keys())
+            if twice:
+                result.refuse(key, f"node {name} has the label {twice[0]} already", "a label has one value on a node")
+            own.update(labels)

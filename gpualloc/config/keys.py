@@ -121,6 +121,12 @@ KEYS = (
         "[]",
     ),
     Key("pools.*.labels", "a table of texts", "names and values of your own", "{}"),
+    Key(
+        "pools.*.node_labels",
+        'a table of node sets, each with a table of texts, such as { "gpu[01-04]" = { rack = "r1" } }',
+        "labels of single nodes, over those of the pool",
+        "{}",
+    ),
     Key("pools.*.price_per_gpu_hour", "a number, 0 or more", "price of one GPU for an hour, in your currency"),
     Key("pools.*.reserved.cpus", "a number of cores, 0 or more", "cores never given to work, on each node", "0"),
     Key(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Annotated, Literal
 
@@ -14,14 +14,13 @@ from gpualloc.errors import UsageError
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, EnforceMode, Rules
 from gpualloc.model.units import parse_duration_s, parse_memory_mib
+from gpualloc.model.workload import LABEL_NAME, MAX_LABEL_CHARS
 
 HOUR_S = 3600.0
 POLICY_GROUP = "gpualloc.policies"
 
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]{0,127}")
 _SSH_OPTION = re.compile(r"([A-Za-z][A-Za-z0-9]*)=(\S.*)")
-_LABEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
-MAX_LABEL_CHARS = 200
 
 
 def _duration_s(value: object) -> object:
@@ -84,11 +83,12 @@ def _label(value: str) -> str:
 
 
 def _label_name(name: str) -> str:
-    if not _LABEL_NAME.fullmatch(name):
+    if not LABEL_NAME.fullmatch(name):
         raise ValueError("a name has letters, digits, and then also . _ / -")
     return name
 
 
+Labels = dict[Annotated[str, AfterValidator(_label_name)], Annotated[str, AfterValidator(_label)]]
 Duration = Annotated[float, BeforeValidator(_duration_s)]
 Memory = Annotated[int, BeforeValidator(_memory_mib)]
 Count = Annotated[int, BeforeValidator(_count)]
@@ -202,14 +202,15 @@ class PoolTable(_Table):
     nodes: str
     transport: Literal["ssh", "local"] | None = None
     ssh: SshTable = SshTable()
-    labels: dict[Annotated[str, AfterValidator(_label_name)], Annotated[str, AfterValidator(_label)]] = {}
+    labels: Labels = {}
+    node_labels: dict[str, Labels] = {}
     price_per_gpu_hour: Amount | None = None
     reserved: ReservedTable = ReservedTable()
     manage: bool | None = None
     power_budget_w: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
-    def pool(self, name: str, nodes: Sequence[str]) -> Pool:
-        """The pool these keys describe, on nodes that were expanded already."""
+    def pool(self, name: str, nodes: Sequence[str], node_labels: Mapping[str, Mapping[str, str]]) -> Pool:
+        """The pool these keys describe, on nodes (and with labels of nodes) that were expanded already."""
         options: Sequence[object] = self.ssh.options
         return Pool(
             name=name,
@@ -221,6 +222,7 @@ class PoolTable(_Table):
                 options=tuple(pair for pair in options if isinstance(pair, tuple)),
             ),
             labels=dict(self.labels),
+            node_labels=node_labels,
             price_per_gpu_hour=self.price_per_gpu_hour,
             reserved_cpus=self.reserved.cpus,
             reserved_memory_mib=self.reserved.memory,

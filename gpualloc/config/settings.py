@@ -67,6 +67,8 @@ class Pool:
     """`local` or `ssh`; None: `local` for this machine, `ssh` for any other."""
     ssh: SshSettings = SshSettings()
     labels: Mapping[str, str] = field(default_factory=dict)
+    node_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Labels of single nodes by name, over those of the pool."""
     price_per_gpu_hour: float | None = None
     reserved_cpus: float = 0.0
     reserved_memory_mib: int = 0
@@ -156,7 +158,7 @@ def specs_of(pools: tuple[Pool, ...], host: str) -> tuple[NodeSpec, ...]:
             name=name,
             pool=pool.name,
             transport=pool.transport or ("local" if is_this_host(name, host) else "ssh"),
-            labels=pool.labels,
+            labels={**pool.labels, **pool.node_labels.get(name, {})},
             price_per_gpu_hour=pool.price_per_gpu_hour,
             reserved_cpus=pool.reserved_cpus,
             reserved_memory_mib=pool.reserved_memory_mib,

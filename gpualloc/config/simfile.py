@@ -59,6 +59,10 @@ def _texts(value: object) -> bool:
     return isinstance(value, list) and all(_text(part) for part in value)
 
 
+def _paths(value: object) -> bool:
+    return isinstance(value, list) and all(_text(part) and part.startswith("/") for part in value)
+
+
 def _node_set(value: object) -> bool:
     return isinstance(value, str)
 
@@ -84,6 +88,8 @@ _NODE = {
     "memory_gib": _Key("a whole number of GiB, 1 to 65536", _whole(1, 65536)),
     "driver": _Key('a driver version, such as "580.95.05"', _text),
     "labels": _Key("a table of texts", lambda value: isinstance(value, dict) and all(map(_text, value.values()))),
+    "paths": _Key('an array of whole paths, such as ["/data/imagenet"]', _paths),
+    "numa_nodes": _Key("a number of NUMA nodes, 1 to 64", _whole(1, 64)),
     "mig": _Key(
         "an array of the indices of GPUs with MIG on",
         lambda value: isinstance(value, list) and all(_whole(0, MAX_GPUS_PER_NODE)(part) for part in value),
@@ -171,7 +177,8 @@ def _hosts(check: _Check, tables: object) -> dict[str, HostSpec]:
         path = f"nodes.{position}"
         if not check.table(path, table, _NODE):
             continue
-        given = {key: table[key] for key in ("cpus", "memory_gib", "driver", "labels") if key in table}
+        keys = ("cpus", "memory_gib", "driver", "labels", "numa_nodes")
+        given = {key: table[key] for key in keys if key in table} | {"paths": tuple(table.get("paths", ()))}
         models = table["gpus"]
         gpus = _gpus(check, path, [models] if isinstance(models, str) else models)
         mig = _mig(check, path, table.get("mig", ()), gpus)

@@ -40,7 +40,7 @@ def starter_file(found: Surroundings) -> str:
     lines += [_about_this_machine(found), "[pools.default]"]
     lines += [f"nodes = {json.dumps(found.node)}", 'transport = "local"']
     lines += [f"# {name} was found on this machine: gpualloc only looks at it." for name in found.controllers]
-    lines += _pool_comments()
+    lines += _pool_comments(found.node)
     lines += _ssh_comments(found)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -59,13 +59,14 @@ def _section(keys: list[Key]) -> list[str]:
     return [*lines, ""]
 
 
-def _pool_comments() -> Iterator[str]:
+def _pool_comments(node: str) -> Iterator[str]:
     """Every key a pool takes, in the form it is written."""
     examples = {
         "ssh.user": '"ops"',
         "ssh.port": "22",
         "ssh.options": '["ServerAliveInterval=5"]',
         "labels": '{ room = "b2" }',
+        "node_labels": f'{{ {json.dumps(node)} = {{ rack = "r1" }} }}',
         "price_per_gpu_hour": "2.5",
         "reserved.cpus": "2",
         "reserved.memory": '"8GiB"',

@@ -56,7 +56,10 @@ def validate(
     found += [Problem(place_of(key, origins), f"{key}: {what}", hint) for key, what, hint in pool_nodes.problems]
     if found or model is None:
         raise refuse(found)
-    pools = tuple(model.pools[name].pool(name, pool_nodes.nodes[name]) for name in sorted(model.pools))
+    pools = tuple(
+        model.pools[name].pool(name, pool_nodes.nodes[name], pool_nodes.labels.get(name, {}))
+        for name in sorted(model.pools)
+    )
     return Checked(model.config(pools or local_pools(host), host), origins)
 
 

@@ -99,7 +99,8 @@ def check_fresh(ctx: Context, plan: Plan) -> None:
         return
     used = [workload_of(ctx, step) for step in plan.steps]
     workloads = {workload.id: workload for workload in used if workload is not None}
-    changed = drift(plan.base, base_facts(observe(ctx, touched), plan.steps, workloads))
+    near = tuple(dict.fromkeys(path for workload in workloads.values() for path in workload.request.near))
+    changed = drift(plan.base, base_facts(observe(ctx, touched, near=near), plan.steps, workloads))
     if changed:
         raise StalePlanError(
             f"plan {plan.id} is stale: " + "; ".join(changed[:10]), hint="gpualloc plan makes a new one"

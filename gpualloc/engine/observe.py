@@ -11,34 +11,41 @@ from gpualloc.engine.doubt import doubtful_nodes
 from gpualloc.errors import NotFoundError, UnreachableError
 from gpualloc.model.desired import Cordon
 from gpualloc.model.inventory import Node, Snapshot
+from gpualloc.model.workload import WorkloadState
 
 DOUBTFUL = "doubtful"
 """What the reason of a node begins with where it is not known what an interrupted run has done."""
 
 
-def seen(ctx: Context, names: Sequence[str] | None = None) -> Iterator[Node]:
-    """Each node as it answers or fails, saying why it, or a device of it, takes no new work."""
+def seen(ctx: Context, names: Sequence[str] | None = None, near: Sequence[str] = ()) -> Iterator[Node]:
+    """Each node as it answers or fails, saying why it, or a device of it, takes no new work; as `look`."""
     cordons = ctx.journal.cordons()
     doubts = doubtful_nodes(ctx)
-    for node in ctx.fleet.observe(names):
+    for node in ctx.fleet.observe(names, near):
         own = [cordon for cordon in cordons if cordon.node == node.name]
         yield _cordoned(node, own, doubts.get(node.name))
 
 
-def look(ctx: Context, names: Sequence[str] | None = None, progress: Callable[[Node], None] | None = None) -> Snapshot:
+def look(
+    ctx: Context,
+    names: Sequence[str] | None = None,
+    progress: Callable[[Node], None] | None = None,
+    near: Sequence[str] = (),
+) -> Snapshot:
     """See all nodes, or those named, at once; failing nodes are data in the snapshot, even if all fail.
 
     Args:
         ctx: the ports.
         names: node names; None is every node.
         progress: called with each node as it arrives.
+        near: paths that each node is asked for; what is not asked for is not known to be there.
 
     Raises:
         NotFoundError: a name is not in the fleet.
     """
     check_names(ctx, names or ())
     nodes = []
-    for node in seen(ctx, names):
+    for node in seen(ctx, names, near):
         nodes.append(node)
         if progress is not None:
             progress(node)
@@ -46,7 +53,10 @@ def look(ctx: Context, names: Sequence[str] | None = None, progress: Callable[[N
 
 
 def observe(
-    ctx: Context, names: Sequence[str] | None = None, progress: Callable[[Node], None] | None = None
+    ctx: Context,
+    names: Sequence[str] | None = None,
+    progress: Callable[[Node], None] | None = None,
+    near: Sequence[str] = (),
 ) -> Snapshot:
     """As `look`, for those who can do nothing without a node.
 
@@ -54,7 +64,7 @@ def observe(
         NotFoundError: a name is not in the fleet.
         UnreachableError: not one of the nodes answered.
     """
-    snapshot = look(ctx, names, progress)
+    snapshot = look(ctx, names, progress, near)
     if snapshot.nodes and not snapshot.reached:
         raise UnreachableError(
             "no node answered: " + "; ".join(_complaint(node) for node in snapshot.nodes[:8]),
@@ -62,6 +72,12 @@ def observe(
             node=snapshot.nodes[0].name if len(snapshot.nodes) == 1 else None,
         )
     return snapshot
+
+
+def wanted_paths(ctx: Context) -> tuple[str, ...]:
+    """The paths that waiting work asks for, each once, those of the oldest work first."""
+    waiting = ctx.journal.workloads((WorkloadState.PENDING,))
+    return tuple(dict.fromkeys(path for workload in waiting for path in workload.request.near))
 
 
 def check_names(ctx: Context, names: Sequence[str]) -> None:

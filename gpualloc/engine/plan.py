@@ -8,7 +8,7 @@ from dataclasses import replace
 from gpualloc.engine.context import Context
 from gpualloc.engine.decide import decide
 from gpualloc.engine.doubt import doubtful
-from gpualloc.engine.observe import observe
+from gpualloc.engine.observe import observe, wanted_paths
 from gpualloc.engine.repartition import repartition
 from gpualloc.engine.settle import catch_up, catch_up_locked
 from gpualloc.errors import UsageError
@@ -42,9 +42,9 @@ def make_plan(
         only: ids of the workloads to plan for; None is all that wait.
         progress: called with each node as it is seen.
         writer: given by a command that holds the apply lock.
-        snapshot: what was seen a moment ago, to save looking twice; None looks now.
+        snapshot: what was seen a moment ago, with `wanted_paths`, to save looking twice; None looks now.
     """
-    snapshot = snapshot or observe(ctx, progress=progress)
+    snapshot = snapshot or observe(ctx, progress=progress, near=wanted_paths(ctx))
     if writer is None:
         catch_up(ctx, snapshot)
     else:

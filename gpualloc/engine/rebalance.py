@@ -9,7 +9,7 @@ from gpualloc.engine.apply import apply_locked, remember_why
 from gpualloc.engine.chain import OnStep, Report
 from gpualloc.engine.context import Context
 from gpualloc.engine.doubt import doubtful
-from gpualloc.engine.observe import observe
+from gpualloc.engine.observe import observe, wanted_paths
 from gpualloc.engine.plan import make_plan
 from gpualloc.engine.recover import recover
 from gpualloc.engine.sample import sample
@@ -65,7 +65,7 @@ def rebalance(ctx: Context, *, dry_run: bool = False, wait_s: float = 0.0, on_st
         return Cycle(make_plan(ctx), None)
     with ctx.journal.write("rebalance", wait_s) as writer:
         recovered = tuple(recover(ctx, writer, on_step))
-        snapshot = observe(ctx)
+        snapshot = observe(ctx, near=wanted_paths(ctx))
         sample(ctx, snapshot)
         plan = make_plan(ctx, writer=writer, snapshot=snapshot)
         report = apply_locked(ctx, writer, plan, on_step) if plan.applyable else None

@@ -95,7 +95,8 @@ class _Attempt:
         if request.share is Share.MIG:
             choices = [choice for room in rooms for choice in self._choices(room, request)]
             return self._take(workload, min(choices, key=lambda choice: choice.cost)) if choices else None
-        return next(filter(None, (self._whole(room, workload) for room in rooms)), None)
+        parts = [part for room in rooms for part in (_by_numa_node(room) if request.numa else (room,))]
+        return next(filter(None, (self._whole(part, workload) for part in parts)), None)
 
     def partitions(self) -> tuple[Partition, ...]:
         """The layouts to bring about, by node and device index."""
@@ -130,6 +131,8 @@ class _Attempt:
         if not healthy(device) or known.cordon is not None or not known.mig_profiles or None in device.strangers:
             return None
         if request.gpu_model is not None and not matches_model(known.model, request.gpu_model):
+            return None
+        if request.numa and known.numa_node is None:
             return None
         if known.uuid in self._targets and self._targets[known.uuid][2] is None:
             return None
@@ -211,6 +214,15 @@ def _takes(room: NodeRoom, request: Request) -> bool:
     )
     manageable = room.node.manageable and room.node.cordon is None
     return manageable and allowed(room.node, request) and enough(offer(room, host), host)
+
+
+def _by_numa_node(room: NodeRoom) -> list[NodeRoom]:
+    """The room with the devices near one NUMA node alone, for each that is known."""
+    numbers = {each.device.numa_node for each in room.devices if each.device.numa_node is not None}
+    return [
+        replace(room, devices=tuple(each for each in room.devices if each.device.numa_node == number))
+        for number in sorted(numbers)
+    ]
 
 
 def _profiles(device: Device, request: Request) -> list[str]:

@@ -81,7 +81,7 @@ def starter_of(journal: Journal, now_s: float) -> Starter:
 
 def _refuse_infeasible(ctx: Context, request: Request) -> tuple[str, ...]:
     try:
-        snapshot: Snapshot = observe(ctx, request.nodes or None)
+        snapshot: Snapshot = observe(ctx, request.nodes or None, near=request.near)
     except UnreachableError:
         return request.nodes or tuple(spec.name for spec in ctx.fleet.specs())
     unseen = tuple(node.name for node in snapshot.nodes if node not in snapshot.reached)

@@ -84,6 +84,8 @@ class Device:
     """`ampere`, `hopper`, ... as the driver says; None when it does not."""
     cpus: str | None = None
     """CPUs near the device as a CPU list; None when the host has one NUMA node or does not tell."""
+    numa_node: int | None = None
+    """NUMA node the device is near, 0 on a host that has only one; None when it is not told."""
     settings: DeviceSettings = NOTHING_SET
     """Settings in force, as far as the driver tells them."""
     power_limit_default_w: float | None = None
@@ -216,6 +218,8 @@ class Node:
     processes: tuple[Process, ...] = ()
     claims: tuple[Claim, ...] = ()
     workloads: tuple[WorkloadRecord, ...] = ()
+    near: Mapping[str, bool | None] = field(default_factory=dict)
+    """Paths that were asked for: whether each is there; None when that is not known, as of a mount that hangs."""
     cordon: str | None = None
     """Why the node takes no new work although it is well (cordoned by an operator, or doubtful); None when it does."""
 

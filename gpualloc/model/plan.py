@@ -10,7 +10,7 @@ from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Rejection
 from gpualloc.model.desired import DeviceSettings
 
-PLAN_FORMAT = 2
+PLAN_FORMAT = 3
 """Version of the plan document; another one is refused."""
 
 
@@ -41,7 +41,7 @@ class StepKind(StrEnum):
     MIG_MODE = "mig-mode"
     MIG_CREATE = "mig-create"
     MIG_DESTROY = "mig-destroy"
-    TUNE = "tune"
+    SET = "set"
     """Set power limit, clocks, compute mode or persistence of a device."""
     EVICT = "evict"
     """Suspend or end a process on a device that it was not given."""
@@ -63,7 +63,7 @@ INVERSE: Mapping[StepKind, StepKind | None] = {
     StepKind.MIG_MODE: StepKind.MIG_MODE,
     StepKind.MIG_CREATE: StepKind.MIG_DESTROY,
     StepKind.MIG_DESTROY: StepKind.MIG_CREATE,
-    StepKind.TUNE: StepKind.TUNE,
+    StepKind.SET: StepKind.SET,
     StepKind.EVICT: None,
 }
 """The step that takes a step back; None where there is none.
@@ -72,7 +72,7 @@ A MIG instance that is made again at the place of a destroyed one is empty and m
 that nobody used is ever destroyed.
 """
 
-DEVICE_KINDS = frozenset({StepKind.MIG_MODE, StepKind.MIG_CREATE, StepKind.MIG_DESTROY, StepKind.TUNE, StepKind.EVICT})
+DEVICE_KINDS = frozenset({StepKind.MIG_MODE, StepKind.MIG_CREATE, StepKind.MIG_DESTROY, StepKind.SET, StepKind.EVICT})
 """Steps that are about a device and no workload."""
 
 RESHAPING_KINDS = DEVICE_KINDS | {StepKind.STOP, StepKind.SUSPEND, StepKind.UNCLAIM, StepKind.MPS_START}
@@ -158,9 +158,9 @@ class Step:
     mig_enabled: bool | None = None
     """The mode that MIG_MODE brings about."""
     wanted: DeviceSettings | None = None
-    """What TUNE sets; None in it is not touched."""
+    """What SET sets; None in it is not touched."""
     before: DeviceSettings | None = None
-    """What TUNE is taken back to, as seen when it was planned."""
+    """What SET is taken back to, as seen when it was planned."""
     layout: str | None = None
     """MIG layout of the device once this step is done, as `DesiredDevice.layout`; None for other steps."""
     devices_before: tuple[str, ...] = ()

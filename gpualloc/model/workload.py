@@ -23,6 +23,12 @@ MAX_CHECKPOINT_GRACE_S = 86_400.0
 CPUSET = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 """A CPU list as the kernel writes it, such as `0-3,8`."""
 
+LABEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
+MAX_LABEL_CHARS = 200
+MAX_PATH_CHARS = 4096
+MAX_NEAR = 32
+"""Most paths that one request may ask for."""
+
 
 class WorkloadState(StrEnum):
     """Where a workload stands; the words are part of the JSON contract."""
@@ -64,7 +70,7 @@ class Request:
     gpu_memory_mib: int | None = None
     """GPU memory needed on each device, MiB."""
     gpu_model: str | None = None
-    """Case-insensitive part of the product name, or a glob."""
+    """Case-insensitive part of the product name, or a glob; `|` stands between alternatives."""
     fraction: float | None = None
     """Part of each device's compute, in (0, 1); None is the whole device."""
     mig_profile: str | None = None
@@ -82,6 +88,12 @@ class Request:
     """Higher goes first."""
     nodes: tuple[str, ...] = ()
     """Allowed node names; empty is any."""
+    labels: tuple[tuple[str, str], ...] = ()
+    """Labels that the node must have, each with that value."""
+    near: tuple[str, ...] = ()
+    """Whole paths (of data, or mounts) that must be there on the node."""
+    numa: bool = False
+    """Whether all devices must be near one NUMA node."""
     cwd: str | None = None
     env: tuple[tuple[str, str], ...] = ()
     """Extra environment; the values are secrets and are never shown, logged or planned."""
@@ -170,6 +182,7 @@ def check_request(request: Request) -> Request:
     if request.fraction is not None and not 0 < request.fraction < 1:
         raise UsageError(f"--fraction {request.fraction:g} is not between 0 and 1", hint="leave it out for a whole GPU")
     _check_share(request)
+    _check_constraints(request)
     if request.require not in (None, "hard"):
         raise UsageError(f"--require {request.require!r} is not known", hint="--require hard is the one there is")
     if request.cpuset is not None and request.cpuset != NEAR and not CPUSET.fullmatch(request.cpuset):
@@ -190,6 +203,24 @@ def check_request(request: Request) -> Request:
             raise UsageError(f"{key!r} is not the name of an environment variable", hint="write --env KEY=VALUE")
     _check_giving_way(request)
     return request
+
+
+def _check_constraints(request: Request) -> None:
+    """Refuse constraints on nodes and devices without meaning."""
+    if request.gpu_model is not None and not all(part.strip() for part in request.gpu_model.split("|")):
+        raise UsageError(f"--gpu-model {request.gpu_model!r} has an empty alternative", hint="as in 'A100|H100'")
+    for label, value in request.labels:
+        if not LABEL_NAME.fullmatch(label) or len(value) > MAX_LABEL_CHARS or not value.isprintable():
+            raise UsageError(f"--label {f'{label}={value}'!r} is no label", hint="write --label KEY=VALUE")
+    if len({label for label, _ in request.labels}) < len(request.labels):
+        raise UsageError("--label asks for two values of one label, and a node has one")
+    for path in request.near:
+        if not path.startswith("/") or not path.isprintable() or len(path) > MAX_PATH_CHARS:
+            raise UsageError(f"--near {path[:80]!r} is not a whole path", hint="write it as nodes have it: /data/set")
+    if len(request.near) > MAX_NEAR:
+        raise UsageError(f"--near is given {len(request.near)} times", hint=f"at most {MAX_NEAR}")
+    if request.numa and request.gpus == 0:
+        raise UsageError("--numa means GPUs near one NUMA node, and --gpus 0 asks for none")
 
 
 def _check_share(request: Request) -> None:

@@ -5,7 +5,7 @@ import re
 import signal
 from typing import Any
 
-from gpualloc.node.wire import DEVICE_KINDS, STEP_KINDS, Refused
+from gpualloc.node.wire import DEVICE_KINDS, MAX_PATHS, STEP_KINDS, Refused
 
 WORKLOAD_ID = re.compile(r"w[0-9a-hjkmnp-tv-z]{8}")
 """Workload ids enter paths and group names, so nothing else passes."""
@@ -62,6 +62,18 @@ def mapping(value: Any, name: str) -> "dict[str, Any]":
 def workload_id(fields: "dict[str, Any]") -> "str":
     """The workload id in field `workload`; raises Refused."""
     return text(fields, "workload", WORKLOAD_ID, 9)
+
+
+def paths(value: Any) -> "list[str]":
+    """Whole paths of printable characters, none when the value is None; raises Refused."""
+    if value is None:
+        return []
+    if not isinstance(value, list) or len(value) > MAX_PATHS:
+        raise Refused("bad-request", "near is not a list of at most %d" % MAX_PATHS)
+    found = [text({"path": path}, "path") for path in value]
+    if not all(path.startswith("/") and path.isprintable() for path in found):
+        raise Refused("bad-request", "near holds a text that is not a whole path")
+    return found
 
 
 def call(value: Any) -> "dict[str, Any]":
@@ -217,7 +229,7 @@ def _place(fields: "dict[str, Any]") -> "dict[str, Any]":
     }
 
 
-def _tune(fields: "dict[str, Any]") -> "dict[str, Any]":
+def _set(fields: "dict[str, Any]") -> "dict[str, Any]":
     return {name: _settings(mapping(fields.get(name) or {}, name)) for name in ("wanted", "before")}
 
 
@@ -269,7 +281,7 @@ _CHECKS = (
     (("resume",), _resume),
     (("mig-mode",), _mig_mode),
     (("mig-create", "mig-destroy"), _place),
-    (("tune",), _tune),
+    (("set",), _set),
     (("adopt", "evict"), _process),
 )
 """What each kind of step carries beside its name."""

@@ -49,6 +49,7 @@ STATIC = (
     "model",
     "architecture",
     "cpus",
+    "numa_node",
     "memory_total_mib",
     "mig_enabled",
     "mig_pending",
@@ -216,6 +217,7 @@ class Gpu:
         row = reading.row
         reading.fill(row, "architecture", lambda: _ARCHITECTURES.get(pynvml.nvmlDeviceGetArchitecture(handle)))
         reading.fill(row, "cpus", lambda: nearness.cpus(handle))
+        reading.fill(row, "numa_node", lambda: nearness.numa_node(handle))
         for name, function in _POWER_LIMITS:
             reading.read(name, lambda f=function: f(handle), 0, _MAX_POWER_W)  # type: ignore[misc]
         if row["mig_enabled"] is not None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from gpualloc.node.cgroup import Cgroups
     from gpualloc.node.workloads import Folder, Workloads
 
-START_WAIT_S = 10.0
-"""How long a keeper gets to execute the command."""
+START_WAIT_S = 30.0
+"""How long a keeper gets to execute the command; much, as its machine may be busy with the work of others."""
 
 _POLL_S = 0.005
 _STOP_POLL_S = 0.02

@@ -10,6 +10,7 @@ from gpualloc.node import cgroup, host, output, processes
 from gpualloc.node.ledger import SHARED_FOLDERS, FileLedger
 from gpualloc.node.nvml import Nvml, deadline_s
 from gpualloc.node.parts import Parts, handler
+from gpualloc.node.presence import Presence
 from gpualloc.node.quiesce import Quiesce
 from gpualloc.node.wire import Refused
 from gpualloc.node.workloads import Workloads
@@ -45,6 +46,7 @@ class LocalMachine:
         self._cgroups = cgroup.probe() if cgroups is None else cgroups
         self._claim_folders = claim_folders
         self._workloads = Workloads(state_dir, self._cgroups, self._boot_id)
+        self._presence = Presence()
         self._ended: "set[tuple[str, int]] | None" = None
 
     def hello(self) -> "dict[str, Any]":
@@ -82,6 +84,10 @@ class LocalMachine:
             for row in rows:
                 row["settings"].update(remembered.clocks(row["uuid"]))
         return {"devices": rows, "host": self._host.inventory()}
+
+    def present(self, paths: "list[str]") -> "dict[str, bool | None]":
+        """For each path whether it is there; None when that cannot be told."""
+        return self._presence.look(paths)
 
     def sample(self) -> "dict[str, Any]":
         """The load of the devices and of the host."""

@@ -1,4 +1,4 @@
-"""The CPUs beside a GPU, as the kernel tells them for its PCI address."""
+"""The CPUs and the NUMA node beside a GPU, as the kernel tells them for its PCI address."""
 
 import glob
 import os
@@ -13,18 +13,41 @@ _CPU_LIST = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
 
 def cpus(device: Any, sys_folder: str = "/sys") -> "str | None":
     """CPU list such as `0-15,32-47`; None on a host with one NUMA node, or where nothing is told; raises NVMLError."""
+    folder = _folder(device, sys_folder)
+    if _single(sys_folder) or folder is None:
+        return None
+    near = _read(os.path.join(folder, "local_cpulist"))
+    # The kernel gives all CPUs to a device whose node it does not know.
+    return near if _number(folder) is not None and _CPU_LIST.fullmatch(near) else None
+
+
+def numa_node(device: Any, sys_folder: str = "/sys") -> "int | None":
+    """Number of the NUMA node, 0 on a host that has only one; None where nothing is told; raises NVMLError."""
+    if _single(sys_folder):
+        return 0
+    folder = _folder(device, sys_folder)
+    return None if folder is None else _number(folder)
+
+
+def _single(sys_folder: str) -> bool:
+    return len(glob.glob(os.path.join(sys_folder, "devices/system/node/node[0-9]*"))) < 2
+
+
+def _folder(device: Any, sys_folder: str) -> "str | None":
+    """Where the kernel tells of the device."""
     told = pynvml.nvmlDeviceGetPciInfo(device).busId
     address = (told.decode("ascii", "replace") if isinstance(told, bytes) else told).lower()
-    nodes = glob.glob(os.path.join(sys_folder, "devices/system/node/node[0-9]*"))
-    if len(nodes) < 2 or not _ADDRESS.fullmatch(address):
+    if not _ADDRESS.fullmatch(address):
         return None
     # NVML writes the domain with eight digits, the kernel with four unless it needs more.
     domain, rest = address.split(":", 1)
-    folder = os.path.join(sys_folder, "bus/pci/devices", "%04x:%s" % (int(domain, 16), rest))
-    near = _read(os.path.join(folder, "local_cpulist"))
-    # The kernel gives all CPUs to a device whose node it does not know.
-    known = _read(os.path.join(folder, "numa_node")) not in ("", "-1")
-    return near if known and _CPU_LIST.fullmatch(near) else None
+    return os.path.join(sys_folder, "bus/pci/devices", "%04x:%s" % (int(domain, 16), rest))
+
+
+def _number(folder: str) -> "int | None":
+    """The device's NUMA node; None where the kernel does not know it."""
+    told = _read(os.path.join(folder, "numa_node"))
+    return int(told) if told.isdigit() else None
 
 
 def _read(path: str) -> str:

@@ -28,7 +28,7 @@ _HANDLERS = {
     "mig-mode": "partitioning",
     "mig-create": "partitioning",
     "mig-destroy": "partitioning",
-    "tune": "tuning",
+    "set": "setting",
     "evict": "evicting",
 }
 """Module of `gpualloc.node` whose `Handler` does the kind; `claim` and `unclaim` are the server's own."""

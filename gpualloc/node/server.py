@@ -32,7 +32,7 @@ _UNDONE = (
     "mig-mode",
     "mig-create",
     "mig-destroy",
-    "tune",
+    "set",
 )
 """Kinds of step that can be taken back."""
 
@@ -54,6 +54,9 @@ class Machine(Protocol):
 
     def inventory(self) -> "dict[str, Any]":
         """`devices` and `host`: what does not change from second to second."""
+
+    def present(self, paths: "list[str]") -> "dict[str, bool | None]":
+        """For each path whether it is there; None when that cannot be told."""
 
     def sample(self) -> "dict[str, Any]":
         """`at_s`, `devices` and `host` as they stand now."""
@@ -136,8 +139,10 @@ class Server:
     def _hello(self, _args: "dict[str, Any]") -> "dict[str, Any]":
         return dict(self._machine.hello(), wire=WIRE_VERSION)
 
-    def _inventory(self, _args: "dict[str, Any]") -> "dict[str, Any]":
-        return self._machine.inventory()
+    def _inventory(self, args: "dict[str, Any]") -> "dict[str, Any]":
+        paths = check.paths(args.get("near"))
+        told = self._machine.inventory()
+        return dict(told, near=self._machine.present(paths)) if paths else told
 
     def _sample(self, _args: "dict[str, Any]") -> "dict[str, Any]":
         return self._machine.sample()

@@ -14,6 +14,9 @@ START_MARK = "GPUALLOC-NODE"
 MAX_LINE_BYTES = 8 * 1024 * 1024
 """A longer line is refused: remote text is untrusted."""
 
+MAX_PATHS = 256
+"""Most paths that one `inventory` may ask for."""
+
 VERBS = (
     "hello",
     "inventory",
@@ -43,7 +46,7 @@ WORKLOAD_KINDS = (
     "mps-start",
     "mps-stop",
 )
-DEVICE_KINDS = ("mig-mode", "mig-create", "mig-destroy", "tune", "evict")
+DEVICE_KINDS = ("mig-mode", "mig-create", "mig-destroy", "set", "evict")
 STEP_KINDS = WORKLOAD_KINDS + DEVICE_KINDS
 
 REASONS = (

@@ -12,8 +12,10 @@ from urllib.parse import quote, unquote
 
 from gpualloc.model.allocation import Claim
 from gpualloc.model.inventory import Device, Node, NodeState, Snapshot
-from gpualloc.model.plan import Step, StepReason
+from gpualloc.model.plan import Step, StepKind, StepReason
 from gpualloc.model.workload import Workload
+
+_PRESENCE = {True: "there", False: "gone", None: "not known to be there"}
 
 
 def base_facts(snapshot: Snapshot, steps: Sequence[Step], workloads: Mapping[str, Workload]) -> Mapping[str, str]:
@@ -26,6 +28,9 @@ def base_facts(snapshot: Snapshot, steps: Sequence[Step], workloads: Mapping[str
     for name in {step.node for step in steps}:
         node = snapshot.node(name)
         facts.update(_node_facts(node) if node else {_path("node", name, "state"): "not configured"})
+    for name, path in _near(steps, workloads):
+        node = snapshot.node(name)
+        facts[_path("node", name, "near", path)] = _PRESENCE[node.near.get(path) if node else None]
     for workload in {step.workload for step in steps if step.workload and step.reason is not StepReason.CLEANUP}:
         facts[_path("workload", workload)] = _workload_fact(workloads.get(workload))
     return dict(sorted(facts.items()))
@@ -47,6 +52,14 @@ def drift(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...
     silent = {node for name, node in states.items() if after.get(name) != NodeState.OK}
     told = (parts for parts in changed if parts[1] not in silent or _path(*parts) in states)
     return tuple(_sentence(parts, before.get(_path(*parts)), after.get(_path(*parts))) for parts in told)
+
+
+def _near(steps: Sequence[Step], workloads: Mapping[str, Workload]) -> Iterator[tuple[str, str]]:
+    """Node and path for each path that work asked for which is started there."""
+    for step in steps:
+        workload = workloads.get(step.workload or "")
+        if workload is not None and step.kind is StepKind.START:
+            yield from ((step.node, path) for path in workload.request.near)
 
 
 def _node_facts(node: Node) -> Iterator[tuple[str, str]]:
@@ -101,6 +114,8 @@ def _sentence(parts: list[str], before: str | None, after: str | None) -> str:
             return f"{node}: {after or 'not looked at'} (was {before or 'not looked at'})"
         case ["node", node, "boot"]:
             return f"{node}: restarted since"
+        case ["node", node, "near", path]:
+            return f"{node}: {path} is {after or 'not asked for'} (was {before or 'not asked for'})"
         case ["node", node, "manageable"]:
             return f"{node}: {'may be managed now' if after == 'yes' else 'may no longer be managed'}"
         case ["node", node, *device, "cordon"]:

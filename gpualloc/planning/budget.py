@@ -17,7 +17,7 @@ from gpualloc.model.desired import DesiredDevice, DeviceSettings
 from gpualloc.model.inventory import Device, DeviceState, Node, Snapshot
 from gpualloc.model.plan import Step, StepKind, StepReason
 from gpualloc.planning.drift import POWER_TOLERANCE_W
-from gpualloc.planning.tuning import numbered, tune_step
+from gpualloc.planning.settings import numbered, set_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def cap_steps(caps: Iterable[Cap]) -> tuple[Step, ...]:
     """The steps that set the limits, numbered from 1."""
     return numbered(
         [
-            tune_step(cap.node, cap.device, DeviceSettings(power_limit_w=cap.watts), StepReason.BUDGET, cap.why)
+            set_step(cap.node, cap.device, DeviceSettings(power_limit_w=cap.watts), StepReason.BUDGET, cap.why)
             for cap in caps
         ]
     )
@@ -98,7 +98,7 @@ def cap_steps(caps: Iterable[Cap]) -> tuple[Step, ...]:
 
 def resting_on_caps(steps: Sequence[Step]) -> tuple[Step, ...]:
     """The steps, each first step of a start needing the caps of its devices."""
-    caps = {step.device: step.seq for step in steps if step.reason is StepReason.BUDGET and step.kind is StepKind.TUNE}
+    caps = {step.device: step.seq for step in steps if step.reason is StepReason.BUDGET and step.kind is StepKind.SET}
     begun = set()
     rested = []
     for step in steps:

@@ -15,9 +15,9 @@ from gpualloc.planning.drift import LIMITS, Difference, DriftClass
 from gpualloc.planning.mig import Act, Held, transition
 from gpualloc.planning.mig_mode import mode_change
 from gpualloc.planning.order import joined, ordered
+from gpualloc.planning.settings import set_step
 from gpualloc.planning.steps import cleanup_steps
 from gpualloc.planning.target import limits_text, target_text
-from gpualloc.planning.tuning import tune_step
 
 _SETTINGS = frozenset(field.name for field in fields(DeviceSettings))
 _OF_GROUP = frozenset({*LIMITS, "device-rule"})
@@ -143,7 +143,7 @@ def _of_nobody(rows: Sequence[Difference], node: Node, works: Mapping[str, Workl
 def _of_device(rows: Sequence[Difference], node: Node, wanted: DesiredDevice) -> Repairs:
     device = next((each for each in node.devices if each.uuid == wanted.device), None)
     if device is None:
-        return _none(rows, "the device is not there; gpualloc tune --release forgets what it was meant to be")
+        return _none(rows, "the device is not there; gpualloc set --release forgets what it was meant to be")
     steps: list[Step] = []
     left: list[tuple[Difference, str]] = []
     shape = [row for row in rows if row.field in _LAYOUT and row.drift is not DriftClass.FOREIGN]
@@ -155,7 +155,7 @@ def _of_device(rows: Sequence[Difference], node: Node, wanted: DesiredDevice) ->
     left += [(row, "gpualloc did not make it") for row in rows if row.drift is DriftClass.FOREIGN]
     settings = [row.field for row in rows if row.field in _SETTINGS]
     if settings:
-        steps.append(_tune_step(len(steps) + 1, node, device, wanted, settings))
+        steps.append(_set_step(len(steps) + 1, node, device, wanted, settings))
     return Repairs(tuple(steps), tuple(left))
 
 
@@ -192,10 +192,10 @@ def _together(target: Layout, standing: Sequence[Place]) -> Layout:
     return layout_of({*target, *standing})
 
 
-def _tune_step(seq: int, node: Node, device: Device, wanted: DesiredDevice, names: Sequence[str]) -> Step:
+def _set_step(seq: int, node: Node, device: Device, wanted: DesiredDevice, names: Sequence[str]) -> Step:
     again = DeviceSettings(**{name: getattr(wanted.settings_now, name) for name in names})
     detail = f"{', '.join(names)} no longer as gpualloc set it"
-    step = tune_step(node, device, again, StepReason.REPAIR, detail)
+    step = set_step(node, device, again, StepReason.REPAIR, detail)
     return replace(step, seq=seq, needs=(seq - 1,) if seq > 1 else ())
 
 

@@ -27,10 +27,13 @@ def shape_of(request: Request) -> Shape:
 class Ask:
     """One kind of request on one board; requests of one kind fit the same places."""
 
+    kind: int
+    """Number of what is scored once: equal for requests that differ in host memory only."""
     shape: Shape
     share: Share
     fraction: float
-    one_numa_node: bool
+    numa: bool
+    """Whether all its devices must be near one NUMA node."""
     nodes: Flags
     """(N,) nodes that may hold it, whatever is free."""
     devices: Flags
@@ -48,12 +51,12 @@ class Ask:
             found = self.devices[rows] & (board.parts[self.share][rows] >= self.shape.milli)
         if self.memory_needed is not None:
             found &= board.gpu_memory[rows] >= self.memory_needed[rows]
-        return _on_one_numa_node(found, board.numa[rows], self.shape.gpus) if self.one_numa_node else found
+        return _on_one_numa_node(found, board.numa[rows], self.shape.gpus) if self.numa else found
 
     def fits(self, board: Board, rows: Ints, usable: Flags) -> Flags:
-        """On which of those rows the whole of it fits; (K,)."""
+        """On which of those rows the whole of it fits but for host memory; (K,)."""
         shape = self.shape
-        found = self.nodes[rows] & (board.cpu[rows] >= shape.cpu_milli) & (board.memory[rows] >= shape.memory_mib)
+        found = self.nodes[rows] & (board.cpu[rows] >= shape.cpu_milli)
         if shape.gpus == 1:
             found &= usable.any(axis=1)
         elif shape.gpus:
@@ -61,17 +64,18 @@ class Ask:
         return found
 
 
-def ask_of(request: Request, board: Board, rooms: Sequence[NodeRoom], takes_work: Flags) -> Ask:
+def ask_of(request: Request, kind: int, board: Board, rooms: Sequence[NodeRoom], takes_work: Flags) -> Ask:
     """What the request is on the board of these rooms.
 
     Args:
         request: any request but one for MIG instances or a gang.
+        kind: number of its kind.
         board: the board.
         rooms: what its rows were read from; only what does not change is looked at.
         takes_work: (N,) nodes that new work may go to at all.
     """
     nodes = takes_work
-    if request.nodes or request.cpuset or request.share is Share.MPS:
+    if request.nodes or request.labels or request.near or request.cpuset or request.share is Share.MPS:
         nodes = nodes & np.array([_may_hold(room, request) for room in rooms], np.bool_)
     models = [request.gpu_model is None or matches_model(model, request.gpu_model) for model in board.models]
     right = np.array([*models, False], np.bool_)[board.model]  # the model of an absent device is -1: the last
@@ -82,10 +86,11 @@ def ask_of(request: Request, board: Board, rooms: Sequence[NodeRoom], takes_work
     elif request.gpu_memory_mib is not None:
         needed = np.full_like(board.shareable, request.gpu_memory_mib + MEMORY_MARGIN_MIB)
     return Ask(
+        kind=kind,
         shape=shape_of(request),
         share=request.share,
         fraction=request.fraction or 1.0,
-        one_numa_node=False,
+        numa=request.numa,
         nodes=nodes,
         devices=right & nodes[:, None],
         memory_each=each,
@@ -112,6 +117,9 @@ def _may_hold(room: NodeRoom, request: Request) -> bool:
 
 def _on_one_numa_node(usable: Flags, numa: np.ndarray, gpus: int) -> Flags:
     """Of the usable devices of each row, those of the NUMA node that has enough with the fewest to spare."""
+    usable = usable & (numa >= 0)
+    if gpus == 1:
+        return usable
     groups = range(int(numa.max(initial=-1)) + 1)
     counts = np.stack([(usable & (numa == group)).sum(axis=1) for group in groups], axis=1) if groups else None
     if counts is None:

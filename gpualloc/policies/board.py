@@ -72,7 +72,7 @@ class Board:
         self.shareable: Ints = np.zeros(shape, np.int64)
         """GPU memory that all shares of the device may have together, MiB."""
         self.numa: npt.NDArray[np.int16] = np.full(shape, -1, np.int16)
-        """Number of the group of CPUs the device is near, within its node; -1 when unknown."""
+        """NUMA node the device is near; -1 when unknown."""
         self.models = tuple(sorted({each.device.model for room in rooms for each in room.devices}))
         self._model_number = {model: number for number, model in enumerate(self.models)}
         self.model: npt.NDArray[np.int16] = np.full(shape, -1, np.int16)
@@ -132,11 +132,10 @@ class Board:
         host = room.node.host
         self.total_cpu[row] = max(0, math.floor(((host.cpus or 0) - room.node.spec.reserved_cpus) * 1000))
         self.total_gpus[row] = len(room.devices)
-        near = {cpus: number for number, cpus in enumerate(sorted({each.device.cpus or "" for each in room.devices}))}
         for column, each in enumerate(room.devices[place] for place in self.columns[row]):
             self.model[row, column] = self._model_number[each.device.model]
-            if each.device.cpus is not None:
-                self.numa[row, column] = near[each.device.cpus]
+            if each.device.numa_node is not None:
+                self.numa[row, column] = each.device.numa_node
 
     def _read_device(self, row: int, column: int, room: DeviceRoom) -> None:
         target = Target(room)

@@ -8,12 +8,12 @@ from functools import partial
 
 from gpualloc.model.inventory import Device, Node, NodeState, Snapshot
 from gpualloc.model.workload import Request
-from gpualloc.policies.filters import allowed, matches_model
+from gpualloc.policies.filters import allowed, conceivable, labelled, matches_model, named
 from gpualloc.policies.instance_scores import free_memory
 from gpualloc.policies.offer import Offer, enough, offer
 from gpualloc.policies.room import MEMORY_MARGIN_MIB
 from gpualloc.policies.survey import idle_room
-from gpualloc.policies.wording import devices_of, have, need
+from gpualloc.policies.wording import devices_of, have, joined, need
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +40,19 @@ def feasible(snapshot: Snapshot, request: Request) -> Closest | None:
 
     What a node that does not answer has is unknown, so it rules nothing out. Nodes that gpualloc only observes count.
     """
-    nodes = [node for node in sorted(snapshot.nodes, key=lambda node: node.name) if allowed(node, request)]
-    reached = [node for node in nodes if node.state is NodeState.OK]
+    nodes = [node for node in snapshot.nodes if conceivable(node, request)]
+    reached = [node for node in nodes if node.state is NodeState.OK and allowed(node, request)]
     if len(reached) < len(nodes) or any(could_hold(node, request) for node in reached):
         return None
-    return closest(reached, request)
+    return closest(snapshot, request)
 
 
-def closest(nodes: Sequence[Node], request: Request) -> Closest:
-    """The first dimension in which none of the nodes (sorted by name) would do, with the most that can be had."""
+def closest(snapshot: Snapshot, request: Request) -> Closest:
+    """The first dimension in which none of the nodes that answer would do, with the most that can be had."""
+    everything = sorted(snapshot.nodes, key=lambda node: node.name)
+    nodes = [node for node in everything if node.state is NodeState.OK and allowed(node, request)]
     if not nodes:
-        return Closest(None, f"no node is called {' or '.join(request.nodes)}" if request.nodes else "there is no node")
+        return Closest(None, _no_such_node(everything, request))
     rooms = [idle_room(node) for node in nodes]
     for part, most in _dimensions(request):
         offers = [offer(room, part) for room in rooms]
@@ -60,11 +62,33 @@ def closest(nodes: Sequence[Node], request: Request) -> Closest:
     return Closest(best.node, f"no node has {need(request)} together; the closest is {have(best, request)}")
 
 
+def _no_such_node(nodes: Sequence[Node], request: Request) -> str:
+    """Which name, label or path keeps every node away."""
+    nodes = [node for node in nodes if named(node, request)]
+    if not nodes:
+        return f"no node is called {' or '.join(request.nodes)}" if request.nodes else "there is no node"
+    which = "no node" if not request.nodes else f"none of {', '.join(node.name for node in nodes)}"
+    for label, value in request.labels:
+        there = sorted({node.spec.labels[label] for node in nodes if label in node.spec.labels})
+        if value not in there:
+            others = f"there {'is' if len(there) == 1 else 'are'} {', '.join(there)}" if there else "it is on no node"
+            return f"{which} has the label {label}={value}; {others}"
+    wanted = [f"{label}={value}" for label, value in request.labels]
+    nodes = [node for node in nodes if labelled(node, request)]
+    if not nodes:
+        return f"{which} has the labels {joined(wanted)} together"
+    missing = [path for path in request.near if not any(node.near.get(path) for node in nodes)]
+    such = f" with {joined(wanted)}" if wanted else ""
+    if missing:
+        return f"{missing[0]} is on no node{such} that answers"
+    return f"{joined(list(request.near))} are on no node{such} together"
+
+
 def _dimensions(request: Request) -> tuple[tuple[Request, _Most], ...]:
     """Parts of the request, each with one demand more than those before or beside it."""
     devices = replace(request, cpus=None, cpuset=None, memory_mib=None)
     one = replace(devices, gpus=min(1, request.gpus))
-    host = replace(devices, gpus=0, gpu_memory_mib=None, gpu_model=None, fraction=None, mig_profile=None)
+    host = replace(devices, gpus=0, gpu_memory_mib=None, gpu_model=None, fraction=None, mig_profile=None, numa=False)
     some = replace(one, gpu_memory_mib=None)
     return (
         (some, partial(_no_such_device, request=some)),
@@ -114,7 +138,7 @@ def _largest_memory(offers: Sequence[Offer], request: Request) -> Closest:
 
 def _most_devices(offers: Sequence[Offer], request: Request) -> Closest:
     best = max(offers, key=lambda found: len(found.usable))
-    such = " such" if request.gpu_model is not None or request.gpu_memory_mib is not None else ""
+    such = " such" if request.gpu_model is not None or request.gpu_memory_mib is not None or request.numa else ""
     what = f"MIG instances {request.mig_profile}" if request.mig_profile else "GPUs"
     rest = "".join(f"; {count} {reason}" for reason, count in best.refused)
     text = f"the largest node has {len(best.usable)}{such} {what} ({devices_of(best.room.node)}{rest})"

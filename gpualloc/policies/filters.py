@@ -29,9 +29,13 @@ RequestFilter = Callable[[Target, Request], str | None]
 
 
 def matches_model(model: str, selector: str) -> bool:
-    """Whether a product name contains the selector, or matches it as a glob; case does not count."""
-    name, wanted = model.casefold(), selector.casefold()
-    return wanted in name or fnmatch.fnmatchcase(name, wanted)
+    """Whether a product name contains the selector, or matches it as a glob; case does not count.
+
+    A selector may have alternatives, with `|` between them; one that matches is enough.
+    """
+    name = model.casefold()
+    alternatives = [part.strip() for part in selector.casefold().split("|")]
+    return any(part in name or fnmatch.fnmatchcase(name, part) for part in alternatives)
 
 
 def cordoned(reason: str) -> str:
@@ -44,9 +48,25 @@ def takes_work(node: Node) -> bool:
     return node.manageable and node.cordon is None
 
 
-def allowed(node: Node, request: Request) -> bool:
+def named(node: Node, request: Request) -> bool:
     """Whether the request may go to a node of that name."""
     return not request.nodes or node.name in request.nodes
+
+
+def labelled(node: Node, request: Request) -> bool:
+    """Whether the node has every label asked for."""
+    return all(node.spec.labels.get(label) == value for label, value in request.labels)
+
+
+def conceivable(node: Node, request: Request) -> bool:
+    """Whether nothing known of the node rules the request out for good: its name, its labels, a path it lacks."""
+    lacks = any(node.near.get(path) is False for path in request.near)
+    return named(node, request) and labelled(node, request) and not lacks
+
+
+def allowed(node: Node, request: Request) -> bool:
+    """Whether the request may go to the node now: its name, its labels, and every path known to be there."""
+    return conceivable(node, request) and all(node.near.get(path) for path in request.near)
 
 
 def other_model(target: Target, request: Request) -> str | None:

@@ -97,9 +97,14 @@ class Fragments:
     def _which_allowed(self) -> Floats:
         """(N, Q) whether the node's devices are of a model the group may use."""
         names = (*self._board.models, "")
-        of_model = np.array([[_accepts(models, model) for models in self._models] for model in names])
+        of_model = np.array([[accepts(models, model) for models in self._models] for model in names])
         allowed: Floats = of_model[self._board.model.max(axis=1, initial=-1)].astype(np.float64)
         return allowed
+
+
+def accepts(models: tuple[str, ...], model: str) -> bool:
+    """Whether work for these models may use a device of that model; empty is any."""
+    return not models or any(matches_model(model, selector) for selector in models)
 
 
 def _group(shape: Shape) -> tuple[int, int, tuple[str, ...]]:
@@ -115,10 +120,6 @@ def _held(demand: Demand, weights: Floats, groups: list[tuple[int, int, tuple[st
             held[int(np.searchsorted(cpus, shape.cpu_milli)) + 1, place[_group(shape)]] += weight
     total: Floats = held.cumsum(axis=0)
     return total
-
-
-def _accepts(models: tuple[str, ...], model: str) -> bool:
-    return not models or any(matches_model(model, selector) for selector in models)
 
 
 def _weights(demand: Demand, by_compute: bool) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cached_property
 
 from gpualloc.model.workload import Preemption, Request
 from gpualloc.policies.offer import Offer, enough, offer
@@ -17,9 +18,12 @@ class Market:
     def __init__(self, rooms: Mapping[str, NodeRoom]) -> None:
         self.rooms = dict(rooms)
         """The rooms by name, in sorted order; changed by `put` only."""
-        self._idle = {name: idle_room(room.node) for name, room in rooms.items()}
         self._offers: dict[Request, dict[str, Offer]] = {}
         self._able: dict[Request, frozenset[str]] = {}
+
+    @cached_property
+    def _idle(self) -> dict[str, NodeRoom]:
+        return {name: idle_room(room.node) for name, room in self.rooms.items()}
 
     def room(self, node: str) -> NodeRoom | None:
         """The node's room now; None when it did not answer."""
@@ -59,6 +63,8 @@ def kind_of(request: Request) -> Request:
         at_most_s=None,
         priority=0,
         nodes=(),
+        labels=(),
+        near=(),
         cpu_weight=None,
         io_weight=None,
         preempt=Preemption.SUSPEND,

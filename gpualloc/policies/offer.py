@@ -52,10 +52,35 @@ def offer(room: NodeRoom, request: Request) -> Offer:
     if request.share is Share.MPS and not room.node.mps:
         refused["on a node without MPS"] += len(usable)
         usable = []
+    if request.numa:
+        usable, others = _near_one_numa_node(usable, request.gpus)
+        refused += others
     if request.share is Share.MIG and request.gpus > 1:
         usable, others = _on_one_device(room, usable)
         refused += others
     return Offer(room, tuple(usable), tuple(sorted(refused.items(), key=lambda item: (-item[1], item[0]))))
+
+
+def _near_one_numa_node(usable: list[Target], count: int) -> tuple[list[Target], Counter[str]]:
+    """The targets near the NUMA node on which the fewest are left, else near the one with the most.
+
+    A single target is near one in any case, so that it may be any whose NUMA node is known.
+    """
+    by_node: dict[int, list[Target]] = {}
+    for target in usable:
+        if target.room.device.numa_node is not None:
+            by_node.setdefault(target.room.device.numa_node, []).append(target)
+    known = [target for target in usable if target.room.device.numa_node is not None]
+    refused = Counter({"near an unknown NUMA node": len(usable) - len(known)})
+    if count == 1 or len(by_node) < 2:
+        return known, +refused
+    fitting = [number for number, targets in by_node.items() if len(targets) >= count]
+    if fitting:
+        chosen = min(fitting, key=lambda number: (len(by_node[number]), number))
+    else:
+        chosen = max(by_node, key=lambda number: (len(by_node[number]), -number))
+    refused["near another NUMA node"] = len(known) - len(by_node[chosen])
+    return by_node[chosen], +refused
 
 
 def _on_one_device(room: NodeRoom, usable: list[Target]) -> tuple[list[Target], Counter[str]]:

@@ -40,6 +40,13 @@ def _against_request(node: Node, allocation: Allocation, request: Request) -> li
     wrong = []
     if request.nodes and node.name not in request.nodes:
         wrong.append(f"{who}: the node is not allowed")
+    if not set(request.labels) <= set(node.spec.labels.items()):
+        wrong.append(f"{who}: the node has other labels")
+    if any(node.near.get(path) is not True for path in request.near):
+        wrong.append(f"{who}: a path that was asked for is not known to be there")
+    numa_nodes = {devices[grant.device].numa_node for grant in allocation.grants if grant.device in devices}
+    if request.numa and (None in numa_nodes or len(numa_nodes) != 1):
+        wrong.append(f"{who}: the devices are not known to be near one NUMA node")
     if limits != (request.cpus, request.cpuset, request.memory_mib, request.pids):
         wrong.append(f"{who}: the limits are not those asked for")
     if (

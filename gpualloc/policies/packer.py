@@ -6,6 +6,7 @@ first device. A kind of request keeps its scores, and only nodes that changed si
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -22,27 +23,44 @@ Scorer = Callable[[Options], Floats]
 """Rates the options of a request: (P,), higher is better."""
 
 
+class PricedScorer(ABC):
+    """A scorer part of which depends on the whole cluster, so that it changes with every placement.
+
+    For each node and each way (0: opens no idle device, 1: opens one or more) the best option is remembered; what the
+    cluster asks for it is added when a place is chosen.
+    """
+
+    @abstractmethod
+    def __call__(self, options: Options) -> Floats:
+        """Rate the options, (P,), by what depends on their nodes alone."""
+
+    @abstractmethod
+    def price(self, ask: Ask) -> Floats | None:
+        """What the request costs on each node in each way now, (2, N), to be taken off its rating; None is nothing."""
+
+
 class _Row:
-    """What is known of one kind of request: the best option of every node."""
+    """What is known of one kind of request: the best option of every node, in one way or in two."""
 
     __slots__ = ("at", "best", "pick")
 
-    def __init__(self, nodes: int) -> None:
+    def __init__(self, ways: int, nodes: int) -> None:
         self.at = -1
         """How many changes of the board are in; -1 before the first look."""
-        self.best: Floats = np.full(nodes, -np.inf)
-        """(N,) score of the best option of each node; minus infinity where nothing fits."""
-        self.pick: Ints = np.zeros(nodes, np.int64)
-        """(N,) which option that is."""
+        self.best: Floats = np.full((ways, nodes), -np.inf)
+        """Score of the best option of each node in each way; minus infinity where nothing fits."""
+        self.pick: Ints = np.zeros((ways, nodes), np.int64)
+        """Which device that is for, when devices are options."""
 
 
 class Packer:
     """Decides places on a board by one scorer."""
 
-    def __init__(self, board: Board, scorer: Scorer) -> None:
+    def __init__(self, board: Board, scorer: Scorer | PricedScorer) -> None:
         self._board = board
         self._scorer = scorer
-        self._rows: dict[int, tuple[Ask, _Row]] = {}
+        self._pricing = scorer if isinstance(scorer, PricedScorer) else None
+        self._rows: dict[int, _Row] = {}
 
     def best(self, ask: Ask) -> Spot | None:
         """The best place for the request now; None when it fits nowhere. Takes nothing."""
@@ -68,16 +86,29 @@ class Packer:
         return self.spot(ask, node, int(devices[lot % 2**64 % len(devices)]) if ask.shape.gpus else 0)
 
     def scores(self, ask: Ask) -> tuple[Floats, Ints]:
-        """Each node's best score (minus infinity where nothing fits) and option; (N,) both, not to be changed."""
-        # An Ask lives as long as its row, so its identity is its own.
-        _, row = self._rows.setdefault(id(ask), (ask, _Row(self._board.nodes)))
+        """Each node's best score (minus infinity where it does not fit) and option; (N,), not to be changed."""
+        row = self._up_to_date(ask)
+        best, pick = row.best[0], row.pick[0]
+        if self._pricing is not None:
+            price = self._pricing.price(ask)
+            rated = row.best if price is None else (row.best - price).round(DIGITS)
+            best = rated.max(axis=0)
+            pick = np.where(rated[1] > rated[0], row.pick[1], pick)
+        if ask.shape.memory_mib:
+            best = np.where(self._board.memory >= ask.shape.memory_mib, best, -np.inf)
+        return best, pick
+
+    def _up_to_date(self, ask: Ask) -> _Row:
+        row = self._rows.get(ask.kind)
+        if row is None:
+            row = self._rows[ask.kind] = _Row(2 if self._pricing else 1, self._board.nodes)
         changes = self._board.changes
         if row.at < 0:
             self._first_look(ask, row)
         elif row.at < len(changes):
             self._score(ask, row, np.array(sorted(set(changes[row.at :])), np.int64))
         row.at = len(changes)
-        return row.best, row.pick
+        return row
 
     def spot(self, ask: Ask, node: int, pick: int) -> Spot:
         """The place that an option of a node stands for."""
@@ -103,16 +134,25 @@ class Packer:
             return
         first, same = self._board.alike
         self._score(ask, row, first)
-        row.best[:] = row.best[first][same]
-        row.pick[:] = row.pick[first][same]
+        row.best[:] = row.best[:, first[same]]
+        row.pick[:] = row.pick[:, first[same]]
 
     def _score(self, ask: Ask, row: _Row, rows: Ints) -> None:
         usable = ask.usable(self._board, rows)
         fits = ask.fits(self._board, rows, usable)
-        row.best[rows] = -np.inf
+        row.best[:, rows] = -np.inf
         if not fits.all():
             rows, usable = rows[fits], usable[fits]
         if not len(rows):
             return
         options = Options(self._board, ask, rows, usable)
-        row.best[rows], row.pick[rows] = options.best(self._scorer(options).round(DIGITS))
+        rated = self._scorer(options).round(DIGITS)
+        if self._pricing is None:
+            row.best[0, rows], row.pick[0, rows] = options.best(rated)
+        elif options.by_device:
+            opens = options.free == GPU_MILLI  # at most one idle device of a node is an option
+            row.best[1, options.rows[opens]] = rated[opens]
+            row.pick[1, options.rows[opens]] = options.device[opens]
+            row.best[0, rows], row.pick[0, rows] = options.best(np.where(opens, -np.inf, rated))
+        else:
+            row.best[1 if ask.shape.gpus else 0, rows] = rated

@@ -13,7 +13,7 @@ from gpualloc.model.workload import Request, Workload
 from gpualloc.policies.ask import Ask
 from gpualloc.policies.board import Board
 from gpualloc.policies.feasibility import closest
-from gpualloc.policies.filters import allowed, cordoned
+from gpualloc.policies.filters import allowed, conceivable, cordoned
 from gpualloc.policies.offer import Offer, enough, offer, shortages
 from gpualloc.policies.survey import open_room
 from gpualloc.policies.wording import have, joined, need
@@ -28,13 +28,14 @@ def reject(snapshot: Snapshot, offers: Mapping[str, Offer], able: Set[str], work
         able: names of the nodes that could hold the request if they were empty and healthy.
         workload: what got no place.
 
-    In this order: a managed node could hold it when empty (reserved when it could do so now but for a cordon, or when
-    every such node is cordoned; else fragmented, else no capacity); an observed node could (policy); a node that does
-    not answer might (node down); nothing could (infeasible).
+    Nodes with another name, other labels, or without a path asked for do not count. In this order: a managed node
+    could hold it when empty (reserved when it could do so now but for a cordon, or when every such node is cordoned;
+    else fragmented, else no capacity); an observed node could (policy); a node that does not answer, or does not tell
+    whether a path is there, might (node down); nothing could (infeasible).
     """
     request = workload.request
-    nodes = [node for node in sorted(snapshot.nodes, key=lambda node: node.name) if allowed(node, request)]
-    reached = [node for node in nodes if node.state is NodeState.OK]
+    nodes = [node for node in sorted(snapshot.nodes, key=lambda node: node.name) if conceivable(node, request)]
+    reached = [node for node in nodes if node.state is NodeState.OK and allowed(node, request)]
     holders = [node for node in reached if node.name in able]
     if any(node.manageable for node in holders):
         managed = [offers[node.name] for node in reached if node.manageable]
@@ -45,7 +46,7 @@ def reject(snapshot: Snapshot, offers: Mapping[str, Offer], able: Set[str], work
     elif len(reached) < len(nodes):
         reason, detail = RejectionReason.NODE_DOWN, _down(nodes, request)
     else:
-        reason, detail = RejectionReason.INFEASIBLE, f"needs {need(request)}: {closest(reached, request).detail}"
+        reason, detail = RejectionReason.INFEASIBLE, f"needs {need(request)}: {closest(snapshot, request).detail}"
     return Rejection(workload.id, reason, detail)
 
 
@@ -124,5 +125,10 @@ def _owner(node: Node) -> str:
 
 def _down(nodes: Sequence[Node], request: Request) -> str:
     down = [f"{node.name} ({node.state.value})" for node in nodes if node.state is not NodeState.OK]
-    others = "" if len(down) == len(nodes) else " and no node that answers could ever hold it"
-    return f"needs {need(request)}; no answer from {joined(down)}{others}"
+    silent = [f"no answer from {joined(down)}"] if down else []
+    for path in request.near:
+        doubtful = [node.name for node in nodes if node.state is NodeState.OK and node.near.get(path) is None]
+        silent += [f"no word from {joined(doubtful)} whether {path} is there"] if doubtful else []
+    known = any(node.state is NodeState.OK and allowed(node, request) for node in nodes)
+    others = " and no node that answers could ever hold it" if known else ""
+    return f"needs {need(request)}; {', '.join(silent)}{others}"

@@ -54,6 +54,7 @@ class BoardSession:
         self.packer = Packer(self.board, taste.scorer(self.board, demand_of(problem)))
         self._open = np.array([takes_work(room.node) for room in rooms], np.bool_)
         self._asks: dict[Request, Ask] = {}
+        self._kinds: dict[Request, int] = {}
         self._known: dict[int, tuple[Request, Ask]] = {}
         self._unbooked: defaultdict[str, list[Allocation]] = defaultdict(list)
         for expected in problem.expected:
@@ -94,9 +95,10 @@ class BoardSession:
         known = self._known.get(id(request))
         if known is not None:
             return known[1]
-        kind = replace(kind_of(request), nodes=request.nodes)
+        kind = replace(kind_of(request), nodes=request.nodes, labels=request.labels, near=request.near)
         if kind not in self._asks:
-            self._asks[kind] = ask_of(request, self.board, self._rooms, self._open)
+            number = self._kinds.setdefault(replace(kind, memory_mib=None), len(self._kinds))
+            self._asks[kind] = ask_of(request, number, self.board, self._rooms, self._open)
         self._known[id(request)] = request, self._asks[kind]  # held, so that its identity stays its own
         return self._asks[kind]
 

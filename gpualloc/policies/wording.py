@@ -9,7 +9,7 @@ from gpualloc.policies.offer import Offer
 
 
 def need(request: Request) -> str:
-    """What the request wants on one node, such as `2 free GPUs matching 'H100' and 8 CPUs`."""
+    """What the request wants on one node, such as `2 free GPUs matching 'H100' and 8 free CPUs`."""
     wants = [_need_gpus(request)] if request.gpus else []
     if request.cpus is not None:
         wants.append(f"{request.cpus:g} free CPUs")
@@ -17,6 +17,8 @@ def need(request: Request) -> str:
         wants.append(f"CPUs {request.cpuset}")
     if request.memory_mib is not None:
         wants.append(f"{request.memory_mib} MiB of free memory")
+    wants += [f"the label {label}={value}" for label, value in request.labels]
+    wants += request.near
     return joined(wants) or "a node"
 
 
@@ -68,4 +70,6 @@ def _need_gpus(request: Request) -> str:
         text += f" matching {request.gpu_model!r}"
     if request.gpu_memory_mib is not None:
         text += f" with {request.gpu_memory_mib} MiB of GPU memory{' each' if plural else ''}"
+    if request.numa:
+        text += " near one NUMA node"
     return text

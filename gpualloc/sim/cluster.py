@@ -52,6 +52,10 @@ class HostSpec:
     memory_gib: int = 512
     driver: str = "570.133.20"
     labels: Mapping[str, str] = field(default_factory=dict)
+    paths: tuple[str, ...] = ()
+    """Data and mounts that are there, and with them the folders above."""
+    numa_nodes: int = 1
+    """How many NUMA nodes it has; CPUs and GPUs are spread over them in order."""
     mig: tuple[int, ...] = ()
     """Indices of the GPUs in MIG mode."""
     instances: tuple[tuple[int, str], ...] = ()
@@ -92,6 +96,8 @@ def check_cluster(spec: ClusterSpec) -> ClusterSpec:
 def _check_host(host: HostSpec) -> None:
     if host.cpus < 1 or host.memory_gib < 1:
         raise ConfigError(f"simulated node {host.name!r} needs at least 1 CPU and 1 GiB of memory")
+    if not 1 <= host.numa_nodes <= host.cpus:
+        raise ConfigError(f"simulated node {host.name!r} has {host.numa_nodes} NUMA nodes for {host.cpus} CPUs")
     kinds = [find(model) for model in host.gpus]
     for index in (*host.mig, *(index for index, _ in host.instances)):
         if not 0 <= index < len(kinds):

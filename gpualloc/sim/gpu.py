@@ -127,7 +127,7 @@ class GpuModel:
         """The power limit in force; None when the model's is not sourced."""
         return self.kind.power_limit_w if self.settings.power_limit_w is None else self.settings.power_limit_w
 
-    def tune(self, **changes: Any) -> None:
+    def change_settings(self, **changes: Any) -> None:
         """Change fields of `GpuSettings`.
 
         Raises:

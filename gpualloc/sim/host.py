@@ -12,7 +12,7 @@ from gpualloc.sim.cluster import HostSpec, Stranger
 from gpualloc.sim.command import is_missing
 from gpualloc.sim.gpu import FaultKind, GpuModel, GpuProcess
 from gpualloc.sim.ledger import SimulatedLedger
-from gpualloc.sim.rows import hello_row, inventory_row, process_row, sample_row
+from gpualloc.sim.rows import hello_row, inventory_row, near_row, process_row, sample_row
 from gpualloc.sim.use import Pattern, utilization
 from gpualloc.sim.work import HostedWork
 
@@ -115,12 +115,20 @@ class SimulatedHost:
     def inventory(self) -> dict[str, Any]:
         """Devices and host, without their readings."""
         return {
-            "devices": [inventory_row(gpu, self.faults.get(gpu.index)) for gpu in self.gpus],
+            "devices": [
+                inventory_row(gpu, self.faults.get(gpu.index), near_row(self.spec, gpu.index)) for gpu in self.gpus
+            ],
             "host": {
                 "cpus": self.spec.cpus,
                 "memory_total_mib": self.spec.memory_gib * 1024,
                 "disk_total_mib": _DISK_MIB,
             },
+        }
+
+    def present(self, paths: Iterable[str]) -> dict[str, bool | None]:
+        """For each path whether it is there."""
+        return {
+            path: any(f"{there}/".startswith(f"{path.rstrip('/')}/") for there in self.spec.paths) for path in paths
         }
 
     def sample(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ _STATES = {
     FaultKind.NO_PERMISSION: ("no permission", "no permission"),
 }
 """State of the device, and why its readings are null."""
+_ONE_NUMA_NODE = {"cpus": None, "numa_node": 0}
 
 
 def hello_row(spec: HostSpec, boot_id: str) -> dict[str, Any]:
@@ -45,7 +47,16 @@ def hello_row(spec: HostSpec, boot_id: str) -> dict[str, Any]:
     }
 
 
-def inventory_row(gpu: GpuModel, fault: tuple[FaultKind, float] | None) -> dict[str, Any]:
+def near_row(host: HostSpec, index: int) -> dict[str, Any]:
+    """What a GPU of the host is near to, for its row of `inventory`."""
+    node = index * host.numa_nodes // len(host.gpus)
+    first, beyond = (number * host.cpus // host.numa_nodes for number in (node, node + 1))
+    return {"cpus": None if host.numa_nodes == 1 else f"{first}-{beyond - 1}", "numa_node": node}
+
+
+def inventory_row(
+    gpu: GpuModel, fault: tuple[FaultKind, float] | None, near: Mapping[str, Any] = _ONE_NUMA_NODE
+) -> dict[str, Any]:
     """A device of `inventory`; `fault` is what is wrong now, and since when."""
     has_mig = gpu.kind.has_mig
     row = {
@@ -54,7 +65,7 @@ def inventory_row(gpu: GpuModel, fault: tuple[FaultKind, float] | None) -> dict[
         "minor": gpu.index,
         "model": gpu.kind.product,
         "architecture": gpu.kind.generation,
-        "cpus": None,
+        **near,
         "memory_total_mib": gpu.kind.memory_total_mib,
         "mig_enabled": gpu.mig_enabled if has_mig else None,
         "mig_pending": gpu.mig_pending if has_mig else None,

@@ -8,9 +8,9 @@ from typing import Any
 import gpualloc.sim.adopting
 import gpualloc.sim.evicting
 import gpualloc.sim.partitioning
+import gpualloc.sim.setting
 import gpualloc.sim.sharing
-import gpualloc.sim.suspending
-import gpualloc.sim.tuning  # noqa: F401 - each puts its steps into `sim.host.HANDLERS`
+import gpualloc.sim.suspending  # noqa: F401 - each puts its steps into `sim.host.HANDLERS`
 from gpualloc.errors import ConfigError, NewerStateError, StateError
 from gpualloc.sim.catalog import find
 from gpualloc.sim.clock import VirtualClock

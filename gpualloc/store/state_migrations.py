@@ -49,6 +49,15 @@ def m003_sightings(db: Database) -> None:
     )
 
 
+@migrations()
+def m004_set(db: Database) -> None:
+    """The kind of step `tune` is called `set`; requests gained `labels`, `near` and `numa`."""
+    # Nothing told in words inside a document looks so: its quotes are escaped.
+    before, after = '"kind":"tune"', '"kind":"set"'
+    db.conn.execute("UPDATE plan SET document = replace(document, ?, ?)", (before, after))
+    db.conn.execute("UPDATE step SET document = replace(document, ?, ?)", (before, after))
+
+
 _FIRST_TABLES = (
     """
     CREATE TABLE meta (

@@ -17,7 +17,7 @@ _BAR_FROM = 96
 _MIG_FIELDS = ("mig_enabled", "mig_pending")
 """Not worth a line where the model knows no MIG at all; they are in the JSON."""
 _SETTINGS = "settings."
-"""Not among what the table shows: `gpualloc tune` and `drift` tell of them."""
+"""Not among what the table shows: `gpualloc set` and `drift` tell of them."""
 _COLUMNS = (
     Column("gpu", right=True),
     Column("model", least=9),

@@ -30,7 +30,7 @@ _GLYPHS = {
     StepKind.MIG_MODE: _CHANGED,
     StepKind.MIG_CREATE: _MADE,
     StepKind.MIG_DESTROY: _TAKEN,
-    StepKind.TUNE: _CHANGED,
+    StepKind.SET: _CHANGED,
     StepKind.EVICT: _TAKEN,
 }
 _STARTS = (StepKind.START, StepKind.ADOPT, StepKind.RESUME)

@@ -115,6 +115,9 @@ def _request_data(request: Request) -> dict[str, object]:
         "pids": request.pids,
         "priority": request.priority,
         "nodes": list(request.nodes),
+        "labels": dict(request.labels),
+        "near": list(request.near),
+        "numa": request.numa,
         "cwd": request.cwd,
         "env": {key: HIDDEN for key, _ in request.env},
         "at_most_s": request.at_most_s,
@@ -235,6 +238,8 @@ def request_text(request: Request) -> str:
         parts.append(f"{request.pids} processes")
     if request.nodes:
         parts.append("on " + ", ".join(escape(node) for node in request.nodes))
+    parts += [f"label {escape(f'{label}={value}')}" for label, value in request.labels]
+    parts += [f"near {escape(path)}" for path in request.near]
     if request.at_most_s is not None:
         parts.append(f"at most {duration(request.at_most_s)}")
     if request.priority:
@@ -248,6 +253,8 @@ def _devices_asked(request: Request) -> list[str]:
         parts.append(f"MIG {escape(request.mig_profile)}" if request.mig_profile else "MIG")
     if request.sm_count is not None:
         parts.append(f"{request.sm_count} SMs")
+    if request.numa:
+        parts.append("near one NUMA node")
     if request.fraction is not None:
         parts.append(f"{request.fraction:g} of each ({request.share.value})")
     return parts

@@ -15,6 +15,7 @@ from gpualloc.model.inventory import Node
 _MODELS = ((scenes.H100, 81559), ("NVIDIA A100-SXM4-40GB", 40960), ("Tesla T4", 15360))
 _PROFILES = ("1g.10gb", "2g.20gb")
 _FRACTIONS = (0.1, 0.25, 0.3, 0.5, 0.7)
+_PATHS = ("/data/a", "/data/b")
 _MEMORY = (None, 500, 5000, 15296, 20000, 81495)
 
 
@@ -26,6 +27,7 @@ def _devices() -> st.SearchStrategy[dict[str, Any]]:
             "used_mib": st.sampled_from((None, 0, 700, 5000, 14000)),
             "state": st.sampled_from(("ok", "ok", "ok", "driver not answering", "GPU lost")),
             "cordon": st.sampled_from((None, None, "fan noise")),
+            "numa_node": st.sampled_from((None, 0, 0, 1)),
             "mig": st.lists(st.sampled_from(_PROFILES), max_size=3),
         },
     )
@@ -61,6 +63,8 @@ def _nodes(draw: st.DrawFn, number: int) -> Node:
         state=draw(st.sampled_from(("ok", "ok", "ok", "unreachable"))),
         manage=draw(st.sampled_from((None, None, True, False))),
         cordon=draw(st.sampled_from((None, None, None, "new disks"))),
+        labels=draw(st.sampled_from(({}, {"rack": "r1"}, {"rack": "r2", "disk": "nvme"}))),
+        near=draw(st.dictionaries(st.sampled_from(_PATHS), st.sampled_from((True, True, False, None)))),
         other_controllers=draw(st.sampled_from(((), (), ("slurmd",)))),
     )
 
@@ -71,11 +75,14 @@ def _requests() -> st.SearchStrategy[dict[str, Any]]:
         "cpuset": st.sampled_from(("0-3", "9")),
         "memory_mib": st.sampled_from((1000, 6000)),
         "priority": st.integers(-1, 1),
+        "labels": st.sampled_from(({"rack": "r1"}, {"rack": "r2"}, {"rack": "r9"}, {"rack": "r1", "disk": "nvme"})),
+        "near": st.lists(st.sampled_from(_PATHS), min_size=1, max_size=2, unique=True),
         "nodes": st.lists(st.sampled_from(("n0", "n1", "n2", "n9")), max_size=2, unique=True),
     }
     gpu = {
         "gpus": st.integers(1, 3),
-        "gpu_model": st.sampled_from(("h100", "nvidia*", "T4", "B300")),
+        "gpu_model": st.sampled_from(("h100", "nvidia*", "T4", "B300", "t4|*A100*")),
+        "numa": st.booleans(),
         "gpu_memory_mib": st.sampled_from(_MEMORY[1:]),
     }
     return st.one_of(

@@ -138,13 +138,13 @@ def laid_out_anew(ctx: Context, root: Path) -> list[str]:
     return laid_out("3g.40gb@0,2g.20gb@4")(ctx, root)
 
 
-def tuned(ctx: Context, root: Path) -> list[str]:
+def settings_changed(ctx: Context, root: Path) -> list[str]:
     """A plan file with lower power for a device, and other settings for a second one."""
     snapshot = observe(ctx, ["n1"])
     steps = [
         Step(
             seq=device.index + 1,
-            kind=StepKind.TUNE,
+            kind=StepKind.SET,
             node="n1",
             workload=None,
             target=f"GPU {device.index}",
@@ -270,7 +270,7 @@ ROWS = {
     StepKind.MIG_MODE: _LAYOUT,
     StepKind.MIG_CREATE: _LAYOUT,
     StepKind.MIG_DESTROY: Row(laid_out_anew, invertible=True),
-    StepKind.TUNE: Row(tuned, invertible=True, planned_again=True),
+    StepKind.SET: Row(settings_changed, invertible=True, planned_again=True),
     StepKind.EVICT: Row(to_evict, invertible=False, planned_again=True),
 }
 

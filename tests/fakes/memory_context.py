@@ -19,7 +19,7 @@ class MemoryFleet:
     def specs(self):
         return tuple(node.spec for node in self.nodes)
 
-    def observe(self, names=None):
+    def observe(self, names=None, near=()):
         return iter([node for node in self.nodes if names is None or node.name in names])
 
     def logs(self, node, workload, offset, limit=65536):

@@ -30,15 +30,15 @@ class SettingsCalls(Handles):
 
     def _nvmlDeviceSetPowerManagementLimit(self, handle: int, milliwatts: int) -> None:
         self._changing("nvmlDeviceSetPowerManagementLimit")
-        self._whole(handle).tune(power_limit_w=milliwatts / 1000)
+        self._whole(handle).change_settings(power_limit_w=milliwatts / 1000)
 
     def _nvmlDeviceSetGpuLockedClocks(self, handle: int, low: int, high: int) -> None:
         self._changing("nvmlDeviceSetGpuLockedClocks")
-        self._whole(handle).tune(sm_clock_min_mhz=low, sm_clock_max_mhz=high)
+        self._whole(handle).change_settings(sm_clock_min_mhz=low, sm_clock_max_mhz=high)
 
     def _nvmlDeviceResetGpuLockedClocks(self, handle: int) -> None:
         self._changing("nvmlDeviceResetGpuLockedClocks")
-        self._whole(handle).tune(sm_clock_min_mhz=0, sm_clock_max_mhz=0)
+        self._whole(handle).change_settings(sm_clock_min_mhz=0, sm_clock_max_mhz=0)
 
     def _nvmlDeviceGetComputeMode(self, handle: int, out: int) -> None:
         gpu = self._whole(handle)
@@ -51,11 +51,11 @@ class SettingsCalls(Handles):
         words = {number: word for word, number in COMPUTE_MODES.items()}
         if mode not in words:
             raise Code(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-        self._whole(handle).tune(compute_mode=words[mode])
+        self._whole(handle).change_settings(compute_mode=words[mode])
 
     def _nvmlDeviceGetPersistenceMode(self, handle: int, out: int) -> None:
         write(ctypes.c_uint, out, int(self._whole(handle).settings.persistence))
 
     def _nvmlDeviceSetPersistenceMode(self, handle: int, on: int) -> None:
         self._changing("nvmlDeviceSetPersistenceMode")
-        self._whole(handle).tune(persistence=bool(on))
+        self._whole(handle).change_settings(persistence=bool(on))

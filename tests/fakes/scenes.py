@@ -68,6 +68,7 @@ def node(name: str, **said: Any) -> Node:
             name,
             "main",
             "simulated",
+            labels=said.pop("labels", {}),
             reserved_cpus=said.pop("reserved_cpus", 0.0),
             reserved_memory_mib=said.pop("reserved_memory_mib", 0),
             manage=said.pop("manage", None),
@@ -133,8 +134,10 @@ def snapshot(*nodes: Node) -> Snapshot:
 
 
 def request(**said: Any) -> Request:
-    """A request for one GPU unless said otherwise."""
-    return Request(command=("train",), **{**said, "nodes": tuple(said.get("nodes", ()))})
+    """A request for one GPU unless said otherwise; `labels` is a table."""
+    labels = said.pop("labels", {})
+    several = {name: tuple(said.pop(name, ())) for name in ("nodes", "near")}
+    return Request(command=("train",), labels=tuple(labels.items()), **several, **said)
 
 
 def workload(identifier: str = "w00000001", **said: Any) -> Workload:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from fakes.command import Command, end_work
+from fakes.command import NVML_DEADLINE_S, Command, end_work
 from fakes.nvml_stub import FakeGpu, build_library, write_state
 from fakes.sshd_farm import FarmNode, SshdFarm, sshd_farm
 
@@ -31,7 +31,7 @@ class SshCommand(Command):
     def configure_nodes(self) -> None:
         """Write a configuration with a pool for each node of the farm."""
         pools = [_pool(node, self.keys.get(name, "")) for name, node in self.farm.nodes.items()]
-        self.configure("\n".join(['[apply]\ngrace = "2s"\n', self.tables, *pools]))
+        self.configure("\n".join(['[apply]\ngrace = "60s"\n', self.tables, *pools]))
 
     def show(self, node: str, *gpus: FakeGpu) -> None:
         """Set what the driver library of a node shows."""
@@ -61,7 +61,7 @@ def ssh_command(names: Sequence[str], *, as_root: bool = False) -> Iterator[SshC
             node.restart(
                 LD_LIBRARY_PATH=str(library),
                 GPUALLOC_FAKE_NVML=str(farm.folder / f"{name}.nvml"),
-                GPUALLOC_NVML_DEADLINE_S="1",
+                GPUALLOC_NVML_DEADLINE_S=NVML_DEADLINE_S,
             )
         command.configure_nodes()
         try:

@@ -37,7 +37,7 @@ ROWS = {
     "mig-mode": _MADE,
     "mig-create": _MADE,
     "mig-destroy": Row(laid_out("3g.20gb@0,2g.10gb@4"), before=laid_out("2g.10gb@0,2g.10gb@4")),
-    "tune": Row(("tune", DEVICE, "--power", "250W", "--persistence", "on", "--compute-mode", "prohibited", "--yes")),
+    "set": Row(("set", DEVICE, "--power", "250W", "--persistence", "on", "--compute-mode", "prohibited", "--yes")),
 }
 
 
@@ -123,7 +123,7 @@ def test_a_killed_change_of_a_device_is_taken_back(killed, undisturbed, kind, po
         ("mig-mode", "nvmlDeviceSetMigMode"),
         ("mig-create", "nvmlGpuInstanceCreateComputeInstance"),
         ("mig-destroy", "nvmlGpuInstanceDestroy"),
-        ("tune", "nvmlDeviceSetPersistenceMode"),
+        ("set", "nvmlDeviceSetPersistenceMode"),
     ],
 )
 def test_a_node_program_killed_in_the_middle_of_a_change_is_made_good(tmp_path, undisturbed, kind, function, how):

@@ -83,11 +83,11 @@ class Program:
     def close(self) -> int:
         self.process.stdin.close()
         self.process.stdout.close()
-        return self.process.wait(10)
+        return self.process.wait(60)
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
 def call(kind: str, workload: str, *, attempt: int = 1, fence: int = 1, **more: object) -> dict:
@@ -95,7 +95,7 @@ def call(kind: str, workload: str, *, attempt: int = 1, fence: int = 1, **more: 
     return {"run": "r", "seq": 1, "fence": fence, "controller": CONTROLLER, "step": step}
 
 
-def until(condition: Callable[[], object], seconds: float = 30) -> object:
+def until(condition: Callable[[], object], seconds: float = 60) -> object:
     """What the condition gives once it is true."""
     end = time.monotonic() + seconds
     while not (result := condition()):

@@ -29,7 +29,7 @@ def sleeper():
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()
 
 
@@ -64,7 +64,7 @@ def test_a_process_is_taken_in_with_all_below_it(any_node, sleeper):
     assert again["ok"] == facts
     end = program.call("do", "stop", workload, grace_s=30)["ok"]["end"]
     assert (end["exit_code"], end["reason"]) == (143, "released")
-    assert process.wait(10) == -signal.SIGTERM
+    assert process.wait(60) == -signal.SIGTERM
     assert any_node.groups(workload) == []
 
 
@@ -74,7 +74,7 @@ def test_its_own_end_has_no_exit_code(any_node, sleeper):
     child = int(process.stdout.readline())
     workload, _ = adopt(any_node, program, process.pid)
     process.stdin.close()
-    assert process.wait(10) == 3
+    assert process.wait(60) == 3
     assert program.record(workload)["end"] is None, "what it began still runs"
     os.kill(child, signal.SIGKILL)
     end = program.end(workload)
@@ -113,7 +113,7 @@ def test_without_its_keeper_it_can_be_let_go_and_stopped(node, sleeper):
         if kind == "let-go":
             assert (process.poll(), groups_of(process.pid)) == (None, before)
         else:
-            assert process.wait(10) == -signal.SIGTERM
+            assert process.wait(60) == -signal.SIGTERM
         assert node.groups(workload) == []
 
 

@@ -148,7 +148,7 @@ def test_version_2_knows_and_keeps_its_members(node):
         assert groups.members(workload) == [process.pid]
         assert groups.oom_kills(workload) == 0
         Path(UNIFIED, "gpualloc", workload, "cgroup.kill").write_text("1")
-        assert process.wait(10) == -9
+        assert process.wait(60) == -9
     finally:
         process.kill()
         process.wait()

@@ -215,9 +215,9 @@ def test_a_process_that_ends_while_it_is_suspended_does_not_hold_the_others(benc
 
 @pytest.mark.parametrize("function", ["state", "lock", "checkpoint"])
 def test_a_driver_that_hangs_is_given_up_and_the_others_run_on(bench, monkeypatch, function):
-    monkeypatch.setattr(cuda_process, "QUICK_S", 2.0)
-    monkeypatch.setattr(cuda_process, "COPY_S", 1.0)
-    monkeypatch.setattr("gpualloc.node.cuda_work.LOCK_S", 1.0)
+    monkeypatch.setattr(cuda_process, "QUICK_S", 8.0)
+    monkeypatch.setattr(cuda_process, "COPY_S", 4.0)
+    monkeypatch.setattr("gpualloc.node.cuda_work.LOCK_S", 4.0)
     bench.cuda.fault(function, "hang", pid=bench.pids[1])
     refused = bench.refused(bench.suspend)
     assert (refused.reason, "did not return within" in refused.message) == ("failed", True)

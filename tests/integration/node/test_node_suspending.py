@@ -93,7 +93,7 @@ def test_what_has_ended_or_is_another_start_is_told_as_gone_and_undone_by_nothin
 
 def test_the_longest_time_ends_work_that_stands_still(node):
     program = node.program()
-    workload, _ = node.start(program, "sleep", "300", at_most_s=5.0)
+    workload, _ = node.start(program, "sleep", "300", at_most_s=20.0)
     cgroups = cgroup.probe()
     cgroups.freeze(workload, True)
     end = program.end(workload)
@@ -103,7 +103,7 @@ def test_the_longest_time_ends_work_that_stands_still(node):
 
 def test_a_program_that_is_killed_in_the_middle_lets_the_next_one_finish(work, node):
     work.program.send("do", call=_call("suspend", work.workload, grants=ON_HERE))
-    node.until(lambda: work.cuda.begun("lock"), 30)
+    node.until(lambda: work.cuda.begun("lock"))
     work.program.kill()
     work.program = node.program()
     assert work.call("do", "suspend", grants=ON_HERE)["ok"]["state"] == "suspended"

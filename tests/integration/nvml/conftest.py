@@ -46,7 +46,7 @@ class Program:
         self._stdin.flush()
         line = self._stdout.readline()
         if not line:
-            self.process.wait(30)
+            self.process.wait(60)
             return None
         return json.loads(line)
 
@@ -63,7 +63,7 @@ class Program:
         """End it and wait."""
         self._stdin.close()
         self._stdout.close()
-        self.process.wait(30)
+        self.process.wait(60)
 
 
 class Host:

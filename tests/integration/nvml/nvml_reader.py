@@ -62,7 +62,7 @@ def in_thread(expression: str) -> str:
 
 def joined_answer() -> Any:
     assert _thread is not None
-    _thread.join(timeout=30)
+    _thread.join(timeout=60)
     return thread_answer
 
 

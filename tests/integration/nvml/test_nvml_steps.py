@@ -1,4 +1,4 @@
-"""MIG and tuning steps of real node programs, in processes of their own, over a real library."""
+"""Steps of MIG and of settings of real node programs, in processes of their own, over a real library."""
 
 from __future__ import annotations
 
@@ -119,12 +119,12 @@ def test_settings_are_set_told_and_given_back(host: Any) -> None:
         "persistence": False,
     }
     wanted = {"power_limit_w": 400.0, "sm_clock_min_mhz": 300, "sm_clock_max_mhz": 900, "persistence": True}
-    assert program.call("do", "tune", uuid, wanted=wanted)["ok"]["settings"] == {**wanted, "compute_mode": "default"}
-    assert program.call("verify", "tune", uuid, wanted=wanted)["ok"]["holds"] is True
+    assert program.call("do", "set", uuid, wanted=wanted)["ok"]["settings"] == {**wanted, "compute_mode": "default"}
+    assert program.call("verify", "set", uuid, wanted=wanted)["ok"]["holds"] is True
     assert host.program().device()["settings"] == {**wanted, "compute_mode": "default"}
-    told = program.call("undo", "tune", uuid, wanted=wanted, before={"persistence": False})["ok"]["settings"]
+    told = program.call("undo", "set", uuid, wanted=wanted, before={"persistence": False})["ok"]["settings"]
     assert told == {**row["settings"], "sm_clock_min_mhz": 0, "sm_clock_max_mhz": 0}
-    answer = program.call("do", "tune", uuid, wanted={"power_limit_w": 800.0})
+    answer = program.call("do", "set", uuid, wanted={"power_limit_w": 800.0})
     assert (answer["error"]["reason"], "175..700 W" in answer["error"]["message"]) == ("bad-request", True)
 
 
@@ -135,7 +135,7 @@ def test_without_the_right_nothing_changes_and_it_is_named(host: Any) -> None:
     for kind, fields in (
         ("mig-create", {"place": "1g.10gb@0", "mig_instance": None}),
         ("mig-mode", {"mig_enabled": False}),
-        ("tune", {"wanted": {"persistence": True}}),
+        ("set", {"wanted": {"persistence": True}}),
     ):
         answer = program.call("do", kind, uuid, **fields)
         assert (answer["error"]["reason"], "needs" in answer["error"]["message"]) == ("not-permitted", True)
@@ -168,15 +168,15 @@ def test_what_real_drivers_did_is_done_with_explicit_places(host: Any, trace: di
 def test_a_layout_and_settings_are_made_again_after_a_reboot(host: Any, model: str, place: str, kept: bool) -> None:
     [uuid] = host.write(model)
     create = {"place": place, "mig_instance": None}
-    tune = {"wanted": {"power_limit_w": 300.0, "persistence": True}}
+    settings = {"wanted": {"power_limit_w": 300.0, "persistence": True}}
     program = host.program()
     before = program.call("do", "mig-create", uuid, **create)["ok"]
-    program.call("do", "tune", uuid, **tune)
+    program.call("do", "set", uuid, **settings)
     reboot(host.state)
     program = host.program()
     row = program.device()
     assert (row["mig_enabled"], row["mig_instances"], row["settings"]["persistence"]) == (kept, [], False)
-    for kind, fields in (("mig-mode", {"mig_enabled": True}), ("mig-create", create), ("tune", tune)):
+    for kind, fields in (("mig-mode", {"mig_enabled": True}), ("mig-create", create), ("set", settings)):
         assert "ok" in program.call("do", kind, uuid, **fields)
         assert program.call("verify", kind, uuid, **fields)["ok"]["holds"] is True
     assert program.device()["mig_instances"][0]["uuid"] == before["mig_instance"]

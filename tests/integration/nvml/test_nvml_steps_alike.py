@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fakes.nvml_library import NvmlLibrary, installed
 
-from gpualloc.node import partitioning, tuning
+from gpualloc.node import partitioning, setting
 from gpualloc.node.nvml import Nvml
 from gpualloc.node.wire import Refused
 from gpualloc.sim.cluster import ClusterSpec, HostSpec
@@ -41,7 +41,7 @@ def steps(gpu: GpuModel, chance: random.Random) -> list[tuple[str, dict[str, Any
                 ("mig-create", {"place": place, "mig_instance": None}),
                 ("mig-destroy", {"place": place, "mig_instance": chance.choice([None, None, *made])}),
                 ("mig-mode", {"mig_enabled": chance.random() < 0.8}),
-                ("tune", {"wanted": wanted, "before": {}}),
+                ("set", {"wanted": wanted, "before": {}}),
             ],
             weights=[8, 6, 2, 3],
         )[0]
@@ -81,7 +81,7 @@ def test_a_simulated_node_answers_steps_as_a_real_one(tmp_path: Path, model: str
         )
         handlers = {
             kind: module.Handler(parts)  # type: ignore[arg-type]
-            for module, kinds in ((partitioning, ("mig-mode", "mig-create", "mig-destroy")), (tuning, ("tune",)))
+            for module, kinds in ((partitioning, ("mig-mode", "mig-create", "mig-destroy")), (setting, ("set",)))
             for kind in kinds
         }
         real = [outcome(handlers[step["kind"]], verb, step) for verb, step in walk]

@@ -55,7 +55,7 @@ def test_a_command_is_needed(world):
 
 def plan_file(world):
     path = world.root / "change.plan"
-    world.run("submit", "--name", "x", "--gpus", "1", "--", "sleep", "60")
+    world.run("submit", "--name", "x", "--gpus", "1", "--", "sleep", "600")
     world.run("plan", "-o", str(path))
     return path
 
@@ -154,7 +154,7 @@ def test_a_full_disk_loses_nothing(world):
 
 def test_two_applies_at_once(world):
     for number in range(4):
-        world.run("submit", "--name", f"w{number}", "--gpus", "0", "--", "sleep", "60")
+        world.run("submit", "--name", f"w{number}", "--gpus", "0", "--", "sleep", "600")
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(world.state_dir)], env=world.env, stdout=subprocess.PIPE, text=True
     )
@@ -184,13 +184,13 @@ from pathlib import Path
 from gpualloc.wiring import Options, open_context
 with open_context(Options()) as ctx, ctx.journal.write("a long apply"):
     print("held", flush=True)
-    time.sleep(120)
+    time.sleep(600)
 """
 
 
 def test_a_command_that_is_not_there_fails_that_work_alone(world):
     bad = world.json("submit", "--name", "bad", "--gpus", "1", "--", "no-such-command-at-all")["id"]
-    good = world.json("submit", "--name", "good", "--gpus", "1", "--", "sleep", "60")["id"]
+    good = world.json("submit", "--name", "good", "--gpus", "1", "--", "sleep", "600")["id"]
     world.run("rebalance", check=6)
     assert (world.workload(bad)["state"], world.workload(bad)["exit_code"]) == ("failed", 127)
     assert world.workload(good)["state"] == "running"

@@ -2,9 +2,11 @@
 
 import json
 import os
-import stat
+import shutil
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 from fakes.command import Command, wait_until
@@ -37,17 +39,17 @@ def as_nobody(command, *args):
 
 
 @pytest.fixture
-def foreign(tmp_path):
+def foreign():
     """A world that belongs to an account without rights."""
-    command = Command(tmp_path)
+    # Not pytest's folder: each new run of pytest closes that to everyone but its owner.
+    folder = Path(tempfile.mkdtemp(prefix="foreign"))
+    command = Command(folder)
     command.gpus(FakeGpu(0))
-    for folder in tmp_path.parents:
-        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & stat.S_IXOTH:
-            folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
-    for path in (tmp_path, *tmp_path.rglob("*")):
+    for path in (folder, *folder.rglob("*")):
         os.chown(path, NOBODY, NOBODY)
     yield command
     command.stop_everything()
+    shutil.rmtree(folder)
 
 
 def test_every_device_has_every_field_and_every_null_a_reason(sim):
@@ -127,16 +129,21 @@ def test_the_state_of_another_account_is_refused_in_words(foreign):
 
 
 def test_a_watcher_starts_waiting_work_when_what_was_in_its_way_ends(world):
+    go = world.root / "go"
+    os.mkfifo(go)
     watcher = world.start("rebalance", "--watch")
     try:
         wait_until(lambda: world.json("status")["starter"] == "watch", "it watches")
-        first = world.json("submit", "--name", "a", "--gpus", "2", "--", "sleep", "1")["id"]
+        first = world.json("submit", "--name", "a", "--gpus", "2", "--", "/bin/sh", "-c", f"read line < {go}")["id"]
+        wait_until(lambda: world.workload(first)["state"] == "running", "the first runs")
         second = world.json("submit", "--name", "b", "--gpus", "2", "--", "sleep", "600")["id"]
+        wait_until(lambda: world.workload(second)["reason"], "the second waits")
+        go.write_text("\n")
         wait_until(lambda: world.workload(second)["state"] == "running", "the second runs")
         assert world.workload(first)["state"] == "finished"
         assert world.run("rebalance", "--watch", check=7).stderr
     finally:
         watcher.terminate()
-        out, err = watcher.communicate(timeout=20)
+        out, err = watcher.communicate(timeout=60)
     assert (watcher.returncode, err) == (0, "")
     assert out.count("3 steps done") == 2

@@ -28,20 +28,20 @@ read -r line < go
 PROFILE_2G = 14
 """Id of 2g.10gb on the A100."""
 
-SOON = (("ServerAliveInterval", "1"), ("ServerAliveCountMax", "2"), ("ConnectTimeout", "2"))
-"""ssh gives a silent node up within 3 s."""
+SOON = (("ServerAliveInterval", "3"), ("ServerAliveCountMax", "3"), ("ConnectTimeout", "8"))
+"""ssh gives a silent node up within 12 s."""
 
 
 @pytest.fixture
 def world():
     with ssh_command(["n1", "n2"], as_root=True) as command:
         for node in command.farm.nodes.values():
-            node.options += SOON
+            node.options = (*SOON, *node.options)
         hook = command.root / "hook"
         hook.write_text(HOOK.replace("#!/bin/sh\n", f"#!/bin/sh\ncd {shlex.quote(str(command.root))}\n"))
         hook.chmod(0o700)
         os.mkfifo(command.root / "go")
-        command.tables = f'[hooks]\npre_step = ["{hook}"]\n'
+        command.tables = f'[hooks]\npre_step = ["{hook}"]\ntimeout = "1h"\n'
         command.configure_nodes()
         (command.root / "kind").touch()
         yield command
@@ -92,19 +92,28 @@ def submit(world, *args):
 def work_on_n1(world):
     """Work for n1 that writes a line each time it is started; its id and that file."""
     starts = world.farm.folder / "out" / "starts"
-    script = f"echo started >> {starts}; exec sleep 60"
+    script = f"echo started >> {starts}; exec sleep 600"
     limits = ("--gpus", "1", "--memory", "64MiB", "--nodes", "n1")
     return submit(world, *limits, "--", "/bin/sh", "-c", script), starts
 
 
 def work_that_clings(world):
-    """Work that runs on n1 and takes no notice of TERM but to make a file; its id and that file."""
+    """Work that runs on n1, makes a file at TERM and ends only when it is let go; its id and that file."""
     folder = world.farm.folder / "out"
-    script = f"trap 'echo >> {folder}/asked' TERM; echo > {folder}/up; while :; do sleep 1; done"
+    script = f"trap 'echo >> {folder}/asked' TERM; echo > {folder}/up; until [ -e {folder}/go ]; do sleep 0.1; done"
     identity = submit(world, "--gpus", "1", "--memory", "64MiB", "--nodes", "n1", "--", "/bin/sh", "-c", script)
     world.run("rebalance")
     wait_until((folder / "up").exists, "it runs")
     return identity, folder / "asked"
+
+
+def give_up_soon(world):
+    """From now on a step may take 15 s at most, the grace counted."""
+    world.extra_env |= {"GPUALLOC_APPLY__STEP_TIMEOUT": "13s", "GPUALLOC_APPLY__GRACE": "2s"}
+
+
+def let_go(world):
+    (world.farm.folder / "out" / "go").touch()
 
 
 def clients(world):
@@ -208,7 +217,7 @@ def test_a_node_frozen_in_mid_step_is_left_alone_and_others_get_the_work(world):
         with under_way(world):
             node.freeze()
         ended(apply, 6)
-    others = [submit(world, "--gpus", "1", *where, "--", "sleep", "60") for where in ((), ("--nodes", "n1"))]
+    others = [submit(world, "--gpus", "1", *where, "--", "sleep", "600") for where in ((), ("--nodes", "n1"))]
     world.run("rebalance", check=6)
     rows = {row["id"]: row for row in world.json("ps", check=None)["workloads"]}
     assert [(rows[each]["state"], rows[each]["node"]) for each in others] == [("running", "n2"), ("pending", None)]
@@ -248,7 +257,10 @@ def test_a_start_on_a_frozen_node_happens_once(world, kind, programs, then):
 @pytest.mark.parametrize("noticed", ["by a cut", "by the time-out of the step"])
 def test_a_frozen_program_that_wakes_too_late_starts_nothing_again(world, noticed):
     node = world.farm["n1"]
-    world.extra_env["GPUALLOC_APPLY__STEP_TIMEOUT"] = "4s" if noticed == "by the time-out of the step" else "60s"
+    if noticed == "by the time-out of the step":
+        give_up_soon(world)
+    else:
+        world.extra_env["GPUALLOC_APPLY__STEP_TIMEOUT"] = "10m"
     identity, starts = work_on_n1(world)
     with halfway(world, "start", "apply", "--yes") as apply:
         with under_way(world):
@@ -305,6 +317,7 @@ def test_a_release_on_a_frozen_node_ends_the_work_once(world, programs, then):
         node.wake()
     else:
         kill_all(node)
+    let_go(world)
     world.run("rebalance")
     assert_released_once(world, identity)
 
@@ -317,6 +330,7 @@ def test_a_release_cut_while_the_work_ends_is_brought_to_its_end(world, cut):
         wait_until(asked.exists, "it was asked to end")
         cut_off(world, cut)
         ended(release, 6)
+    let_go(world)
     world.run("rebalance")
     assert_released_once(world, identity)
 
@@ -357,7 +371,7 @@ def test_an_instance_half_made_on_a_frozen_node_is_finished_or_taken_back(world,
 
 def test_a_frozen_program_that_has_the_lock_of_its_node_holds_up_nothing_else(world):
     node, device = world.farm["n1"], gpu(1, 0).full_uuid
-    world.extra_env["GPUALLOC_APPLY__STEP_TIMEOUT"] = "4s"
+    give_up_soon(world)
     driver = world.farm.folder / "n1.nvml"
     write_state(driver, [fake_gpu(GpuModel(find("A100-40GB"), device, 0, seed=5), 0.0)])
     with_plan(driver, "nvmlGpuInstanceCreateComputeInstance", 1, "hang")
@@ -367,7 +381,7 @@ def test_a_frozen_program_that_has_the_lock_of_its_node_holds_up_nothing_else(wo
     for pid in stuck:
         os.kill(pid, signal.SIGSTOP)
     without_plans(driver)
-    elsewhere = submit(world, "--gpus", "1", "--", "sleep", "60")
+    elsewhere = submit(world, "--gpus", "1", "--", "sleep", "600")
     world.run("rebalance", check=6)
     assert world.workload(elsewhere)["node"] == "n2"
     kill(stuck)

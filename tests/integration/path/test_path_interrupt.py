@@ -20,7 +20,7 @@ def slow_hook(sim):
         f"#!/bin/sh\ntouch {sim.root}/asked\nuntil [ -e {sim.root}/go ]; do sleep 0.05; done\n", encoding="ascii"
     )
     script.chmod(0o700)
-    sim.configure(f'[hooks]\npre_step = ["{script}"]\n')
+    sim.configure(f'[hooks]\npre_step = ["{script}"]\ntimeout = "1h"\n')
 
 
 def interrupted(sim, number, *, then=()):

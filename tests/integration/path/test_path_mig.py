@@ -188,7 +188,7 @@ def test_whole_gpus_come_back_when_nobody_uses_the_instances_made_for_work(world
 
 def test_an_operators_layout_is_only_added_to(world):
     world.run("mig", "apply", "--device", "old:0", "--layout", "3g.20gb@0,3g.20gb@4", "--yes")
-    identity = world.json("submit", "--profile", "2g.10gb", "--nodes", "old", "--", "sleep", "10")["id"]
+    identity = world.json("submit", "--profile", "2g.10gb", "--nodes", "old", "--", "sleep", "1000000")["id"]
     world.run("rebalance")
     assert world.workload(identity)["state"] == "pending"
     assert places(devices(world)["old:0"]) == ["3g.20gb@0", "3g.20gb@4"]
@@ -226,7 +226,7 @@ def test_a_file_says_what_is_wrong_with_it(world, tmp_path):
 
 
 def test_the_audit_trail_and_the_plan_file_know_layouts(world, tmp_path):
-    world.run("submit", "--profile", "2g.20gb", "--", "sleep", "5")
+    world.run("submit", "--profile", "2g.20gb", "--", "sleep", "1000000")
     plan = tmp_path / "plan.json"
     world.run("plan", "-o", str(plan))
     assert json.loads(plan.read_text())["plan"]["steps"][0]["layout"] is not None

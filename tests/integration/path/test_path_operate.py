@@ -57,16 +57,16 @@ def test_drift_and_reconcile_follow_envelope_and_exit_codes(sim):
     assert sim.run("reconcile", "--boot", "--dry-run", check=2).returncode == 2
 
 
-def test_a_device_is_tuned_and_given_back(sim):
-    done = sim.json("tune", "yew01", "--device", "2", "--power", "300W", "--clocks", "210-1410", "--yes")
+def test_a_device_is_set_and_given_back(sim):
+    done = sim.json("set", "yew01", "--device", "2", "--power", "300W", "--clocks", "210-1410", "--yes")
     assert (done["report"]["done"], done["confirmed"]) == (1, True)
     (node,) = sim.json("nodes", "yew01")["nodes"]
     assert node["devices"][2]["power_limit_w"] == 300
-    assert sim.json("tune", node["devices"][2]["uuid"], "--release", "--yes")["report"]["done"] == 1
+    assert sim.json("set", node["devices"][2]["uuid"], "--release", "--yes")["report"]["done"] == 1
     (node,) = sim.json("nodes", "yew01")["nodes"]
     assert node["devices"][2]["power_limit_w"] == 700
     for wrong in (["--power", "9 lives"], ["--clocks", "9-1"], ["--compute-mode", "x"], ["--persistence", "x"], []):
-        assert sim.run("tune", "yew01", *wrong, "--yes", check=2).stdout == ""
+        assert sim.run("set", "yew01", *wrong, "--yes", check=2).stdout == ""
 
 
 def reboot(sim, node):
@@ -82,7 +82,7 @@ def reboot(sim, node):
 
 def test_layouts_and_settings_are_made_again_after_a_reboot(sim):
     sim.run("mig", "apply", "--device", "yew01:2", "--layout", "3g.40gb@0,2g.20gb@4", "--yes")
-    sim.run("tune", "yew01", "--device", "2", "--power", "300W", "--yes")
+    sim.run("set", "yew01", "--device", "2", "--power", "300W", "--yes")
     assert sim.json("drift")["drift"] == []
     reboot(sim, "yew01")
     assert {(row["field"], row["class"]) for row in sim.json("drift")["drift"]} == {
@@ -91,7 +91,7 @@ def test_layouts_and_settings_are_made_again_after_a_reboot(sim):
         ("power_limit_w", "changed"),
     }
     told = sim.json("reconcile", "yew01", "--boot", "--wait", "1s", "--detailed-exitcode")
-    assert [step["kind"] for step in told["plan"]["steps"]] == ["mig-mode", "mig-create", "mig-create", "tune"]
+    assert [step["kind"] for step in told["plan"]["steps"]] == ["mig-mode", "mig-create", "mig-create", "set"]
     assert (told["left"], told["remains"], told["report"]["done"]) == ([], [], 4)
     (device,) = [device for device in sim.json("mig", "list", "yew01")["devices"] if device["index"] == 2]
     assert device["layout"] == "3g.40gb@0,2g.20gb@4"

@@ -89,7 +89,7 @@ def test_a_run_that_is_told_to_stop_releases_its_work(world, number):
     running = world.start("run", "--gpus", "1", "--", "sleep", "600")
     wait_until(lambda: [row["state"] for row in world.json("ps")["workloads"]] == ["running"], "it runs")
     running.send_signal(number)
-    _, err = running.communicate(timeout=40)
+    _, err = running.communicate(timeout=60)
     assert (running.returncode, world.claims()) == (130, []), err
     assert [row["state"] for row in world.json("ps")["workloads"]] == ["released"]
 

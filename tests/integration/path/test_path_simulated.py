@@ -103,13 +103,13 @@ def test_a_broken_cluster_file_is_explained(sim, tmp_path, text, word):
 
 
 def test_simulated_and_real_state_are_apart(sim, world):
-    sim.run("submit", "--name", "pretend", "--gpus", "1", "--", "sleep", "60")
+    sim.run("submit", "--name", "pretend", "--gpus", "1", "--", "sleep", "600")
     world.extra_env.pop("GPUALLOC_SIM", None)
     assert world.json("ps")["workloads"] == []
 
 
 def test_a_plan_of_a_simulation_is_not_for_real_nodes(sim, world):
-    sim.run("submit", "--name", "pretend", "--gpus", "1", "--", "sleep", "60")
+    sim.run("submit", "--name", "pretend", "--gpus", "1", "--", "sleep", "600")
     path = sim.root / "pretend.plan"
     sim.run("plan", "-o", str(path))
     assert world.run("apply", "--yes", str(path), check=5).stderr

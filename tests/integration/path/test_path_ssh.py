@@ -51,7 +51,7 @@ def test_each_node_shows_its_own_gpus(world):
 
 def test_work_lands_on_the_node_asked_for_with_its_gpu_and_account(world):
     out = world.farm.folder / "out" / "env"
-    script = f"(id -un; env) > {out}.part; mv {out}.part {out}; exec sleep 60"
+    script = f"(id -un; env) > {out}.part; mv {out}.part {out}; exec sleep 600"
     row = started(world, "--nodes", "n2", "--gpus", "1", "--", "/bin/sh", "-c", script)
     wait_until(out.exists, "the command wrote its environment")
     account, *lines = out.read_text().splitlines()
@@ -92,7 +92,7 @@ def test_logs_are_followed_to_the_end(world):
     try:
         assert follower.stdout.readline() == "first\n"
         go.write_text("\n")
-        said, complaints = follower.communicate(timeout=30)
+        said, complaints = follower.communicate(timeout=60)
     finally:
         follower.kill()
         follower.wait()
@@ -100,7 +100,7 @@ def test_logs_are_followed_to_the_end(world):
 
 
 def test_release_ends_it_on_its_node(world):
-    row = started(world, "--nodes", "n2", "--gpus", "2", "--", "sleep", "60")
+    row = started(world, "--nodes", "n2", "--gpus", "2", "--", "sleep", "600")
     world.run("release", row["id"])
     assert world.workload(row["id"])["state"] == "released"
     assert not alive(row["pid"])
@@ -108,15 +108,15 @@ def test_release_ends_it_on_its_node(world):
 
 
 def test_a_node_that_is_down_keeps_its_work_and_holds_up_nobody(world):
-    kept = started(world, "--nodes", "n1", "--gpus", "2", "--", "sleep", "60")
+    kept = started(world, "--nodes", "n1", "--gpus", "2", "--", "sleep", "600")
     world.farm["n1"].stop()
     for verb in ("ps", "nodes"):
         answer = envelope(world, verb)
         assert [(error["code"], error["node"]) for error in answer["errors"]] == [("unreachable", "n1")]
     assert world.workload(kept["id"])["state"] == "running"
-    other = started(world, "--gpus", "2", "--", "sleep", "60")
+    other = started(world, "--gpus", "2", "--", "sleep", "600")
     assert other["node"] == "n2"
-    waiting = submit(world, "--gpus", "1", "--", "sleep", "60")
+    waiting = submit(world, "--gpus", "1", "--", "sleep", "600")
     plan = world.json("plan")
     assert plan["steps"] == []
     assert [rejection["workload"] for rejection in plan["rejections"]] == [waiting]
@@ -131,7 +131,7 @@ def test_a_node_that_is_down_keeps_its_work_and_holds_up_nobody(world):
 
 
 def test_all_nodes_down_is_exit_3_with_an_answer(world):
-    row = started(world, "--gpus", "1", "--", "sleep", "60")
+    row = started(world, "--gpus", "1", "--", "sleep", "600")
     for node in world.farm.nodes.values():
         node.stop()
     for verb in ("nodes", "ps", "plan"):
@@ -146,7 +146,7 @@ def test_all_nodes_down_is_exit_3_with_an_answer(world):
 @pytest.mark.parametrize("program", ["goes on", "is killed"])
 def test_a_connection_cut_in_the_middle_of_a_start(world, program):
     node, starts = world.farm["n1"], world.farm.folder / "out" / "starts"
-    script = f"echo started >> {starts}; exec sleep 60"
+    script = f"echo started >> {starts}; exec sleep 600"
     identity = submit(world, "--gpus", "0", "--", "/bin/sh", "-c", script)
     assert world.json("plan", "--policy", "first-fit")["steps"][0]["node"] == "n1"
     with locked(node.state / "lock"):
@@ -156,7 +156,7 @@ def test_a_connection_cut_in_the_middle_of_a_start(world, program):
             for pid in node.sessions():
                 os.kill(pid, signal.SIGKILL)
         node.cut()
-        _, complaints = apply.communicate(timeout=30)
+        _, complaints = apply.communicate(timeout=60)
     assert apply.returncode == 6, complaints
     row = world.workload(identity)
     assert row["state"] == "pending"
@@ -211,8 +211,8 @@ def second(world):
 
 
 def test_two_controllers_share_the_nodes(world, second):
-    first = submit(world, "--gpus", "2", "--nodes", "n1", "--", "sleep", "60")
-    theirs = second.json("submit", "--name", "theirs", "--gpus", "1", "--nodes", "n1", "--", "sleep", "60")["id"]
+    first = submit(world, "--gpus", "2", "--nodes", "n1", "--", "sleep", "600")
+    theirs = second.json("submit", "--name", "theirs", "--gpus", "1", "--nodes", "n1", "--", "sleep", "600")["id"]
     plan = second.root / "second.plan"
     second.run("plan", "-o", str(plan))
     world.run("rebalance")
@@ -232,14 +232,15 @@ def test_two_controllers_share_the_nodes(world, second):
 
 
 def test_a_hung_gpu_says_so_and_work_goes_to_another(world):
+    world.farm["n1"].restart(GPUALLOC_NVML_DEADLINE_S="3")
     world.show("n1", gpu(1, 0, fault="hang"), gpu(1, 1))
     nodes = {node["name"]: node for node in world.json("nodes")["nodes"]}
     assert [device["state"] for device in nodes["n1"]["devices"]] == ["driver not answering", "ok"]
     assert nodes["n1"]["devices"][0]["unavailable"]["power_w"] == "hung"
     assert [device["state"] for device in nodes["n2"]["devices"]] == ["ok", "ok"]
-    row = started(world, "--gpus", "1", "--nodes", "n1", "--", "sleep", "60")
+    row = started(world, "--gpus", "1", "--nodes", "n1", "--", "sleep", "600")
     assert row["devices"] == [gpu(1, 1).uuid]
-    assert started(world, "--gpus", "2", "--", "sleep", "60")["node"] == "n2"
+    assert started(world, "--gpus", "2", "--", "sleep", "600")["node"] == "n2"
 
 
 def test_limits_over_ssh_bind_when_the_account_is_root():
@@ -258,7 +259,7 @@ def test_a_node_of_slurm_is_only_observed_until_its_pool_says_otherwise(world):
     with own_mounts(another_controller("slurmd", str(world.farm.folder / "comm"))) as enter:
         node.within = enter
         node.restart()
-        identity = submit(world, "--gpus", "1", "--nodes", "n1", "--", "sleep", "60")
+        identity = submit(world, "--gpus", "1", "--nodes", "n1", "--", "sleep", "600")
         plan = world.json("plan")
         assert plan["steps"] == []
         assert [(one["workload"], one["reason"]) for one in plan["rejections"]] == [(identity, "policy")]

@@ -67,7 +67,7 @@ def test_an_account_without_privileges_gets_limits_that_kill(node):
 
 
 def test_required_hard_limits_wait_for_the_program(node):
-    hard = ("submit", "--name", "hard", "--gpus", "0", "--memory", "64MiB", "--require", "hard", "--", "sleep", "60")
+    hard = ("submit", "--name", "hard", "--gpus", "0", "--memory", "64MiB", "--require", "hard", "--", "sleep", "600")
     waiting = node.world.json(*hard)["id"]
     node.world.run("rebalance", check=1)
     row = node.world.workload(waiting)
@@ -125,7 +125,7 @@ def test_a_folder_that_others_can_write_is_not_installed_into(node):
 def test_uninstall_removes_what_install_wrote_and_leaves_running_work(node):
     assert sorted(node.install()) == sorted([PROGRAM, CONFIG, RULE])
     world = node.world
-    identity = world.json("submit", "--name", "x", "--gpus", "0", "--memory", "64MiB", "--", "sleep", "60")["id"]
+    identity = world.json("submit", "--name", "x", "--gpus", "0", "--memory", "64MiB", "--", "sleep", "600")["id"]
     world.run("rebalance")
     row = world.workload(identity)
     assert row["held_by"]["memory"] == "hard"

@@ -21,7 +21,7 @@ from gpualloc.adapters.ssh import REMOTE_COMMAND, SshLaunch, SshTarget
 from gpualloc.model.inventory import NodeState
 from gpualloc.node.wire import request
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 ECHO = request(1, "echo", {"x": 1})
 
 
@@ -257,7 +257,7 @@ def can_ask(link: PipeLink) -> bool:
 
 
 def wait_until(condition) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "never came true"
         time.sleep(0.05)

@@ -8,7 +8,7 @@ from gpualloc.adapters.crew import ThreadCrew
 
 
 def test_pieces_of_work_run_beside_each_other_and_are_heard_in_their_order():
-    both = threading.Barrier(2, timeout=30)
+    both = threading.Barrier(2, timeout=60)
 
     def work(name):
         def do(tell):
@@ -41,17 +41,17 @@ def test_the_end_waits_for_what_is_under_way():
 
     def work(_tell):
         begun.set()
-        go.wait(30)
+        go.wait(60)
         over.append(True)
 
     def end():
         with ThreadCrew() as crew:
             crew.begin(work)
-            begun.wait(30)
+            begun.wait(60)
 
     ending = threading.Thread(target=end)
     ending.start()
-    begun.wait(30)
+    begun.wait(60)
     go.set()
-    ending.join(30)
+    ending.join(60)
     assert over == [True]

@@ -16,7 +16,7 @@ STEP = Step(3, StepKind.STOP, "n1", "w1", "w1", StepReason.RELEASE, "", None, 1,
 EVENT = HookEvent(run="r1", plan="p1", step=STEP, node="n1", state="done", users=("ann", "bob"), workloads=("w1",))
 
 
-def run(script, *, event=EVENT, timeout_s=30.0):
+def run(script, *, event=EVENT, timeout_s=600.0):
     return ProgramHooks({"post_step": [sys.executable, "-c", script]}, timeout_s).run("post_step", event)
 
 
@@ -72,17 +72,14 @@ def test_what_it_prints_is_cut_and_both_streams_are_kept():
 
 def test_one_that_does_not_end_is_killed_with_what_it_started(tmp_path):
     pids = tmp_path / "pids"
-    script = (
-        "import os, subprocess, time; child = subprocess.Popen(['sleep', '300']);"
-        f"open({str(pids)!r}, 'w').write(str(child.pid)); print('begun', flush=True); time.sleep(300)"
-    )
-    outcome = run(script, timeout_s=3.0)
-    assert (outcome.problem, outcome.output) == ("no answer in 3 s", "begun\n")
-    wait_until(lambda: not os.path.exists(f"/proc/{pids.read_text()}/exe"), "what it started is gone")
+    script = f"sleep 300 & echo $! > {pids}; echo begun; wait"
+    outcome = ProgramHooks({"post_step": ["sh", "-c", script]}, 10.0).run("post_step", EVENT)
+    assert (outcome.problem, outcome.output) == ("no answer in 10 s", "begun\n")
+    wait_until(lambda: not os.path.exists(f"/proc/{pids.read_text().strip()}/exe"), "what it started is gone")
 
 
 def test_what_it_leaves_running_does_not_hold_it_up(tmp_path):
-    script = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush=True)"
+    script = "import subprocess; print(subprocess.Popen(['sleep', '600']).pid, flush=True)"
     outcome = run(script)
     os.kill(int(outcome.output), 9)
-    assert (outcome.problem, outcome.seconds < 50) == (None, True)
+    assert (outcome.problem, outcome.seconds < 500) == (None, True)

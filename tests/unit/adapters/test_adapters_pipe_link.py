@@ -16,7 +16,7 @@ from gpualloc.adapters.pipe_link import MAX_NOISE_BYTES, PipeLink
 from gpualloc.model.inventory import NodeState
 from gpualloc.node.wire import MAX_LINE_BYTES, request
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 ECHO = request(1, "echo", {})
 
 
@@ -76,7 +76,7 @@ def test_a_child_started_ahead_and_never_used_is_let_go_of(made):
     link.begin()
     pid = link._child.pid
     link.close()
-    assert not is_alive(pid)
+    wait_until(lambda: not is_alive(pid))
     link.begin()
     assert link._child is None
 
@@ -109,7 +109,7 @@ def test_a_hung_program_is_replaced(made):
         link.exchange([request(1, "hang")], 0.3)
     assert caught.value.failure.state is NodeState.HUNG
     assert link.exchange([ECHO], DEADLINE_S)[0]["ok"]["pid"] != pid
-    assert not is_alive(pid)
+    wait_until(lambda: not is_alive(pid))
     assert link.connection == 2
 
 
@@ -245,10 +245,10 @@ def test_close_ends_a_busy_program_and_the_thread_that_waits_for_it(before, tmp_
     thread.start()
     wait_until((tmp_path / "hung").exists)
     link.close()
-    thread.join(timeout=10)
+    thread.join(timeout=60)
     assert not thread.is_alive()
     assert len(errors) == 1
-    assert not is_alive(pid)
+    wait_until(lambda: not is_alive(pid))
     with pytest.raises(LinkDownError, match="closed"):
         link.exchange([ECHO], DEADLINE_S)
 
@@ -258,11 +258,11 @@ def test_close_lets_an_idle_program_end_by_itself():
     pid = link.exchange([ECHO], DEADLINE_S)[0]["ok"]["pid"]
     link.close()
     link.close()
-    assert not is_alive(pid)
+    wait_until(lambda: not is_alive(pid))
 
 
 def wait_until(condition) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline, "never came true"
         time.sleep(0.01)

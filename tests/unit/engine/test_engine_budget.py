@@ -9,12 +9,12 @@ from gpualloc.engine.drift import drift
 from gpualloc.engine.observe import look
 from gpualloc.engine.rebalance import rebalance
 from gpualloc.engine.release import release
+from gpualloc.engine.settings import carry_out, settings_plan
 from gpualloc.engine.submit import submit
-from gpualloc.engine.tune import carry_out, tune_plan
 from gpualloc.model.desired import DeviceSettings
 from gpualloc.model.plan import StepKind, StepReason
 from gpualloc.model.workload import Request, WorkloadState
-from gpualloc.planning.tuning import Tuning
+from gpualloc.planning.settings import SettingsChange
 from gpualloc.sim.demo import demo_cluster
 
 NODE = "yew01"
@@ -56,7 +56,7 @@ def test_work_starts_with_a_lower_limit_which_comes_back_with_its_release(ctx, p
     budget_w = busy_w(ctx, pool) + 400
     ctx = with_budget(ctx, pool, budget_w)
     identity, cycle = started(ctx)
-    assert [(step.kind, step.reason) for step in cycle.plan.steps][:1] == [(StepKind.TUNE, StepReason.BUDGET)]
+    assert [(step.kind, step.reason) for step in cycle.plan.steps][:1] == [(StepKind.SET, StepReason.BUDGET)]
     assert cycle.plan.steps[1].needs == (1,)
     assert limit_w(ctx) == 400
     assert busy_w(ctx, pool) <= budget_w
@@ -76,7 +76,7 @@ def test_work_that_ended_by_itself_gives_the_limit_back_with_the_next_plan(made_
     assert cycle.plan.steps[0].wanted.power_limit_w == 300
     ctx.clock.sleep(1000)
     (lift,) = rebalance(ctx).plan.steps
-    assert (lift.kind, lift.reason, lift.wanted.power_limit_w) == (StepKind.TUNE, StepReason.BUDGET, 700)
+    assert (lift.kind, lift.reason, lift.wanted.power_limit_w) == (StepKind.SET, StepReason.BUDGET, 700)
     assert (limit_w(ctx), rebalance(ctx).quiet) == (700, True)
 
 
@@ -89,8 +89,8 @@ def test_where_even_the_lowest_limit_is_too_much_it_waits(ctx, pool):
     assert cycle.report is None
 
 
-def test_a_tuned_limit_comes_back_after_a_cap(ctx, pool):
-    plan = tune_plan(ctx, [NODE], str(DEVICE), Tuning(DeviceSettings(power_limit_w=500.0)))
+def test_a_limit_that_was_set_comes_back_after_a_cap(ctx, pool):
+    plan = settings_plan(ctx, [NODE], str(DEVICE), SettingsChange(DeviceSettings(power_limit_w=500.0)))
     carry_out(ctx, plan, release=False)
     ctx = with_budget(ctx, pool, busy_w(ctx, pool) + 300)
     identity, _ = started(ctx)
@@ -98,6 +98,6 @@ def test_a_tuned_limit_comes_back_after_a_cap(ctx, pool):
     assert drift(ctx).differences == ()
     release(ctx, [identity])
     assert limit_w(ctx) == 500
-    plan = tune_plan(ctx, [NODE], str(DEVICE), Tuning(release=True))
+    plan = settings_plan(ctx, [NODE], str(DEVICE), SettingsChange(release=True))
     carry_out(ctx, plan, release=True)
     assert limit_w(ctx) == 700

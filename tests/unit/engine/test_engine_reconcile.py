@@ -9,20 +9,20 @@ from gpualloc.engine.drift import drift
 from gpualloc.engine.observe import look
 from gpualloc.engine.rebalance import rebalance
 from gpualloc.engine.reconcile import await_nodes, clear_doubts, propose
+from gpualloc.engine.settings import carry_out, settings_plan
 from gpualloc.engine.submit import submit
-from gpualloc.engine.tune import carry_out, tune_plan
 from gpualloc.errors import InfeasibleError, NotFoundError, StepError, UsageError
 from gpualloc.model.desired import ComputeMode, DeviceSettings
 from gpualloc.model.inventory import NodeState
 from gpualloc.model.plan import StepKind, StepReason
 from gpualloc.model.workload import Request
-from gpualloc.planning.tuning import Tuning
+from gpualloc.planning.settings import SettingsChange
 from gpualloc.ports import StepCall
 from gpualloc.sim.cluster import Fault
 from gpualloc.sim.demo import demo_cluster
 from gpualloc.sim.gpu import FaultKind
 
-POWER = Tuning(DeviceSettings(power_limit_w=300.0, sm_clock_min_mhz=210, sm_clock_max_mhz=1410))
+POWER = SettingsChange(DeviceSettings(power_limit_w=300.0, sm_clock_min_mhz=210, sm_clock_max_mhz=1410))
 
 
 def by_hand(ctx, plan, kind, **changes):
@@ -89,9 +89,9 @@ def test_a_repair_that_fails_takes_nothing_from_work_that_runs(ctx):
     assert fields(ctx) == [("cpus", "missing")]
 
 
-def tuned(ctx, *targets, device=None, tuning=POWER):
-    plan = tune_plan(ctx, targets, device, tuning)
-    report = carry_out(ctx, plan, release=tuning.release)
+def set_on(ctx, *targets, device=None, change=POWER):
+    plan = settings_plan(ctx, targets, device, change)
+    report = carry_out(ctx, plan, release=change.release)
     assert failure(report) is None
     return plan
 
@@ -103,40 +103,40 @@ def device_of(ctx, node, index):
 
 def test_settings_are_set_kept_over_a_reboot_and_given_back(ctx):
     before = device_of(ctx, "yew01", 2).settings
-    plan = tuned(ctx, "yew01", device="2")
+    plan = set_on(ctx, "yew01", device="2")
     (step,) = plan.steps
     assert step.before == DeviceSettings(power_limit_w=700.0, sm_clock_min_mhz=0, sm_clock_max_mhz=0)
     assert device_of(ctx, "yew01", 2).settings.power_limit_w == 300.0
     (desired,) = ctx.journal.desired()
     assert (desired.settings, desired.before) == (POWER.settings, step.before)
 
-    by_hand(ctx, plan, StepKind.TUNE, wanted=step.before, before=step.wanted)
+    by_hand(ctx, plan, StepKind.SET, wanted=step.before, before=step.wanted)
     assert len(fields(ctx)) == 3
     assert failure(apply(ctx, propose(ctx).plan)) is None
     assert fields(ctx) == []
 
-    tuned(ctx, "yew01", device="2", tuning=Tuning(release=True))
+    set_on(ctx, "yew01", device="2", change=SettingsChange(release=True))
     assert device_of(ctx, "yew01", 2).settings == before
     assert ctx.journal.desired() == ()
-    assert tune_plan(ctx, ["yew01"], "2", Tuning(release=True)).steps == ()
+    assert settings_plan(ctx, ["yew01"], "2", SettingsChange(release=True)).steps == ()
 
 
-def test_a_second_tuning_keeps_what_was_there_before_the_first(ctx):
+def test_a_second_change_keeps_what_was_there_before_the_first(ctx):
     uuid = device_of(ctx, "yew01", 2).uuid
-    tuned(ctx, uuid)
-    tuned(ctx, uuid, tuning=Tuning(DeviceSettings(power_limit_w=400.0, compute_mode=ComputeMode.PROHIBITED)))
-    tuned(ctx, "yew01:2", tuning=Tuning(power_default=True))
+    set_on(ctx, uuid)
+    set_on(ctx, uuid, change=SettingsChange(DeviceSettings(power_limit_w=400.0, compute_mode=ComputeMode.PROHIBITED)))
+    set_on(ctx, "yew01:2", change=SettingsChange(power_default=True))
     assert device_of(ctx, "yew01", 2).settings.power_limit_w == 700.0
-    tuned(ctx, uuid, tuning=Tuning(release=True))
+    set_on(ctx, uuid, change=SettingsChange(release=True))
     after = device_of(ctx, "yew01", 2).settings
     assert (after.power_limit_w, after.compute_mode, after.sm_clock_max_mhz) == (700.0, ComputeMode.DEFAULT, 0)
 
 
 @pytest.mark.parametrize(
-    ("targets", "device", "tuning", "error", "said"),
+    ("targets", "device", "change", "error", "said"),
     [
-        (["yew01"], "2", Tuning(DeviceSettings(power_limit_w=9000.0)), UsageError, "175 to 700 W"),
-        (["yew01"], None, Tuning(), UsageError, "something to set"),
+        (["yew01"], "2", SettingsChange(DeviceSettings(power_limit_w=9000.0)), UsageError, "175 to 700 W"),
+        (["yew01"], None, SettingsChange(), UsageError, "something to set"),
         (["yew01"], None, replace(POWER, release=True), UsageError, "something to set"),
         (["yew01", "birch01"], "2", POWER, UsageError, "one device of one node"),
         (["yew09"], None, POWER, NotFoundError, "no node 'yew09'"),
@@ -144,15 +144,15 @@ def test_a_second_tuning_keeps_what_was_there_before_the_first(ctx):
         (["yew01"], "9", POWER, NotFoundError, "no device '9'"),
     ],
 )
-def test_what_cannot_be_tuned_says_why(ctx, targets, device, tuning, error, said):
+def test_what_cannot_be_set_says_why(ctx, targets, device, change, error, said):
     with pytest.raises(error, match=said):
-        tune_plan(ctx, targets, device, tuning)
+        settings_plan(ctx, targets, device, change)
 
 
-def test_a_sick_device_is_not_tuned(made_context):
+def test_a_sick_device_is_not_set(made_context):
     ctx = made_context(cluster=replace(demo_cluster(), faults=(Fault("yew01", FaultKind.HUNG, gpu=2),)))
     with pytest.raises(InfeasibleError, match="not well"):
-        tune_plan(ctx, ["yew01"], "2", POWER)
+        settings_plan(ctx, ["yew01"], "2", POWER)
 
 
 def test_nodes_are_awaited_until_they_answer_or_the_time_is_over(made_context):

@@ -117,7 +117,7 @@ def test_what_other_work_stands_on_is_not_taken_back():
     assert schedule.next().kept == {1}
 
 
-@pytest.mark.parametrize("kind", [StepKind.MIG_CREATE, StepKind.TUNE, StepKind.MIG_MODE])
+@pytest.mark.parametrize("kind", [StepKind.MIG_CREATE, StepKind.SET, StepKind.MIG_MODE])
 def test_nothing_more_is_begun_on_a_device_whose_change_failed(kind):
     steps = [step(1, None, kind=kind, device="GPU-1"), step(2, None, kind=kind, device="GPU-2")]
     more = [*steps, step(3, "w1", device="GPU-1"), step(4, "w2", device="GPU-2")]

@@ -156,7 +156,7 @@ class Away:
     def __getattr__(self, name):
         return getattr(self._fleet, name)
 
-    def observe(self, names=None):
+    def observe(self, names=None, near=()):
         raise UnreachableError("n1: away")
 
 

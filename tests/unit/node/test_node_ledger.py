@@ -159,7 +159,7 @@ def test_a_held_lock_is_waited_for_and_then_refused(ledger, other):
         thread = threading.Thread(target=wait)
         thread.start()
         assert not entered.is_set()
-    thread.join(10)
+    thread.join(60)
     assert entered.is_set()
 
 

@@ -20,7 +20,7 @@ def sample(nvml):
 
 
 def test_readings_are_numbers_or_have_a_reason(tiny_nvml):
-    nvml = Nvml(5.0)
+    nvml = Nvml(60.0)
     assert nvml.status() == {
         "state": "ok",
         "reason": None,
@@ -45,7 +45,7 @@ def test_readings_are_numbers_or_have_a_reason(tiny_nvml):
 
 def test_an_implausible_value_is_no_reading(tiny_nvml):
     tiny_nvml.gpus[0].update(utilization=4000, used=999_999)
-    nvml = Nvml(5.0)
+    nvml = Nvml(60.0)
     inventory(nvml)
     row = sample(nvml)[0]
     for name in ("gpu_utilization_ratio", "memory_used_mib"):
@@ -62,7 +62,7 @@ def test_an_implausible_value_is_no_reading(tiny_nvml):
     ],
 )
 def test_a_sick_gpu_is_a_state_of_its_own_row_only(tiny_nvml, code, state):
-    nvml = Nvml(5.0)
+    nvml = Nvml(60.0)
     known = inventory(nvml)[2]
     tiny_nvml.gpus[2]["error"] = code
     rows = sample(nvml)
@@ -76,7 +76,7 @@ def test_a_sick_gpu_is_a_state_of_its_own_row_only(tiny_nvml, code, state):
 
 
 def test_a_hung_gpu_costs_one_deadline_once_and_its_own_row(tiny_nvml):
-    nvml = Nvml(0.3)
+    nvml = Nvml(3.0)
     inventory(nvml)
     tiny_nvml.gpus[1]["gate"] = gate = threading.Event()
     rows = sample(nvml)
@@ -88,14 +88,14 @@ def test_a_hung_gpu_costs_one_deadline_once_and_its_own_row(tiny_nvml):
     assert [row["state"] for row in sample(nvml)][1] == "driver not answering"
     assert threading.active_count() == threads
     gate.set()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while sample(nvml)[1]["state"] != "ok":
         assert time.monotonic() < until
 
 
 def test_a_gpu_that_hangs_from_the_start_has_a_row(tiny_nvml):
     tiny_nvml.gpus[3]["gate"] = threading.Event()
-    row = inventory(Nvml(0.2))[3]
+    row = inventory(Nvml(3.0))[3]
     assert row["state"] == "driver not answering"
     assert row["uuid"] == "GPU-unknown-3"
     assert row["memory_total_mib"] is None
@@ -103,7 +103,7 @@ def test_a_gpu_that_hangs_from_the_start_has_a_row(tiny_nvml):
 
 def test_an_older_process_call_is_used_when_the_newer_is_missing(tiny_nvml):
     tiny_nvml.gpus[0]["processes"] = [(77, 10 << 20), (78, (1 << 64) - 1)]
-    rows = Nvml(5.0).ask(lambda gpu: gpu.processes(), lambda gpu: {})
+    rows = Nvml(60.0).ask(lambda gpu: gpu.processes(), lambda gpu: {})
     assert rows[0]["processes"] == [(77, None, 10), (78, None, None)]
     assert rows[1]["processes"] == []
 
@@ -113,7 +113,7 @@ def test_mig_instances_are_found_past_holes_with_their_place(tiny_nvml):
     two = {"uuid": "MIG-2", "id": 5, "place_error": pynvml.NVML_ERROR_NO_PERMISSION, "used": 8, "total": 100 << 20}
     two["processes"] = [(77, 5 << 20)]
     tiny_nvml.gpus[0].update(mig=1, instances={0: one, 3: two})
-    nvml = Nvml(5.0)
+    nvml = Nvml(60.0)
     row = inventory(nvml)[0]
     assert (row["mig_enabled"], row["mig_pending"]) == (True, True)
     assert row["mig_instances"] == [
@@ -145,7 +145,7 @@ def test_mig_instances_are_found_past_holes_with_their_place(tiny_nvml):
 
 def test_a_missing_library_is_absent(monkeypatch):
     monkeypatch.setattr(pynvml, "nvmlLib", None)
-    nvml = Nvml(5.0)
+    nvml = Nvml(60.0)
     status = nvml.status()
     assert status["state"] == "absent"
     assert "libnvidia-ml.so.1" in status["reason"]
@@ -154,7 +154,7 @@ def test_a_missing_library_is_absent(monkeypatch):
 
 def test_a_mismatch_says_so(tiny_nvml):
     tiny_nvml.init_code = 18
-    status = Nvml(5.0).status()
+    status = Nvml(60.0).status()
     assert status["state"] == "mismatch"
     assert "kernel driver" in status["reason"]
 

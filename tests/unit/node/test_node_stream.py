@@ -49,7 +49,7 @@ class Line:
         os.close(self.in_write)
 
     def ended(self):
-        self.thread.join(10)
+        self.thread.join(60)
         return not self.thread.is_alive()
 
 
@@ -93,7 +93,7 @@ def test_what_is_no_message_is_refused_and_the_rest_answered(line):
 def test_a_reading_that_hangs_does_not_hold_up_the_end(line):
     line.out.readline()
     line.send({"id": 1, "verb": "hang"})
-    assert line.server.began.wait(10)
+    assert line.server.began.wait(60)
     line.hang_up()
     assert line.ended()
 
@@ -101,7 +101,7 @@ def test_a_reading_that_hangs_does_not_hold_up_the_end(line):
 def test_a_step_under_way_is_finished_and_no_other_begun(line):
     line.out.readline()
     line.send({"id": 1, "verb": "do"}, {"id": 2, "verb": "do"})
-    assert line.server.began.wait(10)
+    assert line.server.began.wait(60)
     line.hang_up()
     line.thread.join(0.2)
     assert line.thread.is_alive()
@@ -131,6 +131,6 @@ def test_an_endless_line_ends_the_connection(line):
     assert line.ended()
     os.close(line.in_read)
     line.in_read = os.open(os.devnull, os.O_RDONLY)
-    writer.join(10)
+    writer.join(60)
     assert not writer.is_alive()
     line.hang_up()

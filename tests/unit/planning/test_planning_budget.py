@@ -102,7 +102,7 @@ def test_a_start_waits_for_the_caps_of_its_devices_and_for_no_others():
     _, caps = kept(fleet(), start("a", 0, 1, 2))
     steps = list(cap_steps(caps))
     told = [(each.kind, each.reason, each.wanted.power_limit_w, each.before.power_limit_w) for each in steps]
-    assert told == [(StepKind.TUNE, StepReason.BUDGET, 500.0, 700.0)] * 3
+    assert told == [(StepKind.SET, StepReason.BUDGET, 500.0, 700.0)] * 3
     steps += [step(4, StepKind.CLAIM, "a", 0, 1, 2), replace(step(5, StepKind.START, "a", 0, 1, 2), needs=(4,))]
     steps += [step(6, StepKind.CLAIM, "b", 3)]
     assert [each.needs for each in resting_on_caps(steps)] == [(), (), (), (1, 2, 3), (4,), ()]

@@ -131,7 +131,7 @@ def test_after_a_reboot_mode_instances_and_settings_are_made_again_in_this_order
         ("mig-mode", None),
         ("mig-create", "3g.40gb@0"),
         ("mig-create", "2g.20gb@4"),
-        ("tune", None),
+        ("set", None),
     ]
     assert made.left == ()
     assert {step.layout for step in made.steps[:3]} == {"3g.40gb@0,2g.20gb@4"}
@@ -187,7 +187,7 @@ def test_nothing_is_ever_destroyed_ended_or_taken_from_work_that_runs(live, layo
         workloads=tuple(record(name) for name in sorted(running)),
     )
     made = repaired(seen, desired=(DesiredDevice("gpu01", "GPU-gpu01-0", layout, DeviceSettings(persistence=True)),))
-    kinds = {StepKind.CLAIM, StepKind.LIMIT, StepKind.UNCLAIM, StepKind.MIG_MODE, StepKind.MIG_CREATE, StepKind.TUNE}
+    kinds = {StepKind.CLAIM, StepKind.LIMIT, StepKind.UNCLAIM, StepKind.MIG_MODE, StepKind.MIG_CREATE, StepKind.SET}
     assert {step.kind for step in made.steps} <= kinds
     assert {step.workload for step in made.steps if step.kind is StepKind.UNCLAIM}.isdisjoint({*running, WORK})
     assert all(step.mig_enabled is (layout != "off") for step in made.steps if step.kind is StepKind.MIG_MODE)

@@ -181,7 +181,7 @@ def test_closing_ends_a_wait(tmp_path: Path, wall: Wall) -> None:
     )
     waiting.start()
     nodes.close()
-    waiting.join(timeout=10)
+    waiting.join(timeout=60)
     assert [reply["ok"] for reply in replies] == [{"changed": False}]
 
 

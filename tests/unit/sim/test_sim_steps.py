@@ -1,4 +1,4 @@
-"""MIG and tuning steps on a simulated node. State in, state out."""
+"""Steps of MIG and of settings on a simulated node. State in, state out."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_an_instance_named_with_another_place_is_not_removed() -> None:
 def test_the_mode_changes_and_resets_settings_where_that_takes_a_reset() -> None:
     host = new_host()
     for index, after in ((0, GpuSettings()), (1, GpuSettings(power_limit_w=300.0))):
-        host.do(step(host, "tune", index, wanted={"power_limit_w": 300.0}, before={}))
+        host.do(step(host, "set", index, wanted={"power_limit_w": 300.0}, before={}))
         switch = step(host, "mig-mode", index, mig_enabled=not host.gpus[index].mig_enabled)
         host.do(switch)
         assert host.verify(switch)["holds"] is True
@@ -120,14 +120,14 @@ def test_settings_are_set_told_and_put_back() -> None:
     host = new_host()
     clocks = {"sm_clock_min_mhz": 300, "sm_clock_max_mhz": 600}
     wanted = {"power_limit_w": 200.0, **clocks, "compute_mode": "prohibited", "persistence": True}
-    tune = step(host, "tune", 1, wanted=wanted, before={"power_limit_w": 500.0})
-    host.preflight(tune)
+    set_step = step(host, "set", 1, wanted=wanted, before={"power_limit_w": 500.0})
+    host.preflight(set_step)
     assert host.gpus[1].settings == GpuSettings()
-    assert host.do(tune) == {"settings": wanted}
-    assert host.verify(tune) == {"holds": True, "settings": wanted}
+    assert host.do(set_step) == {"settings": wanted}
+    assert host.verify(set_step) == {"holds": True, "settings": wanted}
     assert inventory_row(host.gpus[1], None)["settings"] == wanted
     assert sample_row(host.gpus[1], None, 0.0)["power_limit_w"] == 200
-    assert host.undo(tune)["settings"]["power_limit_w"] == 500
+    assert host.undo(set_step)["settings"]["power_limit_w"] == 500
     assert host.gpus[1].settings == GpuSettings(500.0, persistence=True)
 
 
@@ -143,7 +143,7 @@ def test_settings_are_set_told_and_put_back() -> None:
 def test_settings_that_cannot_be_are_refused(index: int, wanted: dict[str, Any], reason: str) -> None:
     host = new_host()
     for act in (host.preflight, host.do):
-        assert refusal(act, step(host, "tune", index, wanted=wanted, before={}))[0] == reason
+        assert refusal(act, step(host, "set", index, wanted=wanted, before={}))[0] == reason
     assert host.gpus[index].settings == GpuSettings()
 
 
@@ -151,13 +151,13 @@ def test_a_power_limit_caps_the_power_and_locked_clocks_the_clock() -> None:
     host = new_host(HostSpec("n1", ("A100-40GB",), 8, 64, strangers=(Stranger("bob", "x", (0,), 500, Pattern.STEADY),)))
     gpu = host.gpus[0]
     assert (gpu.readings(2000.0).power_w or 0) > 250
-    gpu.tune(power_limit_w=200.0, sm_clock_min_mhz=300, sm_clock_max_mhz=600)
+    gpu.change_settings(power_limit_w=200.0, sm_clock_min_mhz=300, sm_clock_max_mhz=600)
     assert (gpu.readings(2000.0).power_w, gpu.readings(2000.0).sm_clock_mhz) == (200.0, 600)
     gpu.processes.clear()
     assert gpu.readings(2000.0).sm_clock_mhz == 300
 
 
-@pytest.mark.parametrize("kind", ["mig-mode", "mig-create", "mig-destroy", "tune"])
+@pytest.mark.parametrize("kind", ["mig-mode", "mig-create", "mig-destroy", "set"])
 def test_a_sick_gpu_is_left_alone(kind: str) -> None:
     host = new_host()
     host.faults = {0: (FaultKind.HUNG, 1000.0)}
@@ -170,7 +170,7 @@ def test_state_survives_as_plain_json_also_that_of_an_older_version() -> None:
     host = new_host()
     gpu = host.gpus[0]
     gpu.create_instance("3g.20gb", 0, complete=False)
-    gpu.tune(power_limit_w=200.0)
+    gpu.change_settings(power_limit_w=200.0)
     plain = json.loads(json.dumps(gpu.to_plain()))
     assert GpuModel.from_plain(plain) == gpu
     del plain["settings"]
@@ -181,7 +181,7 @@ def test_state_survives_as_plain_json_also_that_of_an_older_version() -> None:
 
 def test_a_reload_of_the_driver_loses_settings() -> None:
     gpu = new_host().gpus[0]
-    gpu.tune(power_limit_w=200.0, persistence=True)
+    gpu.change_settings(power_limit_w=200.0, persistence=True)
     gpu.reload_driver()
     assert gpu.settings == GpuSettings()
 
@@ -190,7 +190,7 @@ def test_a_reboot_ends_work_and_loses_instances_settings_claims_and_the_mode_whe
     host = new_host(HostSpec("n1", SPEC.gpus, 8, 64, mig=(0, 1)))
     uuid = host.do(step(host, "mig-create", place="1g.5gb@0"))["mig_instance"]
     host.do(step(host, "mig-create", 1, place="1g.10gb@0"))
-    host.do(step(host, "tune", 1, wanted={"power_limit_w": 300.0}, before={}))
+    host.do(step(host, "set", 1, wanted={"power_limit_w": 300.0}, before={}))
     grant = {"device": host.gpus[0].uuid, "mig_instance": uuid, "fraction": 1.0, "memory_mib": 100}
     start = {"kind": "start", "workload": "w1", "attempt": 1, "controller": "c" * 32, "grants": [grant], "env": {}}
     limits = dict.fromkeys(

@@ -47,7 +47,7 @@ def test_a_newer_file_is_refused_and_left_alone(paths, kind, name):
     kind(paths).close()
     change(paths.root / name, "PRAGMA user_version = 99")
     before = (paths.root / name).read_bytes()
-    with pytest.raises(NewerStateError, match=rf"{name} has schema version 99.* up to [13]") as caught:
+    with pytest.raises(NewerStateError, match=rf"{name} has schema version 99.* up to [14]") as caught:
         kind(paths)
     assert caught.value.exit_code == 2
     assert (paths.root / name).read_bytes() == before
@@ -144,9 +144,9 @@ def test_what_does_not_exist_in_a_read_only_place_reads_as_empty(mounted, make_w
 
 
 def test_an_old_file_in_a_read_only_place_is_said(filled_mount, monkeypatch):
-    newer = database.Schema(4, SCHEMA.migrations, SCHEMA.synchronous, SCHEMA.remedy)
+    newer = database.Schema(SCHEMA.version + 1, SCHEMA.migrations, SCHEMA.synchronous, SCHEMA.remedy)
     remount_read_only(filled_mount)
-    with pytest.raises(StateError, match="schema version 3 and must be upgraded to 4"):
+    with pytest.raises(StateError, match=rf"schema version {SCHEMA.version} and must be upgraded to {newer.version}"):
         database.Database(filled_mount.state_db, newer)
 
 

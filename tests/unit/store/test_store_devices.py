@@ -40,11 +40,11 @@ def test_the_cordon_of_a_node_and_of_its_device_go_each_by_itself(journal, make_
 
 
 def test_what_a_device_is_meant_to_be_comes_back_and_is_forgotten(journal):
-    with journal.write("tune") as writer:
+    with journal.write("set") as writer:
         writer.save_desired([WANTED, replace(WANTED, device="GPU-2", layout=None)])
         writer.save_desired([replace(WANTED, layout="off")])
     assert journal.desired() == (replace(WANTED, layout="off"), replace(WANTED, device="GPU-2", layout=None))
-    with journal.write("tune") as writer:
+    with journal.write("set") as writer:
         writer.forget_desired("gpu01", "GPU-1")
         writer.forget_desired("gpu01", "GPU-9")
     assert [each.device for each in journal.desired()] == ["GPU-2"]

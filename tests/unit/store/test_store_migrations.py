@@ -4,13 +4,14 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sqlite_utils.migrations import Migrations
 
 from gpualloc.errors import StateError
-from gpualloc.model.plan import StepState
+from gpualloc.model.plan import StepKind, StepState
 from gpualloc.model.sample import METRICS, Sample, SeriesKey, SeriesKind
 from gpualloc.store import history, state
 from gpualloc.store.database import Database, Schema
@@ -77,6 +78,26 @@ def test_the_state_of_the_first_release_is_read(paths, make_workload, make_entry
         assert journal.last_rebalance() == (1003.0, "started 1")
         journal.submit(make_workload(2), make_entry())
         assert journal.verify_audit() is None
+
+
+def test_steps_that_were_called_tune_are_called_set(paths, make_plan):
+    made = make_plan()
+    step = replace(made.steps[0], kind=StepKind.SET, workload=None, device="GPU-1", detail='the "kind":"tune" it was')
+    plan = replace(made, steps=(step,))
+    with closing(SqliteJournal(paths)) as journal, journal.write("apply") as writer:
+        run = writer.open_run("r1", plan, "ann", 1000.0)
+        writer.record_step(run, step, StepState.INTENT)
+    with closing(sqlite3.connect(paths.state_db)) as connection, connection:
+        words = '"kind":"set"', '"kind":"tune"'
+        assert connection.execute("UPDATE plan SET document = replace(document, ?, ?)", words).rowcount == 1
+        assert connection.execute("UPDATE step SET document = replace(document, ?, ?)", words).rowcount == 1
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'm004_set'")
+        connection.execute("PRAGMA user_version = 3")
+    with closing(SqliteJournal(paths)) as journal:
+        (found,) = journal.open_runs()
+        assert found.plan == plan
+        assert [record.step for record in journal.steps("r1")] == [step]
+        journal.save_plan(plan)
 
 
 def test_the_history_of_the_first_release_is_read(paths):

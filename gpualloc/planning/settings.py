@@ -16,7 +16,7 @@ _POWER_SLACK_W = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
+class SettingsChange:
     """What an operator wants of devices; None is not touched."""
 
     settings: DeviceSettings = NOTHING_SET
@@ -26,16 +26,16 @@ class Tuning:
     """Give back everything that gpualloc set."""
 
 
-def settings_for(node: Node, device: Device, tuning: Tuning) -> DeviceSettings:
-    """The settings that the tuning means on this device.
+def settings_for(node: Node, device: Device, change: SettingsChange) -> DeviceSettings:
+    """The settings that the change means on this device.
 
     Raises:
         UsageError: a power limit is out of the device's range.
         InfeasibleError: the device tells no power limit, so that none can be set or given back.
     """
-    wanted = tuning.settings
+    wanted = change.settings
     where = f"{node.name}: GPU {device.index} ({device.model})"
-    if tuning.power_default:
+    if change.power_default:
         if device.power_limit_default_w is None:
             raise InfeasibleError(f"{where} does not tell its default power limit", node=node.name)
         return replace(wanted, power_limit_w=device.power_limit_default_w)
@@ -75,7 +75,7 @@ def given_back(device: Device, known: DesiredDevice) -> DeviceSettings:
     return DeviceSettings(**values)
 
 
-def tune_step(node: Node, device: Device, wanted: DeviceSettings, reason: StepReason, detail: str) -> Step:
+def set_step(node: Node, device: Device, wanted: DeviceSettings, reason: StepReason, detail: str) -> Step:
     """The step that sets this on the device, with what it takes back to; who runs there notices."""
     told = [field.name for field in fields(DeviceSettings) if getattr(wanted, field.name) is not None]
     there = device.settings
@@ -85,7 +85,7 @@ def tune_step(node: Node, device: Device, wanted: DeviceSettings, reason: StepRe
     users = [process.user for process in node.processes if process.device == device.uuid and process.user]
     return Step(
         seq=1,
-        kind=StepKind.TUNE,
+        kind=StepKind.SET,
         node=node.name,
         workload=None,
         target=f"GPU {device.index} ({device.model}): {settings_text(wanted)}",

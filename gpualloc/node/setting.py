@@ -1,4 +1,4 @@
-"""The step `tune`: power limit, locked clocks, compute mode and persistence of a GPU.
+"""The step `set`: power limit, locked clocks, compute mode and persistence of a GPU.
 
 Either all that is wanted is set, or what was set already is put back. The range of locked clocks cannot be read from
 the driver: what was set here is remembered for this boot (`settings.Remembered`).

@@ -15,23 +15,23 @@ from gpualloc.errors import InfeasibleError, NotFoundError, UnreachableError, Us
 from gpualloc.model.desired import NOTHING_SET, DesiredDevice
 from gpualloc.model.inventory import Device, DeviceState, Node, NodeState, Snapshot
 from gpualloc.model.plan import Plan, StepReason
-from gpualloc.planning.tuning import Tuning, given_back, has, numbered, settings_for, settings_text, tune_step
+from gpualloc.planning.settings import SettingsChange, given_back, has, numbered, set_step, settings_for, settings_text
 
 
-def tune_plan(
+def settings_plan(
     ctx: Context,
     targets: Sequence[str],
     device: str | None,
-    tuning: Tuning,
+    change: SettingsChange,
     progress: Callable[[Node], None] | None = None,
 ) -> Plan:
-    """Plan the tuning of devices; nothing is changed.
+    """Plan new settings of devices; nothing is changed.
 
     Args:
         ctx: the ports.
         targets: names of nodes (all their devices), or devices as `engine.devices.find_device` takes them.
         device: index or UUID of a device of the only node named.
-        tuning: what to set.
+        change: what to set.
         progress: called with each node as it is seen.
 
     Raises:
@@ -40,8 +40,8 @@ def tune_plan(
         InfeasibleError: a node is only observed, or a device cannot be set so.
         UsageError: a value is out of a device's range, or nothing is wanted.
     """
-    if tuning.release is (not tuning.settings.empty or tuning.power_default):
-        raise UsageError("tune wants something to set, or --release", hint="such as --power 250W or --clocks reset")
+    if change.release is (not change.settings.empty or change.power_default):
+        raise UsageError("set wants something to set, or --release", hint="such as --power 250W or --clocks reset")
     nodes = [target for target in targets if not is_device(target)]
     check_names(ctx, nodes)
     snapshot = observe(ctx, None if len(nodes) < len(targets) else nodes, progress)
@@ -49,15 +49,15 @@ def tune_plan(
     steps = []
     for node, found in _devices(snapshot, targets, device):
         ours = known.get((node.name, found.uuid))
-        if not tuning.release:
-            wanted = settings_for(node, found, tuning)
+        if not change.release:
+            wanted = settings_for(node, found, change)
             if ours is not None and has(ours.settings, wanted) and has(found.settings, wanted):
                 continue
             detail = f"asked by {ctx.actor}; it has {settings_text(found.settings) or 'what it does not tell'}"
-            steps.append(tune_step(node, found, wanted, StepReason.OPERATOR, detail))
+            steps.append(set_step(node, found, wanted, StepReason.OPERATOR, detail))
         elif ours is not None and not ours.settings.empty:
             detail = f"given back by {ctx.actor}: as it was before"
-            steps.append(tune_step(node, found, given_back(found, ours), StepReason.OPERATOR, detail))
+            steps.append(set_step(node, found, given_back(found, ours), StepReason.OPERATOR, detail))
     return plan_of(ctx, numbered(steps), (), snapshot)
 
 
@@ -72,7 +72,7 @@ def carry_out(ctx: Context, plan: Plan, *, release: bool, wait_s: float = 0.0, o
     if release and failure(report) is None:
         forget = {(step.node, step.device) for step in plan.steps}
         known = [each for each in ctx.journal.desired() if (each.node, each.device) in forget]
-        with ctx.journal.write("tune", wait_s) as writer:
+        with ctx.journal.write("set", wait_s) as writer:
             kept = [each for each in known if each.layout is not None or each.cap_w is not None]
             writer.save_desired([_not_ours(each) for each in kept])
             for each in known:

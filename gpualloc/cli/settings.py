@@ -1,4 +1,4 @@
-"""`gpualloc tune`: power limit, clocks, compute mode and persistence of devices."""
+"""`gpualloc set`: power limit, clocks, compute mode and persistence of devices."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from gpualloc.cli.asking import confirmed
 from gpualloc.cli.outcome import Answer, look, say
 from gpualloc.cli.progress import nodes_seen
 from gpualloc.cli.reporting import applied, tell_step
-from gpualloc.engine.tune import carry_out, is_device, tune_plan
+from gpualloc.engine.settings import carry_out, is_device, settings_plan
 from gpualloc.errors import UsageError
 from gpualloc.model.desired import ComputeMode, DeviceSettings
-from gpualloc.planning.tuning import Tuning, parse_clocks, parse_power_w
+from gpualloc.planning.settings import SettingsChange, parse_clocks, parse_power_w
 from gpualloc.views.plan import plan_data, plan_text
 
 app = shared.verb_app()
@@ -24,7 +24,7 @@ _MODES = [mode.value for mode in ComputeMode]
 
 
 @app.command()
-def tune(
+def change_settings(
     ctx: typer.Context,
     names: Annotated[
         list[str],
@@ -50,18 +50,18 @@ def tune(
 ) -> Answer:
     """Show the plan that sets this on devices, ask, and carry it out; it is kept over reboots by `reconcile --boot`."""
     wait_s = shared.wait_s(wait)
-    tuning = Tuning(_settings(power, clocks, compute_mode, persistence), power == "default", release)
+    change = SettingsChange(_settings(power, clocks, compute_mode, persistence), power == "default", release)
     with shared.open_world(ctx) as world:
         targets = [name for name in names if is_device(name)]
         targets += shared.chosen_nodes(world, [name for name in names if name not in targets]) or ()
         with nodes_seen(world) as progress:
-            plan = tune_plan(world, targets, device, tuning, progress)
+            plan = settings_plan(world, targets, device, change, progress)
         names_of = shared.names_of(world)
         if not plan.applyable:
             data = {"plan": plan_data(plan), "report": None, "confirmed": True}
             return Answer(data, lambda screen: plan_text(plan, names_of, screen))
         say(plan_text(plan, names_of, look(sys.stderr)))
-        if not yes and not confirmed("tune"):
+        if not yes and not confirmed("set"):
             data = {"plan": plan_data(plan), "report": None, "confirmed": False}
             return Answer(data, lambda _screen: "nothing was done")
         with stopping.stoppable(world) as going:

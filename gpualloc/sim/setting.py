@@ -1,4 +1,4 @@
-"""The step `tune` on a simulated node: power limit, locked clocks, compute mode and persistence."""
+"""The step `set` on a simulated node: power limit, locked clocks, compute mode and persistence."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from gpualloc.sim.rows import settings_row
 _POWER_STEP_W = 1.0
 
 
-class TuneSteps:
+class SettingSteps:
     """Sets what is wanted, all of it or nothing."""
 
     def preflight(self, host: SimulatedHost, step: dict[str, Any]) -> None:
         """Refuse what is out of range or not to be had in the GPU's mode."""
-        _tune(GpuModel.from_plain(healthy(host, step).to_plain()), step["wanted"])
+        _set(GpuModel.from_plain(healthy(host, step).to_plain()), step["wanted"])
 
     def do(self, host: SimulatedHost, step: dict[str, Any]) -> dict[str, Any]:
         """Set what is wanted."""
         gpu = healthy(host, step)
-        _tune(gpu, step["wanted"])
+        _set(gpu, step["wanted"])
         return {"settings": settings_row(gpu)}
 
     def verify(self, host: SimulatedHost, step: dict[str, Any]) -> dict[str, Any]:
@@ -41,13 +41,13 @@ class TuneSteps:
         target = fresh | {name: value for name, value in step["before"].items() if name in step["wanted"]}
         if gpu.mig_enabled:
             target.pop("compute_mode", None)
-        _tune(gpu, target)
+        _set(gpu, target)
         return {"settings": settings_row(gpu)}
 
 
-def _tune(gpu: GpuModel, wanted: dict[str, Any]) -> None:
+def _set(gpu: GpuModel, wanted: dict[str, Any]) -> None:
     try:
-        gpu.tune(**wanted)
+        gpu.change_settings(**wanted)
     except GpuRefusal as refusal:
         raise Refused(REASONS[refusal.reason], f"GPU {gpu.index}: {refusal}") from refusal
 
@@ -58,4 +58,4 @@ def _same(known: Any, wanted: Any) -> bool:
     return bool(known == wanted)
 
 
-HANDLERS["tune"] = TuneSteps()
+HANDLERS["set"] = SettingSteps()

@@ -1,0 +1,202 @@
+"""Arrivals on a simulated cluster, each placed or refused when it comes: the published protocol of packing.
+
+The policy sees the same problem, and answers through the same session, as when a plan is made; a referee that shares
+nothing with it checks every answer.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpualloc.model.allocation import Allocation
+from gpualloc.model.decision import Expected, Problem, Rejection
+from gpualloc.ports import Policy, Session
+from gpualloc.sim.traces.arrivals import Order
+from gpualloc.sim.traces.cluster import models_of, requests_of, snapshot_of, workload_of
+from gpualloc.sim.traces.curve import Curve
+from gpualloc.sim.traces.fragmentation import expected_fragment_milli, usual_shapes
+from gpualloc.sim.traces.referee import Referee
+from gpualloc.sim.traces.trace import GPU_MILLI, Tasks, TaskShape, TraceNode
+
+FRAGMENTATION_AT_PCT = 100
+"""Load at which fragmentation is told."""
+MOST_TOLD = 20
+"""Violations that are kept in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Tasks that got no place, by kind."""
+
+    cpu_only: int = 0
+    fractional: int = 0
+    single: int = 0
+    multi: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.cpu_only + self.fractional + self.single + self.multi
+
+
+@dataclass(frozen=True, slots=True)
+class PackingResult:
+    """What came of one run."""
+
+    policy: str
+    profile: str | None
+    seed: int
+    unallocated_pct: dict[str, float | None]
+    """By load in percent; None where the run never was."""
+    fragmentation_pct: float | None
+    """Expected fragment in percent of all GPUs, when the load was 100 %; None when it never was."""
+    failed: Failures
+    violations: int
+    """Answers that broke the cluster's limits; they are not carried out."""
+    violations_told: tuple[str, ...]
+    """The first of them in words."""
+    refusals_that_fitted: int
+    """Tasks that got no place although there was one."""
+    model_use: dict[str, float]
+    """Allocated part of the GPUs of each model at the end, 0..1."""
+    decision_us: NDArray[np.float64] = field(repr=False)
+    """Time of each decision in microseconds, in the order of arrival."""
+    placements: tuple[tuple[int, str, tuple[int, ...]], ...] = field(repr=False, default=())
+    """Task row, node (empty: no place) and GPU indices of each arrival; empty unless asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackingTrial:
+    """One cluster, its tasks and the order in which they come."""
+
+    nodes: tuple[TraceNode, ...]
+    tasks: Tasks
+    order: Order
+    seed: int = 0
+    profile: str | None = None
+    keep_placements: bool = False
+
+
+def simulate_packing(
+    trial: PackingTrial, policy: Policy, clock: Callable[[], float], progress: Callable[[int], None] | None = None
+) -> PackingResult:
+    """Let the tasks arrive and be placed by the policy.
+
+    Args:
+        trial: what to run.
+        policy: any policy.
+        clock: seconds that time the decisions; they decide nothing.
+        progress: told how many tasks have arrived, now and then.
+    """
+    run = _Run(trial, policy)
+    for arrival, row in enumerate(trial.order.tolist()):
+        run.arrive(arrival, row, clock)
+        if progress is not None and arrival % 256 == 0:
+            progress(arrival)
+    return run.result()
+
+
+class _Run:
+    """The state of one run."""
+
+    def __init__(self, trial: PackingTrial, policy: Policy) -> None:
+        self._trial = trial
+        self._policy = policy
+        self._referee = Referee(trial.nodes)
+        self._shapes = trial.tasks.shapes
+        self._requests = requests_of(self._shapes, models_of(trial.nodes))
+        self._columns = {
+            device.uuid: device.index for node in snapshot_of(trial.nodes).nodes for device in node.devices
+        }
+        self._capacity = sum(node.gpus for node in trial.nodes) * GPU_MILLI
+        self._curve = Curve(self._capacity)
+        self._usual = usual_shapes(_counts(trial.tasks))
+        self._session = self._begin()
+        self._arrived = self._allocated = self._fitted = 0
+        self._failed: Counter[str] = Counter()
+        self._wrong: list[str] = []
+        self._times = np.zeros(len(trial.order))
+        self._placements: list[tuple[int, str, tuple[int, ...]]] = []
+        self._fragmentation: float | None = None
+
+    def _begin(self) -> Session:
+        counts = np.bincount(self._trial.tasks.shape_of, minlength=len(self._shapes))
+        expected = tuple(Expected(request, float(n)) for request, n in zip(self._requests, counts, strict=True) if n)
+        snapshot = snapshot_of(self._trial.nodes)
+        return self._policy.begin(Problem(snapshot, (), seed=self._trial.seed, expected=expected, explain=False))
+
+    def arrive(self, arrival: int, row: int, clock: Callable[[], float]) -> None:
+        number = int(self._trial.tasks.shape_of[row])
+        shape = self._shapes[number]
+        workload = workload_of(arrival, f"task-{row}", self._requests[number])
+        before = clock()
+        answer = self._session.place(workload)
+        self._times[arrival] = (clock() - before) * 1e6
+        self._arrived += shape.gpu_milli
+        node, gpus = self._check(shape, row, answer)
+        if node:
+            self._allocated += shape.gpu_milli
+        if self._trial.keep_placements:
+            self._placements.append((row, node, gpus))
+        self._curve.add(self._arrived, self._allocated)
+        if self._fragmentation is None and self._arrived * 100 >= FRAGMENTATION_AT_PCT * self._capacity:
+            self._fragmentation = expected_fragment_milli(self._referee, self._usual)
+
+    def _check(self, shape: TaskShape, row: int, answer: Allocation | Rejection) -> tuple[str, tuple[int, ...]]:
+        """Book the answer; the node and GPUs, or an empty name when it is none."""
+        if isinstance(answer, Rejection):
+            self._failed[_kind(shape)] += 1
+            self._fitted += self._referee.could_hold(shape)
+            return "", ()
+        gpus = tuple(sorted(self._columns.get(grant.device, -1) for grant in answer.grants))
+        wrong = self._referee.place(shape, answer.node, gpus)
+        if wrong is not None:
+            self._wrong.append(f"task {row} on {wrong}")
+            return "", ()
+        return answer.node, gpus
+
+    def result(self) -> PackingResult:
+        """What came of it."""
+        fragment = self._fragmentation
+        return PackingResult(
+            policy=self._policy.name,
+            profile=self._trial.profile,
+            seed=self._trial.seed,
+            unallocated_pct=self._curve.report(),
+            fragmentation_pct=None if fragment is None else 100 * fragment / self._capacity,
+            failed=Failures(**self._failed),
+            violations=len(self._wrong),
+            violations_told=tuple(self._wrong[:MOST_TOLD]),
+            refusals_that_fitted=self._fitted,
+            model_use=_model_use(self._trial.nodes, self._referee),
+            decision_us=self._times,
+            placements=tuple(self._placements),
+        )
+
+
+def _kind(shape: TaskShape) -> str:
+    if not shape.gpus:
+        return "cpu_only"
+    if shape.gpus > 1:
+        return "multi"
+    return "single" if shape.milli == GPU_MILLI else "fractional"
+
+
+def _counts(tasks: Tasks) -> dict[TaskShape, int]:
+    counts = np.bincount(tasks.shape_of, minlength=len(tasks.shapes)).tolist()
+    return dict(zip(tasks.shapes, counts, strict=True))
+
+
+def _model_use(nodes: Sequence[TraceNode], referee: Referee) -> dict[str, float]:
+    total: Counter[str] = Counter()
+    idle: Counter[str] = Counter()
+    for node, free in zip(nodes, referee.free.sum(axis=1).tolist(), strict=True):
+        if node.gpus:
+            total[node.model] += node.gpus * GPU_MILLI
+            idle[node.model] += free
+    return {model: 1 - idle[model] / total[model] for model in sorted(total)}

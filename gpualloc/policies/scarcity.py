@@ -1,0 +1,147 @@
+"""Prices of what a cluster has too little of: GPU models that only some work can use, and room for gangs.
+
+Both are worth nothing while there is plenty, and their prices follow what is idle, so they change with every placement.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpualloc.model.shapes import Shape
+from gpualloc.policies.board import Board, Floats, Ints
+from gpualloc.policies.demand import Demand
+from gpualloc.policies.fragments import accepts
+
+MOST_SETS = 4096
+MOST_GANGS = 16
+_NEGLIGIBLE = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """How much is to be had in reserve."""
+
+    sharpness: float
+    """How gradually a model becomes scarce, in GPUs per square root of the idle GPUs."""
+    model_demand: float
+    """Factor on the expected demand that is confined to a set of models."""
+    supply: float
+    """Part of the idle GPUs that counts as usable."""
+    gang_demand: float
+    """Factor on the expected number of gangs."""
+    gang_spread: float
+    """How gradually room for gangs becomes scarce, in square roots of their expected number."""
+
+
+class ModelPrices:
+    """What a GPU of each model costs, 0..1, because work that is confined to some models will want it.
+
+    After Hall: demand that only a set of models can serve must fit into what is idle of that set. Each set of models that
+    some work is confined to, and every union of such sets, has a surplus of demand over supply; a model costs the weight
+    of the sets it is in, in a softmax over the surpluses (the empty set has none).
+    """
+
+    def __init__(self, board: Board, demand: Demand, constants: Constants) -> None:
+        """Prepare for one board and demand."""
+        self._board = board
+        self._constants = constants
+        masks = _model_masks(board, demand)
+        sets = _unions(list(masks.values()))
+        self.needed = len(sets) > 2  # the empty set and that of all models cost every model the same
+        """Whether any work is confined to some models."""
+        compute = {shape: weight * shape.gpu_milli for shape, weight in zip(demand.shapes, demand.weights, strict=True)}
+        total = sum(compute.values()) or 1.0
+        self._need: Floats = np.array(
+            [sum(compute[shape] for shape, mask in masks.items() if not mask & ~models) / total for models in sets]
+        )
+        self._member: Floats = np.array(
+            [[models >> number & 1 for number in range(len(board.models))] for models in sets], np.float64
+        ).reshape(len(sets), len(board.models))
+        self.model_of: Ints = board.model.max(axis=1, initial=-1).astype(np.int64)
+        """(N,) model of each node as a place in `Board.models`; -1 where it has no device."""
+
+    def now(self, idle_of_model: Floats) -> Floats:
+        """(N,) what one GPU of each node costs, with that many GPUs idle of each model."""
+        constants, idle = self._constants, float(idle_of_model.sum())
+        surplus = constants.model_demand * self._need * idle - constants.supply * (self._member @ idle_of_model)
+        surplus /= constants.sharpness * math.sqrt(idle + 1)
+        weight = np.exp(surplus - max(0.0, float(surplus.max())))
+        price = np.append((weight / weight.sum()) @ self._member, 0.0)  # the last is that of nodes without a device
+        by_node: Floats = price[self.model_of]
+        return by_node
+
+
+class GangPrices:
+    """What room for a gang costs, in GPUs, for each kind of gang, Q in all: the part of its GPUs that is likely to be
+    missed when the next ones come.
+    """
+
+    def __init__(self, demand: Demand, constants: Constants) -> None:
+        """Prepare for one demand."""
+        self._constants = constants
+        compute = sum(w * shape.gpu_milli for shape, w in zip(demand.shapes, demand.weights, strict=True)) / 1000 or 1.0
+        plain: dict[tuple[int, int], float] = {}
+        for shape, weight in zip(demand.shapes, demand.weights, strict=True):
+            if shape.gpus > 1:
+                key = shape.gpus, shape.cpu_milli
+                plain[key] = plain.get(key, 0.0) + weight
+        ranked = sorted(plain, key=lambda key: (-plain[key] * key[0], key))[:MOST_GANGS]
+        self.gpus: Ints = np.array([gpus for gpus, _ in ranked], np.int64)
+        """(Q,) GPUs of each kind."""
+        self.cpu: Ints = np.array([cpu for _, cpu in ranked], np.int64)
+        """(Q,) CPU of each kind, 1/1000."""
+        self._coming = [
+            sum(plain[other] for other in plain if other[0] >= gpus and other[1] >= cpu) / compute
+            for gpus, cpu in ranked
+        ]
+
+    def slots(self, whole: Ints, cpu: Ints) -> Ints:
+        """(..., Q) how many gangs of each kind a node with that many idle devices and that much CPU can take."""
+        by_gpus = whole[..., None] // self.gpus
+        by_cpu = np.where(self.cpu > 0, cpu[..., None] // np.maximum(self.cpu, 1), by_gpus)
+        slots: Ints = np.maximum(0, np.minimum(by_gpus, by_cpu))
+        return slots
+
+    def now(self, slots: Ints, idle: float, shape: Shape) -> tuple[Ints, Floats]:
+        """Which kinds have a price for work of that shape, and what one slot costs.
+
+        Args:
+            slots: (Q,) how many of each kind the cluster could take.
+            idle: idle GPUs.
+            shape: the work; gangs that are no more demanding do not count.
+        """
+        places, prices = [], []
+        for place, (gpus, cpu) in enumerate(zip(self.gpus.tolist(), self.cpu.tolist(), strict=True)):
+            if gpus < shape.gpus or (gpus == shape.gpus and cpu <= shape.cpu_milli):
+                continue
+            need = self._constants.gang_demand * self._coming[place] * idle
+            spread = self._constants.gang_spread * math.sqrt(need + 1)
+            price = gpus * 0.5 * math.erfc((slots[place] - need) / spread / math.sqrt(2))
+            if price > _NEGLIGIBLE:
+                places.append(place)
+                prices.append(price)
+        return np.array(places, np.int64), np.array(prices)
+
+
+def _model_masks(board: Board, demand: Demand) -> dict[Shape, int]:
+    """For each shape with GPUs, the models of the board it may use, as bits."""
+    return {
+        shape: sum(1 << number for number, model in enumerate(board.models) if accepts(shape.models, model))
+        for shape in demand.shapes
+        if shape.gpus
+    }
+
+
+def _unions(masks: list[int]) -> list[int]:
+    """The empty set, the sets, and their unions, each once, in a fixed order."""
+    sets = [0]
+    for mask in masks:
+        if mask in sets:
+            continue
+        for other in list(sets):
+            if (union := other | mask) not in sets and len(sets) < MOST_SETS:
+                sets.append(union)
+    return sets

@@ -1,0 +1,81 @@
+"""Keeps the books of a simulated cluster by itself, and checks every answer of a policy against them.
+
+It shares nothing with the policies: sums of whole numbers over the nodes and tasks of the trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpualloc.sim.traces.trace import GPU_MILLI, TaskShape, TraceNode
+
+
+class Referee:
+    """What is left on every node of a trace, by plain sums."""
+
+    def __init__(self, nodes: Sequence[TraceNode]) -> None:
+        """Begin with all nodes idle; `nodes` gives the numbers by which they are called."""
+        most = max((node.gpus for node in nodes), default=0)
+        self.number = {node.name: number for number, node in enumerate(nodes)}
+        """The number of each node, by name."""
+        self.cpu: NDArray[np.int64] = np.array([node.cpu_milli for node in nodes], np.int64)
+        """(N,) free CPU, 1/1000."""
+        self.memory: NDArray[np.int64] = np.array([node.memory_mib for node in nodes], np.int64)
+        """(N,) free host memory, MiB."""
+        self.free: NDArray[np.int64] = np.array(
+            [[GPU_MILLI] * node.gpus + [0] * (most - node.gpus) for node in nodes], np.int64
+        ).reshape(len(nodes), most)
+        """(N, G) free compute of each GPU, 1/1000."""
+        self.model = tuple(node.model for node in nodes)
+        self._gpus = [node.gpus for node in nodes]
+        self._accepting: dict[tuple[str, ...], NDArray[np.bool_]] = {}
+
+    def place(self, shape: TaskShape, node: str, gpus: Sequence[int]) -> str | None:
+        """Book a placement; returns what is wrong with it (and books nothing), or None."""
+        number = self.number.get(node)
+        if number is None:
+            return f"there is no node {node}"
+        wrong = self._wrong(shape, number, gpus)
+        if wrong is not None:
+            return f"{node}: {wrong}"
+        self.cpu[number] -= shape.cpu_milli
+        self.memory[number] -= shape.memory_mib
+        self.free[number, list(gpus)] -= shape.milli
+        return None
+
+    def give_back(self, shape: TaskShape, node: str, gpus: Sequence[int]) -> None:
+        """Take a booked placement out of the books again."""
+        number = self.number[node]
+        self.cpu[number] += shape.cpu_milli
+        self.memory[number] += shape.memory_mib
+        self.free[number, list(gpus)] += shape.milli
+
+    def could_hold(self, shape: TaskShape) -> bool:
+        """Whether some node could hold the task now."""
+        fits = self.accepting(shape) & (self.cpu >= shape.cpu_milli) & (self.memory >= shape.memory_mib)
+        if shape.gpus:
+            fits &= (self.free >= shape.milli).sum(axis=1) >= shape.gpus
+        return bool(fits.any())
+
+    def accepting(self, shape: TaskShape) -> NDArray[np.bool_]:
+        """(N,) nodes of a model that will do."""
+        if shape.models not in self._accepting:
+            right = [not shape.models or model in shape.models for model in self.model]
+            self._accepting[shape.models] = np.array(right, np.bool_)
+        return self._accepting[shape.models]
+
+    def _wrong(self, shape: TaskShape, number: int, gpus: Sequence[int]) -> str | None:
+        if len(gpus) != shape.gpus or len(set(gpus)) != len(gpus):
+            return f"GPUs {list(gpus)} for a task of {shape.gpus}"
+        if any(not 0 <= gpu < self._gpus[number] for gpu in gpus):
+            return f"GPUs {list(gpus)} of {self._gpus[number]}"
+        if not self.accepting(shape)[number]:
+            return f"model {self.model[number]} for a task of {', '.join(shape.models)}"
+        if self.cpu[number] < shape.cpu_milli or self.memory[number] < shape.memory_mib:
+            return "more CPU or memory than is left"
+        if any(self.free[number, gpu] < shape.milli for gpu in gpus):
+            return f"more of GPUs {list(gpus)} than is left"
+        return None
