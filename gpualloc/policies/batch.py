@@ -15,15 +15,16 @@ import numpy as np
 from gpualloc.model.allocation import Share
 from gpualloc.model.decision import Problem
 from gpualloc.model.shapes import GPU_MILLI, Shape
-from gpualloc.model.workload import Request
+from gpualloc.model.workload import Request, Workload
 from gpualloc.policies.ask import Ask
 from gpualloc.policies.batch_nodes import FreeNodes
 from gpualloc.policies.batch_pack import pack_batch
 from gpualloc.policies.board import Board, Spot
 from gpualloc.policies.demand import Demand
 from gpualloc.policies.fragments import accepts
-from gpualloc.policies.pack import DEFAULT, PackScorer
+from gpualloc.policies.pack import PackScorer
 from gpualloc.policies.session import BoardSession, Taste
+from gpualloc.policies.weights import DEFAULT
 
 _NO_LIMIT = 1 << 40
 
@@ -40,14 +41,15 @@ class BatchSession(BoardSession):
             for shape, spots in batch.spots.items():
                 self._planned[shape].extend(Spot(int(node), tuple(map(int, gpus))) for node, gpus in spots)
 
-    def best(self, request: Request, ask: Ask) -> Spot | None:
+    def best(self, workload: Workload, ask: Ask) -> Spot | None:
         """A place the programme left for the shape, else the best by score."""
+        request = workload.request
         planned = self._planned[self._shape(request)] if _plain(request) else deque[Spot]()
         while planned:
             spot = planned.popleft()
             if self._fits(ask, spot):
                 return spot
-        return super().best(request, ask)
+        return super().best(workload, ask)
 
     def _shape(self, request: Request) -> Shape:
         """The shape with the models of this fleet that its selector takes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -35,6 +36,8 @@ class Taste:
     scorer: MakeScorer
     instances: Preference | None = None
     """Which MIG instances it likes better; None: those whose use leaves most to the work to come."""
+    by_lot: bool = False
+    """Whether the seed and the workload decide among places that score equal; else the first does."""
     by_memory: bool = False
     """Whether, of places that score equal, those with less GPU memory go first; else, and then, by name and index."""
 
@@ -67,7 +70,7 @@ class BoardSession:
         if request.share is Share.MIG:
             return self._place_instances(workload)
         ask = self.ask(request)
-        spot = self.best(request, ask)
+        spot = self.best(workload, ask)
         if spot is None:
             return self._reject(workload, ask)
         allocation = self._allocation(workload.id, request, ask, spot)
@@ -75,9 +78,12 @@ class BoardSession:
         self._unbooked[allocation.node].append(allocation)
         return allocation
 
-    def best(self, _request: Request, ask: Ask) -> Spot | None:
-        """The place for a request now; None when it fits nowhere. Takes nothing."""
-        return self.packer.best(ask)
+    def best(self, workload: Workload, ask: Ask) -> Spot | None:
+        """The place for a workload now; None when it fits nowhere. Takes nothing."""
+        if not self._taste.by_lot:
+            return self.packer.best(ask)
+        lot = hashlib.blake2b(f"{self._problem.seed} {workload.id}".encode(), digest_size=16).digest()
+        return self.packer.drawn(ask, int.from_bytes(lot, "big"))
 
     def free(self, allocation: Allocation) -> None:
         """Give an allocation's room back; one on a node that does not answer has no room here."""
