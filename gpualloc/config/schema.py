@@ -234,7 +234,7 @@ class PoolTable(_Table):
 class File(_Table):
     """The whole file."""
 
-    policy: Annotated[str, AfterValidator(_known_policy)] = "best-fit"
+    policy: Annotated[str, AfterValidator(_known_policy)] = "pack"
     sampling: SamplingTable = SamplingTable()
     history: HistoryTable = HistoryTable()
     apply: ApplyTable = ApplyTable()

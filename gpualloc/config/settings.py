@@ -126,7 +126,7 @@ class Config:
     """Sorted by name; never empty."""
     nodes: tuple[NodeSpec, ...]
     """Every node of the pools, sorted by name, with its transport decided."""
-    policy: str = "best-fit"
+    policy: str = "pack"
     sample_every_s: float = 10.0
     history_retention_s: float = 14 * 86400.0
     apply: ApplySettings = ApplySettings()

@@ -8,6 +8,7 @@ the arrays directly, which gives the same numbers as booking it in the room and 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -80,6 +81,8 @@ class Board:
         """CPU of each node when empty, 1/1000."""
         self.total_gpus: Ints = np.zeros(self.nodes, np.int64)
         """Devices of each node, in any state."""
+        self.work: Flags = np.zeros((self.nodes, self.devices + 1), np.bool_)
+        """Kinds of GPU work on each node: parts of devices in column 0, work on n whole devices in column n."""
         self.changes: list[int] = []
         """Rows in the order in which they changed."""
         for row, room in enumerate(rooms):
@@ -90,11 +93,25 @@ class Board:
     @cached_property
     def alike(self) -> tuple[Ints, Ints]:
         """Rows that differ, and for each row the place among those of the one like it; as when first asked."""
-        parts = (*self.parts.values(), self.free, self.whole, self.gpu_memory, self.shareable, self.numa, self.model)
+        parts = (
+            *self.parts.values(),
+            self.free,
+            self.whole,
+            self.gpu_memory,
+            self.shareable,
+            self.numa,
+            self.model,
+            self.work,
+        )
         columns = (self.cpu, self.memory, self.total_cpu, self.total_gpus)
         states = np.hstack([*(column[:, None] for column in columns), *(part.astype(np.int64) for part in parts)])
         _, first, same = np.unique(states, axis=0, return_index=True, return_inverse=True)
         return first, same.reshape(-1)
+
+    @property
+    def largest(self) -> tuple[int, int]:
+        """The most CPU (1/1000) and the most compute (1/1000 of a GPU) that any node has when empty; at least 1."""
+        return max(int(self.total_cpu.max(initial=0)), 1), max(int(self.total_gpus.max(initial=0)) * GPU_MILLI, 1)
 
     @property
     def capacity_milli(self) -> int:
@@ -107,6 +124,8 @@ class Board:
         self.memory[row] = room.memory_free_mib or 0
         for column, place in enumerate(self.columns[row]):
             self._read_device(row, column, room.devices[place])
+        self.work[row] = False
+        self.work[row, list(_kinds_of_work(room))] = True
         self.changes.append(row)
 
     def _read_fixed(self, row: int, room: NodeRoom) -> None:
@@ -156,7 +175,21 @@ class Board:
                 parts[row, column] = left if way is share else 0
             memory_mib = self.gpu_memory[row, column] - gpu_memory_mib[place] if gpu_memory_mib else 0
             self.gpu_memory[row, column] = max(0, memory_mib)
+        if spot.devices:
+            self.work[row, 0 if share in PARTIAL else len(spot.devices)] = True
         self.changes.append(row)
+
+
+def _kinds_of_work(room: NodeRoom) -> set[int]:
+    """Columns of `Board.work` for what is booked on the node."""
+    held = Counter(
+        booking.workload
+        for each in room.devices
+        for booking in each.bookings
+        if booking.share is Share.EXCLUSIVE and booking.mig_instance is None
+    )
+    shared = any(booking.share is not Share.EXCLUSIVE for each in room.devices for booking in each.bookings)
+    return {*held.values(), *([0] if shared else [])}
 
 
 def _columns(room: NodeRoom, by_memory: bool) -> tuple[int, ...]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Problem
 from gpualloc.model.shapes import Shape
 from gpualloc.policies.ask import shape_of
 from gpualloc.policies.board import milli
+
+DIGITS = 9
+"""Decimals of a frequency that count; what lies below is the noise of floating point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +25,21 @@ class Demand:
     """How often each comes; they add up to 1 when there is any."""
 
     def covering(self, part: float) -> Demand:
-        """The most frequent shapes that together make up at least that part of all, with their weights as they are."""
-        total, count = 0.0, 0
-        for weight in self.weights:
-            if total >= part - 1e-12:
+        """The most frequent shapes, host memory aside, that make up at least that part of all, as shares of these.
+
+        Among equally frequent ones the larger come first.
+        """
+        weights: defaultdict[Shape, float] = defaultdict(float)
+        for shape, weight in zip(self.shapes, self.weights, strict=True):
+            weights[replace(shape, memory_mib=0)] += weight
+        ranked = sorted(weights.items(), key=lambda item: (round(item[1], DIGITS), _size(item[0])), reverse=True)
+        kept: dict[Shape, float] = {}
+        for shape, weight in ranked:
+            if round(sum(kept.values()), DIGITS) >= part:
                 break
-            total, count = total + weight, count + 1
-        return Demand(self.shapes[:count], self.weights[:count])
+            kept[shape] = weight
+        total = sum(kept.values()) or 1.0
+        return Demand(tuple(kept), tuple(weight / total for weight in kept.values()))
 
 
 def demand_of(problem: Problem) -> Demand:
@@ -52,3 +63,7 @@ def demand(counts: dict[Shape, float] | dict[Shape, int]) -> Demand:
 def _shape_given(allocation: Allocation) -> Shape:
     parts = [milli(grant.fraction) for grant in allocation.grants]
     return Shape(milli(allocation.cpus or 0.0), allocation.memory_mib or 0, len(parts), max(parts, default=0))
+
+
+def _size(shape: Shape) -> tuple[int, int, int, tuple[str, ...]]:
+    return shape.cpu_milli, shape.milli, shape.gpus, shape.models

@@ -2,7 +2,8 @@
 
 Weng et al., "Beware of Fragmentation: Scheduling GPU-Sharing Workloads with Fragmentation Gradient Descent", USENIX ATC
 2023, with what its published runs did beside the paper's text: the score is a whole number of percent of a sigmoid, so
-that most places tie, and ties go to the first node by name.
+that most places tie; what is expected are the shapes that make up 95% of the tasks, host memory aside, weighed among
+themselves.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import numpy as np
 
 from gpualloc.model.decision import Problem
 from gpualloc.policies.board import Board, Floats
-from gpualloc.policies.demand import Demand
+from gpualloc.policies.demand import DIGITS, Demand
 from gpualloc.policies.fragments import Fragments
 from gpualloc.policies.options import Options
 from gpualloc.policies.packer import Scorer
@@ -25,7 +26,7 @@ def _descent(board: Board, demand: Demand) -> Scorer:
     fragments = Fragments(board, demand.covering(COVERED))
 
     def rate(options: Options) -> Floats:
-        fall = fragments.before(options) - fragments.after(options)
+        fall = (fragments.before(options) - fragments.after(options)).round(DIGITS)
         score: Floats = np.floor(100 / (1 + np.exp(-fall)))
         return score
 

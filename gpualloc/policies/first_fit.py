@@ -1,4 +1,7 @@
-"""First fit: the first node by name, the first devices by index."""
+"""First fit: the first node by name, the first devices by index.
+
+The oldest of the heuristics of bin packing; analysed by Johnson, "Near-Optimal Bin Packing Algorithms", MIT, 1973.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from gpualloc.policies.packer import Scorer
 from gpualloc.policies.session import BoardSession, Taste
 
 
-def _indifferent(_board: Board, _demand: Demand) -> Scorer:
+def indifferent(_board: Board, _demand: Demand) -> Scorer:
+    """Scores every place alike."""
+
     def rate(options: Options) -> Floats:
         return np.zeros(options.size)
 
@@ -28,4 +33,4 @@ class FirstFit:
 
     def begin(self, problem: Problem) -> BoardSession:
         """Start deciding the problem."""
-        return BoardSession(problem, Taste(_indifferent, ANY))
+        return BoardSession(problem, Taste(indifferent, ANY))

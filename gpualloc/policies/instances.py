@@ -19,6 +19,7 @@ from gpualloc.policies.instance_scores import (
     instances_left,
 )
 from gpualloc.policies.market import Market
+from gpualloc.policies.mig_worth import MigWorth
 from gpualloc.policies.offer import Candidate, enough
 from gpualloc.policies.room import Target
 
@@ -47,6 +48,19 @@ EMPTIEST = Preference(
     targets=lambda target: (-instances_free(target), -free_memory(target)),
 )
 """As far as can be from other work."""
+
+
+def by_worth(worth: MigWorth) -> Preference:
+    """Those whose use leaves most to the work to come; among equals as `FULLEST`."""
+    return Preference(
+        nodes=lambda found: (*_given_away(worth, found), *FULLEST.nodes(found)),
+        targets=lambda target: (*worth.instance_scores(target), *FULLEST.targets(target)),
+    )
+
+
+def _given_away(worth: MigWorth, candidate: Candidate) -> Scores:
+    scores = [worth.instance_scores(target) for target in candidate.chosen]
+    return sum(unknown for unknown, _ in scores), sum(cost for _, cost in scores)
 
 
 def best_instances(market: Market, request: Request, preference: Preference) -> Candidate | None:

@@ -52,6 +52,20 @@ class Options:
         """(P,) free compute of each option's device, 1/1000; when `by_device`."""
         return self.board.free[self.rows, self.device]
 
+    @property
+    def idle(self) -> Ints:
+        """(P,) free compute of all devices of each option's node, 1/1000."""
+        total: Ints = self.board.free[self.rows].sum(axis=1)
+        return total
+
+    def fullest_first(self, rated: Floats) -> Floats:
+        """Ratings of nodes in whole numbers (P,), with all but the fullest devices of each node put after them."""
+        if self._dense is None or not self.size:
+            return rated
+        place, free = self._dense[0], self.free
+        least = np.minimum.reduceat(free, np.flatnonzero(np.diff(place, prepend=-1)))
+        return rated - (free > least[place]) / 2.0
+
     def best(self, rated: Floats) -> tuple[Floats, Ints]:
         """The highest rating (K,) of each node, and which device it is for (0 unless `by_device`)."""
         if self._dense is None:

@@ -1,13 +1,11 @@
 """The default policy: places such that what stays idle can still be used, by work like that which is expected.
 
 A score is a weighted sum, in GPUs, of what a placement does to its node, less what the cluster asks for it (see
-`Weights`, and docs/packing.md for where each comes from). What is expected enters as frequencies of shapes only.
+`policies.weights`; docs/packing.md tells where each comes from). What is expected enters as frequencies of shapes only.
 Values, prices and proportions are computed from it and from the cluster, so that weights are the same for all.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,70 +19,10 @@ from gpualloc.policies.fragments import Fragments
 from gpualloc.policies.holes import regrets, share_values
 from gpualloc.policies.options import Options
 from gpualloc.policies.packer import PricedScorer
-from gpualloc.policies.scarcity import Constants, GangPrices, ModelPrices
+from gpualloc.policies.scarcity import GangPrices, ModelPrices
 from gpualloc.policies.session import BoardSession, Taste
+from gpualloc.policies.weights import DEFAULT, Profile
 
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """How much each feature counts, for one kind of work. All features are in GPUs or without unit."""
-
-    demand: float = 0.0
-    """Fall of the expected fragment, shapes weighed by the compute they ask for."""
-    regret: float = 0.0
-    """Loss of a hole: what the best use of the device's free part was worth, less what is still possible
-    (`policies.holes`)."""
-    deficit: float = 0.0
-    """Fall of the idle GPUs that lack CPU, at the CPU per GPU of the demand."""
-    cores: float = 0.0
-    """CPU left on the node, in GPUs' worth, of the largest node's."""
-    whole: float = 0.0
-    """Idle devices left on the node, of the largest node's."""
-    assort: float = 0.0
-    """Work with more CPU per GPU than usual on nodes with more CPU per idle GPU than usual, and less on less."""
-    model: float = 0.0
-    """Price of the node's model (`policies.scarcity`), for each GPU taken."""
-    slot: float = 0.0
-    """Price of the room for gangs that is lost (`policies.scarcity`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """All numbers of the policy."""
-
-    gpu: Weights
-    """For work with GPUs."""
-    cpu: Weights
-    """For work without."""
-    spare_cpu: float
-    """CPU that an idle GPU should have, in parts of what the demand has per GPU."""
-    constants: Constants
-
-
-DEFAULT = Profile(
-    gpu=Weights(
-        demand=1.0,
-        regret=28.571428571428573,
-        deficit=0.4045294943640167,
-        cores=-0.12518729731360018,
-        whole=1.5,
-        assort=0.3272892574429897,
-        model=4.195045841230211,
-        slot=2.0,
-    ),
-    cpu=Weights(
-        demand=1.0, deficit=0.1032917035950093, cores=-0.11520760982934433, whole=-0.10731995523290316, slot=1.0
-    ),
-    spare_cpu=1.1123891472723275,
-    constants=Constants(
-        sharpness=0.38203386655762794,
-        model_demand=0.9797628541873336,
-        supply=0.97,
-        gang_demand=1.0805350346198581,
-        gang_spread=1.1078797659200854,
-    ),
-)
-"""Found by search on orders of arrival that nothing is judged on (docs/packing.md)."""
 _FAR = 2.0
 """How far CPU per GPU counts as unusual, in parts of the usual."""
 

@@ -80,6 +80,21 @@ class Packer:
             return None
         return self.spot(ask, node, int(picks[node]))
 
+    def drawn(self, ask: Ask, lot: int) -> Spot | None:
+        """One of the best nodes, and of the devices that would do there, by lot; None when it fits nowhere.
+
+        Args:
+            ask: the request.
+            lot: a number of 128 bits that should decide nothing else.
+        """
+        scores, _ = self.scores(ask)
+        nodes = np.flatnonzero((scores == scores.max(initial=-np.inf)) & (scores > -np.inf))
+        if not len(nodes):
+            return None
+        node = int(nodes[(lot >> 64) % len(nodes)])
+        devices = np.flatnonzero(ask.usable(self._board, np.array([node]))[0])
+        return self.spot(ask, node, int(devices[lot % 2**64 % len(devices)]) if ask.shape.gpus else 0)
+
     def scores(self, ask: Ask) -> tuple[Floats, Ints]:
         """Each node's best score (minus infinity where it does not fit) and option; (N,), not to be changed."""
         row = self._up_to_date(ask)

@@ -13,7 +13,7 @@ GROUP = "gpualloc.policies"
 
 def names() -> tuple[str, ...]:
     """Names of all installed policies, sorted; none of them is imported."""
-    return tuple(sorted(_found()))
+    return tuple(sorted(entries()))
 
 
 def load(name: str) -> Policy:
@@ -23,7 +23,7 @@ def load(name: str) -> Policy:
         NotFoundError: no installed package brings it; the hint names the nearest.
         ConfigError: the package that brings it is broken; names the package's entry point.
     """
-    found = _found()
+    found = entries()
     if name not in found:
         raise NotFoundError(f"there is no policy {name!r}", hint=_nearest(name, tuple(sorted(found))))
     entry = found[name]
@@ -37,8 +37,8 @@ def load(name: str) -> Policy:
     return _checked(policy, entry)
 
 
-def _found() -> dict[str, EntryPoint]:
-    """Entry points by name; when two packages bring the same name, the last in the order of their values counts."""
+def entries() -> dict[str, EntryPoint]:
+    """Entry points by name, none imported; of two with the same name the last in the order of their values."""
     return {
         entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value))
     }

@@ -6,7 +6,6 @@ Both are worth nothing while there is plenty, and their prices follow what is id
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,27 +13,12 @@ from gpualloc.model.shapes import Shape
 from gpualloc.policies.board import Board, Floats, Ints
 from gpualloc.policies.demand import Demand
 from gpualloc.policies.fragments import accepts
+from gpualloc.policies.weights import Constants
 
 MOST_SETS = 4096
 MOST_GANGS = 16
 _PLENTY = 4.0
 """Beyond so many deviations to spare, room for gangs costs nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Constants:
-    """How much is to be had in reserve."""
-
-    sharpness: float
-    """How gradually a model becomes scarce, in GPUs per square root of the idle GPUs."""
-    model_demand: float
-    """Factor on the expected demand that is confined to a set of models."""
-    supply: float
-    """Part of the idle GPUs that counts as usable."""
-    gang_demand: float
-    """Factor on the expected number of gangs."""
-    gang_spread: float
-    """How gradually room for gangs becomes scarce, in square roots of their expected number."""
 
 
 class ModelPrices:

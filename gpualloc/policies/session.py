@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,11 +13,12 @@ from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.decision import Problem, Rejection
 from gpualloc.model.workload import Request, Workload
 from gpualloc.policies.ask import Ask, ask_of
-from gpualloc.policies.board import Board, Spot
+from gpualloc.policies.board import Board, Flags, Spot
 from gpualloc.policies.demand import Demand, demand_of
 from gpualloc.policies.filters import takes_work
-from gpualloc.policies.instances import FULLEST, Preference, best_instances
+from gpualloc.policies.instances import Preference, best_instances, by_worth
 from gpualloc.policies.market import Market, kind_of
+from gpualloc.policies.mig_worth import MigWorth
 from gpualloc.policies.offer import allocate
 from gpualloc.policies.packer import Packer, PricedScorer, Scorer
 from gpualloc.policies.rejection import reject, reject_briefly
@@ -32,8 +34,10 @@ class Taste:
     """All that tells one built-in policy from another."""
 
     scorer: MakeScorer
-    instances: Preference = FULLEST
-    """Which MIG instances it likes better."""
+    instances: Preference | None = None
+    """Which MIG instances it likes better; None: those whose use leaves most to the work to come."""
+    by_lot: bool = False
+    """Whether the seed and the workload decide among places that score equal; else the first does."""
     by_memory: bool = False
     """Whether, of places that score equal, those with less GPU memory go first; else, and then, by name and index."""
 
@@ -49,7 +53,9 @@ class BoardSession:
         self._rooms = tuple(rooms)
         self.board = Board(rooms, by_memory=taste.by_memory)
         self.packer = Packer(self.board, taste.scorer(self.board, demand_of(problem)))
-        self._open = np.array([takes_work(room.node) for room in rooms], np.bool_)
+        self.takes_work: Flags = np.array([takes_work(room.node) for room in rooms], np.bool_)
+        """(N,) nodes of the board that new work may go to."""
+        self._instances = taste.instances
         self._asks: dict[Request, Ask] = {}
         self._kinds: dict[Request, int] = {}
         self._known: dict[int, tuple[Request, Ask]] = {}
@@ -64,13 +70,20 @@ class BoardSession:
         if request.share is Share.MIG:
             return self._place_instances(workload)
         ask = self.ask(request)
-        spot = self.packer.best(ask)
+        spot = self.best(workload, ask)
         if spot is None:
             return self._reject(workload, ask)
         allocation = self._allocation(workload.id, request, ask, spot)
         self.packer.take(ask, spot)
         self._unbooked[allocation.node].append(allocation)
         return allocation
+
+    def best(self, workload: Workload, ask: Ask) -> Spot | None:
+        """The place for a workload now; None when it fits nowhere. Takes nothing."""
+        if not self._taste.by_lot:
+            return self.packer.best(ask)
+        lot = hashlib.blake2b(f"{self._problem.seed} {workload.id}".encode(), digest_size=16).digest()
+        return self.packer.drawn(ask, int.from_bytes(lot, "big"))
 
     def free(self, allocation: Allocation) -> None:
         """Give an allocation's room back; one on a node that does not answer has no room here."""
@@ -95,7 +108,7 @@ class BoardSession:
         kind = replace(kind_of(request), nodes=request.nodes, labels=request.labels, near=request.near)
         if kind not in self._asks:
             number = self._kinds.setdefault(replace(kind, memory_mib=None), len(self._kinds))
-            self._asks[kind] = ask_of(request, number, self.board, self._rooms, self._open)
+            self._asks[kind] = ask_of(request, number, self.board, self._rooms, self.takes_work)
         self._known[id(request)] = request, self._asks[kind]  # held, so that its identity stays its own
         return self._asks[kind]
 
@@ -110,7 +123,9 @@ class BoardSession:
         self.board.read(self.board.row[room.node.name], room)
 
     def _place_instances(self, workload: Workload) -> Allocation | Rejection:
-        best = best_instances(self.market(), workload.request, self._taste.instances)
+        if self._instances is None:
+            self._instances = by_worth(MigWorth(self.market().rooms.values(), self._problem.requests))
+        best = best_instances(self.market(), workload.request, self._instances)
         if best is None:
             return self._reject(workload)
         allocation = allocate(workload.id, best)

@@ -15,10 +15,10 @@ from fakes import scenes
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Rejection
-from gpualloc.policies import registry
+from gpualloc.policies import catalog, registry
 from gpualloc.policies.contract import broken_promises
 
-BUILT_IN = ("best-fit", "first-fit", "spread")
+BUILT_IN = tuple(catalog.BUILT_IN)
 CASES = sorted((Path(__file__).parent / "policies").glob("*.json"))
 
 

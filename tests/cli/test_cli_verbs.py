@@ -171,7 +171,21 @@ def test_dry_run_and_watch_exclude_each_other(run):
     ("kind", "values"),
     [
         ("nodes", ["gpu01", "gpu02", "sim01"]),
-        ("policies", ["best-fit", "first-fit", "spread"]),
+        (
+            "policies",
+            [
+                "batch",
+                "best-fit",
+                "clustering",
+                "dot-product",
+                "fgd",
+                "first-fit",
+                "gpu-packing",
+                "pack",
+                "random",
+                "spread",
+            ],
+        ),
         ("nothing", []),
     ],
 )

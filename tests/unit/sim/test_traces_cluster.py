@@ -13,9 +13,8 @@ from gpualloc.model.allocation import Share
 from gpualloc.model.shapes import Shape
 from gpualloc.model.workload import ID_PATTERN, WorkloadState, check_request
 from gpualloc.sim.traces.cluster import node_of, requests_of, snapshot_of, workload_of
-from gpualloc.sim.traces.models import models_of
 from gpualloc.sim.traces.curve import REPORTED_PCT, Curve
-from gpualloc.sim.traces.models import check_models, selector
+from gpualloc.sim.traces.models import check_models, models_of, selector
 from gpualloc.sim.traces.trace import TraceNode, TraceTask, gather
 
 A100 = TraceNode("a", 96_000, 1 << 20, 8, "A100")
