@@ -1,9 +1,9 @@
 """Arrivals and departures on the openb cluster, scaled to a load: how long tasks wait under each policy.
 
-    .venv/bin/python bench/packing_churn.py [--policies pack best-fit fgd] [--loads 0.9 1.0] [--seeds 1 2] [--trace default]
+    .venv/bin/python bench/packing_churn.py [--policies pack fgd] [--loads 0.9 1.0] [--seeds 1 2] [--trace default]
 
-One line for each load and policy, mean ± standard deviation over the seeds: GPUs in use, expected fragment, mean wait by
-kind in seconds, the longest wait of a task of several GPUs, and the time of a decision. `--migrations N` moves up to N
+One line for each load and policy, mean ± standard deviation over the seeds: GPUs in use, expected fragment, mean wait
+by kind in seconds, the longest wait of a task of several GPUs, and the time of a decision. `--migrations N` moves up to N
 running tasks in an hour of the trace's time.
 """
 
@@ -27,6 +27,10 @@ from gpualloc.sim.traces.timetable import timetable
 from gpualloc.sim.traces.trace import Tasks, TraceNode, gather
 
 OPENB = Path(__file__).parent / "data" / "openb"
+HEAD = (
+    "| load | policy | in use % | fragment % | wait s: CPU-only | part | one | several | longest | waiting | moves "
+    "| µs | wrong |"
+)
 
 
 def nodes_of(file: Path) -> tuple[TraceNode, ...]:
@@ -72,9 +76,7 @@ def main() -> None:
     nodes = nodes_of(OPENB / "openb_node_list_gpu_node.csv.gz")
     tasks = tasks_of(OPENB / f"openb_pod_list_{given.trace}.csv.gz")
     capacity_milli = sum(node.gpus for node in nodes) * GPU_MILLI
-    print(
-        "| load | policy | in use % | fragment % | wait s: CPU-only | part | one | several | longest | waiting | moves | µs | wrong |"
-    )
+    print(HEAD)
     for load_part in given.loads:
         tables = {seed: timetable(tasks, capacity_milli, load_part, seed) for seed in given.seeds}
         for policy in given.policies:
