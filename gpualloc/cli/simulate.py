@@ -11,6 +11,19 @@ import typer
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer
 from gpualloc.cli.progress import counted
+from gpualloc.cli.simulate_bound import bound
+from gpualloc.cli.simulate_compare import compare
+from gpualloc.cli.simulate_options import (
+    Arrivals,
+    Key,
+    Load,
+    Nodes,
+    OrderFile,
+    PolicyName,
+    ProfileFile,
+    Seed,
+    Tasks,
+)
 from gpualloc.cli.trace_files import OrderWanted, read_profile_file, read_trace, read_wanted, seed_of
 from gpualloc.cli.values import number
 from gpualloc.cli.whole_file import whole_files
@@ -22,27 +35,8 @@ from gpualloc.ports import Policy
 from gpualloc.views.simulation import packing_data, packing_text, placements_csv
 
 app = shared.verb_app(no_args_is_help=True)
-
-Nodes = Annotated[str, typer.Option("--nodes", metavar="FILE", help="Nodes of the trace (docs/traces.md).")]
-Tasks = Annotated[str, typer.Option("--tasks", metavar="FILE", help="Tasks of the trace (docs/traces.md).")]
-Arrivals = Annotated[
-    str | None, typer.Option("--arrivals", metavar="FILE", help="Orders of arrival: a numpy archive (.npz).")
-]
-Key = Annotated[str | None, typer.Option("--key", metavar="NAME", help="Which order of the archive.")]
-OrderFile = Annotated[
-    str | None, typer.Option("--order", metavar="FILE", help="Order of arrival: one task row on each line.")
-]
-Seed = Annotated[
-    str | None,
-    typer.Option("--seed", metavar="N", help="Draw the order from this; with a file of it, for the policy alone."),
-]
-Load = Annotated[
-    str, typer.Option("--load", metavar="PART", help="GPU demand to draw, as a part of all GPUs. [default: 1.3]")
-]
-PolicyName = Annotated[str, typer.Option("--policy", metavar="POLICY", help="Decide with this policy.")]
-ProfileFile = Annotated[
-    str | None, typer.Option("--profile", metavar="FILE", help="Saved weights of the policy's scorers.")
-]
+app.command()(compare)
+app.command()(bound)
 
 
 @app.callback()
