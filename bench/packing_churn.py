@@ -3,8 +3,8 @@
     .venv/bin/python bench/packing_churn.py [--policies pack fgd] [--loads 0.9 1.0] [--seeds 1 2] [--trace default]
 
 One line for each load and policy, mean ± standard deviation over the seeds: GPUs in use, expected fragment, mean wait
-by kind in seconds, the longest wait of a task of several GPUs, and the time of a decision. `--migrations N` moves up to N
-running tasks in an hour of the trace's time.
+by kind in seconds, the longest wait of a task of several GPUs, and the time of a decision. `--migrations N` moves up to
+N running tasks in an hour of the trace's time.
 """
 
 from __future__ import annotations

@@ -367,7 +367,38 @@ _gpualloc() {
             ;;
         'simulate')
             if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
-            else _gpualloc_reply -W 'packing'; fi
+            else _gpualloc_reply -W 'compare bound packing'; fi
+            ;;
+        'simulate compare')
+            case $previous in
+                --nodes) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --tasks) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --policy) _gpualloc_ask policies; return ;;
+                --arrivals) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --keys) :; return ;;
+                --seeds) :; return ;;
+                --load) :; return ;;
+                --jobs) :; return ;;
+                --published) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --csv) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --html) compopt -o filenames; _gpualloc_reply -f; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --policy --arrivals --keys --seeds --load --jobs --published --bound --csv --html --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'simulate bound')
+            case $previous in
+                --nodes) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --tasks) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --arrivals) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --key) :; return ;;
+                --order) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --seed) :; return ;;
+                --load) :; return ;;
+                --at) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --arrivals --key --order --seed --load --at --config --sim --state-dir --json -h --help'
+            else :; fi
             ;;
         'simulate packing')
             case $previous in

@@ -11,7 +11,9 @@ import typer
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer
 from gpualloc.cli.progress import counted
+from gpualloc.cli.simulate_bound import bound
 from gpualloc.cli.simulate_churn import churn
+from gpualloc.cli.simulate_compare import compare
 from gpualloc.cli.simulate_inputs import Add, FromHistory, NodesFile, TasksFile, read_given
 from gpualloc.cli.simulate_options import Arrivals, Key, Load, OrderFile, PolicyName, ProfileFile, Seed
 from gpualloc.cli.simulate_policy import chosen_policy
@@ -23,6 +25,8 @@ from gpualloc.views.simulation import packing_added_text, packing_data, packing_
 
 app = shared.verb_app(no_args_is_help=True)
 app.command()(churn)
+app.command()(compare)
+app.command()(bound)
 
 
 @app.callback()
