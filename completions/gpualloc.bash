@@ -367,7 +367,22 @@ _gpualloc() {
             ;;
         'simulate')
             if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
-            else _gpualloc_reply -W 'compare bound packing'; fi
+            else _gpualloc_reply -W 'churn compare bound packing'; fi
+            ;;
+        'simulate churn')
+            case $previous in
+                --policy) _gpualloc_ask policies; return ;;
+                --nodes) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --tasks) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --load) :; return ;;
+                --seed) :; return ;;
+                --migrations) :; return ;;
+                --move-seconds) :; return ;;
+                --add) :; return ;;
+                --profile) compopt -o filenames; _gpualloc_reply -f; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--policy --nodes --tasks --from-history --load --seed --migrations --move-seconds --add --profile --config --sim --state-dir --json -h --help'
+            else :; fi
             ;;
         'simulate compare')
             case $previous in
@@ -402,18 +417,19 @@ _gpualloc() {
             ;;
         'simulate packing')
             case $previous in
+                --policy) _gpualloc_ask policies; return ;;
                 --nodes) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --tasks) compopt -o filenames; _gpualloc_reply -f; return ;;
-                --policy) _gpualloc_ask policies; return ;;
                 --arrivals) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --key) :; return ;;
                 --order) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --seed) :; return ;;
                 --load) :; return ;;
+                --add) :; return ;;
                 --profile) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --placements) compopt -o filenames; _gpualloc_reply -f; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --policy --arrivals --key --order --seed --load --profile --placements --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--policy --nodes --tasks --from-history --arrivals --key --order --seed --load --add --profile --placements --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'init')

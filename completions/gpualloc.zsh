@@ -526,29 +526,33 @@ _gpualloc() {
                     _arguments \
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
+                        '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
                         '*--nodes[Nodes of the trace (docs/traces.md).]:value:_files' \
                         '*--tasks[Tasks of the trace (docs/traces.md).]:value:_files' \
-                        '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--from-history[Take the fleet as it is and all work it has had as the trace.]' \
+                        '*--load[GPU demand to draw, as a part of all GPUs. (default; 1.3)]:value:' \
+                        '*--seed[Draw the order from this; with a file of it, for the policy alone.]:value:' \
+                        '*--migrations[Running tasks to move per hour at most. (default; 0)]:value:' \
+                        '*--move-seconds[How long a move takes. (default; 30)]:value:' \
+                        '*--add[Simulate also with these nodes more; 8xH100, 4x8xH100;cpus=128.]:value:' \
+                        '*--profile[Saved weights of the policy'\''s scorers.]:value:_files' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
                         '*--arrivals[Orders of arrival; a numpy archive (.npz).]:value:_files' \
                         '*--keys[Which orders of the archive, such as '\''default_*'\''.]:value:' \
                         '*--seeds[Draw an order from each, such as 0-9 or 1,3,5.]:value:' \
-                        '*--load[GPU demand to draw, as a part of all GPUs. (default; 1.3)]:value:' \
                         '*--jobs[Processes beside each other. (default; one per CPU)]:value:' \
                         '*--published[Published figures to show beside (docs).]:value:_files' \
                         '*--bound[Also what no policy can go below, at load 100. Needs the extra `lp`.]' \
                         '*--csv[Write all figures as CSV.]:value:_files' \
                         '*--html[Write a page with curves.]:value:_files' \
-                        '*--config[Configuration file.]:value:_files' \
-                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
-                        '*--state-dir[Where all state is kept.]:value:_files -/' \
-                        '*--json[Answer as JSON (docs/json.md).]' \
                         '*--key[Which order of the archive.]:value:' \
                         '*--order[Order of arrival; one task row on each line.]:value:_files' \
-                        '*--seed[Draw the order from this; with a file of it, for the policy alone.]:value:' \
                         '*--at[Load, in percent of all GPUs. (default; 100)]:value:' \
-                        '*--profile[Saved weights of the policy'\''s scorers.]:value:_files' \
                         '*--placements[Write where each arrival went, as CSV.]:value:_files' \
-                        '*: :(compare bound packing)'
+                        '*: :(churn compare bound packing)'
                     ;;
                 init)
                     _arguments \

@@ -23,6 +23,10 @@ class HistoryNodes:
     messages: tuple[str, ...]
     """What is left out or told otherwise, one sentence each."""
 
+    def partitioned(self, model: str, profile: str | None) -> bool:
+        """Whether devices of the model can have MIG instances of that profile; None is any profile."""
+        return any(known == model and profile in (None, name) for known, name in self.profiles_mib)
+
     def instance_milli(self, model: str, profile: str | None, memory_mib: int | None) -> int:
         """The part of a device that the memory of an instance is, 1..1000; all of it when that is not known.
 

@@ -152,6 +152,7 @@ def _models(request: Request, nodes: HistoryNodes) -> tuple[str, ...]:
         for model, memory_mib in nodes.memory_mib.items()
         if (request.gpu_model is None or matches_model(model, request.gpu_model))
         and (memory_mib is None or memory_mib >= need_mib)
+        and (request.share is not Share.MIG or nodes.partitioned(model, request.mig_profile))
     )
 
 

@@ -8,7 +8,7 @@ from gpualloc.views.chart import chart
 from gpualloc.views.look import Look, Role
 from gpualloc.views.simulation import checked, failed_data, rounded, times_data
 from gpualloc.views.table import Cell, Column, table
-from gpualloc.views.text import UNKNOWN, duration, plural
+from gpualloc.views.text import UNKNOWN, duration, escape, plural
 
 _HEIGHT = 4
 _NAMES = dict(zip(KINDS, ("CPU only", "part of a GPU", "one GPU", "several GPUs"), strict=True))
@@ -58,7 +58,7 @@ def churn_text(result: ChurnResult, look: Look) -> str:
         look.paint("tasks waiting", Role.STRONG),
         *chart(waiting, look.width, _HEIGHT, lambda value: f"{value:.0f}"),
     ]
-    return "\n".join([*parts, *(f"violation: {told}" for told in result.violations_told)])
+    return "\n".join([*parts, *(f"violation: {escape(told)}" for told in result.violations_told)])
 
 
 def churn_added_text(before: ChurnResult, after: ChurnResult, look: Look) -> str:
@@ -74,13 +74,9 @@ def churn_added_text(before: ChurnResult, after: ChurnResult, look: Look) -> str
         rows.append((f"longest wait, {_NAMES[kind]}", _time(one.longest_s), _time(other.longest_s)))
     rows.append(("waiting at the last arrival", str(before.waiting_at_end), str(after.waiting_at_end)))
     rows.append(("never got a place", str(before.never_placed.total), str(after.never_placed.total)))
-    rows.append(
-        (
-            "checked",
-            checked(before.violations, before.refusals_that_fitted),
-            checked(after.violations, after.refusals_that_fitted),
-        )
-    )
+    rows.append(("violations", str(before.violations), str(after.violations)))
+    refused = before.refusals_that_fitted, after.refusals_that_fitted
+    rows.append(("refusals of what fitted", *map(str, refused)))
     return "\n".join([*_head(before, look), table(columns, rows, look)])
 
 

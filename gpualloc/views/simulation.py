@@ -12,7 +12,7 @@ from gpualloc.sim.traces.result import KINDS, DecisionTimes, Failures, PackingRe
 from gpualloc.views.chart import chart
 from gpualloc.views.look import Look, Role
 from gpualloc.views.table import Cell, Column, table
-from gpualloc.views.text import UNKNOWN, plural
+from gpualloc.views.text import UNKNOWN, escape, plural
 
 _HEIGHT = 6
 _DIGITS = 6
@@ -63,7 +63,7 @@ def packing_text(result: PackingResult, label: str, look: Look) -> str:
         f"{look.paint('unallocated GPU %', Role.STRONG)} over load, {_span(result)}",
         *chart(result.curve, look.width, _HEIGHT, lambda value: f"{value:.0f} %"),
     ]
-    return "\n".join([*parts, *(f"violation: {told}" for told in result.violations_told)])
+    return "\n".join([*parts, *(f"violation: {escape(told)}" for told in result.violations_told)])
 
 
 def packing_added_text(before: PackingResult, after: PackingResult, label: str, look: Look) -> str:
@@ -83,7 +83,8 @@ def packing_added_text(before: PackingResult, after: PackingResult, label: str, 
         ("tasks without a place", *(str(one.failed.total) for one in both)),
         *((f"  {kind.replace('_', '-')}", *(str(getattr(one.failed, kind)) for one in both)) for kind in KINDS),
         ("power at the end, kW", *(_number(one.power_at_end.all_kw) for one in both)),
-        ("checked", *(checked(one.violations, one.refusals_that_fitted) for one in both)),
+        ("violations", *(str(one.violations) for one in both)),
+        ("refusals of what fitted", *(str(one.refusals_that_fitted) for one in both)),
     ]
     return "\n".join([_head(before, label, look), table(columns, rows, look)])
 
@@ -142,7 +143,7 @@ def _facts(result: PackingResult) -> list[tuple[str, Cell]]:
     times, failed = result.times, result.failed
     kinds = f"{failed.cpu_only} CPU-only, {failed.fractional} fractional, {failed.single} single, {failed.multi} multi"
     per_s = UNKNOWN if times.per_s is None else f"{times.per_s:,.0f}"
-    used = ", ".join(f"{model} {100 * part:.1f} %" for model, part in result.model_use.items())
+    used = ", ".join(f"{escape(model)} {100 * part:.1f} %" for model, part in result.model_use.items())
     return [
         ("fragmented", Cell(f"{_number(result.fragmentation_pct)} % of all GPUs at load 100")),
         ("no place", Cell(f"{plural(failed.total, 'task')}: {kinds}")),
@@ -155,7 +156,7 @@ def _facts(result: PackingResult) -> list[tuple[str, Cell]]:
 
 def _power(result: PackingResult) -> str:
     if result.without_figures:
-        return f"{UNKNOWN}: nothing is known of {', '.join(result.without_figures)}"
+        return f"{UNKNOWN}: nothing is known of {escape(', '.join(result.without_figures))}"
     full = None if result.power is None else result.power.all_kw
     return f"{_number(full)} kW at load 100, {_number(result.power_at_end.all_kw)} kW at the end (model: PWR)"
 
