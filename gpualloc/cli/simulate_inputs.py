@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import typer
@@ -14,6 +14,7 @@ from gpualloc.cli.trace_files import Trace, read_trace
 from gpualloc.engine.history_trace import history_trace
 from gpualloc.errors import UsageError
 from gpualloc.sim.traces.added import added_nodes
+from gpualloc.sim.traces.models import models_of
 from gpualloc.sim.traces.trace import TraceNode
 
 NodesFile = Annotated[str | None, typer.Option("--nodes", metavar="FILE", help="Nodes of the trace (docs/traces.md).")]
@@ -64,7 +65,16 @@ def read_given(
     else:
         trace, fixed = _remembered(ctx)
     added = [node for number, text in enumerate(add or ()) for node in added_nodes(text, trace.nodes, number)]
-    return Given(trace, tuple(added), fixed)
+    told = _new_models(trace, added)
+    return Given(replace(trace, messages=(*trace.messages, *told)), tuple(added), fixed)
+
+
+def _new_models(trace: Trace, added: Sequence[TraceNode]) -> list[str]:
+    known = sorted(models_of(trace.nodes))
+    return [
+        f"no node had the GPU model {model} before: only tasks that take any model, or name it, go there"
+        for model in sorted(models_of(added).difference(known))
+    ]
 
 
 def _remembered(ctx: typer.Context) -> tuple[Trace, frozenset[int]]:

@@ -94,7 +94,7 @@ def _head(result: ChurnResult, look: Look) -> list[str]:
     head += plural(result.arrivals, "task")
     if result.load is None:
         return [head]
-    scaled = f"times between arrivals x {result.factor:.3g}, {plural(result.rounds, 'round')} of the trace; "
+    scaled = f"times between arrivals x {result.factor:.3g}, {plural(result.rounds, 'round')}; "
     return [head, scaled + f"the last {duration(result.measured_s[1] - result.measured_s[0])} are measured"]
 
 
@@ -110,8 +110,8 @@ def _facts(result: ChurnResult, look: Look) -> list[str]:
     moved, times = result.migrations, result.times
     fragment = UNKNOWN if result.fragmentation_pct is None else f"{result.fragmentation_pct:.1f} %"
     use = f"{result.allocated_pct:.1f} % of the GPUs, {result.offered_pct:.1f} % offered; {fragment} fragmented"
-    left = f"all had left after {duration(result.makespan_s)}"
-    helped = f"so that {moved.helped} fitted; {moved.stranded} found no other place"
+    left = f"the last left after {duration(result.makespan_s)}"
+    helped = f"so that {moved.helped} fitted; {moved.stranded} then had to wait"
     facts: list[tuple[Cell | str, ...]] = [
         ("in use", use),
         ("waiting", f"{plural(result.waiting_at_end, 'task')} at the last arrival; {left}"),

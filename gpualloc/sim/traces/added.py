@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from gpualloc.errors import UsageError
 from gpualloc.model.units import parse_memory_mib
+from gpualloc.sim.traces.cells import MAX_NAME_CHARS
 from gpualloc.sim.traces.trace import TraceNode
 
 MAX_NODES = 100_000
@@ -28,7 +28,7 @@ def added_nodes(text: str, nodes: Sequence[TraceNode], number: int = 0) -> tuple
         number: makes the names differ from those of another text.
 
     Raises:
-        UsageError: it is no such text; tells what is expected, and models of the cluster that are nearly named so.
+        UsageError: it is no such text, or may mean several models; tells what is expected.
     """
     match = _WRITTEN.fullmatch(text.strip())
     if match is None:
@@ -53,17 +53,14 @@ def added_nodes(text: str, nodes: Sequence[TraceNode], number: int = 0) -> tuple
 
 
 def _model(written: str, nodes: Sequence[TraceNode]) -> str:
-    """The model as the cluster writes it, a single one whose name contains the text too; else as it is written."""
+    """The model as the cluster writes it, the one with these words in its name too; else as it is written."""
     known = sorted({node.model for node in nodes if node.gpus})
     same = [model for model in known if model.casefold() == written.casefold()]
-    containing = [model for model in known if written.casefold() in model.casefold()]
-    found = same or containing
+    words = re.compile(rf"(?<![a-z0-9]){re.escape(written.casefold())}(?![a-z0-9])")
+    found = same or [model for model in known if words.search(model.casefold())]
     if len(found) > 1:
         raise UsageError(f"--add: {written!r} may be {', '.join(found)}", hint="write the whole name")
-    near = get_close_matches(written, known, n=1, cutoff=0.75)
-    if not found and near:
-        raise UsageError(f"--add: no node has the model {written!r}", hint=f"did you mean {near[0]}?")
-    if not found and set(written) & set("*?[]!|"):
+    if not found and (set(written) & set("*?[]!|") or not written.isprintable() or len(written) > MAX_NAME_CHARS):
         raise UsageError(f"--add: {written!r} is not the name of a model", hint=_HINT)
     return found[0] if found else written
 

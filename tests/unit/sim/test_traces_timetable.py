@@ -151,6 +151,7 @@ def test_a_new_model_has_what_the_mean_node_has_or_what_is_said() -> None:
     (node,) = added_nodes("5xMI300X", (H100, T4))
     assert (node.cpu_milli, node.memory_mib) == (144_000 * 5 // 10, ((1 << 20) + (1 << 16)) * 5 // 10)
     assert (node.model, node.gpu_memory_mib) == ("MI300X", None)
+    assert added_nodes("1xH10", (H100, T4))[0].model == "H10"
     (node,) = added_nodes("5xMI300X:cpus=96,memory=1TiB", ())
     assert (node.cpu_milli, node.memory_mib) == (96_000, 1 << 20)
 
@@ -164,15 +165,14 @@ def test_a_new_model_has_what_the_mean_node_has_or_what_is_said() -> None:
         ("8xH100:cpus=x", "cpus=N"),
         ("8xH100:ram=1TiB", "memory=SIZE"),
         ("8xH100:memory=1000", "unit"),
-        ("8xTesla T5", "did you mean Tesla T4?"),
         ("8xa*", "not the name of a model"),
-        ("8xT", "did you mean|may be|whole name"),
+        ("8xTesla", "may be Tesla P4, Tesla T4"),
     ],
 )
 def test_text_that_names_no_nodes_is_refused(text: str, said: str) -> None:
     with pytest.raises(UsageError) as raised:
         added_nodes(text, (H100, T4, TraceNode("u", 1, 1, 1, "Tesla P4")))
-    assert any(part in f"{raised.value.message} {raised.value.hint}" for part in said.split("|"))
+    assert said in f"{raised.value.message} {raised.value.hint}"
 
 
 def test_a_new_model_beside_no_gpu_needs_its_cpus_said() -> None:
