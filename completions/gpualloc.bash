@@ -367,7 +367,23 @@ _gpualloc() {
             ;;
         'simulate')
             if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
-            else _gpualloc_reply -W 'compare bound packing'; fi
+            else _gpualloc_reply -W 'packing compare bound'; fi
+            ;;
+        'simulate packing')
+            case $previous in
+                --nodes) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --tasks) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --policy) _gpualloc_ask policies; return ;;
+                --arrivals) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --key) :; return ;;
+                --order) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --seed) :; return ;;
+                --load) :; return ;;
+                --profile) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --placements) compopt -o filenames; _gpualloc_reply -f; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --policy --arrivals --key --order --seed --load --profile --placements --config --sim --state-dir --json -h --help'
+            else :; fi
             ;;
         'simulate compare')
             case $previous in
@@ -398,22 +414,6 @@ _gpualloc() {
                 --at) :; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --arrivals --key --order --seed --load --at --config --sim --state-dir --json -h --help'
-            else :; fi
-            ;;
-        'simulate packing')
-            case $previous in
-                --nodes) compopt -o filenames; _gpualloc_reply -f; return ;;
-                --tasks) compopt -o filenames; _gpualloc_reply -f; return ;;
-                --policy) _gpualloc_ask policies; return ;;
-                --arrivals) compopt -o filenames; _gpualloc_reply -f; return ;;
-                --key) :; return ;;
-                --order) compopt -o filenames; _gpualloc_reply -f; return ;;
-                --seed) :; return ;;
-                --load) :; return ;;
-                --profile) compopt -o filenames; _gpualloc_reply -f; return ;;
-                --placements) compopt -o filenames; _gpualloc_reply -f; return ;;
-            esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --policy --arrivals --key --order --seed --load --profile --placements --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'init')

@@ -528,27 +528,27 @@ _gpualloc() {
                         '*--help[Show this message and exit.]' \
                         '*--nodes[Nodes of the trace (docs/traces.md).]:value:_files' \
                         '*--tasks[Tasks of the trace (docs/traces.md).]:value:_files' \
-                        '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--policy[Policies, with commas between them.]:value:{_gpualloc_ask policies}' \
                         '*--arrivals[Orders of arrival; a numpy archive (.npz).]:value:_files' \
+                        '*--key[Which order of the archive.]:value:' \
+                        '*--order[Order of arrival; one task row on each line.]:value:_files' \
+                        '*--seed[Draw the order from this; with a file of it, for the policy alone.]:value:' \
+                        '*--load[GPU demand to draw, as a part of all GPUs.]:value:' \
+                        '*--profile[Saved weights of the policy'\''s scorers.]:value:_files' \
+                        '*--placements[Write where each arrival went, as CSV.]:value:_files' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
                         '*--keys[Which orders of the archive, such as '\''default_*'\''.]:value:' \
                         '*--seeds[Draw an order from each, such as 0-9 or 1,3,5.]:value:' \
-                        '*--load[GPU demand to draw, as a part of all GPUs. (default; 1.3)]:value:' \
                         '*--jobs[Processes beside each other. (default; one per CPU)]:value:' \
                         '*--published[Published figures to show beside (docs).]:value:_files' \
                         '*--bound[Also what no policy can go below, at load 100. Needs the extra `lp`.]' \
                         '*--csv[Write all figures as CSV.]:value:_files' \
                         '*--html[Write a page with curves.]:value:_files' \
-                        '*--config[Configuration file.]:value:_files' \
-                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
-                        '*--state-dir[Where all state is kept.]:value:_files -/' \
-                        '*--json[Answer as JSON (docs/json.md).]' \
-                        '*--key[Which order of the archive.]:value:' \
-                        '*--order[Order of arrival; one task row on each line.]:value:_files' \
-                        '*--seed[Draw the order from this; with a file of it, for the policy alone.]:value:' \
-                        '*--at[Load, in percent of all GPUs. (default; 100)]:value:' \
-                        '*--profile[Saved weights of the policy'\''s scorers.]:value:_files' \
-                        '*--placements[Write where each arrival went, as CSV.]:value:_files' \
-                        '*: :(compare bound packing)'
+                        '*--at[Load, in percent of all GPUs.]:value:' \
+                        '*: :(packing compare bound)'
                     ;;
                 init)
                     _arguments \

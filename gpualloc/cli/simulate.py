@@ -35,8 +35,6 @@ from gpualloc.ports import Policy
 from gpualloc.views.simulation import packing_data, packing_text, placements_csv
 
 app = shared.verb_app(no_args_is_help=True)
-app.command()(compare)
-app.command()(bound)
 
 
 @app.callback()
@@ -79,6 +77,10 @@ def packing(
             put(placements_csv(result))
     shown = replace(result, placements=())
     return Answer(packing_data(shown), lambda look: packing_text(shown, wanted.label, look), messages=trace.messages)
+
+
+app.command()(compare)
+app.command()(bound)
 
 
 def chosen_policy(name: str, profile: str | None) -> tuple[Policy, str | None]:
