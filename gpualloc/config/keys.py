@@ -106,6 +106,12 @@ KEYS = (
         "what may be changed for waiting work: nothing, instances, or also the MIG mode of idle devices",
         '"mode"',
     ),
+    Key(
+        "gangs.ports",
+        'a range of ports, such as "29000-29499"',
+        "where the members of a gang meet, on the node of the first: each gang there has one of its own",
+        '"29000-29499"',
+    ),
     Key("pools.*.nodes", 'node names, such as "gpu[01-04],login1"', "the nodes of the pool"),
     Key(
         "pools.*.transport",
@@ -133,6 +139,17 @@ KEYS = (
         "a number of watts, above 0",
         "what the busy GPUs of the pool may take together: work starts with lower power limits, or waits; "
         "left out: no limit",
+    ),
+    Key(
+        "pools.*.interface",
+        'the name of a network interface, such as "ib0"',
+        "what members of a gang talk to each other over; left out: what they find by themselves",
+    ),
+    Key(
+        "pools.*.addresses",
+        "a table of texts: a name or address for each node",
+        "under which other nodes reach a node; left out: its host name",
+        "{}",
     ),
     Key(
         "pools.*.manage",

@@ -14,6 +14,7 @@ from gpualloc.engine.recover import recover
 from gpualloc.engine.settle import catch_up_locked, unseen
 from gpualloc.errors import UnreachableError
 from gpualloc.model.audit import AuditEntry
+from gpualloc.model.gang import living_parts
 from gpualloc.model.inventory import NodeState, Snapshot
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.ports import JournalWriter
@@ -38,7 +39,7 @@ def release(
         _withdraw(ctx, writer, wanted)
         running = _running(ctx, wanted)
         if running:
-            snapshot = observe(ctx, sorted({work.allocation.node for work in running if work.allocation}))
+            snapshot = observe(ctx, sorted({part.node for work in running for part in living_parts(work)}))
             need_nodes(snapshot, "released")
             catch_up_locked(ctx, writer, snapshot)
             running = _running(ctx, wanted)
@@ -88,13 +89,14 @@ def need_seen(workloads: Sequence[Workload], snapshot: Snapshot) -> None:
         UnreachableError: another program of that node started it.
     """
     for workload in workloads:
-        reason = unseen(workload, snapshot)
-        if reason is not None and workload.allocation is not None:
-            raise UnreachableError(
-                f"{workload.allocation.node}: {workload.id}: {reason}",
-                hint="reach the node as before: as the same account, with root's program installed as it was",
-                node=workload.allocation.node,
-            )
+        for part in living_parts(workload):
+            reason = unseen(workload, part, snapshot)
+            if reason is not None:
+                raise UnreachableError(
+                    f"{part.node}: {workload.id}: {reason}",
+                    hint="reach the node as before: as the same account, with root's program installed as it was",
+                    node=part.node,
+                )
 
 
 def need_nodes(snapshot: Snapshot, done: str) -> None:

@@ -21,7 +21,7 @@ def refresh(ctx: Context, workload: Workload) -> Workload:
     """The workload as it is now, its end recorded; an unreachable node leaves it as it was."""
     if workload.state in (WorkloadState.RUNNING, WorkloadState.SUSPENDED) and workload.allocation is not None:
         try:
-            shown = catch_up(ctx, observe(ctx, [workload.allocation.node]))
+            shown = catch_up(ctx, observe(ctx, workload.allocation.nodes))
         except (UnreachableError, NotFoundError):
             shown = ()
         for other in shown:

@@ -102,8 +102,8 @@ def resting_on_caps(steps: Sequence[Step]) -> tuple[Step, ...]:
     begun = set()
     rested = []
     for step in steps:
-        first = step.reason is StepReason.WAITING and step.chain not in begun
-        begun.add(step.chain)
+        first = step.reason is StepReason.WAITING and (step.node, step.workload) not in begun
+        begun.add((step.node, step.workload))
         grants = step.allocation.grants if first and step.allocation is not None else ()
         needs = {caps[grant.device] for grant in grants if grant.device in caps}
         rested.append(replace(step, needs=tuple(sorted({*step.needs, *needs}))) if needs else step)
@@ -132,7 +132,18 @@ class _Pools:
                         self._taken[node.spec.pool][device.uuid] = device.power_limit_w
 
     def take(self, allocation: Allocation) -> list[Cap] | Rejection:
-        """The limits to set before the allocation's work starts, or why it gets no power."""
+        """The limits to set before the allocation's work starts, or why it gets no power: all of it, or nothing."""
+        before = {pool: dict(taken) for pool, taken in self._taken.items()}
+        caps: list[Cap] = []
+        for part in allocation.parts:
+            answer = self._take(part)
+            if isinstance(answer, Rejection):
+                self._taken = before
+                return answer
+            caps += answer
+        return caps
+
+    def _take(self, allocation: Allocation) -> list[Cap] | Rejection:
         node = self._snapshot.node(allocation.node)
         if node is None or node.spec.pool not in self._budgets:
             return []

@@ -9,6 +9,7 @@ from functools import partial
 from gpualloc.model.inventory import Device, Node, NodeState, Snapshot
 from gpualloc.model.workload import Request
 from gpualloc.policies.filters import allowed, matches_model
+from gpualloc.policies.gang_rejection import could_hold_gang, most_of_gang
 from gpualloc.policies.offer import Offer, enough, offer
 from gpualloc.policies.room import MEMORY_MARGIN_MIB
 from gpualloc.policies.scorers import free_memory
@@ -42,9 +43,21 @@ def feasible(snapshot: Snapshot, request: Request) -> Closest | None:
     """
     nodes = [node for node in sorted(snapshot.nodes, key=lambda node: node.name) if allowed(node, request)]
     reached = [node for node in nodes if node.state is NodeState.OK]
-    if len(reached) < len(nodes) or any(could_hold(node, request) for node in reached):
+    if len(reached) < len(nodes):
         return None
-    return closest(reached, request)
+    if request.gang:
+        return _gang_feasible(reached, request)
+    return None if any(could_hold(node, request) for node in reached) else closest(reached, request)
+
+
+def _gang_feasible(nodes: Sequence[Node], request: Request) -> Closest | None:
+    """As `feasible`, for what may be spread over all of the nodes."""
+    if could_hold_gang(nodes, request):
+        return None
+    one = replace(request, gang=False, per_node=None, gpus=request.per_node or 1)
+    if not any(could_hold(node, one) for node in nodes):
+        return closest(nodes, one)
+    return Closest(None, f"it needs {need(request)}; {most_of_gang(nodes, request)}")
 
 
 def closest(nodes: Sequence[Node], request: Request) -> Closest:

@@ -7,15 +7,17 @@ decides, so the order of the input does not matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Problem, Rejection
 from gpualloc.model.workload import Workload
 from gpualloc.policies.filters import allowed, takes_work
+from gpualloc.policies.gang_rejection import reject_gang
+from gpualloc.policies.gangs import gang_allocation, place_gang
 from gpualloc.policies.market import Market
-from gpualloc.policies.offer import Candidate, allocate, enough
+from gpualloc.policies.offer import Candidate, Offer, allocate, enough
 from gpualloc.policies.rejection import reject
 from gpualloc.policies.room import NodeRoom, Target
 from gpualloc.policies.survey import survey
@@ -45,6 +47,8 @@ class RoomSession:
         """Give the workload the place the policy likes best among those that fit, or say why there is none."""
         request = workload.request
         offers = self._market.offers(request)
+        if request.gang:
+            return self._place_gang(workload, offers)
         candidates = [
             Candidate(found.room, request, found.usable, self._choose(found.usable, request.gpus))
             for found in offers.values()
@@ -57,11 +61,28 @@ class RoomSession:
         self._market.put(best.room.book(allocation))
         return allocation
 
+    def _place_gang(self, workload: Workload, offers: Mapping[str, Offer]) -> Allocation | Rejection:
+        """Give all members a place, or none."""
+        request = workload.request
+        usable = {
+            name: found
+            for name, found in offers.items()
+            if takes_work(found.room.node) and allowed(found.room.node, request)
+        }
+        candidates = place_gang(usable, request)
+        if candidates is None:
+            return reject_gang(self._snapshot, offers, workload)
+        allocation = gang_allocation(workload.id, candidates)
+        for candidate, part in zip(candidates, allocation.parts, strict=True):
+            self._market.put(candidate.room.book(part))
+        return allocation
+
     def free(self, allocation: Allocation) -> None:
-        """Give an allocation's room back; one on a node that does not answer has no room here."""
-        room = self._market.room(allocation.node)
-        if room is not None:
-            self._market.put(room.give_back(allocation))
+        """Give an allocation's room back; what is on a node that does not answer has no room here."""
+        for part in allocation.parts:
+            room = self._market.room(part.node)
+            if room is not None:
+                self._market.put(room.give_back(part))
 
     def room(self, node: str) -> NodeRoom | None:
         """What is left on the node now; None when it did not answer."""
