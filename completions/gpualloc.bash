@@ -91,6 +91,7 @@ _gpualloc() {
                 --share) :; return ;;
                 --profile) :; return ;;
                 --sm) :; return ;;
+                --per-node) :; return ;;
                 --cpus) :; return ;;
                 --cpuset) :; return ;;
                 --memory) :; return ;;
@@ -109,7 +110,7 @@ _gpualloc() {
                 --checkpoint-command) :; return ;;
                 --checkpoint-grace) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --gang --per-node --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --json -h --help'
             else :; fi
             ;;
         'run')
@@ -123,6 +124,7 @@ _gpualloc() {
                 --share) :; return ;;
                 --profile) :; return ;;
                 --sm) :; return ;;
+                --per-node) :; return ;;
                 --cpus) :; return ;;
                 --cpuset) :; return ;;
                 --memory) :; return ;;
@@ -141,7 +143,7 @@ _gpualloc() {
                 --checkpoint-command) :; return ;;
                 --checkpoint-grace) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --gang --per-node --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace -h --help'
             else :; fi
             ;;
         'ps')

@@ -89,15 +89,12 @@ class Schedule:
         """A piece of work that may be begun now, which then counts as under way; None when there is none."""
         if len(self._under_way) >= self._width:
             return None
-        for key, chain in self._in_turn():
-            if key in self._under_way or any(self._busy[node] >= self._per_node for node in _nodes(chain)):
-                continue
-            task = self._task(key, chain)
-            if task is not None:
-                self._under_way[key] = task
-                self._busy.update(task.nodes)
+        while True:
+            before = len(self._open)
+            task = self._begun()
+            # A chain that is given up is an obstacle to those that were looked at before it.
+            if task is not None or len(self._open) == before:
                 return task
-        return None
 
     def moved(self, step: Step, state: StepState) -> None:
         """Take note of how a step stands now."""
@@ -127,6 +124,18 @@ class Schedule:
             self._going_back.add(key)
 
     # ---- inside
+
+    def _begun(self) -> Task | None:
+        """The first piece of work that may be begun, counted as under way."""
+        for key, chain in self._in_turn():
+            if key in self._under_way or any(self._busy[node] >= self._per_node for node in _nodes(chain)):
+                continue
+            task = self._task(key, chain)
+            if task is not None:
+                self._under_way[key] = task
+                self._busy.update(task.nodes)
+                return task
+        return None
 
     def _take_up(self, key: tuple[str, str], chain: tuple[Step, ...]) -> None:
         """Find where a chain of an interrupted run stands.

@@ -104,10 +104,12 @@ def plan_text(plan: Plan, names: Mapping[str, str], look: Look) -> str:
 def _chain_lines(steps: Sequence[Step], names: Mapping[str, str], look: Look) -> list[str]:
     first = steps[0]
     title = escape(first.target) if first.workload is None else _titled(first.workload, names)
-    lines = [f"{look.paint(title, Role.STRONG)} on {escape(first.node)}"]
+    nodes = list(dict.fromkeys(escape(step.node) for step in steps))
+    lines = [f"{look.paint(title, Role.STRONG)} on {', '.join(nodes)}"]
     for step in steps:
         glyph, role = _GLYPHS[step.kind]
-        what = f"{step.kind.value:<7} {escape(step.place or step.target)}"
+        where = f" on {escape(step.node)}" if len(nodes) > 1 else ""
+        what = f"{step.kind.value:<7} {escape(step.place or step.target)}{where}"
         lines.append(f"  {look.paint(glyph, role)} {step.seq:>2} {what}")
         why = textwrap.wrap(_why(step), look.width - len(_INDENT))
         lines += [f"{_INDENT}{look.paint(line, Role.QUIET)}" for line in why]
@@ -140,10 +142,11 @@ def summary(plan: Plan) -> str:
     waiting = f"; {len(plan.rejections)} waiting" if plan.rejections else ""
     if not plan.steps:
         return f"no changes{waiting}"
-    starts = len([step for step in plan.steps if step.kind in _STARTS])
-    stops = len([step for step in plan.steps if step.kind in _ENDS])
+    starts = len({step.workload for step in plan.steps if step.kind in _STARTS})
+    stops = len({step.workload for step in plan.steps if step.kind in _ENDS})
     devices = len({step.chain for step in plan.steps if step.workload is None})
-    rest = len({step.chain for step in plan.steps}) - starts - stops - devices
+    moved = {step.chain for step in plan.steps if step.kind in (*_STARTS, *_ENDS)}
+    rest = len({step.chain for step in plan.steps} - moved) - devices
     parts = [plural(starts, "start")] if starts else []
     parts += [plural(stops, "stop")] if stops else []
     parts += [f"{plural(devices, 'device')} changed"] if devices else []
