@@ -176,7 +176,9 @@ def ending_chain(
 def _belongs(workload: Workload | None, node: str) -> bool:
     if workload is None or workload.state.ended:
         return False
-    return workload.allocation is None or node in workload.allocation.nodes
+    if workload.state is WorkloadState.PENDING or workload.allocation is None:
+        return True  # of a gang whose start was interrupted only the members that run are known
+    return node in workload.allocation.nodes
 
 
 def _cleanup_step(workload_id: str, workload: Workload | None, node: str) -> Step:
