@@ -155,7 +155,10 @@ _gpualloc() {
             else _gpualloc_ask workloads; fi
             ;;
         'logs')
-            if [[ $current == -* ]]; then _gpualloc_reply -W '-f --follow --config --sim --state-dir --json -h --help'
+            case $previous in
+                --member) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-f --follow --member --config --sim --state-dir --json -h --help'
             else _gpualloc_ask workloads; fi
             ;;
         'wait')

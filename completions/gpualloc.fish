@@ -134,6 +134,7 @@ complete -c gpualloc -n '__fish_seen_subcommand_from show' -s h -l help -d 'Show
 complete -c gpualloc -n '__fish_use_subcommand' -a show -d 'Everything known of one workload'
 complete -c gpualloc -n '__fish_seen_subcommand_from show' -a '(gpualloc __complete workloads 2>/dev/null)'
 complete -c gpualloc -n '__fish_seen_subcommand_from logs' -s f -l follow -d 'Go on until the workload ends.'
+complete -c gpualloc -n '__fish_seen_subcommand_from logs' -l member -r -d 'Of a gang: whose output. [default: 0]'
 complete -c gpualloc -n '__fish_seen_subcommand_from logs' -l config -r -F -d 'Configuration file.'
 complete -c gpualloc -n '__fish_seen_subcommand_from logs' -l sim -r -F -d 'Use a simulated cluster: its name or its file.'
 complete -c gpualloc -n '__fish_seen_subcommand_from logs' -l state-dir -r -a '(__fish_complete_directories)' -d 'Where all state is kept.'

@@ -232,6 +232,7 @@ _gpualloc() {
                     _arguments \
                         '*-f[Go on until the workload ends.]' \
                         '*--follow[Go on until the workload ends.]' \
+                        '*--member[Of a gang; whose output. (default; 0)]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \

@@ -187,7 +187,7 @@ class Step:
     def member(self) -> Member | None:
         """The member of a gang that the step gives something to; None for other work."""
         gang = self.allocation.gang if self.allocation is not None else None
-        return gang.members[0] if gang is not None else None
+        return gang.members[0] if gang is not None and gang.members else None
 
     @property
     def inverse(self) -> StepKind | None:

@@ -13,6 +13,7 @@ from gpualloc.views.text import escape, plural, shorten
 
 _INDENT = "       "
 _NAME_COLUMNS = 48
+_NODES_NAMED = 4
 _MADE, _CHANGED, _TAKEN = ("+", Role.GOOD), ("~", Role.WARN), ("-", Role.BAD)
 _GLYPHS = {
     StepKind.CLAIM: _MADE,
@@ -105,7 +106,8 @@ def _chain_lines(steps: Sequence[Step], names: Mapping[str, str], look: Look) ->
     first = steps[0]
     title = escape(first.target) if first.workload is None else _titled(first.workload, names)
     nodes = list(dict.fromkeys(escape(step.node) for step in steps))
-    lines = [f"{look.paint(title, Role.STRONG)} on {', '.join(nodes)}"]
+    on = ", ".join(nodes) if len(nodes) <= _NODES_NAMED else plural(len(nodes), "node")
+    lines = [f"{look.paint(title, Role.STRONG)} on {on}"]
     for step in steps:
         glyph, role = _GLYPHS[step.kind]
         where = f" on {escape(step.node)}" if len(nodes) > 1 else ""

@@ -230,7 +230,7 @@ def _started(workload: Workload, now_s: float) -> list[tuple[str, str]]:
     for member in members_of(workload):
         facts += _member_facts(member)
     if workload.allocation is not None and workload.allocation.gang is not None:
-        facts.append(("they meet at", f"{workload.allocation.gang.address}:{workload.allocation.gang.port}"))
+        facts.append(("meet at", f"{workload.allocation.gang.address}:{workload.allocation.gang.port}"))
     elif workload.allocation is not None:
         facts.append(("node", escape(workload.allocation.node)))
         # Suspended work holds no device: it would go on there.
