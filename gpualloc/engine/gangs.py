@@ -13,7 +13,7 @@ from gpualloc.engine.recover import recover
 from gpualloc.engine.settle import catch_up_locked
 from gpualloc.engine.wait import refresh
 from gpualloc.errors import LockedError, StalePlanError, UnreachableError
-from gpualloc.model.gang import broken_by, members_of
+from gpualloc.model.gang import falling, members_of
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.planning.steps import gang_end_steps
 
@@ -67,4 +67,4 @@ def end_rest(ctx: Context, identity: str) -> None:
 
 
 def _broken(workload: Workload) -> bool:
-    return workload.state is WorkloadState.RUNNING and broken_by(members_of(workload)) is not None
+    return workload.state is WorkloadState.RUNNING and falling(members_of(workload)) is not None

@@ -86,7 +86,7 @@ def make_plan(
 
 
 def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot) -> Plan:
-    """Plan the end of running or suspended workloads.
+    """Plan the end of running or suspended workloads, on the nodes that answer.
 
     Raises:
         UsageError: one of them does not run.
@@ -94,7 +94,7 @@ def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot
     for workload in workloads:
         if workload.state not in (WorkloadState.RUNNING, WorkloadState.SUSPENDED) or workload.allocation is None:
             raise UsageError(f"workload {workload.id} does not run; it is {workload.state.value}")
-    steps = release_steps(workloads)
+    steps = release_steps(workloads, nodes={node.name for node in snapshot.reached})
     caps = lifted(snapshot, ctx.journal.desired(), (), {workload.id for workload in workloads})
     after = tuple(step.seq for step in steps)
     lifts = (replace(step, seq=step.seq + len(steps), needs=after) for step in cap_steps(caps))

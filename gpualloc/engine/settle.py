@@ -10,7 +10,7 @@ from gpualloc.errors import LockedError, StalePlanError, StateError
 from gpualloc.model.allocation import Allocation, Limits, Member, WorkloadEnd
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.ending import seen_exit_code, verdict
-from gpualloc.model.gang import broken_by, gang_end, living_parts, members_of, with_members
+from gpualloc.model.gang import falling, gang_end, living_parts, members_of, with_members
 from gpualloc.model.inventory import NodeState, Snapshot
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.ports import JournalWriter
@@ -64,8 +64,8 @@ def settle_gang(
     if all(each.end is not None for each in members):
         ended = _after_members(changed)
         return ended[0], (*entries, end_entry(ended[0], ended[1], actor))
-    broken = broken_by(members)
-    reason = None if broken is None else f"{_of_member(broken)}; the others are ended by the next apply or rebalance"
+    fallen = falling(members)
+    reason = None if fallen is None else f"{_of_member(fallen)}; the others are ended by the next apply or rebalance"
     return replace(changed, reason=reason, revision=workload.revision + 1), entries
 
 
@@ -159,9 +159,15 @@ def catch_up_locked(ctx: Context, writer: JournalWriter, snapshot: Snapshot) -> 
 
 
 def bound_limits(snapshot: Snapshot) -> dict[str, Limits]:
-    """The limits in force of the work that runs, by workload id, as far as the nodes tell."""
-    records = (record for node in snapshot.reached for record in node.workloads)
-    return {record.workload: record.bound for record in records if record.bound is not None}
+    """The limits in force of the work that runs, by workload id, as far as the nodes tell.
+
+    Of a gang they are told where all members have the same.
+    """
+    found: dict[str, set[Limits]] = {}
+    for record in (record for node in snapshot.reached for record in node.workloads):
+        if record.bound is not None:
+            found.setdefault(record.workload, set()).add(record.bound)
+    return {workload: next(iter(bound)) for workload, bound in found.items() if len(bound) == 1}
 
 
 def _shown(ctx: Context) -> tuple[Workload, ...]:

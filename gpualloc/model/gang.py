@@ -62,6 +62,12 @@ def broken_by(members: Sequence[Member]) -> Member | None:
     return min(failed, key=_by_end, default=None)
 
 
+def falling(members: Sequence[Member]) -> Member | None:
+    """The member for whose end the others have to end, too: one that failed, else one that was ended."""
+    taken = [member for member in members if member.end is not None and member.end.reason in TAKEN]
+    return broken_by(members) or min(taken, key=_by_end, default=None)
+
+
 def gang_end(members: Sequence[Member]) -> tuple[Member, WorkloadEnd]:
     """The end that counts for the gang once every member has ended, and whose it is.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from gpualloc.model.allocation import Allocation, Hold, Share
-from gpualloc.model.gang import broken_by, held_on, living_parts, members_of
+from gpualloc.model.gang import falling, held_on, living_parts, members_of
 from gpualloc.model.inventory import Snapshot
 from gpualloc.model.plan import BlastRadius, ProcessTarget, Step, StepKind, StepReason
 from gpualloc.model.workload import Workload, WorkloadState
@@ -29,20 +29,24 @@ def steps_for(
     return ordered(joined(*chains))
 
 
-def release_steps(workloads: Sequence[Workload], reason: StepReason = StepReason.RELEASE) -> tuple[Step, ...]:
-    """The steps that end the workloads and give back what they hold; those that hold nothing need none."""
-    return ordered(joined(*(chain for workload in workloads for chain in _stop_chains(workload, reason))))
+def release_steps(
+    workloads: Sequence[Workload], reason: StepReason = StepReason.RELEASE, nodes: Collection[str] | None = None
+) -> tuple[Step, ...]:
+    """The steps that end the workloads and give back what they hold, on all nodes or those named.
+
+    Those that hold nothing need none.
+    """
+    return ordered(joined(*(chain for workload in workloads for chain in _stop_chains(workload, reason, nodes))))
 
 
 def gang_end_steps(workloads: Iterable[Workload], snapshot: Snapshot) -> tuple[Step, ...]:
-    """The steps that end the members which are left of gangs that failed, on the nodes that answer."""
+    """The steps that end the members which are left of gangs that failed or were ended, on the nodes that answer."""
     reached = {node.name for node in snapshot.reached}
     chains = [
         chain
         for workload in workloads
-        if broken_by(members_of(workload)) is not None
-        for chain in _stop_chains(workload, StepReason.GANG)
-        if chain[0].node in reached
+        if falling(members_of(workload)) is not None
+        for chain in _stop_chains(workload, StepReason.GANG, reached)
     ]
     return ordered(joined(*chains))
 
@@ -132,11 +136,12 @@ def _isolates(snapshot: Snapshot, node: str) -> bool:
     return found is not None and bool(found.devices) and found.cgroup.isolation is not None
 
 
-def _stop_chains(workload: Workload, reason: StepReason) -> list[tuple[Step, ...]]:
-    """One chain for each node with something of it that has not ended."""
+def _stop_chains(workload: Workload, reason: StepReason, nodes: Collection[str] | None) -> list[tuple[Step, ...]]:
+    """One chain for each node, of all or of those named, with something of it that has not ended."""
     if workload.state not in (WorkloadState.RUNNING, WorkloadState.SUSPENDED):
         return []
-    return [_stop_chain(part, workload, reason) for part in living_parts(workload)]
+    parts = [part for part in living_parts(workload) if nodes is None or part.node in nodes]
+    return [_stop_chain(part, workload, reason) for part in parts]
 
 
 def _stop_chain(allocation: Allocation, workload: Workload, reason: StepReason) -> tuple[Step, ...]:

@@ -192,7 +192,7 @@ def test_a_command_that_one_node_lacks_starts_nowhere(world, out):
     assert not up.exists() or not alive(int(up.read_text()))
 
 
-@pytest.mark.parametrize("then", ["resume", "rollback"])
+@pytest.mark.parametrize("then", ["resume", "rollback", "release"])
 def test_a_node_cut_in_the_middle_of_a_start(world, out, then):
     """Rank 0 runs already when the connection to rank 1 is cut; the run is brought to its end, or taken back."""
     script = f"echo started >> {out}/starts.$RANK; echo $$ > {out}/up.$RANK; exec sleep 600"
@@ -223,10 +223,12 @@ def test_a_node_cut_in_the_middle_of_a_start(world, out, then):
     row = world.workload(identity)
     assert row["state"] == "pending"
     assert [(one["rank"], one["state"]) for one in row["members"]] == [(0, "running")]
+    if then == "release":
+        world.run("release", identity, check=None)
     node.start()
-    if then == "rollback":
-        world.run("apply", "--rollback", "latest")
-        assert world.workload(identity)["state"] == "pending"
+    if then != "resume":
+        world.run(*(["apply", "--rollback", "latest"] if then == "rollback" else ["rebalance"]))
+        assert world.workload(identity)["state"] == ("pending" if then == "rollback" else "released")
         assert world.workload(identity)["members"] is None
         assert not alive(int((out / "up.0").read_text()))
         assert nothing_is_left(world)

@@ -14,9 +14,10 @@ from gpualloc.engine.release import release
 from gpualloc.engine.settle import catch_up, settle
 from gpualloc.engine.submit import submit
 from gpualloc.engine.suspend import suspend
-from gpualloc.errors import InfeasibleError, StepError, UsageError
+from gpualloc.errors import InfeasibleError, StepError, UnreachableError, UsageError
 from gpualloc.model.allocation import WorkloadEnd, WorkloadRecord
 from gpualloc.model.gang import members_of
+from gpualloc.model.inventory import NodeState
 from gpualloc.model.plan import StepKind, StepReason
 from gpualloc.model.workload import Request, WorkloadState, check_request
 from gpualloc.sim.cluster import ClusterSpec, HostSpec
@@ -144,6 +145,39 @@ def test_one_release_ends_all(ctx, gang):
     assert (work.state, work.reason) == (WorkloadState.RELEASED, "released")
     assert claims(ctx) == []
     assert make_plan(ctx).steps == ()
+
+
+class Cut(Ending):
+    """The real fleet without one of its nodes."""
+
+    def observe(self, names=None):
+        for node in self._fleet.observe(names):
+            gone = replace(node, state=NodeState.UNREACHABLE, workloads=(), claims=(), devices=())
+            yield gone if node.name in self._ends else node
+
+
+def test_a_release_with_a_node_cut_off_ends_the_rest_and_that_when_it_is_back(ctx, gang):
+    cut = replace(ctx, fleet=Cut(ctx.fleet, n2=None))
+    with pytest.raises(UnreachableError, match=f"n2 does not answer, so the member of {gang} there may run on"):
+        release(cut, [gang])
+    work = ctx.journal.find(gang)
+    assert (work.state, [each.end is None for each in members_of(work)]) == (WorkloadState.RUNNING, [False, True])
+    assert {node for node, _ in claims(ctx)} == {"n2"}
+    assert make_plan(cut).steps == ()
+    rebalance(ctx)
+    assert (ctx.journal.find(gang).state, claims(ctx)) == (WorkloadState.RELEASED, [])
+
+
+def test_a_release_with_all_its_nodes_cut_off_changes_nothing(ctx, gang):
+    cut = replace(ctx, fleet=Cut(ctx.fleet, n1=None, n2=None))
+    with pytest.raises(UnreachableError):
+        release(cut, [gang])
+    assert all(each.end is None for each in members_of(ctx.journal.find(gang)))
+    other = submit(ctx, "other", Request(SLEEP, nodes=("n3",))).workload.id
+    rebalance(ctx)
+    with pytest.raises(UnreachableError):
+        release(cut, [gang, other])
+    assert ctx.journal.find(other).state is WorkloadState.RUNNING
 
 
 def test_members_that_fall_over_each_other_while_it_is_released_are_released(ctx, gang):
