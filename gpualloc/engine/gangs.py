@@ -12,7 +12,7 @@ from gpualloc.engine.plan import plan_of
 from gpualloc.engine.recover import recover
 from gpualloc.engine.settle import catch_up_locked
 from gpualloc.engine.wait import refresh
-from gpualloc.errors import LockedError, StalePlanError, UnreachableError
+from gpualloc.errors import HookError, LockedError, StalePlanError, UnreachableError
 from gpualloc.model.gang import falling, members_of
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.planning.steps import gang_end_steps
@@ -35,12 +35,12 @@ class GangWatch:
         self._due_s = 0.0
 
     def look(self) -> None:
-        """Look at the members unless that was done a moment ago; a lock or node that is not to be had is tried anew."""
+        """Look at the members unless that was done a moment ago; what cannot be done now is tried at the next look."""
         if not self._workload.request.gang or time.monotonic() < self._due_s:
             return
         self._workload = refresh(self._ctx, self._workload)
         if _broken(self._workload):
-            with contextlib.suppress(LockedError, UnreachableError, StalePlanError):
+            with contextlib.suppress(LockedError, UnreachableError, StalePlanError, HookError):
                 end_rest(self._ctx, self._workload.id)
         self._due_s = time.monotonic() + LOOK_S
 
@@ -52,6 +52,7 @@ def end_rest(ctx: Context, identity: str) -> None:
         LockedError: another gpualloc is at work.
         UnreachableError: none of its nodes answers.
         StalePlanError: they changed meanwhile.
+        HookError: a hook of the operator says no.
     """
     with ctx.journal.write("end a gang") as writer:
         recover(ctx, writer)

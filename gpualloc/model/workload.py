@@ -134,6 +134,7 @@ class Workload:
     reason: str | None = None
     """Why it waits or how it ended; None when there is nothing to tell."""
     allocation: Allocation | None = None
+    """None while it waits; of a gang that is being started what its members have that were started so far."""
     pid: int | None = None
     started_at_s: float | None = None
     ended_at_s: float | None = None

@@ -51,11 +51,11 @@ def _wrong_count(allocation: Allocation, request: Request) -> list[str]:
     counts = [len(member.grants) for member in gang.members]
     if [member.rank for member in gang.members] != list(range(gang.size)) or gang.gpus != sum(counts):
         wrong.append(f"{allocation.workload}: its members are not those of a gang of {gang.size}")
-    if len(set(allocation.nodes)) != gang.size or allocation.node != allocation.nodes[0]:
+    if len(set(allocation.nodes)) != gang.size or allocation.nodes[:1] != (allocation.node,):
         wrong.append(f"{allocation.workload}: its members are not on nodes of their own")
     if tuple(grant for member in gang.members for grant in member.grants) != given:
         wrong.append(f"{allocation.workload}: its devices are not those of its members")
-    if min(counts) < 1 or (request.per_node is not None and set(counts) != {request.per_node}):
+    if min(counts, default=0) < 1 or (request.per_node is not None and set(counts) != {request.per_node}):
         wrong.append(f"{allocation.workload}: its members have {counts} GPUs")
     return wrong
 

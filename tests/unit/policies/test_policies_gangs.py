@@ -213,6 +213,7 @@ def test_room_of_a_gang_is_taken_on_every_node_and_given_back():
             lambda gang: replace(gang, members=(gang.members[0], replace(gang.members[1], grants=()))),
             "its members have [2, 0] GPUs",
         ),
+        (lambda gang: replace(gang, size=0, gpus=0, members=()), "its members have [] GPUs"),
         (lambda _gang: None, "no gang, against its request"),
     ],
 )
