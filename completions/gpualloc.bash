@@ -91,6 +91,7 @@ _gpualloc() {
                 --share) :; return ;;
                 --profile) :; return ;;
                 --sm) :; return ;;
+                --per-node) :; return ;;
                 --cpus) :; return ;;
                 --cpuset) :; return ;;
                 --memory) :; return ;;
@@ -111,7 +112,7 @@ _gpualloc() {
                 --checkpoint-command) :; return ;;
                 --checkpoint-grace) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --gang --per-node --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --json -h --help'
             else :; fi
             ;;
         'run')
@@ -125,6 +126,7 @@ _gpualloc() {
                 --share) :; return ;;
                 --profile) :; return ;;
                 --sm) :; return ;;
+                --per-node) :; return ;;
                 --cpus) :; return ;;
                 --cpuset) :; return ;;
                 --memory) :; return ;;
@@ -145,7 +147,7 @@ _gpualloc() {
                 --checkpoint-command) :; return ;;
                 --checkpoint-grace) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --gang --per-node --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace -h --help'
             else :; fi
             ;;
         'ps')
@@ -157,7 +159,10 @@ _gpualloc() {
             else _gpualloc_ask workloads; fi
             ;;
         'logs')
-            if [[ $current == -* ]]; then _gpualloc_reply -W '-f --follow --config --sim --state-dir --json -h --help'
+            case $previous in
+                --member) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-f --follow --member --config --sim --state-dir --json -h --help'
             else _gpualloc_ask workloads; fi
             ;;
         'wait')

@@ -145,6 +145,8 @@ _gpualloc() {
                         '*--profile[MIG instances, such as 2g.20gb.]:value:' \
                         '*--sm[With --share mig; multiprocessors needed.]:value:' \
                         '*--several-instances[One process takes several MIG instances (driver R570).]' \
+                        '*--gang[The GPUs may be of several nodes; the command runs once on each.]' \
+                        '*--per-node[With --gang; GPUs on each node; limits are a node'\''s.]:value:' \
                         '*--cpus[CPU limit in cores, such as 2.5.]:value:' \
                         '*--cpuset[Only these CPUs; 0-3,8; or near; those near the GPUs.]:value:' \
                         '*--memory[Memory limit, as 16GiB.]:value:' \
@@ -186,6 +188,8 @@ _gpualloc() {
                         '*--profile[MIG instances, such as 2g.20gb.]:value:' \
                         '*--sm[With --share mig; multiprocessors needed.]:value:' \
                         '*--several-instances[One process takes several MIG instances (driver R570).]' \
+                        '*--gang[The GPUs may be of several nodes; the command runs once on each.]' \
+                        '*--per-node[With --gang; GPUs on each node; limits are a node'\''s.]:value:' \
                         '*--cpus[CPU limit in cores, such as 2.5.]:value:' \
                         '*--cpuset[Only these CPUs; 0-3,8; or near; those near the GPUs.]:value:' \
                         '*--memory[Memory limit, as 16GiB.]:value:' \
@@ -235,6 +239,7 @@ _gpualloc() {
                     _arguments \
                         '*-f[Go on until the workload ends.]' \
                         '*--follow[Go on until the workload ends.]' \
+                        '*--member[Of a gang; whose output. (default; 0)]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
