@@ -91,7 +91,6 @@ _gpualloc() {
                 --share) :; return ;;
                 --profile) :; return ;;
                 --sm) :; return ;;
-                --per-node) :; return ;;
                 --cpus) :; return ;;
                 --cpuset) :; return ;;
                 --memory) :; return ;;
@@ -103,6 +102,7 @@ _gpualloc() {
                 --at-most) :; return ;;
                 --require) :; return ;;
                 -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --per-node) :; return ;;
                 --label) :; return ;;
                 --near) :; return ;;
                 --cpu-weight) :; return ;;
@@ -112,7 +112,7 @@ _gpualloc() {
                 --checkpoint-command) :; return ;;
                 --checkpoint-grace) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --gang --per-node --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --gang --per-node --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --json -h --help'
             else :; fi
             ;;
         'run')
@@ -126,7 +126,6 @@ _gpualloc() {
                 --share) :; return ;;
                 --profile) :; return ;;
                 --sm) :; return ;;
-                --per-node) :; return ;;
                 --cpus) :; return ;;
                 --cpuset) :; return ;;
                 --memory) :; return ;;
@@ -138,6 +137,7 @@ _gpualloc() {
                 --at-most) :; return ;;
                 --require) :; return ;;
                 -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --per-node) :; return ;;
                 --label) :; return ;;
                 --near) :; return ;;
                 --cpu-weight) :; return ;;
@@ -147,7 +147,7 @@ _gpualloc() {
                 --checkpoint-command) :; return ;;
                 --checkpoint-grace) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --gang --per-node --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --gang --per-node --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace -h --help'
             else :; fi
             ;;
         'ps')

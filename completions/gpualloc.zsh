@@ -145,8 +145,6 @@ _gpualloc() {
                         '*--profile[MIG instances, such as 2g.20gb.]:value:' \
                         '*--sm[With --share mig; multiprocessors needed.]:value:' \
                         '*--several-instances[One process takes several MIG instances (driver R570).]' \
-                        '*--gang[The GPUs may be of several nodes; the command runs once on each.]' \
-                        '*--per-node[With --gang; GPUs on each node; limits are a node'\''s.]:value:' \
                         '*--cpus[CPU limit in cores, such as 2.5.]:value:' \
                         '*--cpuset[Only these CPUs; 0-3,8; or near; those near the GPUs.]:value:' \
                         '*--memory[Memory limit, as 16GiB.]:value:' \
@@ -159,6 +157,8 @@ _gpualloc() {
                         '*--require[Do not start where the kernel cannot hold the limits.]:value:' \
                         '*-f[TOML file with the long option names as keys.]:value:_files' \
                         '*--file[TOML file with the long option names as keys.]:value:_files' \
+                        '*--gang[The GPUs may be of several nodes; the command runs once on each.]' \
+                        '*--per-node[With --gang; GPUs on each node; limits are a node'\''s.]:value:' \
                         '*--label[Only on nodes with this label.]:value:' \
                         '*--near[Only where this data or mount is there.]:value:' \
                         '*--numa[All GPUs near one NUMA node.]' \
@@ -188,8 +188,6 @@ _gpualloc() {
                         '*--profile[MIG instances, such as 2g.20gb.]:value:' \
                         '*--sm[With --share mig; multiprocessors needed.]:value:' \
                         '*--several-instances[One process takes several MIG instances (driver R570).]' \
-                        '*--gang[The GPUs may be of several nodes; the command runs once on each.]' \
-                        '*--per-node[With --gang; GPUs on each node; limits are a node'\''s.]:value:' \
                         '*--cpus[CPU limit in cores, such as 2.5.]:value:' \
                         '*--cpuset[Only these CPUs; 0-3,8; or near; those near the GPUs.]:value:' \
                         '*--memory[Memory limit, as 16GiB.]:value:' \
@@ -202,6 +200,8 @@ _gpualloc() {
                         '*--require[Do not start where the kernel cannot hold the limits.]:value:' \
                         '*-f[TOML file with the long option names as keys.]:value:_files' \
                         '*--file[TOML file with the long option names as keys.]:value:_files' \
+                        '*--gang[The GPUs may be of several nodes; the command runs once on each.]' \
+                        '*--per-node[With --gang; GPUs on each node; limits are a node'\''s.]:value:' \
                         '*--label[Only on nodes with this label.]:value:' \
                         '*--near[Only where this data or mount is there.]:value:' \
                         '*--numa[All GPUs near one NUMA node.]' \

@@ -55,12 +55,6 @@ def request_options(
     several_instances: Annotated[
         bool, typer.Option("--several-instances", help="One process takes several MIG instances (driver R570).")
     ] = False,
-    gang: Annotated[
-        bool, typer.Option("--gang", help="The GPUs may be of several nodes: the command runs once on each.")
-    ] = False,
-    per_node: Annotated[
-        str | None, typer.Option("--per-node", metavar="N", help="With --gang: GPUs on each node; limits are a node's.")
-    ] = None,
     cpus: Annotated[str | None, typer.Option("--cpus", metavar="N", help="CPU limit in cores, such as 2.5.")] = None,
     cpuset: Annotated[
         str | None,
@@ -90,6 +84,12 @@ def request_options(
 
 def constraint_options(
     *,
+    gang: Annotated[
+        bool, typer.Option("--gang", help="The GPUs may be of several nodes: the command runs once on each.")
+    ] = False,
+    per_node: Annotated[
+        str | None, typer.Option("--per-node", metavar="N", help="With --gang: GPUs on each node; limits are a node's.")
+    ] = None,
     label: Annotated[
         list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Only on nodes with this label.")
     ] = None,
