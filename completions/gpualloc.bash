@@ -102,6 +102,7 @@ _gpualloc() {
                 --at-most) :; return ;;
                 --require) :; return ;;
                 -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --per-node) :; return ;;
                 --label) :; return ;;
                 --near) :; return ;;
                 --cpu-weight) :; return ;;
@@ -111,7 +112,7 @@ _gpualloc() {
                 --checkpoint-command) :; return ;;
                 --checkpoint-grace) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --gang --per-node --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --json -h --help'
             else :; fi
             ;;
         'run')
@@ -136,6 +137,7 @@ _gpualloc() {
                 --at-most) :; return ;;
                 --require) :; return ;;
                 -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --per-node) :; return ;;
                 --label) :; return ;;
                 --near) :; return ;;
                 --cpu-weight) :; return ;;
@@ -145,7 +147,7 @@ _gpualloc() {
                 --checkpoint-command) :; return ;;
                 --checkpoint-grace) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --gang --per-node --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace -h --help'
             else :; fi
             ;;
         'ps')
@@ -157,7 +159,10 @@ _gpualloc() {
             else _gpualloc_ask workloads; fi
             ;;
         'logs')
-            if [[ $current == -* ]]; then _gpualloc_reply -W '-f --follow --config --sim --state-dir --json -h --help'
+            case $previous in
+                --member) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-f --follow --member --config --sim --state-dir --json -h --help'
             else _gpualloc_ask workloads; fi
             ;;
         'wait')
@@ -367,7 +372,24 @@ _gpualloc() {
             ;;
         'simulate')
             if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
-            else _gpualloc_reply -W 'churn compare bound packing'; fi
+            else _gpualloc_reply -W 'packing churn compare bound'; fi
+            ;;
+        'simulate packing')
+            case $previous in
+                --policy) _gpualloc_ask policies; return ;;
+                --nodes) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --tasks) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --arrivals) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --key) :; return ;;
+                --order) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --seed) :; return ;;
+                --load) :; return ;;
+                --add) :; return ;;
+                --profile) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --placements) compopt -o filenames; _gpualloc_reply -f; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--policy --nodes --tasks --from-history --arrivals --key --order --seed --load --add --profile --placements --config --sim --state-dir --json -h --help'
+            else :; fi
             ;;
         'simulate churn')
             case $previous in
@@ -413,23 +435,6 @@ _gpualloc() {
                 --at) :; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --arrivals --key --order --seed --load --at --config --sim --state-dir --json -h --help'
-            else :; fi
-            ;;
-        'simulate packing')
-            case $previous in
-                --policy) _gpualloc_ask policies; return ;;
-                --nodes) compopt -o filenames; _gpualloc_reply -f; return ;;
-                --tasks) compopt -o filenames; _gpualloc_reply -f; return ;;
-                --arrivals) compopt -o filenames; _gpualloc_reply -f; return ;;
-                --key) :; return ;;
-                --order) compopt -o filenames; _gpualloc_reply -f; return ;;
-                --seed) :; return ;;
-                --load) :; return ;;
-                --add) :; return ;;
-                --profile) compopt -o filenames; _gpualloc_reply -f; return ;;
-                --placements) compopt -o filenames; _gpualloc_reply -f; return ;;
-            esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--policy --nodes --tasks --from-history --arrivals --key --order --seed --load --add --profile --placements --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'init')

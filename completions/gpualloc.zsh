@@ -157,6 +157,8 @@ _gpualloc() {
                         '*--require[Do not start where the kernel cannot hold the limits.]:value:' \
                         '*-f[TOML file with the long option names as keys.]:value:_files' \
                         '*--file[TOML file with the long option names as keys.]:value:_files' \
+                        '*--gang[The GPUs may be of several nodes; the command runs once on each.]' \
+                        '*--per-node[With --gang; GPUs on each node; limits are a node'\''s.]:value:' \
                         '*--label[Only on nodes with this label.]:value:' \
                         '*--near[Only where this data or mount is there.]:value:' \
                         '*--numa[All GPUs near one NUMA node.]' \
@@ -198,6 +200,8 @@ _gpualloc() {
                         '*--require[Do not start where the kernel cannot hold the limits.]:value:' \
                         '*-f[TOML file with the long option names as keys.]:value:_files' \
                         '*--file[TOML file with the long option names as keys.]:value:_files' \
+                        '*--gang[The GPUs may be of several nodes; the command runs once on each.]' \
+                        '*--per-node[With --gang; GPUs on each node; limits are a node'\''s.]:value:' \
                         '*--label[Only on nodes with this label.]:value:' \
                         '*--near[Only where this data or mount is there.]:value:' \
                         '*--numa[All GPUs near one NUMA node.]' \
@@ -235,6 +239,7 @@ _gpualloc() {
                     _arguments \
                         '*-f[Go on until the workload ends.]' \
                         '*--follow[Go on until the workload ends.]' \
+                        '*--member[Of a gang; whose output. (default; 0)]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
@@ -526,21 +531,24 @@ _gpualloc() {
                     _arguments \
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
-                        '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--policy[Policies, with commas between them.]:value:{_gpualloc_ask policies}' \
                         '*--nodes[Nodes of the trace (docs/traces.md).]:value:_files' \
                         '*--tasks[Tasks of the trace (docs/traces.md).]:value:_files' \
                         '*--from-history[Take the fleet as it is and all work it has had as the trace.]' \
-                        '*--load[GPU demand to draw, as a part of all GPUs. (default; 1.3)]:value:' \
+                        '*--arrivals[Orders of arrival; a numpy archive (.npz).]:value:_files' \
+                        '*--key[Which order of the archive.]:value:' \
+                        '*--order[Order of arrival; one task row on each line.]:value:_files' \
                         '*--seed[Draw the order from this; with a file of it, for the policy alone.]:value:' \
-                        '*--migrations[Running tasks to move per hour at most. (default; 0)]:value:' \
-                        '*--move-seconds[How long a move takes. (default; 30)]:value:' \
+                        '*--load[GPU demand to draw, as a part of all GPUs.]:value:' \
                         '*--add[Simulate also with these nodes more; 8xH100, 4x8xH100;cpus=128.]:value:' \
                         '*--profile[Saved weights of the policy'\''s scorers.]:value:_files' \
+                        '*--placements[Write where each arrival went, as CSV.]:value:_files' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
                         '*--json[Answer as JSON (docs/json.md).]' \
-                        '*--arrivals[Orders of arrival; a numpy archive (.npz).]:value:_files' \
+                        '*--migrations[Running tasks to move per hour at most. (default; 0)]:value:' \
+                        '*--move-seconds[How long a move takes. (default; 30)]:value:' \
                         '*--keys[Which orders of the archive, such as '\''default_*'\''.]:value:' \
                         '*--seeds[Draw an order from each, such as 0-9 or 1,3,5.]:value:' \
                         '*--jobs[Processes beside each other. (default; one per CPU)]:value:' \
@@ -548,11 +556,8 @@ _gpualloc() {
                         '*--bound[Also what no policy can go below, at load 100. Needs the extra `lp`.]' \
                         '*--csv[Write all figures as CSV.]:value:_files' \
                         '*--html[Write a page with curves.]:value:_files' \
-                        '*--key[Which order of the archive.]:value:' \
-                        '*--order[Order of arrival; one task row on each line.]:value:_files' \
-                        '*--at[Load, in percent of all GPUs. (default; 100)]:value:' \
-                        '*--placements[Write where each arrival went, as CSV.]:value:_files' \
-                        '*: :(churn compare bound packing)'
+                        '*--at[Load, in percent of all GPUs.]:value:' \
+                        '*: :(packing churn compare bound)'
                     ;;
                 init)
                     _arguments \

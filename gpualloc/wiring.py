@@ -96,6 +96,7 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
                 width=config.apply.width,
                 per_node=config.apply.per_node,
                 max_disturbed=config.apply.max_disturbed,
+                gang_ports=config.gang_ports,
                 power_budgets={
                     pool.name: pool.power_budget_w for pool in config.pools if pool.power_budget_w is not None
                 },

@@ -24,9 +24,6 @@ from gpualloc.engine.simulate import PackingTrial, simulate_packing
 from gpualloc.views.simulation import packing_added_text, packing_data, packing_text, placements_csv
 
 app = shared.verb_app(no_args_is_help=True)
-app.command()(churn)
-app.command()(compare)
-app.command()(bound)
 
 
 @app.callback()
@@ -83,3 +80,8 @@ def packing(
         lambda look: packing_added_text(shown, after, wanted.label, look),
         messages=trace.messages,
     )
+
+
+app.command()(churn)
+app.command()(compare)
+app.command()(bound)

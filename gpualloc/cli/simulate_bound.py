@@ -26,9 +26,7 @@ def bound(
     order: OrderFile = None,
     seed: Seed = None,
     load: Load = "1.3",
-    at: Annotated[
-        str, typer.Option("--at", metavar="PERCENT", help="Load, in percent of all GPUs. [default: 100]")
-    ] = "100",
+    at: Annotated[str, typer.Option("--at", metavar="PERCENT", help="Load, in percent of all GPUs.")] = "100",
 ) -> Answer:
     """Tell how little of the GPUs any policy could leave idle, by a linear programme. Needs the extra `lp`."""
     wanted = OrderWanted(arrivals, key, order, seed_of(seed), number("--load", load))

@@ -19,9 +19,7 @@ Seed = Annotated[
     str | None,
     typer.Option("--seed", metavar="N", help="Draw the order from this; with a file of it, for the policy alone."),
 ]
-Load = Annotated[
-    str, typer.Option("--load", metavar="PART", help="GPU demand to draw, as a part of all GPUs. [default: 1.3]")
-]
+Load = Annotated[str, typer.Option("--load", metavar="PART", help="GPU demand to draw, as a part of all GPUs.")]
 PolicyName = Annotated[str, typer.Option("--policy", metavar="POLICY", help="Decide with this policy.")]
 ProfileFile = Annotated[
     str | None, typer.Option("--profile", metavar="FILE", help="Saved weights of the policy's scorers.")

@@ -91,7 +91,7 @@ class _Attempt:
     def serve(self, workload: Workload) -> Allocation | None:
         """A place for the workload on a layout that is then taken as given; None when there is none."""
         request = workload.request
-        if request.gpus == 0 or request.share is Share.MPS:
+        if request.gpus == 0 or request.gang or request.share is Share.MPS:
             return None
         rooms = [room for room in self._rooms.values() if _takes(room, request)]
         if request.share is Share.MIG:

@@ -41,9 +41,10 @@ def comparison_csv(entries: Sequence[Entry]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     told = ("fragmentation_pct", *_COUNTS, "power_kw", "decisions_per_s", "violations", "refusals_that_fitted")
-    writer.writerow(("policy", "profile", "kind", "order", *(f"unallocated_pct_{load}" for load in LOADS), *told))
+    loads = (f"unallocated_pct_{load}" for load in LOADS)
+    writer.writerow(("simulated", "policy", "profile", "kind", "order", *loads, *told))
     for entry in entries:
-        who = (entry.name, entry.profile, entry.kind)
+        who = (str(entry.kind != "published").lower(), entry.name, entry.profile, entry.kind)
         for label, values in entry.each:
             writer.writerow((*who, label, *(_rounded(values[load]) for load in LOADS), *[""] * len(told)))
         means = (_rounded(_mean(entry.unallocated_pct[load])) for load in LOADS)

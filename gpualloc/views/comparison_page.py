@@ -8,10 +8,8 @@ from html import escape
 from gpualloc.sim.traces.comparison import LOADS, Entry
 from gpualloc.views.comparison import no_place, shown
 from gpualloc.views.plot import Line, plot
+from gpualloc.views.simulation import FROM_PCT
 from gpualloc.views.text import UNKNOWN, plural
-
-FROM_PCT = 80
-"""The curves are drawn from this load on; below it hardly anything is refused, and all lie on each other."""
 
 _STYLE = """
 :root { color-scheme: light dark; }

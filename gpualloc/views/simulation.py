@@ -14,6 +14,8 @@ from gpualloc.views.look import Look, Role
 from gpualloc.views.table import Cell, Column, table
 from gpualloc.views.text import UNKNOWN, escape, plural
 
+FROM_PCT = 80
+"""Curves are drawn from this load on, when there is any: below it hardly anything is refused."""
 _HEIGHT = 6
 _DIGITS = 6
 """Digits after the point in JSON."""
@@ -56,12 +58,13 @@ def packing_text(result: PackingResult, label: str, look: Look) -> str:
     """
     figures = [Column("load %"), *(Column(load, right=True) for load in result.unallocated_pct)]
     row = ["unallocated GPU %", *map(_number, result.unallocated_pct.values())]
+    drawn = _drawn(result)
     parts = [
         _head(result, label, look),
         table(figures, [row], look),
         table([Column(""), Column("")], _facts(result), look).partition("\n")[2],
-        f"{look.paint('unallocated GPU %', Role.STRONG)} over load, {_span(result)}",
-        *chart(result.curve, look.width, _HEIGHT, lambda value: f"{value:.0f} %"),
+        f"{look.paint('unallocated GPU %', Role.STRONG)} over load, {drawn[0][0]} to {drawn[-1][0]}",
+        *chart(drawn, look.width, _HEIGHT, lambda value: f"{value:.0f} %"),
     ]
     return "\n".join([*parts, *(f"violation: {escape(told)}" for told in result.violations_told)])
 
@@ -161,8 +164,9 @@ def _power(result: PackingResult) -> str:
     return f"{_number(full)} kW at load 100, {_number(result.power_at_end.all_kw)} kW at the end (model: PWR)"
 
 
-def _span(result: PackingResult) -> str:
-    return f"{result.curve[0][0]} … {result.curve[-1][0]} % of the GPUs asked for"
+def _drawn(result: PackingResult) -> tuple[tuple[int, float], ...]:
+    """The part of the curve where policies differ, when the run came that far."""
+    return tuple(point for point in result.curve if point[0] >= FROM_PCT) or result.curve
 
 
 def _power_data(power: Power) -> dict[str, object]:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gpualloc.cli.app import main
-from gpualloc.cli.simulate import chosen_policy
+from gpualloc.cli.simulate_policy import chosen_policy
 from gpualloc.errors import BrokenInputError, UsageError
 from gpualloc.policies import registry
 

@@ -38,6 +38,9 @@ TEXTS = {
     "nodes": lambda look: nodes_text(world.SNAPSHOT, world.WORKLOADS, look),
     "ps": lambda look: workloads_text(world.WORKLOADS, world.NOW_S, look, simulated=True),
     "show": lambda _: workload_text(world.WORKLOADS[0], world.NOW_S, simulated=False),
+    "ps-gang": lambda look: workloads_text((world.GANG,), world.NOW_S, look, simulated=False),
+    "show-gang": lambda _: workload_text(world.GANG, world.NOW_S, simulated=False),
+    "plan-gang": lambda look: plan_text(world.GANG_PLAN, {world.GANG.id: world.GANG.name}, look),
     "plan": lambda look: plan_text(world.PLAN, NAMES, look),
     "plan-empty": lambda look: plan_text(world.EMPTY_PLAN, {}, look),
     "history": lambda look: history_text(world.METRIC, [world.series(RISING)], look, simulated=True),
@@ -48,7 +51,7 @@ TEXTS = {
     "status": lambda look: status_text(STANDING, look),
     "free": lambda _: free_text(ROOM, simulated=True),
 }
-FREE_TEXT = {"show", "plan", "plan-empty", "status", "free"}
+FREE_TEXT = {"show", "show-gang", "plan-gang", "plan", "plan-empty", "status", "free"}
 """Lines of these may be longer than the terminal: nothing in them is cut."""
 
 

@@ -173,3 +173,16 @@ def test_submit():
 def test_free_says_none_for_what_is_not_known():
     data = free_data(FreeRoom(0, (), None, None, (), None, None), simulated=False)
     assert (data["gpus"], data["largest_on_one_node"], data["gpu_memory_largest_mib"]) == (0, None, None)
+
+
+def test_a_gang_is_one_workload_with_its_members():
+    row, alone = workloads_data((world.GANG, world.WORKLOADS[0]), simulated=False)["workloads"]
+    assert (row["node"], len(row["devices"]), row["state"]) == ("gpu01", 3, "running")
+    assert row["members"] == [
+        {"rank": 0, "node": "gpu01", "devices": row["devices"][:2], "pid": 11, "state": "running", "exit_code": None},
+        {"rank": 1, "node": "gpu02", "devices": row["devices"][2:], "pid": 12, "state": "failed", "exit_code": 3},
+    ]
+    assert alone["members"] is None
+    full = workload_in_full(world.GANG, simulated=False)
+    assert full["allocation"]["gang"] == {"size": 2, "gpus": 3, "address": "10.0.0.1", "port": 29007}
+    assert (full["request"]["gang"], full["request"]["per_node"]) == (True, None)
