@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Expected, Problem, Rejection
+from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.ports import Policy, Session
 from gpualloc.sim.traces.arrivals import Order
 from gpualloc.sim.traces.cluster import models_of, requests_of, snapshot_of, workload_of
 from gpualloc.sim.traces.curve import Curve
 from gpualloc.sim.traces.fragmentation import expected_fragment_milli, usual_shapes
 from gpualloc.sim.traces.referee import Referee
-from gpualloc.sim.traces.trace import GPU_MILLI, Tasks, TaskShape, TraceNode
+from gpualloc.sim.traces.trace import Tasks, TraceNode
 
 FRAGMENTATION_AT_PCT = 100
 """Load at which fragmentation is told."""
@@ -147,7 +148,7 @@ class _Run:
         if self._fragmentation is None and self._arrived * 100 >= FRAGMENTATION_AT_PCT * self._capacity:
             self._fragmentation = expected_fragment_milli(self._referee, self._usual)
 
-    def _check(self, shape: TaskShape, row: int, answer: Allocation | Rejection) -> tuple[str, tuple[int, ...]]:
+    def _check(self, shape: Shape, row: int, answer: Allocation | Rejection) -> tuple[str, tuple[int, ...]]:
         """Book the answer; the node and GPUs, or an empty name when it is none."""
         if isinstance(answer, Rejection):
             self._failed[_kind(shape)] += 1
@@ -179,7 +180,7 @@ class _Run:
         )
 
 
-def _kind(shape: TaskShape) -> str:
+def _kind(shape: Shape) -> str:
     if not shape.gpus:
         return "cpu_only"
     if shape.gpus > 1:
@@ -187,7 +188,7 @@ def _kind(shape: TaskShape) -> str:
     return "single" if shape.milli == GPU_MILLI else "fractional"
 
 
-def _counts(tasks: Tasks) -> dict[TaskShape, int]:
+def _counts(tasks: Tasks) -> dict[Shape, int]:
     counts = np.bincount(tasks.shape_of, minlength=len(tasks.shapes)).tolist()
     return dict(zip(tasks.shapes, counts, strict=True))
 

@@ -6,10 +6,11 @@ from collections.abc import Collection, Iterable, Sequence
 
 from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.model.inventory import CgroupSupport, Device, HostReading, Node, NodeSpec, NodeState, Snapshot
+from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.model.workload import Request, Workload, WorkloadState
 from gpualloc.sim.gpu import device_uuid
 from gpualloc.sim.traces.models import selector
-from gpualloc.sim.traces.trace import GPU_MILLI, TaskShape, TraceNode
+from gpualloc.sim.traces.trace import TraceNode
 
 POOL = "trace"
 COMMAND = ("trace-task",)
@@ -53,7 +54,7 @@ def node_of(node: TraceNode, at_s: float = 0.0) -> Node:
     )
 
 
-def requests_of(shapes: Iterable[TaskShape], known_models: Collection[str]) -> tuple[Request, ...]:
+def requests_of(shapes: Iterable[Shape], known_models: Collection[str]) -> tuple[Request, ...]:
     """One request for each shape, in their order; tasks of one shape share it.
 
     Args:
