@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import typer
+
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer
 from gpualloc.errors import GpuallocError
 from gpualloc.policies import registry
 from gpualloc.views.policies import PolicyFound, policies_data, policies_text
+from gpualloc.views.profiles import ProfileFound, profiles_data, profiles_text
 
 app = shared.verb_app()
 
 
 @app.command()
-def policies() -> Answer:
-    """List the installed policies; a plug-in that cannot be loaded is listed with what is wrong with it."""
+def policies(ctx: typer.Context) -> Answer:
+    """List the installed policies, broken ones too, and the saved profiles."""
     found, errors = [], []
     for name in registry.names():
         try:
@@ -23,4 +26,24 @@ def policies() -> Answer:
             found.append(PolicyFound(name, None, error.message))
         else:
             found.append(PolicyFound(name, policy.version, (type(policy).__doc__ or "").partition("\n")[0]))
-    return Answer(policies_data(found), lambda look: policies_text(found, look), errors=tuple(errors))
+    saved, broken = _profiles(ctx)
+    return Answer(
+        {**policies_data(found), "profiles": profiles_data(saved)},
+        lambda look: "\n\n".join([policies_text(found, look), *([profiles_text(saved, look)] if saved else [])]),
+        errors=(*errors, *broken),
+    )
+
+
+def _profiles(ctx: typer.Context) -> tuple[list[ProfileFound], list[GpuallocError]]:
+    """The saved profiles, and what is wrong with those that cannot be read."""
+    from gpualloc.wiring import saved_profiles
+
+    saved = saved_profiles(shared.options(ctx))
+    found, broken = [], []
+    for name in saved.names():
+        try:
+            found.append(ProfileFound(name, saved.read(name)))
+        except GpuallocError as error:
+            broken.append(error)
+            found.append(ProfileFound(name, None))
+    return found, broken

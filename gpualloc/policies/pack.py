@@ -7,11 +7,14 @@ Values, prices and proportions are computed from it and from the cluster, so tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 
+from gpualloc.errors import BrokenInputError
 from gpualloc.model.decision import Problem
 from gpualloc.model.shapes import GPU_MILLI
 from gpualloc.policies.ask import Ask
@@ -21,6 +24,7 @@ from gpualloc.policies.fragments import Fragments
 from gpualloc.policies.holes import regrets, share_values
 from gpualloc.policies.options import Options
 from gpualloc.policies.packer import PricedScorer
+from gpualloc.policies.profile import Profile as SavedProfile
 from gpualloc.policies.scarcity import Constants, GangPrices, ModelPrices
 from gpualloc.policies.session import BoardSession, Taste
 
@@ -85,6 +89,10 @@ DEFAULT = Profile(
     ),
 )
 """Found by search on orders of arrival that nothing is judged on (docs/packing.md)."""
+POSITIVE = frozenset({"spare_cpu", "constants.sharpness", "constants.gang_spread"})
+"""Numbers (as in `weights_of`) that something is divided by."""
+_NEVER_NEGATIVE = frozenset({"constants.model_demand", "constants.supply", "constants.gang_demand"})
+_SMALLEST = 1e-6
 _FAR = 2.0
 """How far CPU per GPU counts as unusual, in parts of the usual."""
 
@@ -225,11 +233,53 @@ class Pack:
     name = "pack"
     version = "1"
 
-    def __init__(self, profile: Profile = DEFAULT) -> None:
+    def __init__(self, profile: Profile = DEFAULT, version: str = version) -> None:
         self._profile = profile
+        self.version = version
 
     def begin(self, problem: Problem) -> BoardSession:
         """Start deciding the problem."""
         return BoardSession(
             problem, Taste(lambda board, demand: PackScorer(board, demand, self._profile), by_memory=True)
         )
+
+    def with_profile(self, saved: SavedProfile) -> Pack:
+        """This policy by the saved weights.
+
+        Raises:
+            BrokenInputError: they are not its own: one is missing, not known, or without meaning.
+        """
+        return Pack(profile_of(saved.weights), saved.version(Pack.version))
+
+
+def weights_of(profile: Profile) -> dict[str, float]:
+    """All numbers by name, such as `gpu.demand`; the opposite of `profile_of`."""
+    kinds = {"gpu": asdict(profile.gpu), "cpu": asdict(profile.cpu), "constants": asdict(profile.constants)}
+    named = {f"{kind}.{name}": value for kind, numbers in kinds.items() for name, value in numbers.items()}
+    return {**named, "spare_cpu": profile.spare_cpu}
+
+
+def profile_of(weights: Mapping[str, float]) -> Profile:
+    """The profile of these numbers.
+
+    Raises:
+        BrokenInputError: one is missing, not known, or has no meaning: names it.
+    """
+    known = weights_of(DEFAULT)
+    for name in sorted(weights.keys() ^ known.keys()):
+        what = "is missing" if name in known else "is not known"
+        raise BrokenInputError(f"the weight {name[:60]!r} {what}", hint=f"pack has {', '.join(sorted(known))}")
+    for name, value in weights.items():
+        least = 0.0 if name in _NEVER_NEGATIVE else _SMALLEST if name in POSITIVE else -math.inf
+        if value < least:
+            raise BrokenInputError(f"the weight {name!r} is {value:g}, and at least {least:g} is expected")
+
+    def of(kind: str, names: type[Weights] | type[Constants]) -> dict[str, float]:
+        return {one.name: weights[f"{kind}.{one.name}"] for one in fields(names)}
+
+    return Profile(
+        gpu=Weights(**of("gpu", Weights)),
+        cpu=Weights(**of("cpu", Weights)),
+        spare_cpu=weights["spare_cpu"],
+        constants=Constants(**of("constants", Constants)),
+    )
