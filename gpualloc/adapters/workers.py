@@ -86,7 +86,12 @@ class Workers(Generic[_T, _R]):
         process = multiprocessing.get_context("spawn").Process(
             target=_serve, args=(theirs, self._work), name="worker", daemon=True
         )
-        process.start()
+        # The terminal's interrupt is for the command that waits, also while they start.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self._processes.append(process)
         return ours
@@ -125,8 +130,7 @@ def _ended() -> GpuallocError:
 
 
 def _serve(pipe: Connection[Any, Any], work: Callable[[Any], Any]) -> None:
-    """What a process does: answer until the pipe closes. The terminal's interrupt is for the command that waits."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """What a process does: answer until the pipe closes."""
     while True:
         try:
             item = pipe.recv()

@@ -98,7 +98,10 @@ class WeightSearch:
         self._strategy.tell(scores)
 
     def _profile(self, vector: Floats) -> Profile:
-        moved = {name: _moved(name, self.start.weights, step) for name, step in zip(self._moved, vector, strict=True)}
+        moved = {
+            name: _moved(name, self.start.weights, step)
+            for name, step in zip(self._moved, vector.tolist(), strict=True)
+        }
         return Profile(self.start.name, self.start.policy, {**self.start.weights, **moved})
 
 
