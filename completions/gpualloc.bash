@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -221,20 +221,22 @@ _gpualloc() {
             case $previous in
                 -o | --output) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --policy) _gpualloc_ask policies; return ;;
+                --policy-profile) _gpualloc_ask profiles; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '-o --output --policy --detailed-exitcode --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-o --output --policy --policy-profile --detailed-exitcode --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'apply')
             case $previous in
                 --policy) _gpualloc_ask policies; return ;;
+                --policy-profile) _gpualloc_ask profiles; return ;;
                 --max-disturbed) :; return ;;
                 --wait) :; return ;;
                 --resume) :; return ;;
                 --rollback) :; return ;;
                 --abandon) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--yes -y --policy --max-disturbed --wait --resume --rollback --abandon --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--yes -y --policy --policy-profile --max-disturbed --wait --resume --rollback --abandon --config --sim --state-dir --json -h --help'
             else compopt -o filenames; _gpualloc_reply -f; fi
             ;;
         'recover')
@@ -250,10 +252,11 @@ _gpualloc() {
         'rebalance')
             case $previous in
                 --policy) _gpualloc_ask policies; return ;;
+                --policy-profile) _gpualloc_ask profiles; return ;;
                 --max-disturbed) :; return ;;
                 --wait) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --watch --policy --max-disturbed --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --watch --policy --policy-profile --max-disturbed --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'cordon')
@@ -435,6 +438,25 @@ _gpualloc() {
                 --at) :; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --arrivals --key --order --seed --load --at --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'tune')
+            case $previous in
+                --name) :; return ;;
+                --nodes) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --tasks) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --method) :; return ;;
+                --budget) :; return ;;
+                --patience) :; return ;;
+                --minutes) :; return ;;
+                --seed) :; return ;;
+                --train-seeds) :; return ;;
+                --validation-seeds) :; return ;;
+                --load) :; return ;;
+                --reference) _gpualloc_ask policies; return ;;
+                --jobs) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--name --nodes --tasks --from-history --method --budget --patience --minutes --seed --train-seeds --validation-seeds --load --reference --jobs --keep --force --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'init')

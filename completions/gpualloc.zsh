@@ -43,6 +43,7 @@ _gpualloc() {
         'sample:Write one reading of everything to the history'
         'policies:The policies that can decide'
         'simulate:Policies on traces; packing, comparisons, bounds'
+        'tune:Search for a better profile of a policy'
         'init:Look round and write a commented configuration'
         'config:The configuration in force and where it comes from'
         'doctor:Find out what is wrong with nodes and set-up'
@@ -329,6 +330,7 @@ _gpualloc() {
                         '*-o[Also write the plan for `gpualloc apply FILE`.]:value:_files' \
                         '*--output[Also write the plan for `gpualloc apply FILE`.]:value:_files' \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--policy-profile[Let the policy decide by this saved profile.]:value:{_gpualloc_ask profiles}' \
                         '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
@@ -343,6 +345,7 @@ _gpualloc() {
                         '*--yes[Do not ask.]' \
                         '*-y[Do not ask.]' \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--policy-profile[Let the policy decide by this saved profile.]:value:{_gpualloc_ask profiles}' \
                         '*--max-disturbed[Most workloads, processes and devices to disturb. (default; 10)]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
                         '*--resume[Go on with this interrupted run; or with `latest`.]:value:' \
@@ -377,6 +380,7 @@ _gpualloc() {
                         '*--dry-run[Show the plan; change nothing, take no lock.]' \
                         '*--watch[Go on; again whenever work ends or is submitted, or a node is back.]' \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--policy-profile[Let the policy decide by this saved profile.]:value:{_gpualloc_ask profiles}' \
                         '*--max-disturbed[Most workloads, processes and devices to disturb. (default; 10)]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
                         '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
@@ -558,6 +562,32 @@ _gpualloc() {
                         '*--html[Write a page with curves.]:value:_files' \
                         '*--at[Load, in percent of all GPUs.]:value:' \
                         '*: :(packing churn compare bound)'
+                    ;;
+                tune)
+                    _arguments \
+                        '*--name[What the profile is to be called.]:value:' \
+                        '*--nodes[Nodes of the traces.]:value:_files' \
+                        '*--tasks[Tasks of a trace; may be given again.]:value:_files' \
+                        '*--from-history[Use past work on today'\''s nodes in place of traces.]' \
+                        '*--method[What to search; weights or expressions.]:value:' \
+                        '*--budget[How many candidates to measure.]:value:' \
+                        '*--patience[End after so many generations without a better one.]:value:' \
+                        '*--minutes[End after the generation in which these have passed.]:value:' \
+                        '*--seed[What the search draws from.]:value:' \
+                        '*--train-seeds[Orders that candidates are measured on.]:value:' \
+                        '*--validation-seeds[Orders that decide which is kept.]:value:' \
+                        '*--load[GPU demand of an order, of all GPUs.]:value:' \
+                        '*--reference[The policy that scores are relative to.]:value:{_gpualloc_ask policies}' \
+                        '*--jobs[Processes; one for each CPU when not given.]:value:' \
+                        '*--keep[Save what was found when interrupted, too.]' \
+                        '*--force[Save even what is no better, and over a profile of that name.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
                     ;;
                 init)
                     _arguments \

@@ -25,10 +25,11 @@ def plan(
         typer.Option("-o", "--output", metavar="FILE", help="Also write the plan for `gpualloc apply FILE`."),
     ] = None,
     policy: shared.Policy = None,
+    policy_profile: shared.PolicyProfile = None,
     detailed_exitcode: shared.DetailedExitCode = False,
 ) -> Answer:
     """Decide places for waiting work and show the steps, with a reason for each; nothing is changed."""
-    with shared.open_world(ctx, shared.policy_override(policy)) as world:
+    with shared.open_world(ctx, shared.policy_override(policy, policy_profile)) as world:
         with nodes_seen(world) as progress:
             made = make_plan(world, progress=progress)
         world.journal.save_plan(made)
