@@ -81,6 +81,8 @@ class _Run:
         self._left_s = trial.times.lasts_s.copy()
         """How long each arrival has still to run when it gets a place."""
         self._leaving: list[tuple[float, int]] = []
+        self._begun: set[int] = set()
+        """Arrivals that have had a place; one that was moved may wait again."""
         self._running: dict[int, Placed] = {}
         self._on_node: defaultdict[str, set[int]] = defaultdict(set)
         self._queues: dict[int, deque[int]] = {}
@@ -138,7 +140,7 @@ class _Run:
             if number in self._queues:
                 heapq.heappush(heads, (self._queues[number][0], number))
 
-    def _start(self, arrival: int, now_s: float, *, moved: bool = False) -> bool:
+    def _start(self, arrival: int, now_s: float) -> bool:
         """Ask for a place; whether the task is done with waiting, in its place or dropped for a wrong answer."""
         shape = self._trial.tasks.shapes[self._shape_of[arrival]]
         answer = self._books.place(arrival, self._rows[arrival], self._shape_of[arrival])
@@ -153,7 +155,8 @@ class _Run:
         self._running[arrival] = placed
         self._on_node[placed.node].add(arrival)
         heapq.heappush(self._leaving, (ends_s, arrival))
-        if not moved:
+        if arrival not in self._begun:
+            self._begun.add(arrival)
             self._figures.started(arrival, shape, now_s)
         return True
 
@@ -203,7 +206,7 @@ class _Run:
         for placed in moved:
             self._moves += 1
             self._moved_at_s.append(now_s)
-            if not self._start(placed.arrival, now_s, moved=True):
+            if not self._start(placed.arrival, now_s):
                 self._stranded += 1
                 self._wait(placed.arrival, first=True)
 

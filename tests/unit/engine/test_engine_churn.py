@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
@@ -50,15 +51,19 @@ def run(
 
 
 class Changed:
-    """First-fit, each of whose answers may be changed."""
+    """A policy each of whose answers may be changed."""
 
     name, version = "changed", "1"
 
-    def __init__(self, change: Callable[[Workload, Allocation | Rejection], Allocation | Rejection]) -> None:
-        self._change = change
+    def __init__(
+        self,
+        change: Callable[[Workload, Allocation | Rejection], Allocation | Rejection],
+        policy: Policy | None = None,
+    ) -> None:
+        self._change, self._policy = change, policy or FirstFit()
 
     def begin(self, problem: Problem) -> Session:
-        inner, change = FirstFit().begin(problem), self._change
+        inner, change = self._policy.begin(problem), self._change
 
         class Own:
             def place(self, workload: Workload) -> Allocation | Rejection:
@@ -155,6 +160,24 @@ def test_a_moved_task_ends_later_by_the_time_of_the_move() -> None:
     assert moved.migrations == Migrations(1, 1, 0)
     assert (still.waits["multi"].longest_s, moved.waits["multi"].longest_s) == (1951, 52)
     assert (still.makespan_s, moved.makespan_s) == (3000, 3025)
+
+
+def test_a_moved_task_that_the_policy_has_no_place_for_waits_and_is_told() -> None:
+    placed: Counter[str] = Counter()
+
+    def not_at_once(workload: Workload, answer: Allocation | Rejection) -> Allocation | Rejection:
+        placed[workload.name] += isinstance(answer, Allocation)
+        again = placed[workload.name] == 2
+        return Rejection(workload.id, RejectionReason.NO_CAPACITY, "") if again else answer
+
+    nodes = [TraceNode(name, 8_000, 16_384, 2, "A100") for name in "ab"]
+    tasks = (ONE, 0, 3000.0), (ONE, 1, 4000.0), (HALF, 2, 100.0), (TWO, 50, 10.0), (CPU, 60, 1.0)
+    result = run(*tasks, policy=Changed(not_at_once, Spread()), nodes=nodes, budget=MigrationBudget(1, 25.0))
+    assert result.migrations == Migrations(1, 1, 1)
+    assert result.refusals_that_fitted == 1
+    assert result.never_placed == Failures()
+    assert placed["task-0"] == 3
+    assert (result.waits["single"].tasks, result.waits["single"].longest_s) == (2, 0)
 
 
 def test_wrong_answers_are_found_and_dropped() -> None:
