@@ -188,13 +188,6 @@ def look_for_doctor(options: Options) -> tuple[Snapshot | None, LocalFacts]:
     )
 
 
-def run_in_processes(work: Callable[[_T], _R], items: Sequence[_T], width: int) -> Iterator[_R]:
-    """As `adapters.processes.run_in_processes`."""
-    from gpualloc.adapters.processes import run_in_processes as run
-
-    return run(work, items, width)
-
-
 class _HistoryAtFirstUse:
     """`ports.History` that opens history.db when it is first asked: most commands never read it."""
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from gpualloc.cli.values import whole_number
-from gpualloc.engine.recorded import SOURCE, recorded
+from gpualloc.engine.history_trace import history_trace
 from gpualloc.errors import BrokenInputError, UsageError
 from gpualloc.sim.traces.lines import text_lines
 from gpualloc.sim.traces.models import check_models
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 MOST_SEEDS = 1000
 _SEEDS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+
+
+FEWEST = 50
+"""Fewer tasks say too little of what will be asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +65,13 @@ def from_history(world: Context) -> Inputs:
         UsageError: too little is known to tune for.
         UnreachableError: no node answers.
     """
-    from gpualloc.engine.observe import observe
-
-    found = recorded(world.journal.workloads(), observe(world).nodes)
-    messages = tuple(f"left out: {count} {why}" for why, count in found.left_out.items())
-    return Inputs(found.nodes, (found.tasks,), (SOURCE,), messages)
+    found = history_trace(world)
+    if len(found.tasks) < FEWEST:
+        raise UsageError(
+            f"the recorded history has {len(found.tasks)} tasks, and {FEWEST} are needed",
+            hint="tune on a trace: --nodes FILE --tasks FILE",
+        )
+    return Inputs(found.nodes, (found.tasks,), ("history",), found.messages)
 
 
 def seeds(flag: str, text: str) -> tuple[int, ...]:

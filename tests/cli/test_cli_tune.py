@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -106,7 +107,7 @@ def test_bad_input_is_told_before_anything_is_searched(gpualloc, trace, profiles
 def test_a_history_that_is_too_short_is_told(gpualloc):
     code, answer, _ = gpualloc("tune", "--name", "ours", "--from-history", "--sim", "demo")
     assert code == 2
-    assert "the history has 0 workloads that could be played again, and 50 are needed" in answer["errors"][0]["message"]
+    assert re.search(r"the recorded history has \d+ tasks, and 50 are needed", answer["errors"][0]["message"])
 
 
 def test_past_work_is_tuned_for_and_the_profile_is_that_of_the_simulation(gpualloc, profiles):
@@ -117,9 +118,10 @@ def test_past_work_is_tuned_for_and_the_profile_is_that_of_the_simulation(gpuall
     assert code == 0, answer
     assert profiles.names() == ()
     code, answer, _ = gpualloc("policies", "--sim", "demo")
-    assert [(one["name"], one["policy"], one["made"]["traces"]) for one in answer["data"]["profiles"]] == [
-        ("ours", "pack", [{"name": "history", "tasks": 50}])
-    ]
+    [one] = answer["data"]["profiles"]
+    [trace] = one["made"]["traces"]
+    assert (one["name"], one["policy"], trace["name"]) == ("ours", "pack", "history")
+    assert trace["tasks"] >= 50  # strangers' processes count too
 
 
 def demo(tmp_path):
