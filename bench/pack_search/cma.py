@@ -1,4 +1,4 @@
-"""Separable CMA-ES: minimises a noisy function of some ten to a hundred numbers, with one variance for each.
+"""Separable CMA-ES: minimises a noisy function of some ten or twenty numbers, with one variance for each.
 
 Ros and Hansen, "A Simple Modification in CMA-ES Achieving Linear Time and Space Complexity", PPSN 2008.
 """
@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+POPULATION = 11
+"""Points of a generation."""
 FIRST_STEP = 0.5
 MOST_CHANGE = 0.3
 """How much the logarithm of the step may change in a generation: the function is noisy."""
@@ -29,8 +31,7 @@ def search(
         seed: of the numbers drawn.
     """
     size = len(start)
-    population = 4 + int(2.7 * math.log(size))
-    parents = population // 2
+    parents = POPULATION // 2
     share = math.log(parents + 0.5) - np.log(np.arange(1, parents + 1))
     share /= share.sum()
     effective = 1 / float((share**2).sum())
@@ -44,7 +45,7 @@ def search(
     step_path, path = np.zeros(size), np.zeros(size)
     generation = 0
     while True:
-        moves = numbers.standard_normal((population, size)) * np.sqrt(variance)
+        moves = numbers.standard_normal((POPULATION, size)) * np.sqrt(variance)
         values = np.array([rate(mean + step * move * scale, generation) for move in moves])
         chosen = moves[np.argsort(values)[:parents]]
         move = share @ chosen

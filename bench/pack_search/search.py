@@ -97,7 +97,7 @@ def published(name: str) -> dict[int, float]:
     """Mean unallocated part under FGD, by load."""
     with (OPENB / "published_seed42_51.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if (row["trace"], row["policy"]) == (name, "fgd")]
-    return {load: round(fmean(float(row[str(load)]) for row in rows), 2) for load in LOADS}
+    return {load: fmean(float(row[str(load)]) for row in rows) for load in LOADS}
 
 
 def play(
@@ -217,17 +217,18 @@ def check(name: str, seed: int, arrivals: int | None) -> bool:
 
 
 def report(names: Sequence[str], profile: Profile, seeds: Sequence[int], judged: bool) -> None:
-    print("| trace | " + " | ".join(f"at {load} (FGD)" for load in LOADS) + " | failed | " + " | ".join(KINDS) + " |")
+    print("in brackets FGD: as published, and what our replay of it refuses on the same orders")
+    print("| trace | " + " | ".join(f"at {load}" for load in LOADS) + " | refused | " + " | ".join(KINDS) + " |")
     print("| --- " * (5 + len(KINDS)) + "|")
     for name in names:
         of = trace(name)
-        runs = play(of, [published_order(of, seed) if judged else own_order(of, seed) for seed in seeds], profile)
-        cells = [f"{mean_unallocated(runs, load):.3f} ({published(name)[load]:.2f})" for load in LOADS]
-        failed = [mean_failed(runs, kind) for kind in KINDS]
-        print(
-            " | ".join([f"| {name}", *cells, *(f"{number:.0f}" for number in (sum(failed), *failed))]) + " |",
-            flush=True,
-        )
+        orders = [published_order(of, seed) if judged else own_order(of, seed) for seed in seeds]
+        ours, fgd = play(of, orders, profile), play(of, orders, profile, "fgd")
+        cells = [f"{mean_unallocated(ours, load):.3f} ({published(name)[load]:.2f})" for load in LOADS]
+        failed = [(mean_failed(ours, kind), mean_failed(fgd, kind)) for kind in KINDS]
+        cells.append(f"{sum(mine for mine, _ in failed):.0f} ({sum(theirs for _, theirs in failed):.0f})")
+        cells += [f"{mine:.0f} ({theirs:.0f})" for mine, theirs in failed]
+        print(" | ".join([f"| {name}", *cells]) + " |", flush=True)
 
 
 def ablate(names: Sequence[str], profile: Profile, seeds: Sequence[int], changes: Sequence[str]) -> None:
