@@ -1,7 +1,7 @@
 """Search for the weights of the policy `pack`, and the figures that README.md shows.
 
     python bench/pack_search/search.py check [--traces default,cpu250] [--seed 42] [--arrivals 300]
-    python bench/pack_search/search.py own   [--traces ...] [--orders 9000 9006] [--weights FILE]
+    python bench/pack_search/search.py own   [--traces ...] [--orders 9400 9406] [--weights FILE]
     python bench/pack_search/search.py ablate [--traces ...] [--orders 9200 9202] [--changes NAME ...]
     python bench/pack_search/search.py tune  --out FILE [--start FILE] [--seed 4] [--generations 31]
     python bench/pack_search/search.py judge [--traces ...] [--weights FILE]
@@ -25,7 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields, replace
 from functools import cache
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, mean
 
 import cma
 import numpy as np
@@ -97,7 +97,7 @@ def published(name: str) -> dict[int, float]:
     """Mean unallocated part under FGD, by load."""
     with (OPENB / "published_seed42_51.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if (row["trace"], row["policy"]) == (name, "fgd")]
-    return {load: fmean(float(row[str(load)]) for row in rows) for load in LOADS}
+    return {load: mean(float(row[str(load)]) for row in rows) for load in LOADS}
 
 
 def play(
@@ -186,9 +186,9 @@ def tune(names: Sequence[str], start: Profile, seed: int, generations: int, out:
 
     scale = np.array([*GPU_STEPS.values(), *CPU_STEPS.values(), *CONSTANT_STEPS.values()])
     means = cma.search(rate, to_point(start), scale, seed)
-    for generation, (mean, best) in zip(range(generations), means, strict=False):
+    for generation, (centre, best) in zip(range(generations), means, strict=False):
         print(f"generation {generation}: best {best:.4f}", flush=True)
-        out.write_text(json.dumps(asdict(to_profile(mean, start)), indent=1) + "\n")
+        out.write_text(json.dumps(asdict(to_profile(centre, start)), indent=1) + "\n")
 
 
 def check(name: str, seed: int, arrivals: int | None) -> bool:
@@ -279,7 +279,7 @@ def main() -> None:
             names, read_profile(chosen.start), 4 if chosen.seed is None else chosen.seed, chosen.generations, chosen.out
         )
     elif chosen.what == "own":
-        report(names, profile, range(*chosen.orders or (9000, 9006)), judged=False)
+        report(names, profile, range(*chosen.orders or (9400, 9406)), judged=False)
     else:
         report(names, profile, SEEDS, judged=True)
 
