@@ -437,7 +437,7 @@ _gpualloc() {
                 --load) :; return ;;
                 --at) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --arrivals --key --order --seed --load --at --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --arrivals --key --order --seed --load --at --batch --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'tune')

@@ -457,6 +457,7 @@ complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_s
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from bound' -l seed -r -d 'Draw the order from this; with a file of it, for the policy alone.'
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from bound' -l load -r -d 'GPU demand to draw, as a part of all GPUs.'
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from bound' -l at -r -d 'Load, in percent of all GPUs.'
+complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from bound' -l batch -d 'Also what batch makes of all that at once.'
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from bound' -l config -r -F -d 'Configuration file.'
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from bound' -l sim -r -F -d 'Use a simulated cluster: its name or its file.'
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from bound' -l state-dir -r -a '(__fish_complete_directories)' -d 'Where all state is kept.'

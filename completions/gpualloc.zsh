@@ -561,6 +561,7 @@ _gpualloc() {
                         '*--csv[Write all figures as CSV.]:value:_files' \
                         '*--html[Write a page with curves.]:value:_files' \
                         '*--at[Load, in percent of all GPUs.]:value:' \
+                        '*--batch[Also what batch makes of all that at once.]' \
                         '*: :(packing churn compare bound)'
                     ;;
                 tune)

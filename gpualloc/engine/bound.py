@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from gpualloc.errors import UsageError
+from gpualloc.model.decision import Problem, Rejection
 from gpualloc.model.shapes import GPU_MILLI, NodeClass, Shape
 from gpualloc.policies.bound import Bound, unallocated_bound
+from gpualloc.ports import Policy
 from gpualloc.sim.traces.arrivals import Order
+from gpualloc.sim.traces.cluster import requests_of, snapshot_of, workload_of
+from gpualloc.sim.traces.models import models_of
+from gpualloc.sim.traces.referee import Referee
 from gpualloc.sim.traces.trace import Tasks, TraceNode
 
 
@@ -31,6 +37,48 @@ def bound_at(nodes: Sequence[TraceNode], tasks: Tasks, order: Order, at_pct: flo
     demand = arrived_at(tasks, order, capacity_milli, at_pct)
     classes = Counter(NodeClass(node.cpu_milli, node.memory_mib, node.gpus, node.model) for node in nodes)
     return unallocated_bound(classes, demand)
+
+
+@dataclass(frozen=True, slots=True)
+class AllAtOnce:
+    """What a policy makes of tasks that all wait at the same time."""
+
+    policy: str
+    allocated_milli: int
+    capacity_milli: int
+    left: int
+    """Tasks that got no place."""
+    violations: int
+    """Answers that broke the cluster's limits; they do not count as placed."""
+
+    @property
+    def unallocated_pct(self) -> float:
+        """What is left idle, in percent of all GPUs."""
+        return 100 - 100 * self.allocated_milli / self.capacity_milli
+
+
+def all_at_once(nodes: Sequence[TraceNode], demand: Mapping[Shape, int], policy: Policy) -> AllAtOnce:
+    """Let the policy place all of the demand in one plan; a referee keeps the books.
+
+    Raises:
+        ConfigError: the policy needs something that is not installed.
+    """
+    referee, snapshot = Referee(nodes), snapshot_of(nodes)
+    columns = {device.uuid: device.index for node in snapshot.nodes for device in node.devices}
+    shapes = [shape for shape, count in demand.items() for _ in range(count)]
+    requests = dict(zip(demand, requests_of(demand, models_of(nodes)), strict=True))
+    workloads = [workload_of(number, "task", requests[shape]) for number, shape in enumerate(shapes)]
+    session = policy.begin(Problem(snapshot, tuple(workloads), explain=False))
+    allocated = left = violations = 0
+    for shape, workload in zip(shapes, workloads, strict=True):
+        answer = session.place(workload)
+        if isinstance(answer, Rejection):
+            left += 1
+        elif referee.place(shape, answer.node, [columns[grant.device] for grant in answer.grants]) is None:
+            allocated += shape.gpu_milli
+        else:
+            violations += 1
+    return AllAtOnce(policy.name, allocated, sum(node.gpus for node in nodes) * GPU_MILLI, left, violations)
 
 
 def arrived_at(tasks: Tasks, order: Order, capacity_milli: int, at_pct: float) -> dict[Shape, int]:

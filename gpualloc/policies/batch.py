@@ -7,13 +7,13 @@ constraints beyond a GPU model are placed one by one. Needs the extra `lp`.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from dataclasses import replace
 
 import numpy as np
 
-from gpualloc.model.allocation import Share
-from gpualloc.model.decision import Problem
+from gpualloc.model.allocation import Allocation, Share
+from gpualloc.model.decision import Problem, Rejection
 from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.model.workload import Request, Workload
 from gpualloc.policies.ask import Ask
@@ -30,26 +30,43 @@ _NO_LIMIT = 1 << 40
 
 
 class BatchSession(BoardSession):
-    """Places requests where the programme put work of their shape, as long as there is such a place."""
+    """Gives the requests of the problem the places that the programme found, which are kept for them from the start."""
 
     def __init__(self, problem: Problem, taste: Taste) -> None:
         super().__init__(problem, taste)
-        counts = Counter(self._shape(one.request) for one in problem.requests if _plain(one.request))
-        self._planned: defaultdict[Shape, deque[Spot]] = defaultdict(deque)
-        if sum(counts.values()) > 1:
+        self._kept: dict[str, Allocation] = {}
+        """By workload, what is booked for it and not yet given."""
+        self._places: dict[str, tuple[Request, Spot]] = {}
+        """By workload, where the programme put it."""
+        waiting = [one for one in problem.requests if _plain(one.request)]
+        counts = Counter(self._shape(one.request) for one in waiting)
+        if len(waiting) > 1:
             batch = pack_batch(self._free_nodes(), counts)
-            for shape, spots in batch.spots.items():
-                self._planned[shape].extend(Spot(int(node), tuple(map(int, gpus))) for node, gpus in spots)
+            spots = {shape: deque(found) for shape, found in batch.spots.items()}
+            for one in sorted(waiting, key=lambda one: (-one.request.priority, one.submitted_at_s, one.id)):
+                found = spots.get(self._shape(one.request))
+                if found:
+                    node, gpus = found.popleft()
+                    self._keep(one, Spot(int(node), tuple(map(int, gpus))))
 
-    def best(self, workload: Workload, ask: Ask) -> Spot | None:
-        """A place the programme left for the shape, else the best by score."""
-        request = workload.request
-        planned = self._planned[self._shape(request)] if _plain(request) else deque[Spot]()
-        while planned:
-            spot = planned.popleft()
-            if self._fits(ask, spot):
-                return spot
-        return super().best(workload, ask)
+    def place(self, workload: Workload) -> Allocation | Rejection:
+        """What is kept for the workload, else the best place by score, or why there is none."""
+        kept = self._kept.pop(workload.id, None)
+        if kept is not None:
+            return kept
+        request, spot = self._places.get(workload.id, (None, None))
+        if spot is not None and request == workload.request:  # given back, and asked for again
+            self._keep(workload, spot)
+            if workload.id in self._kept:
+                return self._kept.pop(workload.id)
+        return super().place(workload)
+
+    def _keep(self, workload: Workload, spot: Spot) -> None:
+        """Book the place for the workload, if it fits there."""
+        ask = self.ask(workload.request)
+        if self._fits(ask, spot):
+            self._places[workload.id] = workload.request, spot
+            self._kept[workload.id] = self.take(workload, ask, spot)
 
     def _shape(self, request: Request) -> Shape:
         """The shape with the models of this fleet that its selector takes."""

@@ -75,7 +75,11 @@ class BoardSession:
         spot = self.best(workload, ask)
         if spot is None:
             return self._reject(workload, ask)
-        allocation = self._allocation(workload.id, request, ask, spot)
+        return self.take(workload, ask, spot)
+
+    def take(self, workload: Workload, ask: Ask, spot: Spot) -> Allocation:
+        """Book a place, which must fit, for the workload."""
+        allocation = self._allocation(workload.id, workload.request, ask, spot)
         self.packer.take(ask, spot)
         self._unbooked[allocation.node].append(allocation)
         return allocation

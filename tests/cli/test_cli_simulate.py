@@ -421,6 +421,14 @@ def test_the_bound_is_that_of_what_has_arrived(call):
     assert data_of(call("bound", "--order", "order.txt", "--at", "80", "--json"))["unallocated_pct"] == 20.0
 
 
+def test_what_batch_makes_of_all_at_once_is_told_beside_the_bound(call):
+    data = data_of(call("bound", "--order", "order.txt", "--at", "100", "--batch", "--json"))
+    assert data["batch"]["violations"] == 0
+    assert data["batch"]["unallocated_pct"] >= data["unallocated_pct"] - 1e-6
+    assert data_of(call("bound", "--order", "order.txt", "--at", "100", "--json"))["batch"] is None
+    assert "batch, given all of it at once, leaves" in call("bound", "--order", "order.txt", "--batch")[1]
+
+
 def test_a_policy_is_never_below_the_bound(call):
     pytest.importorskip("highspy")
     data = data_of(compare(call, "--bound", "--jobs", "1", "--json"))
