@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -156,6 +156,13 @@ _gpualloc() {
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
             else _gpualloc_ask workloads; fi
             ;;
+        'why')
+            case $previous in
+                --policy) _gpualloc_ask policies; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--policy --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask workloads; fi
+            ;;
         'logs')
             if [[ $current == -* ]]; then _gpualloc_reply -W '-f --follow --config --sim --state-dir --json -h --help'
             else _gpualloc_ask workloads; fi
@@ -217,7 +224,7 @@ _gpualloc() {
                 -o | --output) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --policy) _gpualloc_ask policies; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '-o --output --policy --detailed-exitcode --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-o --output --explain --policy --detailed-exitcode --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'apply')

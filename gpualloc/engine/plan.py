@@ -24,7 +24,8 @@ from gpualloc.planning.steps import cleanup_steps, release_steps
 from gpualloc.planning.suspension import still_held
 from gpualloc.ports import JournalWriter
 
-_LIVE = (WorkloadState.PENDING, WorkloadState.RUNNING, WorkloadState.SUSPENDED)
+LIVE = (WorkloadState.PENDING, WorkloadState.RUNNING, WorkloadState.SUSPENDED)
+"""States of work that has not ended."""
 
 
 def make_plan(
@@ -49,7 +50,29 @@ def make_plan(
         catch_up(ctx, snapshot)
     else:
         catch_up_locked(ctx, writer, snapshot)
-    workloads = ctx.journal.workloads(_LIVE)
+    workloads = ctx.journal.workloads(LIVE)
+    problem = problem_of(ctx, workloads, snapshot, only)
+    extra: tuple[Step, ...] = ()
+    if only is None:
+        extra = cleanup_steps(snapshot, workloads, ctx.journal.controller)
+    decision, partitions, caps = decided(ctx, problem)
+    if only is None:
+        busy = {grant.device for item in (*problem.running, *decision.allocations) for grant in item.grants}
+        caps += lifted(snapshot, ctx.journal.desired(), busy)
+    return _bound(ctx, decision, snapshot, workloads, extra, partitions=partitions, caps=caps)
+
+
+def problem_of(
+    ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot, only: Sequence[str] | None = None
+) -> Problem:
+    """What is to be decided: work that waits and is not in doubt, beside what runs.
+
+    Args:
+        ctx: the ports.
+        workloads: all work that has not ended.
+        snapshot: what was seen.
+        only: ids of the workloads to decide on; None is all that wait.
+    """
     held_back = doubtful(ctx)
     pending = [
         workload
@@ -59,24 +82,26 @@ def make_plan(
         and workload.id not in held_back
         and (only is None or workload.id in only)
     ]
-    problem = Problem(
+    return Problem(
         snapshot=snapshot,
         requests=tuple(pending),
         running=tuple(held for work in workloads if (held := still_held(work)) is not None),
     )
-    extra: tuple[Step, ...] = ()
-    if only is None:
-        extra = cleanup_steps(snapshot, workloads, ctx.journal.controller)
+
+
+def decided(ctx: Context, problem: Problem) -> tuple[Decision, tuple[Partition, ...], tuple[Cap, ...]]:
+    """What becomes of each request, with the MIG layouts and the power limits that this rests on."""
     decision, partitions = repartition(
         problem, decide(problem, ctx.policy), ctx.journal.desired(), ctx.settings.repartition
     )
     decision, caps = within_budgets(
-        _near(decision, snapshot), snapshot, problem.running, ctx.journal.desired(), ctx.settings.power_budgets
+        _near(decision, problem.snapshot),
+        problem.snapshot,
+        problem.running,
+        ctx.journal.desired(),
+        ctx.settings.power_budgets,
     )
-    if only is None:
-        busy = {grant.device for item in (*problem.running, *decision.allocations) for grant in item.grants}
-        caps += lifted(snapshot, ctx.journal.desired(), busy)
-    return _bound(ctx, decision, snapshot, workloads, extra, partitions=partitions, caps=caps)
+    return decision, partitions, caps
 
 
 def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot) -> Plan:
