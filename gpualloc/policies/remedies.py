@@ -212,7 +212,7 @@ def _enough_gone(room: NodeRoom, there: Sequence[Occupant], request: Request) ->
         rest = [one for one in gone if one is not each]
         if _fits_without(room, rest, request):
             gone = rest
-    yield _Ended(room, tuple(gone))
+    yield _Ended(room, tuple(sorted(gone, key=lambda each: each.allocation.workload)))
 
 
 def _fits_without(room: NodeRoom, gone: Sequence[Occupant], request: Request) -> bool:
