@@ -111,7 +111,8 @@ class _Teller:
 
     def __init__(self, ctx: Context, problem: Problem, workloads: Mapping[str, Workload]) -> None:
         self._problem = problem
-        self._session = ctx.policy.begin(problem)
+        # How a rejection is told is known from the decision.
+        self._session = ctx.policy.begin(replace(problem, explain=False))
         self._rooms: dict[str, NodeRoom] = survey(problem)
         self._running = [_occupant(allocation, workloads) for allocation in problem.running]
         self._first: list[Occupant] = []
@@ -121,9 +122,11 @@ class _Teller:
 
     def tell(self, wanted: Collection[str] | None) -> tuple[Explanation, ...]:
         """An explanation for each of the workloads, all when None, in turn."""
-        found = []
+        found: list[Explanation] = []
         ahead: list[str] = []
         for workload in in_turn(self._problem):
+            if wanted is not None and len(found) == len(wanted):
+                break
             asked = wanted is None or workload.id in wanted
             ranked: tuple[Ranked, ...] = ()
             if asked and isinstance(self._session, Ranking):
