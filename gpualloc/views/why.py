@@ -294,7 +294,8 @@ def _stands(workload: Workload, now_s: float) -> str:
     if workload.ended_at_s is not None:
         code = "" if workload.exit_code is None else f", exit code {workload.exit_code}"
         return f"{workload.state.value} {ago(now_s - workload.ended_at_s)}{code}"
+    if workload.state is WorkloadState.SUSPENDED:
+        return "is suspended; it would go on"
     since = "" if workload.started_at_s is None else f" since {stamp(workload.started_at_s)}"
-    word = "is suspended, begun" if workload.state is WorkloadState.SUSPENDED else "runs"
     lasted = "" if workload.started_at_s is None else f" ({duration(now_s - workload.started_at_s)})"
-    return f"{word}{since}{lasted}"
+    return f"runs{since}{lasted}"
