@@ -26,7 +26,7 @@ _gpualloc() {
             *)
                 if [[ -z $verb ]]; then
                     verb=${COMP_WORDS[i]}
-                    case $verb in 'mig' | 'config' | 'node') ;; *) done=1 ;; esac
+                    case $verb in 'mig' | 'simulate' | 'config' | 'node') ;; *) done=1 ;; esac
                 elif [[ -z $done ]]; then
                     verb+=" ${COMP_WORDS[i]}" done=1
                 fi
@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -102,6 +102,7 @@ _gpualloc() {
                 --at-most) :; return ;;
                 --require) :; return ;;
                 -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --per-node) :; return ;;
                 --label) :; return ;;
                 --near) :; return ;;
                 --cpu-weight) :; return ;;
@@ -111,7 +112,7 @@ _gpualloc() {
                 --checkpoint-command) :; return ;;
                 --checkpoint-grace) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --gang --per-node --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --json -h --help'
             else :; fi
             ;;
         'run')
@@ -136,6 +137,7 @@ _gpualloc() {
                 --at-most) :; return ;;
                 --require) :; return ;;
                 -f | --file) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --per-node) :; return ;;
                 --label) :; return ;;
                 --near) :; return ;;
                 --cpu-weight) :; return ;;
@@ -145,7 +147,7 @@ _gpualloc() {
                 --checkpoint-command) :; return ;;
                 --checkpoint-grace) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --gang --per-node --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace -h --help'
             else :; fi
             ;;
         'ps')
@@ -164,7 +166,10 @@ _gpualloc() {
             else _gpualloc_ask workloads; fi
             ;;
         'logs')
-            if [[ $current == -* ]]; then _gpualloc_reply -W '-f --follow --config --sim --state-dir --json -h --help'
+            case $previous in
+                --member) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-f --follow --member --config --sim --state-dir --json -h --help'
             else _gpualloc_ask workloads; fi
             ;;
         'wait')
@@ -370,6 +375,57 @@ _gpualloc() {
             ;;
         'policies')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'simulate')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
+            else _gpualloc_reply -W 'packing compare bound'; fi
+            ;;
+        'simulate packing')
+            case $previous in
+                --nodes) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --tasks) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --policy) _gpualloc_ask policies; return ;;
+                --arrivals) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --key) :; return ;;
+                --order) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --seed) :; return ;;
+                --load) :; return ;;
+                --profile) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --placements) compopt -o filenames; _gpualloc_reply -f; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --policy --arrivals --key --order --seed --load --profile --placements --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'simulate compare')
+            case $previous in
+                --nodes) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --tasks) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --policy) _gpualloc_ask policies; return ;;
+                --arrivals) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --keys) :; return ;;
+                --seeds) :; return ;;
+                --load) :; return ;;
+                --jobs) :; return ;;
+                --published) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --csv) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --html) compopt -o filenames; _gpualloc_reply -f; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --policy --arrivals --keys --seeds --load --jobs --published --bound --csv --html --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'simulate bound')
+            case $previous in
+                --nodes) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --tasks) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --arrivals) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --key) :; return ;;
+                --order) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --seed) :; return ;;
+                --load) :; return ;;
+                --at) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --arrivals --key --order --seed --load --at --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'init')

@@ -43,6 +43,7 @@ _gpualloc() {
         'enforce:Processes on GPUs they were not given, and what the rules do'
         'sample:Write one reading of everything to the history'
         'policies:The policies that can decide'
+        'simulate:Policies on traces; packing, comparisons, bounds'
         'init:Look round and write a commented configuration'
         'config:The configuration in force and where it comes from'
         'doctor:Find out what is wrong with nodes and set-up'
@@ -157,6 +158,8 @@ _gpualloc() {
                         '*--require[Do not start where the kernel cannot hold the limits.]:value:' \
                         '*-f[TOML file with the long option names as keys.]:value:_files' \
                         '*--file[TOML file with the long option names as keys.]:value:_files' \
+                        '*--gang[The GPUs may be of several nodes; the command runs once on each.]' \
+                        '*--per-node[With --gang; GPUs on each node; limits are a node'\''s.]:value:' \
                         '*--label[Only on nodes with this label.]:value:' \
                         '*--near[Only where this data or mount is there.]:value:' \
                         '*--numa[All GPUs near one NUMA node.]' \
@@ -198,6 +201,8 @@ _gpualloc() {
                         '*--require[Do not start where the kernel cannot hold the limits.]:value:' \
                         '*-f[TOML file with the long option names as keys.]:value:_files' \
                         '*--file[TOML file with the long option names as keys.]:value:_files' \
+                        '*--gang[The GPUs may be of several nodes; the command runs once on each.]' \
+                        '*--per-node[With --gang; GPUs on each node; limits are a node'\''s.]:value:' \
                         '*--label[Only on nodes with this label.]:value:' \
                         '*--near[Only where this data or mount is there.]:value:' \
                         '*--numa[All GPUs near one NUMA node.]' \
@@ -246,6 +251,7 @@ _gpualloc() {
                     _arguments \
                         '*-f[Go on until the workload ends.]' \
                         '*--follow[Go on until the workload ends.]' \
+                        '*--member[Of a gang; whose output. (default; 0)]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
@@ -533,6 +539,34 @@ _gpualloc() {
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
                         '*: :'
+                    ;;
+                simulate)
+                    _arguments \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*--nodes[Nodes of the trace (docs/traces.md).]:value:_files' \
+                        '*--tasks[Tasks of the trace (docs/traces.md).]:value:_files' \
+                        '*--policy[Policies, with commas between them.]:value:{_gpualloc_ask policies}' \
+                        '*--arrivals[Orders of arrival; a numpy archive (.npz).]:value:_files' \
+                        '*--key[Which order of the archive.]:value:' \
+                        '*--order[Order of arrival; one task row on each line.]:value:_files' \
+                        '*--seed[Draw the order from this; with a file of it, for the policy alone.]:value:' \
+                        '*--load[GPU demand to draw, as a part of all GPUs.]:value:' \
+                        '*--profile[Saved weights of the policy'\''s scorers.]:value:_files' \
+                        '*--placements[Write where each arrival went, as CSV.]:value:_files' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*--keys[Which orders of the archive, such as '\''default_*'\''.]:value:' \
+                        '*--seeds[Draw an order from each, such as 0-9 or 1,3,5.]:value:' \
+                        '*--jobs[Processes beside each other. (default; one per CPU)]:value:' \
+                        '*--published[Published figures to show beside (docs).]:value:_files' \
+                        '*--bound[Also what no policy can go below, at load 100. Needs the extra `lp`.]' \
+                        '*--csv[Write all figures as CSV.]:value:_files' \
+                        '*--html[Write a page with curves.]:value:_files' \
+                        '*--at[Load, in percent of all GPUs.]:value:' \
+                        '*: :(packing compare bound)'
                     ;;
                 init)
                     _arguments \

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from gpualloc.config.load import Loaded, load
 from gpualloc.config.settings import Config
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from gpualloc.model.sample import Metric, Sample, Series
     from gpualloc.ports import Clock, Crew, HookEvent, HookOutcome, Policy, Session
     from gpualloc.store.history import SqliteHistory
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
 
 SIM_VARIABLE = "GPUALLOC_SIM"
 SPEED_VARIABLE = "GPUALLOC_SIM_SPEED"
@@ -93,6 +96,7 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
                 width=config.apply.width,
                 per_node=config.apply.per_node,
                 max_disturbed=config.apply.max_disturbed,
+                gang_ports=config.gang_ports,
                 power_budgets={
                     pool.name: pool.power_budget_w for pool in config.pools if pool.power_budget_w is not None
                 },
@@ -164,6 +168,13 @@ def look_for_doctor(options: Options) -> tuple[Snapshot | None, LocalFacts]:
         pynvml_distributions=pynvml_distributions(),
         now_s=WallClock().now_s(),
     )
+
+
+def run_in_processes(work: Callable[[_T], _R], items: Sequence[_T], width: int) -> Iterator[_R]:
+    """As `adapters.processes.run_in_processes`."""
+    from gpualloc.adapters.processes import run_in_processes as run
+
+    return run(work, items, width)
 
 
 class _HistoryAtFirstUse:

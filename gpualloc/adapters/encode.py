@@ -89,7 +89,7 @@ def _command(call: StepCall, _grace_s: float) -> dict[str, Any]:
     request = workload.request
     return {
         "command": list(request.command),
-        "env": dict(request.env),
+        "env": {**_gang_environment(_allocation(call)), **dict(request.env)},
         "cwd": request.cwd,
         "user": workload.owner,
         "at_most_s": request.at_most_s,
@@ -100,6 +100,35 @@ def _command(call: StepCall, _grace_s: float) -> dict[str, Any]:
             "grace_s": request.checkpoint_grace_s,
         },
     }
+
+
+def _gang_environment(allocation: Allocation) -> dict[str, str]:
+    """What a member of a gang is told, in the words of torchrun and of env:// (docs/gangs.md)."""
+    gang = allocation.gang
+    if gang is None:
+        return {}
+    (member,) = gang.members
+    rank, size, gpus = str(member.rank), str(gang.size), str(len(member.grants))
+    told = {
+        "GPUALLOC_GANG_RANK": rank,
+        "GPUALLOC_GANG_SIZE": size,
+        "GPUALLOC_GANG_GPUS": str(gang.gpus),
+        "RANK": rank,
+        "WORLD_SIZE": size,
+        "NODE_RANK": rank,
+        "NNODES": size,
+        "NPROC_PER_NODE": gpus,
+        "PET_NODE_RANK": rank,
+        "PET_NNODES": size,
+        "PET_NPROC_PER_NODE": gpus,
+    }
+    if gang.address is not None and gang.port is not None:
+        meeting = {"MASTER_ADDR": gang.address, "MASTER_PORT": str(gang.port)}
+        told |= {**meeting, **{f"PET_{name}": value for name, value in meeting.items()}}
+    if member.interface is not None:
+        # NCCL takes a name for the beginning of names unless it stands behind this sign.
+        told |= {"NCCL_SOCKET_IFNAME": f"={member.interface}", "GLOO_SOCKET_IFNAME": member.interface}
+    return told
 
 
 def _owner(call: StepCall, _grace_s: float) -> dict[str, Any]:

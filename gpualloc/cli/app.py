@@ -76,6 +76,7 @@ VERBS: dict[str, Verb] = {
     "enforce": Verb("Processes on GPUs they were not given, and what the rules do", CHANGE, "enforce"),
     "sample": Verb("Write one reading of everything to the history", CHANGE, "sample"),
     "policies": Verb("The policies that can decide", CHANGE, "policies"),
+    "simulate": Verb("Policies on traces: packing, comparisons, bounds", CHANGE, "simulate"),
     "init": Verb("Look round and write a commented configuration", SETUP, "init"),
     "config": Verb("The configuration in force and where it comes from", SETUP, "config"),
     "doctor": Verb("Find out what is wrong with nodes and set-up", SETUP, "doctor"),

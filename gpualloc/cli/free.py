@@ -25,8 +25,7 @@ def free(ctx: typer.Context) -> Answer:
             snapshot = observe(world, None, progress)
         workloads = catch_up(world, snapshot)
         simulated = world.simulated
-    held = (still_held(work) for work in workloads if not work.state.ended)
-    room = free_room(snapshot, [allocation for allocation in held if allocation is not None])
+    room = free_room(snapshot, [part for work in workloads if not work.state.ended for part in still_held(work)])
     return Answer(
         free_data(room, simulated=simulated),
         lambda _look: free_text(room, simulated=simulated),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
-from gpualloc.errors import BrokenInputError, GpuallocError
+from gpualloc.cli.whole_file import whole_file
+from gpualloc.errors import BrokenInputError
 from gpualloc.model.plan import Plan
 from gpualloc.planning.document import dump, load
 
@@ -20,18 +19,8 @@ def write_plan(plan: Plan, path: Path) -> None:
     Raises:
         GpuallocError: the file cannot be written; an older one of that name is as it was.
     """
-    try:
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            try:
-                file.write(dump(plan))
-                file.flush()
-                os.fsync(file.fileno())
-                os.replace(file.name, path)
-            except BaseException:
-                os.unlink(file.name)
-                raise
-    except OSError as error:
-        raise GpuallocError(f"the plan cannot be written to {path}: {error.strerror}") from error
+    with whole_file(path) as put:
+        put(dump(plan))
 
 
 def read_plan(path: Path) -> Plan:

@@ -1,4 +1,4 @@
-"""How far a longer observation is, on stderr of a terminal; silent for the first second and in scripts."""
+"""How far something longer is, on stderr of a terminal; silent for the first second and in scripts."""
 
 from __future__ import annotations
 
@@ -25,18 +25,44 @@ def nodes_seen(world: Context, names: tuple[str, ...] | None = None) -> Iterator
         yield None
         return
     total = len(names) if names is not None else len(world.fleet.specs())
-    began_s = time.monotonic()
     seen = 0
+    with _drawing() as draw:
 
-    def show(node: Node) -> None:
-        nonlocal seen
-        seen += 1
+        def show(node: Node) -> None:
+            nonlocal seen
+            seen += 1
+            draw(seen, total, f"nodes, {escape(node.name)}")
+
+        yield show
+
+
+@contextmanager
+def counted(total: int, what: str) -> Iterator[Callable[[int], None] | None]:
+    """What to tell how many of `total` are done; None when nobody watches.
+
+    Args:
+        total: how many there are to do.
+        what: their plural, such as `tasks`.
+    """
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with _drawing() as draw:
+        yield lambda done: draw(done, total, what)
+
+
+@contextmanager
+def _drawing() -> Iterator[Callable[[int, int, str], None]]:
+    """Draws how many of how many are done, with a word on them; wiped away at the end."""
+    began_s = time.monotonic()
+
+    def draw(done: int, total: int, what: str) -> None:
         if time.monotonic() - began_s > QUIET_S:
-            sys.stderr.write(f"\r\x1b[K{bar(seen, total, 20)} {seen}/{total} nodes, {escape(node.name)}")
+            sys.stderr.write(f"\r\x1b[K{bar(done, total, 20)} {done}/{total} {what}")
             sys.stderr.flush()
 
     try:
-        yield show
+        yield draw
     finally:
         if time.monotonic() - began_s > QUIET_S:
             sys.stderr.write("\r\x1b[K")

@@ -84,6 +84,12 @@ def request_options(
 
 def constraint_options(
     *,
+    gang: Annotated[
+        bool, typer.Option("--gang", help="The GPUs may be of several nodes: the command runs once on each.")
+    ] = False,
+    per_node: Annotated[
+        str | None, typer.Option("--per-node", metavar="N", help="With --gang: GPUs on each node; limits are a node's.")
+    ] = None,
     label: Annotated[
         list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Only on nodes with this label.")
     ] = None,
@@ -128,9 +134,9 @@ OPTIONS = (request_options, constraint_options, contention_options)
 _LISTS = ("command", "nodes", "env", "label", "near")
 _PAIRS = ("env", "label")
 _TEXTS = (
-    "name", "gpus", "gpu-memory", "gpu-model", "fraction", "share", "profile", "sm", "cpus", "cpuset", "memory",
-    "pids", "priority", "cwd", "at-most", "require", "cpu-weight", "io-weight", "preempt", "checkpoint-signal",
-    "checkpoint-command", "checkpoint-grace",
+    "name", "gpus", "gpu-memory", "gpu-model", "fraction", "share", "profile", "sm", "per-node", "cpus", "cpuset",
+    "memory", "pids", "priority", "cwd", "at-most", "require", "cpu-weight", "io-weight", "preempt",
+    "checkpoint-signal", "checkpoint-command", "checkpoint-grace",
 )  # fmt: skip
 
 
@@ -156,6 +162,8 @@ def request_of(ctx: typer.Context, world: Context) -> tuple[str, Request]:
         sm_count=_whole(asked, "sm") if "sm" in asked else None,
         share_asked=_share(asked.get("share")),
         several_instances=bool(flags["several_instances"]),
+        gang=bool(flags["gang"]),
+        per_node=_whole(asked, "per-node") if "per-node" in asked else None,
         cpus=_number(asked, "cpus"),
         cpuset=asked.get("cpuset"),
         memory_mib=_size(asked, "memory"),

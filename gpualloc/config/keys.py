@@ -17,6 +17,9 @@ RESERVED_VARIABLES = frozenset(
         "GPUALLOC_DEVICE",
         "GPUALLOC_ERROR",
         "GPUALLOC_FAKE_NVML",
+        "GPUALLOC_GANG_GPUS",
+        "GPUALLOC_GANG_RANK",
+        "GPUALLOC_GANG_SIZE",
         "GPUALLOC_HOOK",
         "GPUALLOC_NODE",
         "GPUALLOC_MPS_DIR",
@@ -106,6 +109,12 @@ KEYS = (
         "what may be changed for waiting work: nothing, instances, or also the MIG mode of idle devices",
         '"mode"',
     ),
+    Key(
+        "gangs.ports",
+        'a range of ports, such as "29000-29499"',
+        "where the members of a gang meet, on the node of the first: each gang there has one of its own",
+        '"29000-29499"',
+    ),
     Key("pools.*.nodes", 'node names, such as "gpu[01-04],login1"', "the nodes of the pool"),
     Key(
         "pools.*.transport",
@@ -139,6 +148,17 @@ KEYS = (
         "a number of watts, above 0",
         "what the busy GPUs of the pool may take together: work starts with lower power limits, or waits; "
         "left out: no limit",
+    ),
+    Key(
+        "pools.*.interface",
+        'the name of a network interface, such as "ib0"',
+        "what members of a gang talk to each other over; left out: what they find by themselves",
+    ),
+    Key(
+        "pools.*.addresses",
+        "a table of texts: a name or address for each node",
+        "under which other nodes reach a node; left out: its host name",
+        "{}",
     ),
     Key(
         "pools.*.manage",

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from gpualloc.config.settings import ApplySettings, Config, HookSettings, Pool, SshSettings, specs_of
 from gpualloc.errors import UsageError
+from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, EnforceMode, Rules
 from gpualloc.model.units import parse_duration_s, parse_memory_mib
@@ -21,6 +22,9 @@ POLICY_GROUP = "gpualloc.policies"
 
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]{0,127}")
 _SSH_OPTION = re.compile(r"([A-Za-z][A-Za-z0-9]*)=(\S.*)")
+_PORTS = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
+_INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,14}")
+_ADDRESS = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:_-]{0,252}")
 
 
 def _duration_s(value: object) -> object:
@@ -86,6 +90,25 @@ def _label_name(name: str) -> str:
     if not LABEL_NAME.fullmatch(name):
         raise ValueError("a name has letters, digits, and then also . _ / -")
     return name
+
+
+def _ports(text: str) -> str:
+    match = _PORTS.fullmatch(text)
+    if match is None or not 1024 <= int(match[1]) <= int(match[2]) <= 65535:
+        raise ValueError('as in: "29000-29499", from 1024 on')
+    return text
+
+
+def _interface(name: str) -> str:
+    if not _INTERFACE.fullmatch(name):
+        raise ValueError("at most 15 letters, digits and . _ - : @")
+    return name
+
+
+def _address(text: str) -> str:
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError("a host name or an IP address")
+    return text
 
 
 Labels = dict[Annotated[str, AfterValidator(_label_name)], Annotated[str, AfterValidator(_label)]]
@@ -181,6 +204,17 @@ class MigTable(_Table):
     repartition: Literal["off", "instances", "mode"] = "mode"
 
 
+class GangsTable(_Table):
+    """`[gangs]`."""
+
+    ports: Annotated[str, AfterValidator(_ports)] = "{}-{}".format(*GANG_PORTS)
+
+    def range(self) -> tuple[int, int]:
+        """First and last port."""
+        first, _, last = self.ports.partition("-")
+        return int(first), int(last)
+
+
 class SshTable(_Table):
     """`[pools.NAME.ssh]`."""
 
@@ -208,6 +242,8 @@ class PoolTable(_Table):
     reserved: ReservedTable = ReservedTable()
     manage: bool | None = None
     power_budget_w: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    interface: Annotated[str, AfterValidator(_interface)] | None = None
+    addresses: dict[str, Annotated[str, AfterValidator(_address)]] = {}
 
     def pool(self, name: str, nodes: Sequence[str], node_labels: Mapping[str, Mapping[str, str]]) -> Pool:
         """The pool these keys describe, on nodes (and with labels of nodes) that were expanded already."""
@@ -228,6 +264,8 @@ class PoolTable(_Table):
             reserved_memory_mib=self.reserved.memory,
             manage=self.manage,
             power_budget_w=self.power_budget_w,
+            interface=self.interface,
+            addresses=dict(self.addresses),
         )
 
 
@@ -239,6 +277,7 @@ class File(_Table):
     history: HistoryTable = HistoryTable()
     apply: ApplyTable = ApplyTable()
     mig: MigTable = MigTable()
+    gangs: GangsTable = GangsTable()
     hooks: HooksTable = HooksTable()
     enforce: EnforceTable = EnforceTable()
     pools: dict[str, PoolTable] = {}
@@ -255,4 +294,5 @@ class File(_Table):
             apply=self.apply.settings(),
             hooks=self.hooks.settings(),
             enforce=self.enforce.rules(),
+            gang_ports=self.gangs.range(),
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
 from gpualloc.model.inventory import NodeSpec
@@ -76,6 +77,10 @@ class Pool:
     """As `NodeSpec.manage`."""
     power_budget_w: float | None = None
     """Watts that its busy devices may take together; None is no limit."""
+    interface: str | None = None
+    """As `NodeSpec.interface`."""
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    """`NodeSpec.address` by node; nodes without one are reached by their host name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,8 @@ class Config:
     repartition: Repartition = Repartition.MODE
     hooks: HookSettings = HookSettings()
     enforce: Rules = NO_RULES
+    gang_ports: tuple[int, int] = GANG_PORTS
+    """First and last port on which a gang's members may meet."""
 
     def pool(self, name: str) -> Pool:
         """The pool of that name; raises KeyError when there is none."""
@@ -163,6 +170,8 @@ def specs_of(pools: tuple[Pool, ...], host: str) -> tuple[NodeSpec, ...]:
             reserved_cpus=pool.reserved_cpus,
             reserved_memory_mib=pool.reserved_memory_mib,
             manage=pool.manage,
+            address=pool.addresses.get(name),
+            interface=pool.interface,
         )
         for pool in pools
         for name in pool.nodes

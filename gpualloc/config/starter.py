@@ -71,6 +71,8 @@ def _pool_comments(node: str) -> Iterator[str]:
         "reserved.cpus": "2",
         "reserved.memory": '"8GiB"',
         "power_budget_w": "12000",
+        "interface": '"ib0"',
+        "addresses": '{ gpu01 = "10.0.0.1" }',
         "manage": "true",
     }
     for key in KEYS:

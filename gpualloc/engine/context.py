@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from gpualloc.engine.serial import NoHooks, OneAtATime
+from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
 from gpualloc.model.identity import RANDOM_BYTES, new_id
@@ -31,6 +32,8 @@ class Settings:
     """Most workloads or devices that steps are carried out for at once on one node."""
     power_budgets: Mapping[str, float] = field(default_factory=dict)
     """Watts that the busy devices of a pool may take together, by pool; pools without one have no limit."""
+    gang_ports: tuple[int, int] = GANG_PORTS
+    """First and last port on which a gang's members may meet."""
     max_disturbed: int = 10
     """Most workloads, foreign processes and devices that one run may disturb unless an operator named them."""
 

@@ -11,6 +11,7 @@ from gpualloc.engine.observe import check_names, look
 from gpualloc.errors import UnreachableError, UsageError
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.desired import MAX_REASON_CHARS, Cordon, CordonState
+from gpualloc.model.gang import living_parts
 from gpualloc.model.inventory import NodeState
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.ports import JournalWriter
@@ -131,11 +132,12 @@ def work_at(places: Collection[Place], workloads: Iterable[Workload]) -> tuple[W
     """
     found = []
     for workload in workloads:
-        allocation = workload.allocation
-        if allocation is None or workload.state not in THERE:
+        if workload.state not in THERE:
             continue
-        grants = allocation.grants if workload.state is WorkloadState.RUNNING else ()
-        held = {(allocation.node, None), *((allocation.node, grant.device) for grant in grants)}
+        running = workload.state is WorkloadState.RUNNING
+        parts = living_parts(workload)
+        held: set[Place] = {(part.node, None) for part in parts}
+        held |= {(part.node, grant.device) for part in parts for grant in part.grants if running}
         if held & set(places):
             found.append(workload)
     return tuple(found)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from gpualloc.engine.apply import apply_locked, failure
 from gpualloc.engine.chain import OnStep, Report
 from gpualloc.engine.context import Context
-from gpualloc.engine.cordon import THERE, checked_reason, places_of, put, state_of, work_at
+from gpualloc.engine.cordon import THERE, Place, checked_reason, places_of, put, state_of, work_at
 from gpualloc.engine.hooks import NOTIFY, tell
 from gpualloc.engine.observe import look
 from gpualloc.engine.plan import plan_of
@@ -93,7 +93,7 @@ def drain(
     with ctx.journal.write("drain", wait_s) as writer:
         recover(ctx, writer, on_step)
         made = put(ctx, writer, places, reason, drain=True)
-        snapshot = look(ctx, nodes)
+        snapshot = look(ctx, _with_gangs(places, nodes, ctx.journal.workloads(THERE)))
         catch_up_locked(ctx, writer, snapshot)
         there = work_at(places, ctx.journal.workloads(THERE))
         ways = {workload.id: _way_of(workload, snapshot) for workload in there}
@@ -107,22 +107,29 @@ def drain(
     return Drain(snapshot, concerned, states, rounds, staying)
 
 
+def _with_gangs(places: Sequence[Place], nodes: Sequence[str], workloads: Sequence[Workload]) -> list[str]:
+    """The nodes, and all others of the gangs that have a member at one of the places: a gang goes as a whole."""
+    there = (work.allocation.nodes for work in work_at(places, workloads) if work.allocation)
+    return sorted({*nodes, *(node for others in there for node in others)})
+
+
 def _tell_users(ctx: Context, writer: JournalWriter, there: Sequence[Workload]) -> None:
     """Let the operator's hook tell those whose work is there, node by node."""
     by_node: dict[str, list[Workload]] = {}
     for workload in there:
-        if workload.allocation is not None:
-            by_node.setdefault(workload.allocation.node, []).append(workload)
+        for node in workload.allocation.nodes if workload.allocation is not None else ():
+            by_node.setdefault(node, []).append(workload)
     for node, work in sorted(by_node.items()):
         users = tuple(sorted({workload.owner for workload in work}))
         tell(ctx, writer, NOTIFY, HookEvent(node=node, users=users, workloads=tuple(each.id for each in work)))
 
 
 def _way_of(workload: Workload, snapshot: Snapshot) -> WayOut | None:
-    node = snapshot.node(workload.allocation.node) if workload.allocation else None
-    if node is None or node.state is not NodeState.OK or workload.state is not WorkloadState.RUNNING:
+    nodes = [snapshot.node(name) for name in workload.allocation.nodes] if workload.allocation else []
+    reached = [node for node in nodes if node is not None and node.state is NodeState.OK]
+    if not reached or len(reached) < len(nodes) or workload.state is not WorkloadState.RUNNING:
         return None
-    return way_out(workload, node)[0]
+    return way_out(workload, reached[0])[0]
 
 
 def _evict(
@@ -130,7 +137,7 @@ def _evict(
 ) -> Rounds:
     """Make the work give way; what a node refuses to suspend goes by its next way."""
     reached = {node.name for node in snapshot.reached}
-    going = [work.id for work in there if work.allocation and work.allocation.node in reached]
+    going = [work.id for work in there if work.allocation and reached.issuperset(work.allocation.nodes)]
     rounds: list[tuple[Plan, Report]] = []
     for not_by in ((), (Way.SUSPEND,)):
         found = (ctx.journal.find(identity) for identity in going)

@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gpualloc.engine.context import Context
-from gpualloc.engine.outcome import Outcome, after_doubt, after_failure, after_skip, after_success, after_undo
+from gpualloc.engine.outcome import after_doubt, after_failure, after_skip, after_success, after_undo
+from gpualloc.engine.outcome_base import Outcome
 from gpualloc.engine.outcome_device import desired_after, desired_before
-from gpualloc.errors import FencedError, GpuallocError, NotFoundError, StepError, UnknownOutcomeError, UnreachableError
+from gpualloc.errors import (
+    FencedError,
+    GpuallocError,
+    NotFoundError,
+    StalePlanError,
+    StepError,
+    UnknownOutcomeError,
+    UnreachableError,
+)
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.desired import DesiredDevice
 from gpualloc.model.plan import Run, Step, StepKind, StepState
@@ -91,14 +100,23 @@ class Journaled:
         return result
 
     def done(self, step: Step, result: StepResult) -> None:
-        """Journal the step as done."""
-        workload, audit = after_success(
-            workload_of(self._ctx, step),
-            step,
-            result.facts,
-            actor=self._run.actor,
-            at_s=self._ctx.clock.now_s(),
-        )
+        """Journal the step as done.
+
+        Members of a gang end beside each other: where another one's end came between, it is taken into account.
+        """
+        while True:
+            before = workload_of(self._ctx, step)
+            try:
+                self._record_done(step, result, before)
+            except StalePlanError:
+                now = workload_of(self._ctx, step)
+                if before is None or now is None or now.state is not before.state or now.revision == before.revision:
+                    raise
+            else:
+                return
+
+    def _record_done(self, step: Step, result: StepResult, before: Workload | None) -> None:
+        workload, audit = after_success(before, step, result.facts, actor=self._run.actor, at_s=self._ctx.clock.now_s())
         self._writer.record_step(
             self._run,
             step,

@@ -88,10 +88,10 @@ def _in_the_way(ctx: Context, wish: Wish, *, drain: bool) -> list[Workload]:
             hint="release it where it was submitted",
             node=wish.node.name,
         )
-    staying = [work.id for work in ours if way_out(work, wish.node)[0].way is Way.STAY]
+    staying = [work.id for work in ours if work.request.gang or way_out(work, wish.node)[0].way is Way.STAY]
     if staying:
         raise InfeasibleError(
-            f"{_told(wish)} is in use by {', '.join(staying)}, which never gives way",
+            f"{_told(wish)} is in use by {', '.join(staying)}, which never gives way or is a gang",
             hint="it ends by itself, or by: gpualloc release ID",
             node=wish.node.name,
         )

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from gpualloc.engine.outcome_base import Outcome, drained, held_by_from, start_entry, waiting_again
+from gpualloc.engine.outcome_gang import member_started, member_stopped, member_taken_back
+from gpualloc.engine.settle import after_end, end_entry
 from gpualloc.errors import GpuallocError, StepError, UnknownOutcomeError
-from gpualloc.model.allocation import Allocation, HeldBy, WorkloadEnd
+from gpualloc.model.allocation import Allocation, WorkloadEnd
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.codec import from_plain
+from gpualloc.model.gang import TAKEN, members_of
 from gpualloc.model.plan import Step, StepKind, StepReason
 from gpualloc.model.workload import Workload, WorkloadState
-
-from gpualloc.engine.settle import after_end, end_entry  # isort: skip
-
-Outcome = tuple[Workload | None, tuple[AuditEntry, ...]]
-"""The changed workload (None when the step changed nothing of it) and what the audit trail gains."""
 
 _HOPELESS = frozenset({"no-command", "not-executable", "no-user", "bad-request"})
 """Reasons that the next attempt would meet again."""
@@ -93,12 +92,6 @@ def after_skip(workload: Workload | None, why: str) -> Workload | None:
     return replace(workload, reason=why, revision=workload.revision + 1)
 
 
-def held_by_from(facts: Mapping[str, object]) -> HeldBy:
-    """The `held_by` of a node's answer; limits it does not mention are not held."""
-    plain = facts.get("held_by")
-    return from_plain(HeldBy, plain) if isinstance(plain, Mapping) else HeldBy()
-
-
 def located(allocation: Allocation | None, facts: Mapping[str, object]) -> Allocation | None:
     """The allocation with the UUID of each MIG instance that was planned by its place, as the node found it."""
     found = facts.get("grants")
@@ -115,6 +108,8 @@ def located(allocation: Allocation | None, facts: Mapping[str, object]) -> Alloc
 def _started(workload: Workload, step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
     if workload.state is not WorkloadState.PENDING:
         return None, ()
+    if step.member is not None:
+        return member_started(workload, step, step.member, facts, actor=actor, at_s=at_s)
     pid = facts.get("pid")
     started_at_s = facts.get("started_at_s")
     running = replace(
@@ -129,33 +124,27 @@ def _started(workload: Workload, step: Step, facts: Mapping[str, object], actor:
         held_by=held_by_from(facts),
         state_dir=state_dir if isinstance(state_dir := facts.get("state_dir"), str) else None,
     )
-    devices = [grant.visible_uuid for grant in running.allocation.grants] if running.allocation else []
-    entry = AuditEntry(
-        at_s=at_s if running.started_at_s is None else running.started_at_s,
-        kind=step.kind.value,
+    entry = start_entry(
+        workload,
+        replace(step, allocation=running.allocation),
+        pid=running.pid,
+        started_at_s=running.started_at_s,
         actor=actor,
-        workload=workload.id,
-        node=step.node,
-        detail={
-            "name": workload.name,
-            "owner": workload.owner,
-            "attempt": step.attempt,
-            "pid": running.pid,
-            "devices": devices,
-            "command": list(workload.request.command),
-        },
+        at_s=at_s,
     )
     return running, (entry,)
 
 
 def _not_started(workload: Workload, step: Step, actor: str, at_s: float) -> Outcome:
+    if step.member is not None:
+        return member_taken_back(workload, step, step.member, actor=actor, at_s=at_s)
     if workload.state is WorkloadState.PENDING and workload.attempt < step.attempt:
         # The node remembers this attempt as ended; the next start must be another one.
         return replace(workload, attempt=step.attempt, revision=workload.revision + 1), ()
     if workload.state is not WorkloadState.RUNNING or workload.attempt != step.attempt:
         return None, ()
     entry = AuditEntry(at_s=at_s, kind="start-undone", actor=actor, workload=workload.id, node=step.node)
-    return _waiting(workload, "its start was taken back"), (entry,)
+    return waiting_again(workload, "its start was taken back"), (entry,)
 
 
 def _suspended(workload: Workload, step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
@@ -206,34 +195,15 @@ def _stopped(workload: Workload, step: Step, facts: Mapping[str, object], actor:
     plain = facts.get("end")
     told = isinstance(plain, Mapping)
     end = from_plain(WorkloadEnd, plain) if told else WorkloadEnd(255, at_s, reason="released")
+    if members_of(workload):
+        return member_stopped(workload, step, end, actor=actor, at_s=at_s)
     # Work that ended by itself a moment before keeps its own end; of work that never ran no exit code is known.
-    if step.reason is StepReason.DRAIN and end.reason in ("released", "checkpointed") and not workload.adopted:
-        return _drained(workload, step, actor, at_s)
+    if step.reason is StepReason.DRAIN and end.reason in TAKEN and not workload.adopted:
+        return drained(workload, step, f"drained from {step.node} by {actor}", actor=actor, at_s=at_s)
     ended = after_end(workload, end)
     if not told:
         ended = replace(ended, exit_code=None)
     return ended, (end_entry(ended, end, actor),)
-
-
-def _drained(workload: Workload, step: Step, actor: str, at_s: float) -> Outcome:
-    """Work that gave way waits again, for a place elsewhere."""
-    detail = {"attempt": step.attempt, "saved": step.checkpoint}
-    entry = AuditEntry(at_s=at_s, kind="requeue", actor=actor, workload=workload.id, node=step.node, detail=detail)
-    return _waiting(workload, f"drained from {step.node} by {actor}"), (entry,)
-
-
-def _waiting(workload: Workload, reason: str) -> Workload:
-    """Work that ran, waiting again."""
-    return replace(
-        workload,
-        state=WorkloadState.PENDING,
-        reason=reason,
-        revision=workload.revision + 1,
-        allocation=None,
-        pid=None,
-        started_at_s=None,
-        held_by=HeldBy(),
-    )
 
 
 _DONE: Mapping[StepKind, Callable[[Workload, Step, Mapping[str, object], str, float], Outcome]] = {

@@ -12,15 +12,19 @@ from gpualloc.engine.observe import observe, wanted_paths
 from gpualloc.engine.repartition import repartition
 from gpualloc.engine.settle import catch_up, catch_up_locked
 from gpualloc.errors import UsageError
+from gpualloc.model.allocation import Allocation, Grant
 from gpualloc.model.cpus import NEAR, near_all
 from gpualloc.model.decision import Decision, Problem
+from gpualloc.model.gang import with_members
 from gpualloc.model.inventory import Node, Snapshot
 from gpualloc.model.plan import Plan, Step
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.planning.budget import Cap, cap_steps, lifted, within_budgets
+from gpualloc.planning.gangs import with_meeting_points
+from gpualloc.planning.order import joined
 from gpualloc.planning.partition import Partition
 from gpualloc.planning.plan import build
-from gpualloc.planning.steps import cleanup_steps, release_steps
+from gpualloc.planning.steps import cleanup_steps, gang_end_steps, release_steps
 from gpualloc.planning.suspension import still_held
 from gpualloc.ports import JournalWriter
 
@@ -54,8 +58,9 @@ def make_plan(
     problem = problem_of(ctx, workloads, snapshot, only)
     extra: tuple[Step, ...] = ()
     if only is None:
-        extra = cleanup_steps(snapshot, workloads, ctx.journal.controller)
-    decision, partitions, caps = decided(ctx, problem)
+        over = gang_end_steps(workloads, snapshot)
+        extra = joined(over, cleanup_steps(snapshot, workloads, ctx.journal.controller))
+    decision, partitions, caps = decided(ctx, problem, workloads)
     if only is None:
         busy = {grant.device for item in (*problem.running, *decision.allocations) for grant in item.grants}
         caps += lifted(snapshot, ctx.journal.desired(), busy)
@@ -85,27 +90,33 @@ def problem_of(
     return Problem(
         snapshot=snapshot,
         requests=tuple(pending),
-        running=tuple(held for work in workloads if (held := still_held(work)) is not None),
+        running=tuple(part for work in workloads for part in still_held(work)),
     )
 
 
-def decided(ctx: Context, problem: Problem) -> tuple[Decision, tuple[Partition, ...], tuple[Cap, ...]]:
-    """What becomes of each request, with the MIG layouts and the power limits that this rests on."""
+def decided(
+    ctx: Context, problem: Problem, workloads: Sequence[Workload]
+) -> tuple[Decision, tuple[Partition, ...], tuple[Cap, ...]]:
+    """What becomes of each request, with the MIG layouts and the power limits that this rests on.
+
+    Args:
+        ctx: the ports.
+        problem: what is to be decided.
+        workloads: all work that has not ended.
+    """
+    snapshot = problem.snapshot
     decision, partitions = repartition(
         problem, decide(problem, ctx.policy), ctx.journal.desired(), ctx.settings.repartition
     )
+    decision = with_meeting_points(_near(decision, snapshot), workloads, snapshot, ctx.settings.gang_ports)
     decision, caps = within_budgets(
-        _near(decision, problem.snapshot),
-        problem.snapshot,
-        problem.running,
-        ctx.journal.desired(),
-        ctx.settings.power_budgets,
+        decision, snapshot, problem.running, ctx.journal.desired(), ctx.settings.power_budgets
     )
     return decision, partitions, caps
 
 
 def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot) -> Plan:
-    """Plan the end of running or suspended workloads.
+    """Plan the end of running or suspended workloads, on the nodes that answer.
 
     Raises:
         UsageError: one of them does not run.
@@ -113,7 +124,7 @@ def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot
     for workload in workloads:
         if workload.state not in (WorkloadState.RUNNING, WorkloadState.SUSPENDED) or workload.allocation is None:
             raise UsageError(f"workload {workload.id} does not run; it is {workload.state.value}")
-    steps = release_steps(workloads)
+    steps = release_steps(workloads, nodes={node.name for node in snapshot.reached})
     caps = lifted(snapshot, ctx.journal.desired(), (), {workload.id for workload in workloads})
     after = tuple(step.seq for step in steps)
     lifts = (replace(step, seq=step.seq + len(steps), needs=after) for step in cap_steps(caps))
@@ -129,15 +140,18 @@ def plan_of(ctx: Context, steps: Sequence[Step], workloads: Sequence[Workload], 
 def _near(decision: Decision, snapshot: Snapshot) -> Decision:
     """The decision with the CPUs that `near` stands for on the node that was chosen."""
     cpus = {device.uuid: device.cpus for node in snapshot.nodes for device in node.devices}
-    return replace(
-        decision,
-        allocations=tuple(
-            replace(item, cpuset=near_all(cpus.get(grant.device) for grant in item.grants))
-            if item.cpuset == NEAR
-            else item
-            for item in decision.allocations
-        ),
-    )
+
+    def near(grants: Sequence[Grant]) -> str | None:
+        return near_all(cpus.get(grant.device) for grant in grants)
+
+    def placed(item: Allocation) -> Allocation:
+        if item.cpuset != NEAR:
+            return item
+        if item.gang is None:
+            return replace(item, cpuset=near(item.grants))
+        return with_members(item, [replace(each, cpuset=near(each.grants)) for each in item.gang.members])
+
+    return replace(decision, allocations=tuple(placed(item) for item in decision.allocations))
 
 
 def _bound(

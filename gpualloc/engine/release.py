@@ -14,6 +14,7 @@ from gpualloc.engine.recover import recover
 from gpualloc.engine.settle import catch_up_locked, unseen
 from gpualloc.errors import UnreachableError
 from gpualloc.model.audit import AuditEntry
+from gpualloc.model.gang import living_parts
 from gpualloc.model.inventory import NodeState, Snapshot
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.ports import JournalWriter
@@ -29,7 +30,8 @@ def release(
 
     Raises:
         NotFoundError: a reference names no workload, or several.
-        UnreachableError: a node with one of them does not answer; nothing was released there.
+        UnreachableError: a node with one of them does not answer; nothing was released there. Of a gang the members on
+            nodes that answer are released.
         GpuallocError: a step failed, as `engine.apply.failure` words it.
     """
     wanted = [ctx.journal.find(reference).id for reference in references]
@@ -38,17 +40,41 @@ def release(
         _withdraw(ctx, writer, wanted)
         running = _running(ctx, wanted)
         if running:
-            snapshot = observe(ctx, sorted({work.allocation.node for work in running if work.allocation}))
-            need_nodes(snapshot, "released")
+            snapshot = observe(ctx, sorted({part.node for work in running for part in living_parts(work)}))
+            need_nodes(_needed(snapshot, running), "released")
             catch_up_locked(ctx, writer, snapshot)
             running = _running(ctx, wanted)
             need_seen(running, snapshot)
         if running:
             report = apply_locked(ctx, writer, release_plan(ctx, running, snapshot), on_step)
-            error = failure(report)
+            error = failure(report) or _unreached(snapshot, running)
             if error is not None:
                 raise error
     return tuple(ctx.journal.find(workload) for workload in wanted)
+
+
+def _needed(snapshot: Snapshot, running: Sequence[Workload]) -> Snapshot:
+    """The nodes that must answer: all but those of gangs of which another one answers."""
+    reached = {node.name for node in snapshot.reached}
+    parts = [part for work in running for part in living_parts(work)]
+    partly = {work.id for work in running if work.request.gang}
+    partly &= {part.workload for part in parts if part.node in reached}
+    spared = {part.node for part in parts if part.workload in partly}
+    spared -= {part.node for part in parts if part.workload not in partly}
+    return replace(snapshot, nodes=tuple(node for node in snapshot.nodes if node.name not in spared))
+
+
+def _unreached(snapshot: Snapshot, released: Sequence[Workload]) -> UnreachableError | None:
+    """What is left of gangs on nodes that do not answer; None when nothing is."""
+    reached = {node.name for node in snapshot.reached}
+    left = [part for work in released for part in living_parts(work) if part.node not in reached]
+    if not left:
+        return None
+    return UnreachableError(
+        f"{left[0].node} does not answer, so the member of {left[0].workload} there may run on",
+        hint="the first apply or rebalance after the node is back ends it",
+        node=left[0].node,
+    )
 
 
 def _withdraw(ctx: Context, writer: JournalWriter, wanted: Sequence[str]) -> None:
@@ -88,13 +114,14 @@ def need_seen(workloads: Sequence[Workload], snapshot: Snapshot) -> None:
         UnreachableError: another program of that node started it.
     """
     for workload in workloads:
-        reason = unseen(workload, snapshot)
-        if reason is not None and workload.allocation is not None:
-            raise UnreachableError(
-                f"{workload.allocation.node}: {workload.id}: {reason}",
-                hint="reach the node as before: as the same account, with root's program installed as it was",
-                node=workload.allocation.node,
-            )
+        for part in living_parts(workload):
+            reason = unseen(workload, part, snapshot)
+            if reason is not None:
+                raise UnreachableError(
+                    f"{part.node}: {workload.id}: {reason}",
+                    hint="reach the node as before: as the same account, with root's program installed as it was",
+                    node=part.node,
+                )
 
 
 def need_nodes(snapshot: Snapshot, done: str) -> None:

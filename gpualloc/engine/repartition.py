@@ -93,7 +93,7 @@ class _Attempt:
     def serve(self, workload: Workload) -> Allocation | None:
         """A place for the workload on a layout that is then taken as given; None when there is none."""
         request = workload.request
-        if request.gpus == 0 or request.share not in (Share.MIG, Share.EXCLUSIVE):
+        if request.gpus == 0 or request.gang or request.share not in (Share.MIG, Share.EXCLUSIVE):
             return None
         wanted = self._rooms if request.share is Share.MIG else self._converted
         rooms = [room for name, room in self._rooms.items() if name in wanted and _takes(room, request)]

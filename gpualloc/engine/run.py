@@ -9,6 +9,7 @@ from gpualloc.engine.apply import apply_locked
 from gpualloc.engine.chain import OnStep
 from gpualloc.engine.context import Context
 from gpualloc.engine.doubt import doubtful
+from gpualloc.engine.gangs import GangWatch
 from gpualloc.engine.plan import make_plan
 from gpualloc.engine.recover import recover
 from gpualloc.engine.submit import submit
@@ -50,8 +51,9 @@ def run(
     except GpuallocError as error:
         _withdraw(ctx, workload.id, error.message)
         raise
-    follow(ctx, workload, write, until_end=True)
-    return wait(ctx, workload.id)
+    watch = GangWatch(ctx, workload)
+    follow(ctx, workload, write, until_end=True, between=watch.look)
+    return wait(ctx, workload.id, between=watch.look)
 
 
 def _start(ctx: Context, workload: Workload, wait_s: float, on_step: OnStep | None) -> Workload:

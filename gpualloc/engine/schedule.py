@@ -41,9 +41,9 @@ class Task:
     """Why the chain is skipped."""
 
     @property
-    def node(self) -> str:
-        """Where it is done."""
-        return self.chain[0].node
+    def nodes(self) -> tuple[str, ...]:
+        """Where it is done: on one node, but for a gang."""
+        return _nodes(self.chain)
 
     @property
     def fresh(self) -> bool:
@@ -89,25 +89,12 @@ class Schedule:
         """A piece of work that may be begun now, which then counts as under way; None when there is none."""
         if len(self._under_way) >= self._width:
             return None
-        known = -1
-        while known != len(self._open):  # a chain that is given up ends the waiting of those that came before it
-            known = len(self._open)
-            task = self._begin_one()
-            if task is not None:
+        while True:
+            before = len(self._open)
+            task = self._begun()
+            # A chain that is given up is an obstacle to those that were looked at before it.
+            if task is not None or len(self._open) == before:
                 return task
-        return None
-
-    def _begin_one(self) -> Task | None:
-        for key, chain in self._in_turn():
-            node = chain[0].node
-            if key in self._under_way or self._busy[node] >= self._per_node:
-                continue
-            task = self._task(key, chain)
-            if task is not None:
-                self._under_way[key] = task
-                self._busy[node] += 1
-                return task
-        return None
 
     def moved(self, step: Step, state: StepState) -> None:
         """Take note of how a step stands now."""
@@ -129,7 +116,7 @@ class Schedule:
         """Take note that a piece of work is over."""
         key = task.chain[0].chain
         del self._under_way[key]
-        self._busy[task.node] -= 1
+        self._busy.subtract(task.nodes)
         states = [self.states.get(step.seq) for step in task.chain]
         if task.do is not Do.CARRY_OUT or all(state is StepState.DONE for state in states):
             self._open.pop(key, None)
@@ -137,6 +124,18 @@ class Schedule:
             self._going_back.add(key)
 
     # ---- inside
+
+    def _begun(self) -> Task | None:
+        """The first piece of work that may be begun, counted as under way."""
+        for key, chain in self._in_turn():
+            if key in self._under_way or any(self._busy[node] >= self._per_node for node in _nodes(chain)):
+                continue
+            task = self._task(key, chain)
+            if task is not None:
+                self._under_way[key] = task
+                self._busy.update(task.nodes)
+                return task
+        return None
 
     def _take_up(self, key: tuple[str, str], chain: tuple[Step, ...]) -> None:
         """Find where a chain of an interrupted run stands.
@@ -162,8 +161,9 @@ class Schedule:
         """What is to be done with the chain now; None when it waits, or stays as it is for the rest of this run."""
         states = {step.seq: self.states[step.seq] for step in chain if step.seq in self.states}
         begun = any(state in _FORCED for state in states.values())
-        if chain[0].node in self._doubted:
-            return self._given_up(chain, states, begun=begun, why=self._doubted[chain[0].node])
+        doubted = next((self._doubted[node] for node in _nodes(chain) if node in self._doubted), None)
+        if doubted is not None:
+            return self._given_up(chain, states, begun=begun, why=doubted)
         if key in self._going_back:
             return Task(Do.TAKE_BACK, chain, chain, states, self._kept(chain))
         rest = [step for step in chain if states.get(step.seq) is not StepState.DONE]
@@ -239,6 +239,10 @@ def asked_late(steps: Sequence[Step]) -> frozenset[int]:
                 behind.add(step.seq)
             reshaped = reshaped or step.kind in RESHAPING_KINDS
     return frozenset(behind)
+
+
+def _nodes(chain: Sequence[Step]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(step.node for step in chain))
 
 
 def _devices(step: Step) -> tuple[str, ...]:

@@ -8,66 +8,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Expected, Problem, Rejection
+from gpualloc.model.inventory import Snapshot
+from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.ports import Policy, Session
 from gpualloc.sim.traces.arrivals import Order
-from gpualloc.sim.traces.cluster import models_of, requests_of, snapshot_of, workload_of
+from gpualloc.sim.traces.cluster import requests_of, snapshot_of, workload_of
 from gpualloc.sim.traces.curve import Curve
 from gpualloc.sim.traces.fragmentation import expected_fragment_milli, usual_shapes
+from gpualloc.sim.traces.models import models_of
+from gpualloc.sim.traces.power import Power, models_without_figures, power_of
 from gpualloc.sim.traces.referee import Referee
-from gpualloc.sim.traces.trace import GPU_MILLI, Tasks, TaskShape, TraceNode
+from gpualloc.sim.traces.result import Failures, PackingResult
+from gpualloc.sim.traces.trace import Tasks, TraceNode
 
-FRAGMENTATION_AT_PCT = 100
-"""Load at which fragmentation is told."""
+FULL_PCT = 100
+"""Load at which fragmentation and power are told."""
 MOST_TOLD = 20
 """Violations that are kept in words."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failures:
-    """Tasks that got no place, by kind."""
-
-    cpu_only: int = 0
-    fractional: int = 0
-    single: int = 0
-    multi: int = 0
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.cpu_only + self.fractional + self.single + self.multi
-
-
-@dataclass(frozen=True, slots=True)
-class PackingResult:
-    """What came of one run."""
-
-    policy: str
-    profile: str | None
-    seed: int
-    unallocated_pct: dict[str, float | None]
-    """By load in percent; None where the run never was."""
-    fragmentation_pct: float | None
-    """Expected fragment in percent of all GPUs, when the load was 100 %; None when it never was."""
-    failed: Failures
-    violations: int
-    """Answers that broke the cluster's limits; they are not carried out."""
-    violations_told: tuple[str, ...]
-    """The first of them in words."""
-    refusals_that_fitted: int
-    """Tasks that got no place although there was one."""
-    model_use: dict[str, float]
-    """Allocated part of the GPUs of each model at the end, 0..1."""
-    decision_us: NDArray[np.float64] = field(repr=False)
-    """Time of each decision in microseconds, in the order of arrival."""
-    placements: tuple[tuple[int, str, tuple[int, ...]], ...] = field(repr=False, default=())
-    """Task row, node (empty: no place) and GPU indices of each arrival; empty unless asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +41,9 @@ class PackingTrial:
     tasks: Tasks
     order: Order
     seed: int = 0
+    """What the policy may draw from; the order is drawn already."""
     profile: str | None = None
+    """Name of the saved weights that the policy was given."""
     keep_placements: bool = False
 
 
@@ -110,24 +75,23 @@ class _Run:
         self._referee = Referee(trial.nodes)
         self._shapes = trial.tasks.shapes
         self._requests = requests_of(self._shapes, models_of(trial.nodes))
-        self._columns = {
-            device.uuid: device.index for node in snapshot_of(trial.nodes).nodes for device in node.devices
-        }
+        snapshot = snapshot_of(trial.nodes)
+        self._columns = {device.uuid: device.index for node in snapshot.nodes for device in node.devices}
         self._capacity = sum(node.gpus for node in trial.nodes) * GPU_MILLI
         self._curve = Curve(self._capacity)
         self._usual = usual_shapes(_counts(trial.tasks))
-        self._session = self._begin()
+        self._session = self._begin(snapshot)
         self._arrived = self._allocated = self._fitted = 0
         self._failed: Counter[str] = Counter()
         self._wrong: list[str] = []
         self._times = np.zeros(len(trial.order))
         self._placements: list[tuple[int, str, tuple[int, ...]]] = []
-        self._fragmentation: float | None = None
+        self._fragment_milli: float | None = None
+        self._power: Power | None = None
 
-    def _begin(self) -> Session:
+    def _begin(self, snapshot: Snapshot) -> Session:
         counts = np.bincount(self._trial.tasks.shape_of, minlength=len(self._shapes))
         expected = tuple(Expected(request, float(n)) for request, n in zip(self._requests, counts, strict=True) if n)
-        snapshot = snapshot_of(self._trial.nodes)
         return self._policy.begin(Problem(snapshot, (), seed=self._trial.seed, expected=expected, explain=False))
 
     def arrive(self, arrival: int, row: int, clock: Callable[[], float]) -> None:
@@ -144,10 +108,11 @@ class _Run:
         if self._trial.keep_placements:
             self._placements.append((row, node, gpus))
         self._curve.add(self._arrived, self._allocated)
-        if self._fragmentation is None and self._arrived * 100 >= FRAGMENTATION_AT_PCT * self._capacity:
-            self._fragmentation = expected_fragment_milli(self._referee, self._usual)
+        if self._power is None and self._arrived * 100 >= FULL_PCT * self._capacity:
+            self._fragment_milli = expected_fragment_milli(self._referee, self._usual)
+            self._power = power_of(self._trial.nodes, self._referee)
 
-    def _check(self, shape: TaskShape, row: int, answer: Allocation | Rejection) -> tuple[str, tuple[int, ...]]:
+    def _check(self, shape: Shape, row: int, answer: Allocation | Rejection) -> tuple[str, tuple[int, ...]]:
         """Book the answer; the node and GPUs, or an empty name when it is none."""
         if isinstance(answer, Rejection):
             self._failed[_kind(shape)] += 1
@@ -162,24 +127,30 @@ class _Run:
 
     def result(self) -> PackingResult:
         """What came of it."""
-        fragment = self._fragmentation
+        curve, fragment = self._curve, self._fragment_milli
         return PackingResult(
             policy=self._policy.name,
             profile=self._trial.profile,
             seed=self._trial.seed,
-            unallocated_pct=self._curve.report(),
+            arrivals=len(self._trial.order),
+            capacity_milli=self._capacity,
+            unallocated_pct=curve.report(),
+            curve=tuple((load, part) for load in curve.loads_pct if (part := curve.unallocated_pct(load)) is not None),
             fragmentation_pct=None if fragment is None else 100 * fragment / self._capacity,
             failed=Failures(**self._failed),
             violations=len(self._wrong),
             violations_told=tuple(self._wrong[:MOST_TOLD]),
             refusals_that_fitted=self._fitted,
             model_use=_model_use(self._trial.nodes, self._referee),
+            power=self._power,
+            power_at_end=power_of(self._trial.nodes, self._referee),
+            without_figures=models_without_figures(self._trial.nodes),
             decision_us=self._times,
             placements=tuple(self._placements),
         )
 
 
-def _kind(shape: TaskShape) -> str:
+def _kind(shape: Shape) -> str:
     if not shape.gpus:
         return "cpu_only"
     if shape.gpus > 1:
@@ -187,7 +158,7 @@ def _kind(shape: TaskShape) -> str:
     return "single" if shape.milli == GPU_MILLI else "fractional"
 
 
-def _counts(tasks: Tasks) -> dict[TaskShape, int]:
+def _counts(tasks: Tasks) -> dict[Shape, int]:
     counts = np.bincount(tasks.shape_of, minlength=len(tasks.shapes)).tolist()
     return dict(zip(tasks.shapes, counts, strict=True))
 

@@ -112,6 +112,11 @@ def _change(
 def _looked_at(ctx: Context, writer: JournalWriter, identity: str, verb: str) -> tuple[Workload, Snapshot | None]:
     """The workload as its node says it is, and what was seen of that node; None when it is on none."""
     workload = ctx.journal.find(identity)
+    if workload.request.gang:
+        raise InfeasibleError(
+            f"workload {identity} is a gang, and its members would wait for each other",
+            hint="gpualloc release ends all of it",
+        )
     if workload.state not in _OTHER or workload.allocation is None:
         return workload, None
     snapshot = observe(ctx, [workload.allocation.node])

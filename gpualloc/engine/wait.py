@@ -9,6 +9,7 @@ from gpualloc.engine.context import Context
 from gpualloc.engine.observe import observe
 from gpualloc.engine.settle import catch_up
 from gpualloc.errors import GpuallocError, NotFoundError, UnreachableError
+from gpualloc.model.gang import members_of
 from gpualloc.model.workload import Workload, WorkloadState
 
 POLL_S = 0.25
@@ -21,7 +22,7 @@ def refresh(ctx: Context, workload: Workload) -> Workload:
     """The workload as it is now, its end recorded; an unreachable node leaves it as it was."""
     if workload.state in (WorkloadState.RUNNING, WorkloadState.SUSPENDED) and workload.allocation is not None:
         try:
-            shown = catch_up(ctx, observe(ctx, [workload.allocation.node]))
+            shown = catch_up(ctx, observe(ctx, workload.allocation.nodes))
         except (UnreachableError, NotFoundError):
             shown = ()
         for other in shown:
@@ -36,6 +37,7 @@ def wait(
     *,
     timeout_s: float | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    between: Callable[[], None] = lambda: None,
 ) -> Workload:
     """Block until the workload has ended.
 
@@ -44,6 +46,7 @@ def wait(
         reference: id, unique prefix or name.
         timeout_s: give up after that many seconds; None waits for ever.
         stopped: asked between looks; True gives up as a timeout does.
+        between: called between looks.
 
     Raises:
         NotFoundError: no such workload.
@@ -57,31 +60,46 @@ def wait(
             return workload
         if stopped() or (end_s is not None and time.monotonic() >= end_s):
             raise GpuallocError(f"workload {workload.id} has not ended; it is {workload.state.value}")
+        between()
         ctx.fleet.wait_for_event(POLL_S)
 
 
 def follow(
-    ctx: Context, workload: Workload, write: Callable[[bytes], None], *, until_end: bool, offset: int = 0
+    ctx: Context,
+    workload: Workload,
+    write: Callable[[bytes], None],
+    *,
+    until_end: bool,
+    member: int = 0,
+    between: Callable[[], None] = lambda: None,
 ) -> int:
     """Pass on what the workload printed, and with `until_end` what it prints until it ends.
+
+    Args:
+        ctx: the ports.
+        workload: whose output.
+        write: takes the output as it comes.
+        until_end: whether to go on until it ends.
+        member: rank of the member of a gang whose output it is.
+        between: called while nothing new is there.
 
     Returns:
         the byte offset after the last byte passed on.
 
     Raises:
-        NotFoundError: it never started, or its node has dropped the output.
+        NotFoundError: it never started, has no such member, or its node has dropped the output.
         UnreachableError: its node does not answer; with `until_end`, not for `PATIENCE_S`.
     """
-    if workload.allocation is None:
-        raise NotFoundError(f"workload {workload.id} has not started; it is {workload.state.value}")
+    node, offset = _node_of(workload, member), 0
     silent_since_s: float | None = None
     while True:
         try:
-            chunk = ctx.fleet.logs(workload.allocation.node, workload.id, offset)
+            chunk = ctx.fleet.logs(node, workload.id, offset)
         except UnreachableError:
             silent_since_s = silent_since_s or time.monotonic()
             if not until_end or time.monotonic() - silent_since_s > PATIENCE_S:
                 raise
+            between()
             ctx.fleet.wait_for_event(POLL_S)
             continue
         silent_since_s = None
@@ -93,4 +111,16 @@ def follow(
             continue
         if chunk.ended or not until_end:
             return offset
+        between()
         ctx.fleet.wait_for_event(POLL_S)
+
+
+def _node_of(workload: Workload, member: int) -> str:
+    if workload.allocation is None:
+        raise NotFoundError(f"workload {workload.id} has not started; it is {workload.state.value}")
+    members = members_of(workload)
+    node = next((each.node for each in members if each.rank == member), None)
+    if node is None and (members or member):
+        had = f"its members are 0 to {len(members) - 1}" if members else "it is no gang"
+        raise NotFoundError(f"workload {workload.id} has no member {member}", hint=had)
+    return node or workload.allocation.node

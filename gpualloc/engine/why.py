@@ -90,11 +90,16 @@ def explained_plan(
 def _explained(ctx: Context, snapshot: Snapshot, wanted: Collection[str] | None) -> tuple[Explanation, ...]:
     workloads = ctx.journal.workloads(LIVE)
     problem = problem_of(ctx, workloads, snapshot)
-    decision, partitions, _ = decided(ctx, problem)
+    decision, partitions, _ = decided(ctx, problem, workloads)
     teller = _Teller(ctx, problem, {workload.id: workload for workload in workloads})
     found = teller.tell(wanted)
     answers = _answers(decision)
     return tuple(_finally(one, answers[one.workload.id], partitions) for one in found)
+
+
+def _of_member(request: Request) -> Request:
+    """What the smallest member of a gang needs of its node."""
+    return replace(request, gang=False, per_node=None, gpus=request.per_node or 1)
 
 
 def _finally(found: Explanation, answer: Allocation | Rejection, partitions: Sequence[Partition]) -> Explanation:
@@ -146,9 +151,10 @@ class _Teller:
     ) -> tuple[tuple[Obstacle, ...], tuple[Remedy, ...]]:
         kind = replace(kind_of(request), nodes=request.nodes, labels=request.labels, near=request.near)
         if kind not in self._known:
-            kept_out = obstacles(self._problem.snapshot, self._rooms, kind)
+            asked = _of_member(kind) if kind.gang else kind
+            kept_out = obstacles(self._problem.snapshot, self._rooms, asked)
             found: tuple[Remedy, ...] = ()
-            if isinstance(answer, Rejection):
+            if isinstance(answer, Rejection) and not kind.gang:
                 found = remedies(self._rooms, self._running, self._first, kind)
             self._known[kind] = kept_out, tuple(self._certain(each) for each in found)
         return self._known[kind]
@@ -160,8 +166,9 @@ class _Teller:
         return remedy
 
     def _book(self, allocation: Allocation, request: Request) -> None:
-        self._rooms[allocation.node] = self._rooms[allocation.node].book(allocation)
-        self._first.append(Occupant(allocation, request))
+        for part in allocation.parts:
+            self._rooms[part.node] = self._rooms[part.node].book(part)
+            self._first.append(Occupant(part, None if request.gang else request))
         self._known.clear()
 
 
@@ -170,6 +177,7 @@ def _occupant(allocation: Allocation, workloads: Mapping[str, Workload]) -> Occu
     movable = (
         workload.state is WorkloadState.RUNNING
         and not workload.adopted
+        and not workload.request.gang
         and workload.request.preempt is not Preemption.NEVER
     )
     return Occupant(allocation, workload.request if movable else None)

@@ -76,14 +76,17 @@ class Worker:
             self.take_back(task, tell)
 
     def take_back(self, task: Task, tell: Callable[[Move], None]) -> None:
-        """Undo what is in force, newest first, and skip what never began; ends at the first step that must stay."""
+        """Undo what is in force, newest first, and skip what never began; a node ends at its first step that stays."""
+        stuck: set[str] = set()
         for step in reversed(task.chain):
+            if step.node in stuck:
+                continue
             if task.states.get(step.seq) is None:
                 self.skip(step, None, tell)
                 continue
             taken_back = not in_force(task.states, step) or step.inverse is None
             if not taken_back and (step.seq in task.kept or not self.undo(step, tell)):
-                return
+                stuck.add(step.node)
 
     def undo(self, step: Step, tell: Callable[[Move], None]) -> bool:
         """Take one step back; False when whether that worked is not known or it was refused."""
@@ -103,9 +106,9 @@ class Worker:
         tell(Move(step, StepState.SKIPPED, None if why is None else GpuallocError(why, node=step.node)))
 
     def _carry_out(self, task: Task, tell: Callable[[Move], None]) -> None:
-        if not (self._possible(task, tell) if task.fresh else self._unstarted(task, tell)):
+        if task.fresh and not self._possible(task, tell):
             return
-        for step in task.steps:
+        for step in task.steps if task.fresh else self._unstarted(task, tell):
             if self._halted() or not self._one(step, task.states.get(step.seq), tell):
                 return
 
@@ -121,24 +124,27 @@ class Worker:
             and workload.attempt in (first.attempt, first.attempt - 1)
         )
 
-    def _unstarted(self, task: Task, tell: Callable[[Move], None]) -> bool:
-        """Whether a chain that was interrupted still has to start its work.
+    def _unstarted(self, task: Task, tell: Callable[[Move], None]) -> tuple[Step, ...]:
+        """What an interrupted chain still has to do to start its work; nothing while that is not known.
 
-        Work that was started may have ended meanwhile and have given back what the steps before gave it: they are not
-        asked for again then, or it would be started twice.
+        Work that was started on a node may have ended meanwhile and have given back what the steps before gave it
+        there: they are not asked for again then, or it would be started twice.
         """
-        starts = [step for step in task.chain if step.kind is StepKind.START and in_force(task.states, step)]
-        for start in starts:
+        over: set[int] = set()
+        for start in task.chain:
+            if start.kind is not StepKind.START or not in_force(task.states, start):
+                continue
             try:
                 if not self._happened(start, tell):
-                    return True
+                    continue
             except UnknownOutcomeError as error:
                 self._doubt(start, error, tell)
-                return False
-            for step in task.chain:
-                if step.seq < start.seq:
-                    tell(Move(step, StepState.DONE))
-        return not starts
+                return ()
+            before = [step for step in task.chain if step.seq < start.seq and step.node == start.node]
+            for step in before:
+                tell(Move(step, StepState.DONE))
+            over |= {start.seq, *(step.seq for step in before)}
+        return tuple(step for step in task.steps if step.seq not in over)
 
     def _possible(self, task: Task, tell: Callable[[Move], None]) -> bool:
         """Ask the node first, so that a chain that cannot end is not begun."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -60,26 +60,6 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Allocation:
-    """A request bound to a node and devices."""
-
-    workload: str
-    """Workload id."""
-    node: str
-    grants: tuple[Grant, ...]
-    """In the order the workload sees them; empty for CPU-only work."""
-    cpus: float | None = None
-    """CPU quota in cores; None is no limit."""
-    cpuset: str | None = None
-    """CPU list as the kernel writes it, such as `0-3,8`; None is no restriction."""
-    memory_mib: int | None = None
-    pids: int | None = None
-    cpu_weight: int | None = None
-    """Part of contended CPU time relative to others, 1..10000; None is the kernel's default of 100."""
-    io_weight: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Claim:
     """A node's own record that a device is given to a workload."""
 
@@ -106,6 +86,91 @@ class WorkloadEnd:
     """Ended by the memory limit of its group."""
     reason: str | None = None
     """`at-most`, `released`, `start-failed`, `keeper-lost`, `rebooted`, or None for an end of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """What a gang has on one node, and what its node told of it. Facts are None until it was started."""
+
+    rank: int
+    """0-based."""
+    node: str
+    grants: tuple[Grant, ...]
+    cpuset: str | None = None
+    """As `Allocation.cpuset`, on this node."""
+    interface: str | None = None
+    """Network interface for the traffic between members, such as `ib0`; None leaves it to them."""
+    pid: int | None = None
+    started_at_s: float | None = None
+    held_by: HeldBy = HeldBy()
+    state_dir: str | None = None
+    """As `Workload.state_dir`."""
+    end: WorkloadEnd | None = None
+    """None while it runs, or has not started."""
+
+
+GANG_PORTS = (29_000, 29_499)
+"""First and last port on which the members of a gang meet, unless configured: below those that systems give out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gang:
+    """The members of a gang and how they find each other."""
+
+    size: int
+    """How many members there are."""
+    gpus: int
+    """Devices of all members together."""
+    members: tuple[Member, ...]
+    """By rank: all of them, those that were started so far, or the one that a part is about."""
+    address: str | None = None
+    """Under which the others reach the member of rank 0; None until a plan is made of the decision."""
+    port: int | None = None
+    """Port on the node of rank 0 that no other gang of ours there has; None until a plan is made of the decision."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allocation:
+    """A request bound to a node and devices, or, of a gang, to several nodes with devices of each."""
+
+    workload: str
+    """Workload id."""
+    node: str
+    """Of a gang the node of its first member."""
+    grants: tuple[Grant, ...]
+    """In the order the workload sees them; empty for CPU-only work. Of a gang those of all members, by rank."""
+    cpus: float | None = None
+    """CPU quota in cores; None is no limit. This and the other limits hold for each member of a gang."""
+    cpuset: str | None = None
+    """CPU list as the kernel writes it, such as `0-3,8`; None is no restriction. Of a gang that of its first member."""
+    memory_mib: int | None = None
+    pids: int | None = None
+    cpu_weight: int | None = None
+    """Part of contended CPU time relative to others, 1..10000; None is the kernel's default of 100."""
+    io_weight: int | None = None
+    gang: Gang | None = None
+    """None for work on one node."""
+
+    @property
+    def parts(self) -> tuple[Allocation, ...]:
+        """What lies on each node: of a gang one allocation for each member, by rank; else itself."""
+        if self.gang is None:
+            return (self,)
+        return tuple(
+            replace(
+                self,
+                node=member.node,
+                grants=member.grants,
+                cpuset=member.cpuset,
+                gang=replace(self.gang, members=(member,)),
+            )
+            for member in self.gang.members
+        )
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Every node it has something on; of a gang by rank."""
+        return (self.node,) if self.gang is None else tuple(member.node for member in self.gang.members)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class Problem:
     requests: tuple[Workload, ...]
     """Pending workloads; their order carries no meaning."""
     running: tuple[Allocation, ...] = ()
-    """Allocations in force according to our books, beside the claims in the snapshot."""
+    """Allocations in force according to our books, beside the claims in the snapshot; of a gang one for each node."""
     seed: int = 0
     expected: tuple[Expected, ...] = ()
     """What is known of the work to come; empty: what runs and waits is all there is to go by."""

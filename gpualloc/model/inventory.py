@@ -172,6 +172,10 @@ class NodeSpec:
     manage: bool | None = None
     """True: may be changed although another controller owns it; False: observe only; None: observe
     only when another controller is found on it."""
+    address: str | None = None
+    """Under which other nodes reach it; None: its host name."""
+    interface: str | None = None
+    """Network interface for the traffic between members of a gang; None leaves it to them."""
 
 
 @dataclass(frozen=True, slots=True)

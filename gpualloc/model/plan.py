@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from gpualloc.model.allocation import Allocation
+from gpualloc.model.allocation import Allocation, Member
 from gpualloc.model.decision import Rejection
 from gpualloc.model.desired import DeviceSettings
 
@@ -91,6 +91,7 @@ class StepReason(StrEnum):
     REPAIR = "repair of drift"
     BUDGET = "power budget of the pool"
     ENFORCE = "not given to that process"
+    GANG = "another member of its gang failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +173,21 @@ class Step:
 
     @property
     def chain(self) -> tuple[str, str]:
-        """Steps of one chain succeed or are taken back together: those of one workload, device or stranger."""
+        """Steps of one chain succeed or are taken back together: those of one workload, device or stranger.
+
+        A gang is started as one chain over its nodes; what ends its members are chains of their own.
+        """
+        if self.workload is not None and self.reason is StepReason.WAITING and self.member is not None:
+            return "", self.workload
         if self.kind is StepKind.EVICT and self.process is not None:
             return self.node, f"process {self.process.pid}"
         return self.node, self.workload or self.device or ""
+
+    @property
+    def member(self) -> Member | None:
+        """The member of a gang that the step gives something to; None for other work."""
+        gang = self.allocation.gang if self.allocation is not None else None
+        return gang.members[0] if gang is not None and gang.members else None
 
     @property
     def inverse(self) -> StepKind | None:

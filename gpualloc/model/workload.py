@@ -112,6 +112,11 @@ class Request:
     """How long the work may take to save itself before it gets TERM."""
     several_instances: bool = False
     """Whether one process may be given several MIG instances (driver 570 and newer)."""
+    gang: bool = False
+    """Whether `gpus` may be spread over nodes, with one member on each; `cpus`, `memory_mib` and `pids` are a
+    member's."""
+    per_node: int | None = None
+    """Devices on each member of a gang; None is as they are free."""
 
     @property
     def share(self) -> Share:
@@ -141,6 +146,7 @@ class Workload:
     reason: str | None = None
     """Why it waits or how it ended; None when there is nothing to tell."""
     allocation: Allocation | None = None
+    """None while it waits; of a gang that is being started what its members have that were started so far."""
     pid: int | None = None
     started_at_s: float | None = None
     ended_at_s: float | None = None
@@ -183,6 +189,7 @@ def check_request(request: Request) -> Request:
         raise UsageError(f"--fraction {request.fraction:g} is not between 0 and 1", hint="leave it out for a whole GPU")
     _check_share(request)
     _check_constraints(request)
+    _check_gang(request)
     if request.require not in (None, "hard"):
         raise UsageError(f"--require {request.require!r} is not known", hint="--require hard is the one there is")
     if request.cpuset is not None and request.cpuset != NEAR and not CPUSET.fullmatch(request.cpuset):
@@ -254,6 +261,18 @@ def _check_mig(request: Request) -> None:
             f"{request.gpus} MIG instances are of no use to a process that does not expect them",
             hint="--several-instances says that it does (driver R570 or newer, all on one GPU)",
         )
+
+
+def _check_gang(request: Request) -> None:
+    if request.per_node is not None and not request.gang:
+        raise UsageError("--per-node is about the members of a gang", hint="add --gang")
+    if not request.gang:
+        return
+    _in_range("--per-node", request.per_node, 1, MAX_GPUS)
+    if request.gpus == 0 or request.share is not Share.EXCLUSIVE:
+        raise UsageError("a gang is given whole GPUs", hint="--gang goes with --gpus N, and no part of a GPU")
+    if request.per_node is not None and request.gpus % request.per_node:
+        raise UsageError(f"--gpus {request.gpus} cannot be had as {request.per_node} on each node")
 
 
 def _check_giving_way(request: Request) -> None:

@@ -12,8 +12,8 @@ from gpualloc.model.workload import Workload
 DISTURBING_KINDS = DEVICE_KINDS | {StepKind.STOP, StepKind.SUSPEND}
 """Steps that those in their blast radius notice as a loss."""
 
-_NAMED = (StepReason.RELEASE, StepReason.OPERATOR, StepReason.DRAIN)
-"""Reasons of steps whose victims an operator named."""
+_NAMED = (StepReason.RELEASE, StepReason.OPERATOR, StepReason.DRAIN, StepReason.GANG)
+"""Reasons of steps whose victims an operator named, or that are lost already."""
 
 
 def disturbed(allocation: Allocation, workload: Workload, snapshot: Snapshot) -> BlastRadius:

@@ -102,8 +102,8 @@ def resting_on_caps(steps: Sequence[Step]) -> tuple[Step, ...]:
     begun = set()
     rested = []
     for step in steps:
-        first = step.reason is StepReason.WAITING and step.chain not in begun
-        begun.add(step.chain)
+        first = step.reason is StepReason.WAITING and (step.node, step.workload) not in begun
+        begun.add((step.node, step.workload))
         grants = step.allocation.grants if first and step.allocation is not None else ()
         needs = {caps[grant.device] for grant in grants if grant.device in caps}
         rested.append(replace(step, needs=tuple(sorted({*step.needs, *needs}))) if needs else step)
@@ -132,29 +132,49 @@ class _Pools:
                         self._taken[node.spec.pool][device.uuid] = device.power_limit_w
 
     def take(self, allocation: Allocation) -> list[Cap] | Rejection:
-        """The limits to set before the allocation's work starts, or why it gets no power."""
-        node = self._snapshot.node(allocation.node)
-        if node is None or node.spec.pool not in self._budgets:
-            return []
-        taken = self._taken[node.spec.pool]
-        asked = {grant.device for grant in allocation.grants}
-        new = [device for device in node.devices if device.uuid in asked and device.uuid not in taken]
+        """The limits to set before the allocation's work starts, or why it gets no power: all of it, or nothing."""
+        before = {pool: dict(taken) for pool, taken in self._taken.items()}
+        caps: list[Cap] = []
+        for pool, new in self._not_busy(allocation).items():
+            answer = self._share_out(allocation, pool, new)
+            if isinstance(answer, Rejection):
+                self._taken = before
+                return answer
+            caps += answer
+        return caps
+
+    def _not_busy(self, allocation: Allocation) -> dict[str, list[tuple[Node, Device]]]:
+        """The devices of the allocation that take no power yet, by pool, of pools with a budget."""
+        new: dict[str, list[tuple[Node, Device]]] = {}
+        for part in allocation.parts:
+            node = self._snapshot.node(part.node)
+            if node is None or node.spec.pool not in self._budgets:
+                continue
+            asked = {grant.device for grant in part.grants} - self._taken[node.spec.pool].keys()
+            found = [(node, device) for device in node.devices if device.uuid in asked]
+            if found:
+                new.setdefault(node.spec.pool, []).extend(found)
+        return new
+
+    def _share_out(
+        self, allocation: Allocation, pool: str, new: Sequence[tuple[Node, Device]]
+    ) -> list[Cap] | Rejection:
+        """As `take`, for the new devices of one pool."""
+        taken = self._taken[pool]
         unknown = [uuid for uuid, watts in taken.items() if watts is None]
-        unknown += [device.uuid for device in new if self._most_w(device) is None]
-        if not new:
-            return []
+        unknown += [device.uuid for _, device in new if self._most_w(device) is None]
         if unknown:
-            return self._refused(allocation, node, f"the power limit of {unknown[0]} is not known")
-        room_w = self._budgets[node.spec.pool] - sum(watts for watts in taken.values() if watts is not None)
-        ranges = [self._range_w(device) for device in new]
+            return self._refused(allocation, pool, f"the power limit of {unknown[0]} is not known")
+        room_w = self._budgets[pool] - sum(watts for watts in taken.values() if watts is not None)
+        ranges = [self._range_w(device) for _, device in new]
         levels = shared_out(ranges, room_w)
         if levels is None:
             least_w = sum(low for low, _ in ranges)
-            return self._refused(allocation, node, f"its GPUs take {least_w:g} W at least, and {room_w:g} W are left")
-        taken.update({device.uuid: watts for device, watts in zip(new, levels, strict=True)})
+            return self._refused(allocation, pool, f"its GPUs take {least_w:g} W at least, and {room_w:g} W are left")
+        taken.update({device.uuid: watts for (_, device), watts in zip(new, levels, strict=True)})
         return [
-            Cap(node, device, watts, self._why(node))
-            for device, watts in zip(new, levels, strict=True)
+            Cap(node, device, watts, self._why(pool))
+            for (node, device), watts in zip(new, levels, strict=True)
             if device.power_limit_w is None or abs(device.power_limit_w - watts) > POWER_TOLERANCE_W
         ]
 
@@ -168,13 +188,11 @@ class _Pools:
         low = device.power_limit_min_w
         return (most, most) if low is None else (min(low, most), most)
 
-    def _refused(self, allocation: Allocation, node: Node, why: str) -> Rejection:
-        pool = node.spec.pool
+    def _refused(self, allocation: Allocation, pool: str, why: str) -> Rejection:
         detail = f"power budget of pool {pool} ({self._budgets[pool]:g} W), {len(self._taken[pool])} GPUs busy: {why}"
         return Rejection(allocation.workload, RejectionReason.QUOTA, detail)
 
-    def _why(self, node: Node) -> str:
-        pool = node.spec.pool
+    def _why(self, pool: str) -> str:
         return f"pool {pool} has {self._budgets[pool]:g} W for {len(self._taken[pool])} busy GPUs"
 
 

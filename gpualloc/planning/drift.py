@@ -13,6 +13,7 @@ from enum import StrEnum
 from gpualloc.model.allocation import Allocation, Grant, Hold, Limits, WorkloadRecord
 from gpualloc.model.cpus import cpu_numbers
 from gpualloc.model.desired import DesiredDevice, DeviceSettings
+from gpualloc.model.gang import held_on, living_parts, part_on
 from gpualloc.model.inventory import Device, DeviceState, Node, Snapshot
 from gpualloc.model.mig import OFF
 from gpualloc.model.workload import Workload, WorkloadState
@@ -74,7 +75,7 @@ def differences(
     """
     found: list[Difference] = []
     for node in snapshot.reached:
-        own = [work for work in workloads if work.allocation is not None and work.allocation.node == node.name]
+        own = [work for work in workloads if part_on(work, node.name) is not None]
         for workload in own:
             found += _of_work(node, workload)
         found += _of_nobody(node, {work.id for work in own}, controller)
@@ -97,7 +98,7 @@ def _order(difference: Difference) -> tuple[str, str, str, str]:
 
 
 def _of_work(node: Node, workload: Workload) -> Iterator[Difference]:
-    allocation = workload.allocation
+    allocation = next((part for part in living_parts(workload) if part.node == node.name), None)
     if allocation is None or workload.state is not WorkloadState.RUNNING:
         return
     devices = {device.uuid: device for device in node.devices}
@@ -138,7 +139,7 @@ def _share_text(share: str, fraction: float, memory_mib: int | None) -> str:
 
 def _of_limits(node: Node, workload: Workload, allocation: Allocation, bound: Limits) -> Iterator[Difference]:
     """Only what the kernel held when the work was started: a limit that was booked on purpose is as it should be."""
-    held = workload.held_by
+    held = held_on(workload, node.name)
     for name, hold in LIMITS.items():
         asked, live = getattr(allocation, name), getattr(bound, name)
         if asked is not None and getattr(held, hold) is Hold.HARD and not _same_limit(name, asked, live):

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from gpualloc.model.allocation import Share
 from gpualloc.model.inventory import Node, NodeState, Snapshot
-from gpualloc.model.plan import Step, StepReason
+from gpualloc.model.plan import Step, StepKind, StepReason
 from gpualloc.model.workload import Preemption, Workload
 from gpualloc.planning.order import joined, ordered
 from gpualloc.planning.steps import release_steps
@@ -32,6 +32,10 @@ class Way(StrEnum):
     """TERM and KILL; it waits again."""
     STAY = "stay"
     """Nothing: only a release ends it."""
+
+
+_FIRST = (StepKind.SUSPEND, StepKind.STOP)
+"""Kinds of the steps by which work gives way; the others tidy up behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,8 @@ def way_out(workload: Workload, node: Node) -> tuple[WayOut, ...]:
 def no_suspension(workload: Workload, node: Node) -> str | None:
     """Why the workload cannot be suspended on its node, as far as that is known from outside; None when it can."""
     grants = workload.allocation.grants if workload.allocation else ()
+    if workload.request.gang:
+        return "it is a gang, whose members would wait for each other"
     if not grants:
         return "it has no GPU"
     if node.state is not NodeState.OK:
@@ -113,12 +119,15 @@ def _steps(workload: Workload, snapshot: Snapshot, detail: str, not_by: Collecti
     ways = [] if node is None else [each for each in way_out(workload, node) if each.way not in not_by]
     if not ways or ways[0].way is Way.STAY:
         return ()
-    because = f"{detail}; {ways[0].why}"
+    saves = ways[0].way is Way.CHECKPOINT
     if ways[0].way is Way.SUSPEND:
-        first, *rest = suspend_steps(workload, snapshot, StepReason.DRAIN)
+        steps = suspend_steps(workload, snapshot, StepReason.DRAIN)
     else:
-        first, *rest = release_steps([workload], StepReason.DRAIN)
-    return (replace(first, checkpoint=ways[0].way is Way.CHECKPOINT, detail=because), *rest)
+        steps = release_steps([workload], StepReason.DRAIN)
+    return tuple(
+        replace(step, checkpoint=saves, detail=f"{detail}; {ways[0].why}") if step.kind in _FIRST else step
+        for step in steps
+    )
 
 
 def _saves_itself(workload: Workload) -> bool:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from gpualloc.errors import GpuallocError
+from gpualloc.model.allocation import Allocation
 from gpualloc.model.desired import DesiredDevice, DeviceSettings
+from gpualloc.model.gang import part_on
 from gpualloc.model.inventory import Device, Node, Snapshot
 from gpualloc.model.mig import Layout, Place, layout_of, parse_target
 from gpualloc.model.plan import Step, StepKind, StepReason
@@ -60,7 +62,7 @@ def repairs(
         if node is None or not node.manageable:
             made.append(_none(rows, "gpualloc only observes this node, or it does not answer"))
         elif workload is not None and _lives(works.get(workload), name):
-            made.append(_of_work(rows, works[workload], snapshot))
+            made.append(_of_work(rows, works[workload], name, snapshot))
         elif workload is not None:
             made.append(_of_nobody(rows, node, works, controller))
         elif device is not None and (name, device) in wanted:
@@ -84,15 +86,15 @@ def _none(rows: Sequence[Difference], why: str) -> Repairs:
 
 
 def _lives(workload: Workload | None, node: str) -> bool:
-    return workload is not None and workload.allocation is not None and workload.allocation.node == node
+    return workload is not None and part_on(workload, node) is not None
 
 
 # ---- work
 
 
-def _of_work(rows: Sequence[Difference], workload: Workload, snapshot: Snapshot) -> Repairs:
+def _of_work(rows: Sequence[Difference], workload: Workload, node: str, snapshot: Snapshot) -> Repairs:
     """Claims and limits of running work are set again; a device or instance that is gone cannot be given back to it."""
-    allocation = workload.allocation
+    allocation = part_on(workload, node)
     assert allocation is not None
     kinds = []
     if any(row.field == "claim" for row in rows):
@@ -101,7 +103,10 @@ def _of_work(rows: Sequence[Difference], workload: Workload, snapshot: Snapshot)
         kinds.append((StepKind.LIMIT, f"it asked for {limits_text(allocation) or 'its GPUs alone'}"))
     left = tuple((row, "work keeps running with what it has; end it with gpualloc release") for row in _gone(rows))
     target = target_text(allocation, snapshot)
-    steps = [_work_step(seq, kind, detail, workload, target) for seq, (kind, detail) in enumerate(kinds, start=1)]
+    steps = [
+        _work_step(seq, kind, detail, workload, allocation=allocation, target=target)
+        for seq, (kind, detail) in enumerate(kinds, start=1)
+    ]
     return Repairs(tuple(steps), left)
 
 
@@ -109,9 +114,9 @@ def _gone(rows: Sequence[Difference]) -> list[Difference]:
     return [row for row in rows if row.field != "claim" and row.field not in _OF_GROUP]
 
 
-def _work_step(seq: int, kind: StepKind, detail: str, workload: Workload, target: str) -> Step:
-    allocation = workload.allocation
-    assert allocation is not None
+def _work_step(
+    seq: int, kind: StepKind, detail: str, workload: Workload, *, allocation: Allocation, target: str
+) -> Step:
     return Step(
         seq=seq,
         kind=kind,

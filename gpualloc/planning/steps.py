@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from gpualloc.model.allocation import Allocation, Hold, Share
+from gpualloc.model.gang import falling, held_on, living_parts, members_of
 from gpualloc.model.inventory import Snapshot
 from gpualloc.model.plan import BlastRadius, ProcessTarget, Step, StepKind, StepReason
 from gpualloc.model.workload import Workload, WorkloadState
@@ -27,9 +29,26 @@ def steps_for(
     return ordered(joined(*chains))
 
 
-def release_steps(workloads: Sequence[Workload], reason: StepReason = StepReason.RELEASE) -> tuple[Step, ...]:
-    """The steps that end the workloads and give back what they hold; those that hold nothing need none."""
-    return ordered(joined(*(_stop_chain(workload, reason) for workload in workloads)))
+def release_steps(
+    workloads: Sequence[Workload], reason: StepReason = StepReason.RELEASE, nodes: Collection[str] | None = None
+) -> tuple[Step, ...]:
+    """The steps that end the workloads and give back what they hold, on all nodes or those named.
+
+    Those that hold nothing need none.
+    """
+    return ordered(joined(*(chain for workload in workloads for chain in _stop_chains(workload, reason, nodes))))
+
+
+def gang_end_steps(workloads: Iterable[Workload], snapshot: Snapshot) -> tuple[Step, ...]:
+    """The steps that end the members which are left of gangs that failed or were ended, on the nodes that answer."""
+    reached = {node.name for node in snapshot.reached}
+    chains = [
+        chain
+        for workload in workloads
+        if falling(members_of(workload)) is not None
+        for chain in _stop_chains(workload, StepReason.GANG, reached)
+    ]
+    return ordered(joined(*chains))
 
 
 def cleanup_steps(snapshot: Snapshot, workloads: Iterable[Workload], controller: str) -> tuple[Step, ...]:
@@ -49,6 +68,21 @@ def cleanup_steps(snapshot: Snapshot, workloads: Iterable[Workload], controller:
 
 
 def _start_chain(allocation: Allocation, workload: Workload, snapshot: Snapshot) -> tuple[Step, ...]:
+    """Everything that is given, then the start; of a gang what is given to all members before any of them starts."""
+
+    def chain_of(kinds: Sequence[tuple[StepKind, str]], part: Allocation) -> tuple[Step, ...]:
+        return giving_chain(kinds, part, workload, snapshot, reason=StepReason.WAITING)
+
+    start = (StepKind.START, f"start {workload.attempt + 1}, as {workload.owner}")
+    if allocation.gang is None:
+        return chain_of([*_given(allocation, workload, snapshot), start], allocation)
+    given = [chain_of(_given(part, workload, snapshot), part) for part in allocation.parts]
+    starts = [chain_of([start], part) for part in allocation.parts]
+    return _in_line([step for chain in (*given, *starts) for step in chain])
+
+
+def _given(allocation: Allocation, workload: Workload, snapshot: Snapshot) -> list[tuple[StepKind, str]]:
+    """What is done on one node before the work starts there."""
     kinds = []
     if allocation.grants:
         kinds.append((StepKind.CLAIM, f"work of {workload.owner} waits, and this is free"))
@@ -58,8 +92,12 @@ def _start_chain(allocation: Allocation, workload: Workload, snapshot: Snapshot)
         kinds.append((StepKind.LIMIT, "it reaches the GPUs it was given and no others"))
     if any(grant.share is Share.MPS for grant in allocation.grants):
         kinds.append((StepKind.MPS_START, f"{workload.owner} has an MPS daemon on it"))
-    kinds.append((StepKind.START, f"start {workload.attempt + 1}, as {workload.owner}"))
-    return giving_chain(kinds, allocation, workload, snapshot, reason=StepReason.WAITING)
+    return kinds
+
+
+def _in_line(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps numbered from 1, each needing the one before."""
+    return tuple(replace(step, seq=seq, needs=(seq - 1,) if seq > 1 else ()) for seq, step in enumerate(steps, start=1))
 
 
 def giving_chain(
@@ -98,16 +136,21 @@ def _isolates(snapshot: Snapshot, node: str) -> bool:
     return found is not None and bool(found.devices) and found.cgroup.isolation is not None
 
 
-def _stop_chain(workload: Workload, reason: StepReason) -> tuple[Step, ...]:
-    allocation = workload.allocation
-    if allocation is None or workload.state not in (WorkloadState.RUNNING, WorkloadState.SUSPENDED):
-        return ()
+def _stop_chains(workload: Workload, reason: StepReason, nodes: Collection[str] | None) -> list[tuple[Step, ...]]:
+    """One chain for each node, of all or of those named, with something of it that has not ended."""
+    if workload.state not in (WorkloadState.RUNNING, WorkloadState.SUSPENDED):
+        return []
+    parts = [part for part in living_parts(workload) if nodes is None or part.node in nodes]
+    return [_stop_chain(part, workload, reason) for part in parts]
+
+
+def _stop_chain(allocation: Allocation, workload: Workload, reason: StepReason) -> tuple[Step, ...]:
     kinds = [(StepKind.STOP, f"work of {workload.owner} ends")]
     if allocation.grants:
         kinds.append((StepKind.UNCLAIM, "its GPUs are no longer needed"))
     if any(grant.share is Share.MPS for grant in allocation.grants):
         kinds.append((StepKind.MPS_STOP, "its MPS daemon is no longer needed"))
-    if limits_text(allocation) or workload.held_by.gpu is Hold.HARD:
+    if limits_text(allocation) or held_on(workload, allocation.node).gpu is Hold.HARD:
         kinds.append((StepKind.UNLIMIT, "its control group is no longer needed"))
     return ending_chain(kinds, allocation, workload, reason)
 
@@ -138,7 +181,9 @@ def ending_chain(
 def _belongs(workload: Workload | None, node: str) -> bool:
     if workload is None or workload.state.ended:
         return False
-    return workload.allocation is None or workload.allocation.node == node
+    if workload.state is WorkloadState.PENDING or workload.allocation is None:
+        return True  # of a gang whose start was interrupted only the members that run are known
+    return node in workload.allocation.nodes
 
 
 def _cleanup_step(workload_id: str, workload: Workload | None, node: str) -> Step:

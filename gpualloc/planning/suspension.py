@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gpualloc.model.allocation import Allocation
+from gpualloc.model.gang import living_parts
 from gpualloc.model.inventory import Snapshot
 from gpualloc.model.plan import BlastRadius, Step, StepKind, StepReason
 from gpualloc.model.workload import Workload, WorkloadState
@@ -44,11 +45,12 @@ def moved_to(allocation: Allocation, devices: Sequence[str]) -> Allocation:
     return replace(allocation, grants=tuple(replace(grant, device=device) for grant, device in grants))
 
 
-def still_held(workload: Workload) -> Allocation | None:
-    """What a workload holds of its node: while it is suspended, memory of the host, and no devices or CPUs."""
-    if workload.allocation is None or workload.state is not WorkloadState.SUSPENDED:
-        return workload.allocation
-    return replace(workload.allocation, grants=(), cpus=None, cpuset=None)
+def still_held(workload: Workload) -> tuple[Allocation, ...]:
+    """What a workload holds of its nodes: while it is suspended, memory of the host, and no devices or CPUs."""
+    held = living_parts(workload)
+    if workload.state is not WorkloadState.SUSPENDED:
+        return held
+    return tuple(replace(part, grants=(), cpus=None, cpuset=None) for part in held)
 
 
 def _chain(

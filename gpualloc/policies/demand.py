@@ -49,7 +49,7 @@ def demand_of(problem: Problem) -> Demand:
         counts[shape_of(expected.request)] += expected.weight  # type: ignore[assignment]
     if not problem.expected:
         counts.update(shape_of(workload.request) for workload in problem.requests)
-        counts.update(_shape_given(allocation) for allocation in problem.running)
+        counts.update(_shape_given(part) for allocation in problem.running for part in allocation.parts)
     return demand(dict(counts))
 
 

@@ -25,9 +25,9 @@ class Explanation:
     ranked: tuple[Ranked, ...] = ()
     """The places that the policy likes best, the best first; empty when there is none, or it does not tell."""
     obstacles: tuple[Obstacle, ...] = ()
-    """What keeps it from each node that cannot hold it now."""
+    """What keeps it from each node that cannot hold it now; of a gang, its smallest member."""
     remedies: tuple[Remedy, ...] = ()
-    """What would make it fit; empty when it has a place."""
+    """What would make it fit; empty when it has a place, and for gangs, of which that is not known."""
     layouts: tuple[str, ...] = ()
     """The changes of MIG layouts that make its place, in words."""
 

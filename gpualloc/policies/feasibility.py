@@ -9,6 +9,7 @@ from functools import partial
 from gpualloc.model.inventory import Device, Node, NodeState, Snapshot
 from gpualloc.model.workload import Request
 from gpualloc.policies.filters import allowed, conceivable, labelled, matches_model, named
+from gpualloc.policies.gang_rejection import could_hold_gang, most_of_gang
 from gpualloc.policies.instance_scores import free_memory
 from gpualloc.policies.offer import Offer, enough, offer
 from gpualloc.policies.room import MEMORY_MARGIN_MIB
@@ -42,9 +43,21 @@ def feasible(snapshot: Snapshot, request: Request) -> Closest | None:
     """
     nodes = [node for node in snapshot.nodes if conceivable(node, request)]
     reached = [node for node in nodes if node.state is NodeState.OK and allowed(node, request)]
-    if len(reached) < len(nodes) or any(could_hold(node, request) for node in reached):
+    if len(reached) < len(nodes):
         return None
-    return closest(snapshot, request)
+    if request.gang:
+        return _gang_feasible(snapshot, reached, request)
+    return None if any(could_hold(node, request) for node in reached) else closest(snapshot, request)
+
+
+def _gang_feasible(snapshot: Snapshot, nodes: Sequence[Node], request: Request) -> Closest | None:
+    """As `feasible`, for what may be spread over all of the nodes."""
+    if could_hold_gang(nodes, request):
+        return None
+    one = replace(request, gang=False, per_node=None, gpus=request.per_node or 1)
+    if not any(could_hold(node, one) for node in nodes):
+        return closest(snapshot, one)
+    return Closest(None, f"it needs {need(request)}; {most_of_gang(nodes, request)}")
 
 
 def closest(snapshot: Snapshot, request: Request) -> Closest:

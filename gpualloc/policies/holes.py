@@ -22,7 +22,7 @@ from gpualloc.policies.board import Floats, Ints
 
 DRAWS = 16
 """Demands whose values are averaged."""
-NOISE = 0.75
+NOISE = 0.6
 """How far a count is moved, in square roots of the count."""
 _EPS = 1e-9
 _MOST_PIVOTS = 2000

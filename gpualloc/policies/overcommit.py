@@ -22,14 +22,41 @@ def wrong_places(problem: Problem, allocations: Sequence[Allocation]) -> list[st
     requests = {workload.id: workload.request for workload in problem.requests}
     wrong = []
     for allocation in allocations:
-        node = problem.snapshot.node(allocation.node)
-        if node is None or not takes_work(node):
-            wrong.append(f"{allocation.workload} is placed on {allocation.node}, which may not be used")
-        else:
-            wrong += _against_request(node, allocation, requests[allocation.workload])
+        request = requests[allocation.workload]
+        wrong += _wrong_count(allocation, request)
+        for part in allocation.parts:
+            node = problem.snapshot.node(part.node)
+            if node is None or not takes_work(node):
+                wrong.append(f"{part.workload} is placed on {part.node}, which may not be used")
+            else:
+                wrong += _against_request(node, part, request)
+    running = [part for allocation in problem.running for part in allocation.parts]
+    new = [part for allocation in allocations for part in allocation.parts]
     for node in problem.snapshot.reached:
-        new = [allocation for allocation in allocations if allocation.node == node.name]
-        wrong += _overcommitted(node, [item for item in problem.running if item.node == node.name], new)
+        here = [part for part in new if part.node == node.name]
+        wrong += _overcommitted(node, [part for part in running if part.node == node.name], here)
+    return wrong
+
+
+def _wrong_count(allocation: Allocation, request: Request) -> list[str]:
+    """What is wrong with the number of devices, or with the members of a gang."""
+    given, gang = allocation.grants, allocation.gang
+    wrong = []
+    if len({grant.visible_uuid for grant in given}) != request.gpus or len(given) != request.gpus:
+        wrong.append(f"{allocation.workload} on {allocation.node}: {len(given)} grants for {request.gpus} GPUs")
+    if (gang is not None) is not request.gang:
+        wrong.append(f"{allocation.workload}: {'a gang' if gang is not None else 'no gang'}, against its request")
+    if gang is None:
+        return wrong
+    counts = [len(member.grants) for member in gang.members]
+    if [member.rank for member in gang.members] != list(range(gang.size)) or gang.gpus != sum(counts):
+        wrong.append(f"{allocation.workload}: its members are not those of a gang of {gang.size}")
+    if len(set(allocation.nodes)) != gang.size or allocation.nodes[:1] != (allocation.node,):
+        wrong.append(f"{allocation.workload}: its members are not on nodes of their own")
+    if tuple(grant for member in gang.members for grant in member.grants) != given:
+        wrong.append(f"{allocation.workload}: its devices are not those of its members")
+    if min(counts, default=0) < 1 or (request.per_node is not None and set(counts) != {request.per_node}):
+        wrong.append(f"{allocation.workload}: its members have {counts} GPUs")
     return wrong
 
 
@@ -49,11 +76,6 @@ def _against_request(node: Node, allocation: Allocation, request: Request) -> li
         wrong.append(f"{who}: the devices are not known to be near one NUMA node")
     if limits != (request.cpus, request.cpuset, request.memory_mib, request.pids):
         wrong.append(f"{who}: the limits are not those asked for")
-    if (
-        len({grant.visible_uuid for grant in allocation.grants}) != request.gpus
-        or len(allocation.grants) != request.gpus
-    ):
-        wrong.append(f"{who}: {len(allocation.grants)} grants for {request.gpus} GPUs")
     for grant in allocation.grants:
         problem = _unfit(devices.get(grant.device), grant, request)
         if problem is not None:

@@ -15,7 +15,9 @@ from gpualloc.model.workload import Request, Workload
 from gpualloc.policies.ask import Ask, ask_of
 from gpualloc.policies.board import Board, Flags, Spot
 from gpualloc.policies.demand import Demand, demand_of
-from gpualloc.policies.filters import takes_work
+from gpualloc.policies.filters import allowed, takes_work
+from gpualloc.policies.gang_rejection import reject_gang
+from gpualloc.policies.gangs import gang_allocation, place_gang
 from gpualloc.policies.instances import Preference, best_instances, by_worth
 from gpualloc.policies.market import Market, kind_of
 from gpualloc.policies.mig_worth import MigWorth
@@ -61,12 +63,14 @@ class BoardSession:
         self._known: dict[int, tuple[Request, Ask]] = {}
         self._unbooked: defaultdict[str, list[Allocation]] = defaultdict(list)
         for expected in problem.expected:
-            if expected.request.share is not Share.MIG:
+            if expected.request.share is not Share.MIG and not expected.request.gang:
                 self.packer.scores(self.ask(expected.request))
 
     def place(self, workload: Workload) -> Allocation | Rejection:
         """Give the workload the place the policy likes best among those that fit, or say why there is none."""
         request = workload.request
+        if request.gang:
+            return self._place_gang(workload)
         if request.share is Share.MIG:
             return self._place_instances(workload)
         ask = self.ask(request)
@@ -88,9 +92,9 @@ class BoardSession:
     def ranking(self, workload: Workload, count: int) -> tuple[Ranked, ...]:
         """The nodes with the highest scores for the workload now, the best first; takes nothing.
 
-        Empty for MIG instances, which are compared by more than one number.
+        Empty for MIG instances, which are compared by more than one number, and for gangs.
         """
-        if workload.request.share is Share.MIG:
+        if workload.request.share is Share.MIG or workload.request.gang:
             return ()
         ask = self.ask(workload.request)
         scores, picks = self.packer.scores(ask)
@@ -101,10 +105,11 @@ class BoardSession:
         )
 
     def free(self, allocation: Allocation) -> None:
-        """Give an allocation's room back; one on a node that does not answer has no room here."""
-        room = self.room(allocation.node)
-        if room is not None:
-            self._put(room.give_back(allocation))
+        """Give an allocation's room back; what is on a node that does not answer has no room here."""
+        for part in allocation.parts:
+            room = self.room(part.node)
+            if room is not None:
+                self._put(room.give_back(part))
 
     def room(self, node: str) -> NodeRoom | None:
         """What is left on the node now; None when it did not answer."""
@@ -136,6 +141,22 @@ class BoardSession:
     def _put(self, room: NodeRoom) -> None:
         self._market.put(room)
         self.board.read(self.board.row[room.node.name], room)
+
+    def _place_gang(self, workload: Workload) -> Allocation | Rejection:
+        """Give all members a place, or none."""
+        request, offers = workload.request, self.market().offers(workload.request)
+        usable = {
+            name: found
+            for name, found in offers.items()
+            if takes_work(found.room.node) and allowed(found.room.node, request)
+        }
+        candidates = place_gang(usable, request)
+        if candidates is None:
+            return reject_gang(self._problem.snapshot, offers, workload)
+        allocation = gang_allocation(workload.id, candidates)
+        for candidate, part in zip(candidates, allocation.parts, strict=True):
+            self._put(candidate.room.book(part))
+        return allocation
 
     def _place_instances(self, workload: Workload) -> Allocation | Rejection:
         if self._instances is None:

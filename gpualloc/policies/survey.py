@@ -21,7 +21,8 @@ def survey(problem: Problem) -> dict[str, NodeRoom]:
     """
     running: defaultdict[str, list[Allocation]] = defaultdict(list)
     for allocation in problem.running:
-        running[allocation.node].append(allocation)
+        for part in allocation.parts:
+            running[part.node].append(part)
     nodes = sorted(problem.snapshot.reached, key=lambda node: node.name)
     return {node.name: _room(node, running[node.name]) for node in nodes}
 

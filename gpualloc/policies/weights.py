@@ -58,26 +58,9 @@ class Profile:
 
 
 DEFAULT = Profile(
-    gpu=Weights(
-        demand=1.0,
-        regret=28.571428571428573,
-        deficit=0.4045294943640167,
-        cores=-0.12518729731360018,
-        whole=1.5,
-        assort=0.3272892574429897,
-        model=4.195045841230211,
-        slot=2.0,
-    ),
-    cpu=Weights(
-        demand=1.0, deficit=0.1032917035950093, cores=-0.11520760982934433, whole=-0.10731995523290316, slot=1.0
-    ),
-    spare_cpu=1.1123891472723275,
-    constants=Constants(
-        sharpness=0.38203386655762794,
-        model_demand=0.9797628541873336,
-        supply=0.97,
-        gang_demand=1.0805350346198581,
-        gang_spread=1.1078797659200854,
-    ),
+    gpu=Weights(demand=1.0, regret=30.0, deficit=0.3, cores=0.1, whole=1.5, assort=0.2, model=6.0, slot=2.0),
+    cpu=Weights(demand=1.0, deficit=0.1, cores=-0.2, slot=2.0),
+    spare_cpu=1.1,
+    constants=Constants(sharpness=0.5, model_demand=1.0, supply=1.0, gang_demand=1.3, gang_spread=1.0),
 )
 """Found by search on orders of arrival that nothing is judged on (docs/packing.md)."""

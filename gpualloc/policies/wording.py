@@ -9,14 +9,18 @@ from gpualloc.policies.offer import Offer
 
 
 def need(request: Request) -> str:
-    """What the request wants on one node, such as `2 free GPUs matching 'H100' and 8 free CPUs`."""
+    """What the request wants on one node, or in a gang, such as `2 free GPUs matching 'H100' and 8 free CPUs`."""
     wants = [_need_gpus(request)] if request.gpus else []
+    if request.gang:
+        each = f", {request.per_node} on each node" if request.per_node is not None else ""
+        wants = [f"{wants[0]} in a gang{each}"]
+    member = " for each member" if request.gang else ""
     if request.cpus is not None:
-        wants.append(f"{request.cpus:g} free CPUs")
+        wants.append(f"{request.cpus:g} free CPUs{member}")
     if request.cpuset is not None:
         wants.append(f"CPUs {request.cpuset}")
     if request.memory_mib is not None:
-        wants.append(f"{request.memory_mib} MiB of free memory")
+        wants.append(f"{request.memory_mib} MiB of free memory{member}")
     wants += [f"the label {label}={value}" for label, value in request.labels]
     wants += request.near
     return joined(wants) or "a node"

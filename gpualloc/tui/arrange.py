@@ -91,7 +91,7 @@ def _row_texts(row: FleetRow, moment: Moment) -> Iterable[str]:
 def _workload_texts(workload: Workload) -> Iterable[str]:
     yield from (workload.id, workload.name, workload.owner, workload.state.value, workload.reason or "")
     if workload.allocation is not None:
-        yield workload.allocation.node
+        yield from workload.allocation.nodes
 
 
 def _state_order(row: FleetRow, moment: Moment) -> float:

@@ -77,7 +77,7 @@ def workload_detail(workload: Workload) -> Detail:
     )
     got: list[tuple[str, Cell]] = []
     if workload.allocation is not None:
-        got.append(("node", _text(workload.allocation.node)))
+        got += [("node", _text(node)) for node in workload.allocation.nodes]
         got += [("device", cell(plain(grant.visible_uuid))) for grant in workload.allocation.grants]
     got.append(("held by", cell(held_text(workload.held_by) or "nothing yet")))
     sections = (Section("Workload", stood), Section("Asked for", asked), Section("Got", tuple(got)))

@@ -86,7 +86,7 @@ def _row(concerned: Concerned) -> list[str | Cell]:
         escape(workload.name),
         escape(workload.owner),
         workload.state.value,
-        escape(workload.allocation.node) if workload.allocation else "",
+        escape(", ".join(workload.allocation.nodes)) if workload.allocation else "",
         way_out.way.value if way_out else "",
         escape(way_out.why) if way_out else "",
     ]

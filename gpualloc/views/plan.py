@@ -13,6 +13,7 @@ from gpualloc.views.text import escape, plural, shorten
 
 _INDENT = "       "
 _NAME_COLUMNS = 48
+_NODES_NAMED = 4
 _MADE, _CHANGED, _TAKEN = ("+", Role.GOOD), ("~", Role.WARN), ("-", Role.BAD)
 _GLYPHS = {
     StepKind.CLAIM: _MADE,
@@ -104,10 +105,13 @@ def plan_text(plan: Plan, names: Mapping[str, str], look: Look) -> str:
 def _chain_lines(steps: Sequence[Step], names: Mapping[str, str], look: Look) -> list[str]:
     first = steps[0]
     title = escape(first.target) if first.workload is None else _titled(first.workload, names)
-    lines = [f"{look.paint(title, Role.STRONG)} on {escape(first.node)}"]
+    nodes = list(dict.fromkeys(escape(step.node) for step in steps))
+    on = ", ".join(nodes) if len(nodes) <= _NODES_NAMED else plural(len(nodes), "node")
+    lines = [f"{look.paint(title, Role.STRONG)} on {on}"]
     for step in steps:
         glyph, role = _GLYPHS[step.kind]
-        what = f"{step.kind.value:<7} {escape(step.place or step.target)}"
+        where = f" on {escape(step.node)}" if len(nodes) > 1 else ""
+        what = f"{step.kind.value:<7} {escape(step.place or step.target)}{where}"
         lines.append(f"  {look.paint(glyph, role)} {step.seq:>2} {what}")
         why = textwrap.wrap(_why(step), look.width - len(_INDENT))
         lines += [f"{_INDENT}{look.paint(line, Role.QUIET)}" for line in why]
@@ -140,10 +144,11 @@ def summary(plan: Plan) -> str:
     waiting = f"; {len(plan.rejections)} waiting" if plan.rejections else ""
     if not plan.steps:
         return f"no changes{waiting}"
-    starts = len([step for step in plan.steps if step.kind in _STARTS])
-    stops = len([step for step in plan.steps if step.kind in _ENDS])
+    starts = len({step.workload for step in plan.steps if step.kind in _STARTS})
+    stops = len({step.workload for step in plan.steps if step.kind in _ENDS})
     devices = len({step.chain for step in plan.steps if step.workload is None})
-    rest = len({step.chain for step in plan.steps}) - starts - stops - devices
+    moved = {step.chain for step in plan.steps if step.kind in (*_STARTS, *_ENDS)}
+    rest = len({step.chain for step in plan.steps} - moved) - devices
     parts = [plural(starts, "start")] if starts else []
     parts += [plural(stops, "stop")] if stops else []
     parts += [f"{plural(devices, 'device')} changed"] if devices else []

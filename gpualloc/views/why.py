@@ -164,7 +164,7 @@ def explanation_lines(
     if explanation.obstacles:
         lines += ["", _obstacles(explanation.obstacles, explanation.nodes, look)]
     if isinstance(answer, Rejection):
-        lines += ["", *_helps(explanation.remedies, names, look)]
+        lines += ["", *_helps(explanation.remedies, names, look, gang=explanation.workload.request.gang)]
     return lines
 
 
@@ -240,7 +240,9 @@ def _where(names: Sequence[str]) -> Cell:
     return Cell(escape(", ".join(names)), Role.QUIET)
 
 
-def _helps(remedies: Sequence[Remedy], names: Mapping[str, str], look: Look) -> list[str]:
+def _helps(remedies: Sequence[Remedy], names: Mapping[str, str], look: Look, *, gang: bool) -> list[str]:
+    if gang:
+        return ["counted for one member of the gang; what would help all of it is not known"]
     if not remedies:
         return ["nothing that gpualloc knows of would help now"]
     lines = ["it would fit"]

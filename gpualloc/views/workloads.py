@@ -5,7 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 
-from gpualloc.model.allocation import Allocation, Grant, HeldBy, Hold, Limits, Share
+from gpualloc.model.allocation import Allocation, Gang, Grant, HeldBy, Hold, Limits, Member, Share
+from gpualloc.model.ending import seen_exit_code, verdict
+from gpualloc.model.gang import members_of
 from gpualloc.model.workload import Request, Workload, WorkloadState
 from gpualloc.views.look import Look, Role
 from gpualloc.views.table import Cell, Column, table
@@ -61,7 +63,23 @@ def workload_data(workload: Workload, bound: Limits | None = None) -> dict[str, 
         "started_at_s": workload.started_at_s,
         "ended_at_s": workload.ended_at_s,
         "adopted": workload.adopted,
+        "members": [_member_data(member) for member in members_of(workload)] or None,
     }
+
+
+def _member_data(member: Member) -> dict[str, object]:
+    return {
+        "rank": member.rank,
+        "node": member.node,
+        "devices": [grant.visible_uuid for grant in member.grants],
+        "pid": member.pid,
+        "state": _member_state(member).value,
+        "exit_code": None if member.end is None else seen_exit_code(member.end),
+    }
+
+
+def _member_state(member: Member) -> WorkloadState:
+    return WorkloadState.RUNNING if member.end is None else verdict(member.end)[0]
 
 
 def workload_in_full(workload: Workload, *, simulated: bool) -> dict[str, object]:
@@ -108,6 +126,8 @@ def _request_data(request: Request) -> dict[str, object]:
         "mig_profile": request.mig_profile,
         "sm_count": request.sm_count,
         "several_instances": request.several_instances,
+        "gang": request.gang,
+        "per_node": request.per_node,
         "cpus": request.cpus,
         "cpuset": request.cpuset,
         "require": request.require,
@@ -149,7 +169,12 @@ def _allocation_data(allocation: Allocation) -> dict[str, object]:
         "cpuset": allocation.cpuset,
         "memory_mib": allocation.memory_mib,
         "pids": allocation.pids,
+        "gang": _gang_data(allocation.gang) if allocation.gang else None,
     }
+
+
+def _gang_data(gang: Gang) -> dict[str, object]:
+    return {"size": gang.size, "gpus": gang.gpus, "address": gang.address, "port": gang.port}
 
 
 def workloads_text(workloads: Sequence[Workload], now_s: float, look: Look, *, simulated: bool) -> str:
@@ -182,8 +207,9 @@ def _lasted_s(workload: Workload, now_s: float) -> float:
 def _where(workload: Workload) -> str:
     if workload.allocation is None:
         return ""
-    count = len(_grants(workload))
-    return escape(workload.allocation.node) + (f" ({plural(count, 'GPU')})" if count else "")
+    count, others = len(_grants(workload)), len(workload.allocation.nodes) - 1
+    more = f" +{plural(others, 'node')}" if others else ""
+    return escape(workload.allocation.node) + more + (f" ({plural(count, 'GPU')})" if count else "")
 
 
 def workload_text(workload: Workload, now_s: float, *, simulated: bool) -> str:
@@ -199,12 +225,16 @@ def workload_text(workload: Workload, now_s: float, *, simulated: bool) -> str:
         *_started(workload, now_s),
         *((f"env {escape(key)}", HIDDEN) for key, _ in workload.request.env),
     ]
-    return "\n".join(f"{label + ':':<12} {text}" for label, text in facts)
+    return "\n".join(f"{label + ':' if label else '':<12} {text}" for label, text in facts)
 
 
 def _started(workload: Workload, now_s: float) -> list[tuple[str, str]]:
     facts: list[tuple[str, str]] = []
-    if workload.allocation is not None:
+    for member in members_of(workload):
+        facts += _member_facts(member)
+    if workload.allocation is not None and workload.allocation.gang is not None:
+        facts.append(("meet at", f"{workload.allocation.gang.address}:{workload.allocation.gang.port}"))
+    elif workload.allocation is not None:
         facts.append(("node", escape(workload.allocation.node)))
         # Suspended work holds no device: it would go on there.
         label = "resumes on" if workload.state is WorkloadState.SUSPENDED else "device"
@@ -219,6 +249,17 @@ def _started(workload: Workload, now_s: float) -> list[tuple[str, str]]:
         facts.append(("ended", f"{stamp(workload.ended_at_s)} ({ago(now_s - workload.ended_at_s)})"))
         facts.append(("exit code", UNKNOWN if workload.exit_code is None else str(workload.exit_code)))
     return facts
+
+
+def _member_facts(member: Member) -> list[tuple[str, str]]:
+    said = _member_state(member).value
+    if member.end is not None:
+        said = ": ".join(filter(None, (said, verdict(member.end)[1])))
+    where = f"{escape(member.node)}, pid {UNKNOWN if member.pid is None else member.pid}, {said}"
+    return [
+        (f"member {member.rank}", where),
+        *(("", f"{grant.visible_uuid} ({grant.share.value})") for grant in member.grants),
+    ]
 
 
 def request_text(request: Request) -> str:
@@ -249,6 +290,8 @@ def request_text(request: Request) -> str:
 
 def _devices_asked(request: Request) -> list[str]:
     parts = [plural(request.gpus, "GPU") if request.gpus else "no GPU"]
+    if request.gang:
+        parts.append("gang" if request.per_node is None else f"gang, {request.per_node} on each node")
     if request.gpus and request.share is Share.MIG:
         parts.append(f"MIG {escape(request.mig_profile)}" if request.mig_profile else "MIG")
     if request.sm_count is not None:

@@ -67,6 +67,15 @@ def test_gpu_flags_reach_the_request(run, world):
     assert ran.code in (0, 4), ran.err
 
 
+def test_a_gang_that_can_never_be_is_refused(run):
+    ran = run("submit", "--gpus", "4", "--gang", "--per-node", "3", "--", "x")
+    assert (ran.code, "--gpus 4 cannot be had as 3 on each node" in ran.err) == (2, True)
+    ran = run("submit", "--gpus", "4", "--per-node", "2", "--", "x")
+    assert (ran.code, "add --gang" in ran.err) == (2, True)
+    ran = run("submit", "--gang", "--fraction", "0.5", "--", "x")
+    assert (ran.code, "a gang is given whole GPUs" in ran.err) == (2, True)
+
+
 def test_the_dashes_may_be_left_out(submitted):
     assert submitted("--gpus", "0", "python", "-c", "--json")[1].command == ("python", "-c", "--json")
 

@@ -89,6 +89,14 @@ def _requests() -> st.SearchStrategy[dict[str, Any]]:
         st.fixed_dictionaries({"gpus": st.just(0)}, optional=host),
         st.fixed_dictionaries({}, optional={**host, **gpu}),
         st.fixed_dictionaries({"fraction": st.sampled_from(_FRACTIONS)}, optional={**host, **gpu}),
+        st.fixed_dictionaries(
+            {"gang": st.just(True), "gpus": st.integers(1, 6)},
+            optional={**host, "gpu_model": gpu["gpu_model"], "gpu_memory_mib": gpu["gpu_memory_mib"]},
+        ),
+        st.fixed_dictionaries(
+            {"gang": st.just(True), "gpus": st.sampled_from((2, 4, 6)), "per_node": st.sampled_from((1, 2))},
+            optional=host,
+        ),
         st.fixed_dictionaries({"mig_profile": st.sampled_from(_PROFILES)}, optional={**host, **gpu}),
     )
 

@@ -21,7 +21,7 @@ from dataclasses import replace
 
 from gpualloc import wiring
 from gpualloc.cli.app import main as gpualloc
-from gpualloc.model.plan import StepState
+from gpualloc.model.plan import Step, StepState
 
 POINTS = ("before-intent", "after-intent", "mid-effect", "after-effect", "after-read-back", "before-done", "after-done")
 
@@ -51,6 +51,11 @@ class KillServer:
         self._process.communicate()
 
 
+def meant(step: Step, kind: str) -> bool:
+    """Whether it is a step of that kind; `start@n2` is one of that kind on that node."""
+    return kind in (step.kind.value, f"{step.kind.value}@{step.node}")
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(60)
@@ -66,7 +71,7 @@ class KillingFleet:
         return getattr(self._fleet, name)
 
     def do(self, call):
-        if call.step.kind.value != self._kind:
+        if not meant(call.step, self._kind):
             return self._fleet.do(call)
         if self._point == "mid-effect":
             threading.Thread(target=self._fleet.do, args=(call,), daemon=True).start()
@@ -79,7 +84,7 @@ class KillingFleet:
 
     def verify(self, call):
         result = self._fleet.verify(call)
-        if call.step.kind.value == self._kind and self._point == "after-read-back":
+        if meant(call.step, self._kind) and self._point == "after-read-back":
             die()
         return result
 
@@ -94,7 +99,7 @@ class KillingWriter:
         return getattr(self._writer, name)
 
     def record_step(self, run, step, state, **more):
-        here = step.kind.value == self._kind
+        here = meant(step, self._kind)
         if here and (self._point, state) in (("before-intent", StepState.INTENT), ("before-done", StepState.DONE)):
             die()
         self._writer.record_step(run, step, state, **more)

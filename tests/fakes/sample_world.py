@@ -1,8 +1,11 @@
 """A small world for tests of what is shown: every kind of trouble once, and names meant to do harm."""
 
-from gpualloc.model.allocation import Allocation, Claim, Grant, HeldBy, Hold, Share
+from dataclasses import replace
+
+from gpualloc.model.allocation import Allocation, Claim, Gang, Grant, HeldBy, Hold, Member, Share, WorkloadEnd
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.decision import Placed, Ranked, Rejection, RejectionReason
+from gpualloc.model.gang import with_members
 from gpualloc.model.inventory import (
     Device,
     DeviceState,
@@ -177,6 +180,33 @@ PLAN = Plan(
     ),
 )
 EMPTY_PLAN = Plan("p00000002", NOW_S, "best-fit", "1", 0, True, {}, "0" * 64)
+
+_MEMBERS = (
+    Member(0, "gpu01", (Grant("GPU-0a", Share.EXCLUSIVE), Grant("GPU-0b", Share.EXCLUSIVE)), pid=11),
+    Member(1, "gpu02", (Grant("GPU-1a", Share.EXCLUSIVE),), pid=12, end=WorkloadEnd(3, NOW_S - 5)),
+)
+GANG = workload(
+    "w00000006",
+    "two nodes",
+    WorkloadState.RUNNING,
+    request=Request(command=("torchrun", "train.py"), gpus=3, gang=True),
+    reason="member 1 on gpu02: exit code 3; the others are ended by the next apply or rebalance",
+    allocation=with_members(
+        Allocation("w00000006", "", (), gang=Gang(2, 3, (), address="10.0.0.1", port=29007)), _MEMBERS
+    ),
+    pid=11,
+    started_at_s=NOW_S - 60,
+)
+GANG_PLAN = replace(
+    PLAN,
+    rejections=(),
+    steps=tuple(
+        step(seq, kind, workload=GANG.id, node=part.node, allocation=part, target=f"GPU 0 of {part.node}")
+        for seq, (kind, part) in enumerate(
+            ((kind, part) for kind in (StepKind.CLAIM, StepKind.START) for part in GANG.allocation.parts), start=1
+        )
+    ),
+)
 
 METRIC = METRICS["gpu_utilization_ratio"]
 

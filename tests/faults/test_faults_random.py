@@ -19,6 +19,7 @@ from gpualloc.engine.serial import OneAtATime
 from gpualloc.engine.settle import settle
 from gpualloc.engine.submit import submit
 from gpualloc.errors import StateError, StoppedError, UnknownOutcomeError
+from gpualloc.model.gang import living_parts
 from gpualloc.model.plan import StepKind
 from gpualloc.model.workload import Request, WorkloadState
 from gpualloc.wiring import Options, open_context
@@ -62,11 +63,11 @@ class DeadlyFleet:
 deaths = st.tuples(
     st.integers(1, 25), st.sampled_from([KillError(), UnknownOutcomeError("the connection was lost")]), st.booleans()
 )
-requests = st.builds(
-    Request,
-    command=st.sampled_from([("sleep", "90000"), ("true",), ("/nonexistent/train",)]),
-    gpus=st.integers(0, 2),
-    memory_mib=st.sampled_from([None, 1024]),
+commands = st.sampled_from([("sleep", "90000"), ("true",), ("/nonexistent/train",)])
+memories = st.sampled_from([None, 1024])
+requests = st.one_of(
+    st.builds(Request, command=commands, gpus=st.integers(0, 2), memory_mib=memories),
+    st.builds(Request, command=commands, gpus=st.integers(2, 4), memory_mib=memories, gang=st.just(True)),
 )
 
 
@@ -143,25 +144,26 @@ class Applying(RuleBasedStateMachine):
     def what_is_live_is_desired_or_listed(self):
         snapshot = look(self.ctx)
         works = self.ctx.journal.workloads(HELD)
-        ended = {work.id for work in settle(works, snapshot)[0]}
-        held = {work.id: work for work in works if work.id not in ended}
+        now = {work.id: work for work in (*works, *settle(works, snapshot)[0])}
+        held = {work.id: work for work in now.values() if not work.state.ended}
         listed = doubtful(self.ctx) | {
             step.workload for step in make_plan(self.ctx).steps if step.kind is StepKind.UNCLAIM
         }
         for node in snapshot.nodes:
             for claim in node.claims:
                 work = held.get(claim.workload)
-                devices = [grant.device for grant in work.allocation.grants] if work else []
+                devices = [grant.device for part in living_parts(work) for grant in part.grants] if work else []
                 assert claim.device in devices or claim.workload in listed, f"claim of {claim.workload} is forgotten"
             for record in node.workloads:
                 assert record.end is not None or record.workload in held or record.workload in listed
             alive = {record.workload for record in node.workloads if record.end is None}
             for work in held.values():
-                if work.allocation.node == node.name and work.id not in listed:
-                    assert work.id in alive, f"{work.id} is said to run"
-                    assert {claim.device for claim in node.claims if claim.workload == work.id} == {
-                        grant.device for grant in work.allocation.grants
-                    }
+                for part in living_parts(work):
+                    if part.node == node.name and work.id not in listed:
+                        assert work.id in alive, f"{work.id} is said to run"
+                        assert {claim.device for claim in node.claims if claim.workload == work.id} == {
+                            grant.device for grant in part.grants
+                        }
 
     def teardown(self):
         if not hasattr(self, "ctx"):

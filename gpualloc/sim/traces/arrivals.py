@@ -93,6 +93,19 @@ def read_arrivals(stream: BinaryIO, key: str, source: str, tasks: int) -> Order:
     return check_order(rows, tasks, f"{source}, {key}")
 
 
+def arrival_keys(stream: BinaryIO, source: str) -> tuple[str, ...]:
+    """The names of the arrays that a numpy archive (.npz) holds; none of them is read.
+
+    Raises:
+        BrokenInputError: it is no archive, or damaged.
+    """
+    try:
+        with zipfile.ZipFile(stream) as archive:
+            return _keys(archive)
+    except _DAMAGE as error:
+        raise BrokenInputError(f"{source}: not a numpy archive (.npz), or damaged: {error}") from error
+
+
 def inflate(tasks: Tasks, capacity_milli: int, load: float, seed: int) -> Order:
     """An order drawn from the seed, up to a load: all tasks in a random order, then tasks drawn again and again.
 
@@ -140,8 +153,12 @@ def _row(text: str, source: str, number: int) -> int:
     return int(text)
 
 
+def _keys(archive: zipfile.ZipFile) -> tuple[str, ...]:
+    return tuple(name.removesuffix(_MEMBER) for name in archive.namelist() if name.endswith(_MEMBER))
+
+
 def _array(archive: zipfile.ZipFile, key: str, source: str) -> NDArray[Any]:
-    names = [name.removesuffix(_MEMBER) for name in archive.namelist() if name.endswith(_MEMBER)]
+    names = _keys(archive)
     if key not in names:
         near = get_close_matches(key, names, n=3, cutoff=0.3)
         raise BrokenInputError(

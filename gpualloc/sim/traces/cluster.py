@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.model.inventory import CgroupSupport, Device, HostReading, Node, NodeSpec, NodeState, Snapshot
+from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.model.workload import Request, Workload, WorkloadState
 from gpualloc.sim.gpu import device_uuid
 from gpualloc.sim.traces.models import selector
-from gpualloc.sim.traces.trace import GPU_MILLI, TaskShape, TraceNode
+from gpualloc.sim.traces.trace import TraceNode
 
 POOL = "trace"
 COMMAND = ("trace-task",)
@@ -53,7 +54,7 @@ def node_of(node: TraceNode, at_s: float = 0.0) -> Node:
     )
 
 
-def requests_of(shapes: Iterable[TaskShape], known_models: Collection[str]) -> tuple[Request, ...]:
+def requests_of(shapes: Iterable[Shape], known_models: Collection[str]) -> tuple[Request, ...]:
     """One request for each shape, in their order; tasks of one shape share it.
 
     Args:
@@ -77,8 +78,3 @@ def workload_of(arrival: int, name: str, request: Request, at_s: float = 0.0) ->
     """The waiting workload of an arrival, counted from 0; its id depends on that number only."""
     number = new_id("w", arrival.to_bytes(RANDOM_BYTES, "big"))
     return Workload(number, name, OWNER, request, WorkloadState.PENDING, at_s)
-
-
-def models_of(nodes: Sequence[TraceNode]) -> frozenset[str]:
-    """The GPU models there are."""
-    return frozenset(node.model for node in nodes if node.gpus)

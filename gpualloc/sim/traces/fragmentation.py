@@ -11,21 +11,21 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from gpualloc.model.shapes import Shape
 from gpualloc.sim.traces.referee import Referee
-from gpualloc.sim.traces.trace import TaskShape
 
 COVERED = 0.95
 """Part of all tasks that the shapes looked at make up."""
 
 
-def usual_shapes(counts: Mapping[TaskShape, int]) -> dict[TaskShape, float]:
+def usual_shapes(counts: Mapping[Shape, int]) -> dict[Shape, float]:
     """The most frequent shapes (host memory left out) that cover that part of all tasks, with their share of all."""
-    merged: dict[TaskShape, int] = {}
+    merged: dict[Shape, int] = {}
     for shape, count in counts.items():
-        plain = TaskShape(shape.cpu_milli, 0, shape.gpus, shape.milli, shape.models)
+        plain = Shape(shape.cpu_milli, 0, shape.gpus, shape.milli, shape.models)
         merged[plain] = merged.get(plain, 0) + count
     total = sum(merged.values())
-    usual: dict[TaskShape, float] = {}
+    usual: dict[Shape, float] = {}
     for shape, count in sorted(merged.items(), key=lambda item: (-item[1], item[0])):
         if sum(usual.values()) >= COVERED - 1e-12:
             break
@@ -33,7 +33,7 @@ def usual_shapes(counts: Mapping[TaskShape, int]) -> dict[TaskShape, float]:
     return usual
 
 
-def expected_fragment_milli(cluster: Referee, shapes: Mapping[TaskShape, float]) -> float:
+def expected_fragment_milli(cluster: Referee, shapes: Mapping[Shape, float]) -> float:
     """Idle compute of all nodes that is of no use, mean over the shapes, 1/1000 of a GPU."""
     idle = cluster.free.sum(axis=1)
     total = 0.0

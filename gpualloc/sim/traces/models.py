@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gpualloc.errors import BrokenInputError
 from gpualloc.sim.traces.cells import ALTERNATIVES, shown
 from gpualloc.sim.traces.trace import Tasks, TraceNode
 
 MAX_ROWS_TOLD = 5
+_MODELS_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,37 @@ def check_models(nodes: Iterable[TraceNode], tasks: Tasks) -> tuple[UnknownModel
 
     A task that names others beside it can still be placed; one that names only these never can.
     """
-    known = {node.model.casefold() for node in nodes}
+    known = {model.casefold() for model in models_of(nodes)}
     wanted = {model for shape in tasks.shapes for model in shape.models}
     unknown = sorted(model for model in wanted if model.casefold() not in known)
     return tuple(_unknown(model, tasks) for model in unknown)
+
+
+def refuse_unknown(nodes: Iterable[TraceNode], tasks: Tasks) -> None:
+    """Refuse tasks that no node's model could ever serve; nothing would be learnt from a run with them.
+
+    Raises:
+        BrokenInputError: names the models and the rows.
+    """
+    nodes = tuple(nodes)
+    known = {model.casefold() for model in models_of(nodes)}
+    hopeless = {
+        model
+        for shape in tasks.shapes
+        if shape.models and not any(model.casefold() in known for model in shape.models)
+        for model in shape.models
+    }
+    told = [str(unknown) for unknown in check_models(nodes, tasks) if unknown.model in hopeless]
+    if told:
+        raise BrokenInputError(
+            f"{tasks.source}: no node has the GPU model {'; '.join(told[:_MODELS_TOLD])}",
+            hint=f"the nodes have {', '.join(sorted(models_of(nodes))[:_MODELS_TOLD]) or 'no GPU'}",
+        )
+
+
+def models_of(nodes: Iterable[TraceNode]) -> frozenset[str]:
+    """The GPU models there are."""
+    return frozenset(node.model for node in nodes if node.gpus)
 
 
 def selector(models: Collection[str], known: Collection[str]) -> str | None:

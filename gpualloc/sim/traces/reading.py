@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.model.units import MAX_MEMORY_MIB
 from gpualloc.model.workload import MAX_CPUS, MAX_GPUS
 from gpualloc.sim.traces.cells import WrongCell, milli, model, models, name, seconds, shown, whole
 from gpualloc.sim.traces.rows import Layout, Table
-from gpualloc.sim.traces.trace import GPU_MILLI, TaskShape, TraceNode, TraceTask
+from gpualloc.sim.traces.trace import TraceNode, TraceTask
 
 MAX_NODES = 100_000
 MAX_GPUS_PER_NODE = 1024
@@ -71,7 +72,7 @@ def read_tasks(lines: Iterable[str], source: str) -> Iterator[TraceTask]:
     table = Table(lines, source, (OPENB_TASKS, OWN_TASKS))
     make = _openb_shape if table.layout is OPENB_TASKS else _own_shape
     arrives_column, leaves_column = table.layout.optional[-2:]
-    known: dict[tuple[str, ...], TaskShape] = {}
+    known: dict[tuple[str, ...], Shape] = {}
     for row in table:
         asked = row.cells[:_TASK_CELLS]
         called, arrives, leaves = row.cells[_TASK_CELLS:]
@@ -126,13 +127,13 @@ def _model_of(column: str, kind: str, gpus: int) -> str:
     return ""
 
 
-def _openb_shape(cpu: str, memory: str, gpus: str, part: str, spec: str) -> TaskShape:
+def _openb_shape(cpu: str, memory: str, gpus: str, part: str, spec: str) -> Shape:
     count = whole("num_gpu", gpus, 0, MAX_GPUS)
     low, high = (0, 0) if count == 0 else (1, GPU_MILLI) if count == 1 else (GPU_MILLI, GPU_MILLI)
     if not low <= whole("gpu_milli", part, 0, GPU_MILLI) <= high:
         wanted = str(low) if low == high else f"{low} to {high}"
         raise WrongCell(f"gpu_milli is {shown(part)} with num_gpu {count}, which takes {wanted}")
-    return TaskShape(
+    return Shape(
         cpu_milli=whole("cpu_milli", cpu, 0, _MAX_CPU_MILLI),
         memory_mib=whole("memory_mib", memory, 0, MAX_MEMORY_MIB),
         gpus=count,
@@ -141,14 +142,14 @@ def _openb_shape(cpu: str, memory: str, gpus: str, part: str, spec: str) -> Task
     )
 
 
-def _own_shape(cpu: str, memory: str, gpus: str, fraction: str, kinds: str) -> TaskShape:
+def _own_shape(cpu: str, memory: str, gpus: str, fraction: str, kinds: str) -> Shape:
     count = whole("gpus", gpus, 0, MAX_GPUS)
     part = milli("fraction", fraction, 1, GPU_MILLI) if fraction else GPU_MILLI
     if fraction and not count:
         raise WrongCell(f"fraction is {shown(fraction)}, of a task without GPU")
     if count > 1 and part < GPU_MILLI:
         raise WrongCell(f"fraction is {shown(fraction)} of each of {count} GPUs; a part is of one GPU")
-    return TaskShape(
+    return Shape(
         cpu_milli=milli("cpus", cpu, 0, _MAX_CPU_MILLI),
         memory_mib=whole("memory_mib", memory, 0, MAX_MEMORY_MIB),
         gpus=count,

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from gpualloc.sim.traces.trace import GPU_MILLI, TaskShape, TraceNode
+from gpualloc.model.shapes import GPU_MILLI, Shape
+from gpualloc.sim.traces.trace import TraceNode
 
 
 class Referee:
@@ -33,7 +34,7 @@ class Referee:
         self._gpus = [node.gpus for node in nodes]
         self._accepting: dict[tuple[str, ...], NDArray[np.bool_]] = {}
 
-    def place(self, shape: TaskShape, node: str, gpus: Sequence[int]) -> str | None:
+    def place(self, shape: Shape, node: str, gpus: Sequence[int]) -> str | None:
         """Book a placement; returns what is wrong with it (and books nothing), or None."""
         number = self.number.get(node)
         if number is None:
@@ -46,28 +47,29 @@ class Referee:
         self.free[number, list(gpus)] -= shape.milli
         return None
 
-    def give_back(self, shape: TaskShape, node: str, gpus: Sequence[int]) -> None:
+    def give_back(self, shape: Shape, node: str, gpus: Sequence[int]) -> None:
         """Take a booked placement out of the books again."""
         number = self.number[node]
         self.cpu[number] += shape.cpu_milli
         self.memory[number] += shape.memory_mib
         self.free[number, list(gpus)] += shape.milli
 
-    def could_hold(self, shape: TaskShape) -> bool:
+    def could_hold(self, shape: Shape) -> bool:
         """Whether some node could hold the task now."""
         fits = self.accepting(shape) & (self.cpu >= shape.cpu_milli) & (self.memory >= shape.memory_mib)
         if shape.gpus:
             fits &= (self.free >= shape.milli).sum(axis=1) >= shape.gpus
         return bool(fits.any())
 
-    def accepting(self, shape: TaskShape) -> NDArray[np.bool_]:
-        """(N,) nodes of a model that will do."""
+    def accepting(self, shape: Shape) -> NDArray[np.bool_]:
+        """(N,) nodes of a model that will do; case does not count."""
         if shape.models not in self._accepting:
-            right = [not shape.models or model in shape.models for model in self.model]
+            wanted = {model.casefold() for model in shape.models}
+            right = [not wanted or model.casefold() in wanted for model in self.model]
             self._accepting[shape.models] = np.array(right, np.bool_)
         return self._accepting[shape.models]
 
-    def _wrong(self, shape: TaskShape, number: int, gpus: Sequence[int]) -> str | None:
+    def _wrong(self, shape: Shape, number: int, gpus: Sequence[int]) -> str | None:
         if len(gpus) != shape.gpus or len(set(gpus)) != len(gpus):
             return f"GPUs {list(gpus)} for a task of {shape.gpus}"
         if any(not 0 <= gpu < self._gpus[number] for gpu in gpus):

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-GPU_MILLI = 1000
-"""Compute of one whole GPU."""
+from gpualloc.model.shapes import Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,27 +27,6 @@ class TraceNode:
     """Memory of each GPU; None when the trace does not tell."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TaskShape:
-    """What a task takes. Tasks that take the same share one shape."""
-
-    cpu_milli: int
-    """CPU, in 1/1000 of a CPU; 0 is none."""
-    memory_mib: int
-    """Host memory; 0 is none."""
-    gpus: int
-    """GPUs on one node; 0 is CPU-only work."""
-    milli: int
-    """Part taken of each GPU, 1..1000; 0 for CPU-only work. Less than 1000 with a single GPU only."""
-    models: tuple[str, ...] = ()
-    """GPU models that will do, sorted, each once; empty is any."""
-
-    @property
-    def gpu_milli(self) -> int:
-        """Compute taken in all, in 1/1000 of a GPU."""
-        return self.gpus * self.milli
-
-
 @dataclass(frozen=True, slots=True)
 class TraceTask:
     """One row of a task file."""
@@ -56,7 +34,7 @@ class TraceTask:
     row: int
     """Counted from 0, as orders of arrival do."""
     name: str
-    shape: TaskShape
+    shape: Shape
     arrives_s: float | None = None
     """Seconds since the trace began; None when the trace does not tell."""
     leaves_s: float | None = None
@@ -94,7 +72,7 @@ class Tasks:
 
     source: str
     """Where they come from, as errors name it."""
-    shapes: tuple[TaskShape, ...]
+    shapes: tuple[Shape, ...]
     """Each once, in the order in which they first appear."""
     shape_of: NDArray[np.int32]
     """For each row, the index of its shape."""
@@ -137,7 +115,7 @@ class Tasks:
 
 def gather(tasks: Iterable[TraceTask], source: str) -> Tasks:
     """Put tasks, given in the order of their rows, into a table."""
-    shapes: dict[TaskShape, int] = {}
+    shapes: dict[Shape, int] = {}
     shape_of, ends, names = array("i"), array("q"), bytearray()
     arrives_s, leaves_s = array("d"), array("d")
     for task in tasks:

@@ -100,7 +100,7 @@ class WorkloadTable(Table[Workload]):
         if key == "owner":
             return plain(row.owner)
         if key == "node":
-            return plain(row.allocation.node) if row.allocation is not None else ""
+            return _where(row.allocation.nodes) if row.allocation is not None else ""
         if key == "gpus":
             return self._devices(row)
         if key == "held":
@@ -114,3 +114,8 @@ class WorkloadTable(Table[Workload]):
             return "none"
         found = [self._indices.get(grant.device) for grant in row.allocation.grants]
         return ",".join("?" if index is None else str(index) for index in found)
+
+
+def _where(nodes: Sequence[str]) -> str:
+    """The first node, and how many more there are."""
+    return plain(nodes[0]) + (f" +{len(nodes) - 1}" if len(nodes) > 1 else "")

@@ -113,3 +113,28 @@ def test_a_plan_of_a_simulation_is_not_for_real_nodes(sim, world):
     path = sim.root / "pretend.plan"
     sim.run("plan", "-o", str(path))
     assert world.run("apply", "--yes", str(path), check=5).stderr
+
+
+def test_a_gang_takes_all_that_is_free_and_is_released_as_one(sim):
+    identity = sim.json("submit", "--gpus", "16", "--gang", "--", "sleep", "600")["id"]
+    steps = sim.json("plan")["steps"]
+    nodes = {step["node"] for step in steps}
+    assert [step["kind"] for step in steps] == ["claim"] * len(nodes) + ["start"] * len(nodes)
+    sim.run("apply", "--yes")
+    row = sim.workload(identity)
+    assert (row["state"], len(row["devices"])) == ("running", 16)
+    assert [member["rank"] for member in row["members"]] == list(range(len(nodes)))
+    assert {member["node"] for member in row["members"]} == nodes
+    assert sim.json("free")["gpus"] == 0
+    assert "member 0:" in sim.run("show", identity).stdout
+    sim.run("release", identity)
+    assert sim.workload(identity)["state"] == "released"
+    assert sim.json("free")["gpus"] == 16
+
+
+def test_a_gang_that_waits_says_how_much_is_free(sim):
+    sim.json("submit", "--gpus", "17", "--gang", "--", "sleep", "600")
+    (rejection,) = sim.json("plan")["rejections"]
+    assert rejection["detail"] == "needs 17 free GPUs in a gang; 16 free on 6 nodes"
+    refused = sim.run("submit", "--gpus", "400", "--gang", "--", "sleep", "600", check=4)
+    assert "27 free on 6 nodes even when all is free" in refused.stderr

@@ -6,7 +6,7 @@ import pytest
 
 from gpualloc.adapters.encode import encode_call
 from gpualloc.errors import StepError
-from gpualloc.model.allocation import Allocation, Grant, Share
+from gpualloc.model.allocation import Allocation, Gang, Grant, Member, Share
 from gpualloc.model.plan import Step, StepKind, StepReason
 from gpualloc.model.workload import Request, Workload, WorkloadState
 from gpualloc.ports import StepCall
@@ -97,3 +97,45 @@ def test_limits_that_must_be_hard_are_said_to_be():
     hard = dataclasses.replace(call.workload, request=dataclasses.replace(call.workload.request, require="hard"))
     assert encode_call(dataclasses.replace(call, workload=hard), 10.0)["step"]["require"] == "hard"
     assert "require" not in encode_call(call, 10.0)["step"]
+
+
+def env_of(gang: Gang, *pairs: tuple[str, str]) -> dict[str, str]:
+    """The environment of the member that is a part of this gang, with these of the request."""
+    call = call_of(StepKind.START)
+    assert call.step.allocation is not None
+    assert call.workload is not None
+    step = dataclasses.replace(call.step, allocation=dataclasses.replace(call.step.allocation, gang=gang))
+    workload = dataclasses.replace(call.workload, request=dataclasses.replace(call.workload.request, env=pairs))
+    env = encode_call(dataclasses.replace(call, step=step, workload=workload), 10.0)["step"]["env"]
+    assert isinstance(env, dict)
+    return env
+
+
+def test_a_member_of_a_gang_is_told_who_it_is_and_where_the_others_are() -> None:
+    grants = (Grant("GPU-1", Share.EXCLUSIVE), Grant("GPU-2", Share.EXCLUSIVE))
+    member = Member(1, "n1", grants, interface="ib0")
+    assert env_of(Gang(3, 5, (member,), "10.0.0.1", 29007)) == {
+        "RANK": "1",
+        "WORLD_SIZE": "3",
+        "NODE_RANK": "1",
+        "NNODES": "3",
+        "NPROC_PER_NODE": "2",
+        "MASTER_ADDR": "10.0.0.1",
+        "MASTER_PORT": "29007",
+        "PET_NODE_RANK": "1",
+        "PET_NNODES": "3",
+        "PET_NPROC_PER_NODE": "2",
+        "PET_MASTER_ADDR": "10.0.0.1",
+        "PET_MASTER_PORT": "29007",
+        "GPUALLOC_GANG_RANK": "1",
+        "GPUALLOC_GANG_SIZE": "3",
+        "GPUALLOC_GANG_GPUS": "5",
+        "NCCL_SOCKET_IFNAME": "=ib0",
+        "GLOO_SOCKET_IFNAME": "ib0",
+    }
+
+
+def test_what_the_request_says_goes_before_what_a_gang_is_told_and_no_interface_is_guessed() -> None:
+    env = env_of(Gang(1, 0, (Member(0, "n1", ()),), "127.0.0.1", 29000), ("MASTER_PORT", "1234"), ("A", "b"))
+    assert (env["MASTER_PORT"], env["PET_MASTER_PORT"], env["A"]) == ("1234", "29000", "b")
+    assert not [name for name in env if name.endswith("IFNAME")]

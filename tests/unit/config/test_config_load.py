@@ -179,7 +179,7 @@ nodes = "x[1-"
         (
             "zzz = 1",
             "line 1: zzz: no such key",
-            "keys here: apply, enforce, history, hooks, mig, policy, pools, sampling",
+            "keys here: apply, enforce, gangs, history, hooks, mig, policy, pools, sampling",
         ),
         ("a = [1,\n2\n", "line 2: not valid TOML", None),
         ("policy = " + "9" * 5000, "not valid TOML", None),
@@ -196,6 +196,14 @@ nodes = "x[1-"
         ('[pools.a]\nnodes = "gpu[1-9999999]"', "stands for more than 100000 names", None),
         ('[pools.a]\nnodes = "n"\nprice_per_gpu_hour = inf', "price_per_gpu_hour: expected a number", None),
         ('[pools.a]\nnodes = "n"\nssh.options = ["a=b\\nc"]', 'found "a=b\\nc"', "ServerAliveInterval"),
+        (
+            '[gangs]\nports = "80-90"',
+            'gangs.ports: expected a range of ports, such as "29000-29499", found "80-90"',
+            None,
+        ),
+        ('[gangs]\nports = "30000-29999"', "gangs.ports: expected a range of ports", "from 1024 on"),
+        ('[pools.a]\nnodes = "n"\ninterface = "a b"', "pools.a.interface: expected the name of a network", None),
+        ('[pools.a]\nnodes = "n"\naddresses = { n = "x;y" }', "pools.a.addresses.n: expected", "IP address"),
         ('[pools.a]\nnodes = "n"\nssh.port = true', "expected a port, 1 to 65535, found true", None),
         (
             '[pools.a]\nnodes = "n"\nnode_labels = { m = { a = "b" } }',
@@ -345,3 +353,13 @@ def test_labels_of_a_node_win_over_those_of_its_pool(read, write):
             {"rack": "r2", "net": "ib"},
             {"rack": "r2", "net": "ib", "disk": "nvme"},
         ]
+
+
+def test_what_gangs_are_told_of_nodes(read, write):
+    file = write(
+        '[gangs]\nports = "30000-30001"\n'
+        '[pools.a]\nnodes = "n[1-2]"\ninterface = "ib0"\naddresses = { n2 = "10.0.0.2" }'
+    )
+    config = read(file).config
+    assert config.gang_ports == (30000, 30001)
+    assert [(spec.address, spec.interface) for spec in config.nodes] == [(None, "ib0"), ("10.0.0.2", "ib0")]

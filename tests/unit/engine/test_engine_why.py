@@ -148,3 +148,22 @@ def test_work_that_never_began_has_no_place_to_tell_of(ctx):
 def test_unknown_work_is_not_found(ctx):
     with pytest.raises(NotFoundError):
         why(ctx, "nothing")
+
+
+def test_a_gang_is_told_what_keeps_a_member_out(ctx):
+    gang = asked(ctx, "gang", gpus=12, gpu_model="A100|H100", gang=True, per_node=4)
+    found = why(ctx, gang).explanation
+    assert isinstance(found.answer, Rejection)
+    told = {each.reasons: each.nodes for each in found.obstacles}
+    assert told["GPUs used by a process nobody booked",] == ("cedar01",)
+    assert found.remedies == ()
+
+
+def test_places_of_every_member_of_a_gang_count_as_given(ctx):
+    gang = asked(ctx, "gang", gpus=8, gpu_model="A100|H100", gang=True, per_node=4, priority=1)
+    found = why(ctx, gang).explanation
+    assert isinstance(found.answer, Allocation)
+    assert found.answer.nodes == ("birch01", "fir01")
+    behind = why(ctx, asked(ctx, "behind", gpus=4, gpu_model="A100|H100")).explanation
+    given = [each.nodes for each in behind.obstacles if "GPUs given to other work" in each.reasons]
+    assert sorted(name for names in given for name in names) == ["birch01", "fir01"]

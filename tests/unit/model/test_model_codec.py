@@ -12,7 +12,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gpualloc.errors import BrokenInputError
-from gpualloc.model.allocation import Allocation, Claim, Grant, HeldBy, Share, WorkloadEnd, WorkloadRecord
+from gpualloc.model.allocation import (
+    Allocation,
+    Claim,
+    Gang,
+    Grant,
+    HeldBy,
+    Member,
+    Share,
+    WorkloadEnd,
+    WorkloadRecord,
+)
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.codec import from_plain, to_plain
 from gpualloc.model.decision import Decision, Rejection
@@ -177,3 +187,19 @@ def test_what_is_not_of_the_model_cannot_be_read():
 
 def test_state_words_are_the_json_contract():
     assert [to_plain(state) for state in WorkloadState][:2] == ["pending", "running"]
+
+
+def test_what_was_stored_before_there_were_gangs_can_be_read():
+    allocation = Allocation("w00000001", "n1", (Grant("GPU-1", Share.EXCLUSIVE),))
+    work = Workload("w00000001", "x", "ann", Request(("train",)), WorkloadState.RUNNING, 1.0, allocation=allocation)
+    old = through_json(work)
+    del old["allocation"]["gang"]
+    for name in ("gang", "per_node"):
+        del old["request"][name]
+    assert from_plain(Workload, old) == work
+
+
+def test_a_gang_is_read_as_it_was_written():
+    member = Member(1, "n2", (Grant("GPU-2", Share.EXCLUSIVE),), "0-3", "ib0", 7, 2.0, end=WorkloadEnd(3, 5.0))
+    allocation = Allocation("w00000001", "n2", member.grants, gang=Gang(2, 2, (member,), "n1", 29000))
+    assert from_plain(Allocation, through_json(allocation)) == allocation

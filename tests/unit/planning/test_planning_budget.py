@@ -7,11 +7,14 @@ from fakes import scenes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpualloc.model.allocation import Allocation, Grant, Share
+from gpualloc.model.allocation import Allocation, Gang, Grant, Member, Share
 from gpualloc.model.decision import Decision, RejectionReason
 from gpualloc.model.desired import DesiredDevice
+from gpualloc.model.gang import with_members
 from gpualloc.model.plan import Step, StepKind, StepReason
 from gpualloc.planning.budget import cap_steps, lifted, resting_on_caps, shared_out, within_budgets
+from gpualloc.planning.order import joined
+from gpualloc.planning.steps import steps_for
 
 BUDGET_W = 1500.0
 POWER = {"power_limit_w": 700.0, "power_limit_min_w": 200.0, "power_limit_max_w": 700.0}
@@ -48,6 +51,37 @@ def test_without_a_budget_nothing_is_looked_at():
 def test_what_fits_starts_as_it_is():
     made, caps = kept(fleet(), start("a", 0, 1))
     assert (len(made.allocations), caps) == (1, ())
+
+
+def gang(name, *nodes):
+    parts = [start(name, 0, 1, node=each) for each in nodes]
+    members = [Member(rank, part.node, part.grants) for rank, part in enumerate(parts)]
+    return with_members(replace(parts[0], gang=Gang(len(nodes), 2 * len(nodes), ())), members)
+
+
+def test_the_members_of_a_gang_share_the_budget_or_none_of_them_starts():
+    nodes = [scenes.node(name, devices=[POWER] * 4) for name in ("n1", "n2")]
+    made, caps = kept(scenes.snapshot(*nodes), gang("a", "n1", "n2"))
+    assert len(made.allocations) == 1
+    assert [(cap.node.name, cap.device.index, cap.watts) for cap in caps] == [
+        ("n1", 0, 375.0),
+        ("n1", 1, 375.0),
+        ("n2", 0, 375.0),
+        ("n2", 1, 375.0),
+    ]
+    made, caps = kept(scenes.snapshot(*nodes), gang("a", "n1", "n2"), start("b", 2, node="n1"))
+    assert [rejection.workload for rejection in made.rejections] == ["b"]
+    made, caps = kept(scenes.snapshot(*nodes), gang("a", "n1", "n2"), start("b", 2, node="n1"), budgets={"main": 700.0})
+    assert ([one.workload for one in made.rejections], [one.workload for one in made.allocations]) == (["a"], ["b"])
+
+
+def test_each_member_rests_on_the_caps_of_its_node():
+    nodes = [scenes.node(name, devices=[POWER] * 2) for name in ("n1", "n2")]
+    made, caps = kept(scenes.snapshot(*nodes), gang("a", "n1", "n2"))
+    steps = joined(cap_steps(caps), steps_for(made.allocations, {"a": scenes.workload("a")}, scenes.snapshot(*nodes)))
+    needs = {(step.kind, step.node): step.needs for step in resting_on_caps(steps)}
+    assert needs[StepKind.CLAIM, "n1"] == (1, 2)
+    assert set(needs[StepKind.CLAIM, "n2"]) > {3, 4}
 
 
 def test_what_does_not_fit_starts_with_equal_lower_caps():

@@ -69,7 +69,7 @@ def test_a_move_changes_the_devices_and_nothing_else():
 
 
 def test_suspended_work_holds_memory_of_its_host_and_no_device():
-    held = still_held(workload(WorkloadState.SUSPENDED))
+    (held,) = still_held(workload(WorkloadState.SUSPENDED))
     assert (held.grants, held.cpus, held.memory_mib) == ((), None, 1024)
-    assert still_held(workload()) == ALLOCATION
-    assert still_held(workload(WorkloadState.PENDING, None)) is None
+    assert still_held(workload()) == (ALLOCATION,)
+    assert still_held(workload(WorkloadState.PENDING, None)) == ()

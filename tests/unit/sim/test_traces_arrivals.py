@@ -11,14 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpualloc.errors import BrokenInputError, UsageError
+from gpualloc.model.shapes import Shape
 from gpualloc.sim.traces import arrivals
 from gpualloc.sim.traces.arrivals import check_order, inflate, read_arrivals, read_order
-from gpualloc.sim.traces.trace import Tasks, TaskShape, TraceTask, gather
+from gpualloc.sim.traces.trace import Tasks, TraceTask, gather
 
 
 def table(*demands: tuple[int, int]) -> Tasks:
     """Tasks of so many GPUs with so much of each."""
-    shapes = (TaskShape(1000, 1, gpus, milli) for gpus, milli in demands)
+    shapes = (Shape(1000, 1, gpus, milli) for gpus, milli in demands)
     return gather((TraceTask(row, f"t{row}", shape) for row, shape in enumerate(shapes)), "t.csv")
 
 

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpualloc.model.allocation import Share
+from gpualloc.model.shapes import Shape
 from gpualloc.model.workload import ID_PATTERN, WorkloadState, check_request
-from gpualloc.sim.traces.cluster import models_of, node_of, requests_of, snapshot_of, workload_of
+from gpualloc.sim.traces.cluster import node_of, requests_of, snapshot_of, workload_of
 from gpualloc.sim.traces.curve import REPORTED_PCT, Curve
-from gpualloc.sim.traces.models import check_models, selector
-from gpualloc.sim.traces.trace import TaskShape, TraceNode, TraceTask, gather
+from gpualloc.sim.traces.models import check_models, models_of, selector
+from gpualloc.sim.traces.trace import TraceNode, TraceTask, gather
 
 A100 = TraceNode("a", 96_000, 1 << 20, 8, "A100")
 A10 = TraceNode("b", 7_500, 1 << 18, 1, "A10", gpu_memory_mib=24_564)
@@ -52,7 +53,7 @@ def test_memory_never_decides_where_the_trace_does_not_tell_it() -> None:
 
 @given(st.integers(0, 65_536_000), st.integers(0, 1 << 40), st.integers(1, 1000))
 def test_a_request_asks_for_exactly_what_the_shape_takes(cpu: int, memory: int, milli: int) -> None:
-    (request,) = requests_of([TaskShape(cpu, memory, 1, milli)], {"A100"})
+    (request,) = requests_of([Shape(cpu, memory, 1, milli)], {"A100"})
     assert check_request(request) is request
     assert round((request.fraction or 1) * 1000) == milli
     assert round((request.cpus or 0) * 1000) == cpu
@@ -61,7 +62,7 @@ def test_a_request_asks_for_exactly_what_the_shape_takes(cpu: int, memory: int, 
 
 
 def test_requests_of_work_without_gpu_of_gangs_and_of_models() -> None:
-    shapes = [TaskShape(1000, 1, 0, 0), TaskShape(0, 0, 8, 1000), TaskShape(1, 1, 1, 810, ("G2", "T4"))]
+    shapes = [Shape(1000, 1, 0, 0), Shape(0, 0, 8, 1000), Shape(1, 1, 1, 810, ("G2", "T4"))]
     cpu_only, gang, choosy = requests_of(shapes, {"G2", "T4"})
     assert (cpu_only.gpus, cpu_only.gpu_model, cpu_only.fraction) == (0, None, None)
     assert (gang.gpus, gang.share, gang.cpus, gang.memory_mib) == (8, Share.EXCLUSIVE, None, None)
@@ -94,7 +95,7 @@ def test_no_model_is_any() -> None:
 
 def test_models_that_no_node_has_are_told_with_their_rows() -> None:
     asked = [(), ("H200",), ("A100",), ("a10", "H200"), ("B300",)] + [("H200",)] * 5
-    shapes = (TaskShape(1, 1, 1, 1000, models) for models in asked)
+    shapes = (Shape(1, 1, 1, 1000, models) for models in asked)
     tasks = gather((TraceTask(row, f"t{row}", shape) for row, shape in enumerate(shapes)), "t.csv")
     unknown = check_models([A100, A10, CPU_ONLY], tasks)
     assert [(each.model, each.tasks, each.rows) for each in unknown] == [
@@ -107,7 +108,7 @@ def test_models_that_no_node_has_are_told_with_their_rows() -> None:
 
 
 def test_a_workload_of_an_arrival_has_an_id_of_its_own() -> None:
-    (request,) = requests_of([TaskShape(1, 1, 1, 1000)], ())
+    (request,) = requests_of([Shape(1, 1, 1, 1000)], ())
     made = [workload_of(arrival, f"t{arrival}", request, 3.0) for arrival in (0, 1, 70_000)]
     assert len({workload.id for workload in made}) == 3
     assert all(ID_PATTERN.fullmatch(workload.id) for workload in made)

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from gpualloc.sim.traces.arrivals import inflate, read_arrivals
-from gpualloc.sim.traces.cluster import models_of, requests_of, snapshot_of
+from gpualloc.sim.traces.cluster import requests_of, snapshot_of
 from gpualloc.sim.traces.curve import Curve
 from gpualloc.sim.traces.lines import text_lines
-from gpualloc.sim.traces.models import check_models
+from gpualloc.sim.traces.models import check_models, models_of
 from gpualloc.sim.traces.reading import read_nodes, read_tasks
 from gpualloc.sim.traces.trace import Tasks, TraceNode, gather
 

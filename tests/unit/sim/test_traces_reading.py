@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpualloc.errors import BrokenInputError
+from gpualloc.model.shapes import Shape
 from gpualloc.sim.traces import reading
 from gpualloc.sim.traces.lines import MAX_LINE_BYTES, text_lines
 from gpualloc.sim.traces.reading import read_nodes, read_tasks
-from gpualloc.sim.traces.trace import TaskShape, TraceNode, TraceTask, gather
+from gpualloc.sim.traces.trace import TraceNode, TraceTask, gather
 
 OPENB_NODES = "sn,cpu_milli,memory_mib,gpu,model"
 OPENB_TASKS = (
@@ -65,9 +66,9 @@ def test_published_tasks() -> None:
         "openb-pod-0002,88000,65536,8,1000,,LS,Running,0,0,0",
     )
     assert found == [
-        TraceTask(0, "openb-pod-0000", TaskShape(12_500, 57_344, 0, 0), 10_971_827, 10_972_394),
-        TraceTask(1, "openb-pod-0001", TaskShape(6_000, 12_288, 1, 460, ("V100M16", "V100M32")), 427_061, 12_902_960),
-        TraceTask(2, "openb-pod-0002", TaskShape(88_000, 65_536, 8, 1000), 0, 0),
+        TraceTask(0, "openb-pod-0000", Shape(12_500, 57_344, 0, 0), 10_971_827, 10_972_394),
+        TraceTask(1, "openb-pod-0001", Shape(6_000, 12_288, 1, 460, ("V100M16", "V100M32")), 427_061, 12_902_960),
+        TraceTask(2, "openb-pod-0002", Shape(88_000, 65_536, 8, 1000), 0, 0),
     ]
     assert (found[2].cpu_milli, found[2].memory_mib, found[2].gpus, found[2].milli) == (88_000, 65_536, 8, 1000)
     assert (found[2].shape.gpu_milli, found[1].models) == (8000, ("V100M16", "V100M32"))
@@ -75,7 +76,7 @@ def test_published_tasks() -> None:
 
 def test_published_tasks_without_models_and_times_need_no_names() -> None:
     found = tasks("cpu_milli,memory_mib,num_gpu,gpu_milli", "0,0,1,1000")
-    assert found == [TraceTask(0, "task-0", TaskShape(0, 0, 1, 1000))]
+    assert found == [TraceTask(0, "task-0", Shape(0, 0, 1, 1000))]
 
 
 def test_tasks_of_our_own_in_any_order_of_columns() -> None:
@@ -86,9 +87,9 @@ def test_tasks_of_our_own_in_any_order_of_columns() -> None:
         ",,,0,10,1,",
     )
     assert found == [
-        TraceTask(0, "task-0", TaskShape(3_152, 10, 1, 810, ("A100", "T4")), 1.5, 2000.0),
-        TraceTask(1, "task-1", TaskShape(0, 10, 2, 1000), 7.0, None),
-        TraceTask(2, "task-2", TaskShape(1000, 10, 0, 0)),
+        TraceTask(0, "task-0", Shape(3_152, 10, 1, 810, ("A100", "T4")), 1.5, 2000.0),
+        TraceTask(1, "task-1", Shape(0, 10, 2, 1000), 7.0, None),
+        TraceTask(2, "task-2", Shape(1000, 10, 0, 0)),
     ]
 
 
@@ -99,8 +100,8 @@ def test_json_lines_say_the_same_as_csv() -> None:
         '{"name": "x", "gpus": 2, "memory_mib": "20", "cpus": 1, "fraction": null}',
     )
     assert found == [
-        TraceTask(0, "task-0", TaskShape(3_152, 10, 1, 810, ("A100", "T4")), 0.0),
-        TraceTask(1, "x", TaskShape(1000, 20, 2, 1000)),
+        TraceTask(0, "task-0", Shape(3_152, 10, 1, 810, ("A100", "T4")), 0.0),
+        TraceTask(1, "x", Shape(1000, 20, 2, 1000)),
     ]
     assert nodes('{"name":"a","cpus":1,"memory_mib":2,"gpus":1,"gpu_model":"T4"}') == [TraceNode("a", 1000, 2, 1, "T4")]
 
@@ -385,7 +386,7 @@ def task_rows(draw: st.DrawFn) -> TraceTask:
     gpus = draw(st.integers(0, 16))
     milli = draw(st.integers(1, 1000)) if gpus == 1 else 1000 if gpus else 0
     models = tuple(sorted(draw(st.sets(MODEL, max_size=3)))) if gpus else ()
-    shape = TaskShape(draw(st.integers(0, 65_536_000)), draw(st.integers(0, 1 << 40)), gpus, milli, models)
+    shape = Shape(draw(st.integers(0, 65_536_000)), draw(st.integers(0, 1 << 40)), gpus, milli, models)
     arrives, leaves = draw(TIMES), draw(TIMES)
     if arrives is not None and leaves is not None and leaves < arrives:
         arrives, leaves = leaves, arrives

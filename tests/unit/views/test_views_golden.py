@@ -45,6 +45,9 @@ TEXTS = {
     "nodes": lambda look: nodes_text(world.SNAPSHOT, world.WORKLOADS, look),
     "ps": lambda look: workloads_text(world.WORKLOADS, world.NOW_S, look, simulated=True),
     "show": lambda _: workload_text(world.WORKLOADS[0], world.NOW_S, simulated=False),
+    "ps-gang": lambda look: workloads_text((world.GANG,), world.NOW_S, look, simulated=False),
+    "show-gang": lambda _: workload_text(world.GANG, world.NOW_S, simulated=False),
+    "plan-gang": lambda look: plan_text(world.GANG_PLAN, {world.GANG.id: world.GANG.name}, look),
     "plan": lambda look: plan_text(world.PLAN, NAMES, look),
     "plan-empty": lambda look: plan_text(world.EMPTY_PLAN, {}, look),
     "history": lambda look: history_text(world.METRIC, [world.series(RISING)], look, simulated=True),
@@ -67,7 +70,9 @@ TEXTS = {
 }
 FREE_TEXT = {
     "show",
+    "show-gang",
     "plan",
+    "plan-gang",
     "plan-empty",
     "status",
     "free",

@@ -201,3 +201,16 @@ def test_why():
     runs = why_data(Account(world.WORKLOADS[0], world.NOW_S, True, "best-fit 1", placed=world.PLACED))
     assert (runs["explanation"], runs["node"]) == (None, "gpu01")
     assert runs["placed"] == {"at_s": world.NOW_S - 7200, "actor": "ann", "plan": "p00000001", "policy": "best-fit 1"}
+
+
+def test_a_gang_is_one_workload_with_its_members():
+    row, alone = workloads_data((world.GANG, world.WORKLOADS[0]), simulated=False)["workloads"]
+    assert (row["node"], len(row["devices"]), row["state"]) == ("gpu01", 3, "running")
+    assert row["members"] == [
+        {"rank": 0, "node": "gpu01", "devices": row["devices"][:2], "pid": 11, "state": "running", "exit_code": None},
+        {"rank": 1, "node": "gpu02", "devices": row["devices"][2:], "pid": 12, "state": "failed", "exit_code": 3},
+    ]
+    assert alone["members"] is None
+    full = workload_in_full(world.GANG, simulated=False)
+    assert full["allocation"]["gang"] == {"size": 2, "gpus": 3, "address": "10.0.0.1", "port": 29007}
+    assert (full["request"]["gang"], full["request"]["per_node"]) == (True, None)

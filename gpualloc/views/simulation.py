@@ -1,0 +1,138 @@
+"""Results of a simulated run: figures, a curve over the load, placements."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+
+from gpualloc.sim.traces.power import Power
+from gpualloc.sim.traces.result import PackingResult
+from gpualloc.views.chart import chart
+from gpualloc.views.look import Look, Role
+from gpualloc.views.table import Cell, Column, table
+from gpualloc.views.text import UNKNOWN, plural
+
+FROM_PCT = 80
+"""Curves are drawn from this load on, when there is any: below it hardly anything is refused."""
+_HEIGHT = 6
+_DIGITS = 6
+"""Digits after the point in JSON."""
+
+
+def packing_data(result: PackingResult) -> dict[str, object]:
+    """`data` of `simulate packing --json`."""
+    times, failed = result.times, result.failed
+    return {
+        "simulated": True,
+        "policy": result.policy,
+        "profile": result.profile,
+        "seed": result.seed,
+        "arrivals": result.arrivals,
+        "unallocated_pct": _rounded_all(result.unallocated_pct),
+        "fragmentation_pct": _rounded(result.fragmentation_pct),
+        "failed": {
+            "total": failed.total,
+            "cpu_only": failed.cpu_only,
+            "fractional": failed.fractional,
+            "single": failed.single,
+            "multi": failed.multi,
+        },
+        "violations": result.violations,
+        "violations_told": list(result.violations_told),
+        "refusals_that_fitted": result.refusals_that_fitted,
+        "decision_us": {"mean": round(times.mean_us, 3), "p50": round(times.p50_us, 3), "p99": round(times.p99_us, 3)},
+        "decisions_per_s": _rounded(times.per_s),
+        "models": _rounded_all(result.model_use),
+        "energy": {
+            "power_model": "PWR",
+            "at_100": None if result.power is None else _power_data(result.power),
+            "at_end": _power_data(result.power_at_end),
+            "models_without_figures": list(result.without_figures),
+        },
+    }
+
+
+def packing_text(result: PackingResult, label: str, look: Look) -> str:
+    """The figures as a compact table, and the curve.
+
+    Args:
+        result: what came of the run.
+        label: which order of arrival it was.
+        look: the terminal.
+    """
+    using = f" with profile {result.profile}" if result.profile else ""
+    head = f"{result.policy}{using}, {look.paint('simulated', Role.WARN)}: {label}, {plural(result.arrivals, 'task')}"
+    figures = [Column("load %"), *(Column(load, right=True) for load in result.unallocated_pct)]
+    row = ["unallocated GPU %", *map(_number, result.unallocated_pct.values())]
+    drawn = _drawn(result)
+    parts = [
+        head,
+        table(figures, [row], look),
+        table([Column(""), Column("")], _facts(result), look).partition("\n")[2],
+        f"{look.paint('unallocated GPU %', Role.STRONG)} over load, {drawn[0][0]} to {drawn[-1][0]}",
+        *chart(drawn, look.width, _HEIGHT, lambda value: f"{value:.0f} %"),
+    ]
+    return "\n".join([*parts, *(f"violation: {told}" for told in result.violations_told)])
+
+
+def placements_csv(result: PackingResult) -> str:
+    """One row for each arrival in its order; an empty node is a task that got no place."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("task", "node", "gpus"))
+    writer.writerows((row, node, ";".join(map(str, gpus))) for row, node, gpus in result.placements)
+    return out.getvalue()
+
+
+def _facts(result: PackingResult) -> list[tuple[str, Cell]]:
+    times, failed = result.times, result.failed
+    kinds = f"{failed.cpu_only} CPU-only, {failed.fractional} fractional, {failed.single} single, {failed.multi} multi"
+    per_s = UNKNOWN if times.per_s is None else f"{times.per_s:,.0f}"
+    used = ", ".join(f"{model} {100 * part:.1f} %" for model, part in result.model_use.items())
+    return [
+        ("fragmented", Cell(f"{_number(result.fragmentation_pct)} % of all GPUs at load 100")),
+        ("no place", Cell(f"{plural(failed.total, 'task')}: {kinds}")),
+        ("checked", _checked(result)),
+        ("decisions", Cell(f"{per_s} in a second; mean {times.mean_us:.0f} µs, 99 % within {times.p99_us:.0f} µs")),
+        ("power", Cell(_power(result))),
+        ("in use", Cell(used)),
+    ]
+
+
+def _checked(result: PackingResult) -> Cell:
+    wrong = result.violations + result.refusals_that_fitted
+    said = f"{plural(result.violations, 'violation')}, {plural(result.refusals_that_fitted, 'refusal')} of what fitted"
+    return Cell(said, Role.BAD if wrong else Role.GOOD)
+
+
+def _power(result: PackingResult) -> str:
+    if result.without_figures:
+        return f"{UNKNOWN}: nothing is known of {', '.join(result.without_figures)}"
+    full = None if result.power is None else result.power.all_kw
+    return f"{_number(full)} kW at load 100, {_number(result.power_at_end.all_kw)} kW at the end (model: PWR)"
+
+
+def _drawn(result: PackingResult) -> tuple[tuple[int, float], ...]:
+    """The part of the curve where policies differ, when the run came that far."""
+    return tuple(point for point in result.curve if point[0] >= FROM_PCT) or result.curve
+
+
+def _power_data(power: Power) -> dict[str, object]:
+    return {
+        "gpus_kw": _rounded(power.gpus_kw),
+        "cpus_kw": _rounded(power.cpus_kw),
+        "all_kw": _rounded(power.all_kw),
+    }
+
+
+def _number(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.2f}"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, _DIGITS)
+
+
+def _rounded_all(values: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {key: _rounded(value) for key, value in values.items()}
