@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -158,6 +158,13 @@ _gpualloc() {
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
             else _gpualloc_ask workloads; fi
             ;;
+        'why')
+            case $previous in
+                --policy) _gpualloc_ask policies; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--policy --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask workloads; fi
+            ;;
         'logs')
             case $previous in
                 --member) :; return ;;
@@ -223,7 +230,7 @@ _gpualloc() {
                 --policy) _gpualloc_ask policies; return ;;
                 --policy-profile) _gpualloc_ask profiles; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '-o --output --policy --policy-profile --detailed-exitcode --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-o --output --explain --policy --policy-profile --detailed-exitcode --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'apply')

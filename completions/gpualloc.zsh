@@ -21,6 +21,7 @@ _gpualloc() {
         'run:Submit, place, follow the output, return the exit code'
         'ps:Workloads that wait, run, or ended in the last day'
         'show:Everything known of one workload'
+        'why:Why a workload waits, and what would help'
         'logs:The output of a workload'
         'wait:Wait until a workload ends'
         'release:End workloads and give their devices back'
@@ -236,6 +237,17 @@ _gpualloc() {
                         '*--help[Show this message and exit.]' \
                         '*: :{_gpualloc_ask workloads}'
                     ;;
+                why)
+                    _arguments \
+                        '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask workloads}'
+                    ;;
                 logs)
                     _arguments \
                         '*-f[Go on until the workload ends.]' \
@@ -329,6 +341,7 @@ _gpualloc() {
                     _arguments \
                         '*-o[Also write the plan for `gpualloc apply FILE`.]:value:_files' \
                         '*--output[Also write the plan for `gpualloc apply FILE`.]:value:_files' \
+                        '*--explain[Tell of each waiting workload why it gets its place, or none.]' \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
                         '*--policy-profile[Let the policy decide by this saved profile.]:value:{_gpualloc_ask profiles}' \
                         '*--detailed-exitcode[Exit with 10 when there is something to change.]' \

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from gpualloc.model.allocation import Allocation
     from gpualloc.model.audit import AuditEntry
-    from gpualloc.model.decision import Problem, Rejection
+    from gpualloc.model.decision import Problem, Ranked, Rejection
     from gpualloc.model.desired import Cordon, DesiredDevice
     from gpualloc.model.enforcement import Sighting
     from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
@@ -416,6 +416,15 @@ class Session(Protocol):
 
     def free(self, allocation: Allocation) -> None:
         """Give an allocation's room back."""
+        ...
+
+
+@runtime_checkable
+class Ranking(Protocol):
+    """What a session may do beside: tell how it likes the places that a workload could have."""
+
+    def ranking(self, workload: Workload, count: int) -> tuple[Ranked, ...]:
+        """The nodes it likes best for the workload now, at most that many, the best first; places nothing."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,12 @@ from gpualloc.cli.outcome import CHANGES, Answer
 from gpualloc.cli.plan_file import write_plan
 from gpualloc.cli.progress import nodes_seen
 from gpualloc.engine.plan import make_plan
+from gpualloc.engine.why import explained_plan
+from gpualloc.model.inventory import Snapshot
+from gpualloc.policies.explanation import Explanation
+from gpualloc.views.look import Look
 from gpualloc.views.plan import plan_data, plan_text
+from gpualloc.views.why import explanation_data, explanations_text
 
 app = shared.verb_app()
 
@@ -20,25 +26,43 @@ app = shared.verb_app()
 @app.command()
 def plan(
     ctx: typer.Context,
+    *,
     output: Annotated[
         str | None,
         typer.Option("-o", "--output", metavar="FILE", help="Also write the plan for `gpualloc apply FILE`."),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Tell of each waiting workload why it gets its place, or none.")
+    ] = False,
     policy: shared.Policy = None,
     policy_profile: shared.PolicyProfile = None,
     detailed_exitcode: shared.DetailedExitCode = False,
 ) -> Answer:
     """Decide places for waiting work and show the steps, with a reason for each; nothing is changed."""
+    told: tuple[Explanation, ...] = ()
+    seen: Snapshot | None = None
     with shared.open_world(ctx, shared.policy_override(policy, policy_profile)) as world:
         with nodes_seen(world) as progress:
-            made = make_plan(world, progress=progress)
+            if explain:
+                made, told, seen = explained_plan(world, progress)
+            else:
+                made = make_plan(world, progress=progress)
         world.journal.save_plan(made)
         names = shared.names_of(world)
     if output:
         write_plan(made, Path(output))
+
+    def text(look: Look) -> str:
+        reasons = explanations_text(told, seen, f"{made.policy} {made.policy_version}", names, look)
+        return "\n\n".join(part for part in (plan_text(made, names, look), reasons) if part)
+
     return Answer(
-        plan_data(made),
-        lambda look: plan_text(made, names, look),
+        {**plan_data(made), **(_explained(told) if explain else {})},
+        text,
         messages=(f"written to {output}; `gpualloc apply {output}` carries it out",) if output else (),
         exit_code=CHANGES if detailed_exitcode and made.applyable else 0,
     )
+
+
+def _explained(told: tuple[Explanation, ...]) -> Mapping[str, object]:
+    return {"explanations": [explanation_data(each) for each in told]}

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Decision, Problem
+from gpualloc.model.workload import Workload
 from gpualloc.ports import Policy
 
 
+def in_turn(problem: Problem) -> list[Workload]:
+    """The workloads of the problem in the order in which they get their places: by priority, then age, then id."""
+    return sorted(problem.requests, key=lambda work: (-work.request.priority, work.submitted_at_s, work.id))
+
+
 def decide(problem: Problem, policy: Policy) -> Decision:
-    """Place every request of the problem, by priority, then age, then id.
+    """Place every request of the problem, in turn.
 
     The order of `problem.requests` does not matter; every request gets exactly one answer.
     """
     session = policy.begin(problem)
     allocations = []
     rejections = []
-    for workload in sorted(problem.requests, key=lambda work: (-work.request.priority, work.submitted_at_s, work.id)):
+    for workload in in_turn(problem):
         answer = session.place(workload)
         if isinstance(answer, Allocation):
             allocations.append(answer)

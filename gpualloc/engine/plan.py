@@ -28,7 +28,8 @@ from gpualloc.planning.steps import cleanup_steps, gang_end_steps, release_steps
 from gpualloc.planning.suspension import still_held
 from gpualloc.ports import JournalWriter
 
-_LIVE = (WorkloadState.PENDING, WorkloadState.RUNNING, WorkloadState.SUSPENDED)
+LIVE = (WorkloadState.PENDING, WorkloadState.RUNNING, WorkloadState.SUSPENDED)
+"""States of work that has not ended."""
 
 
 def make_plan(
@@ -53,7 +54,30 @@ def make_plan(
         catch_up(ctx, snapshot)
     else:
         catch_up_locked(ctx, writer, snapshot)
-    workloads = ctx.journal.workloads(_LIVE)
+    workloads = ctx.journal.workloads(LIVE)
+    problem = problem_of(ctx, workloads, snapshot, only)
+    extra: tuple[Step, ...] = ()
+    if only is None:
+        over = gang_end_steps(workloads, snapshot)
+        extra = joined(over, cleanup_steps(snapshot, workloads, ctx.journal.controller))
+    decision, partitions, caps = decided(ctx, problem, workloads)
+    if only is None:
+        busy = {grant.device for item in (*problem.running, *decision.allocations) for grant in item.grants}
+        caps += lifted(snapshot, ctx.journal.desired(), busy)
+    return _bound(ctx, decision, snapshot, workloads, extra, partitions=partitions, caps=caps)
+
+
+def problem_of(
+    ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot, only: Sequence[str] | None = None
+) -> Problem:
+    """What is to be decided: work that waits and is not in doubt, beside what runs.
+
+    Args:
+        ctx: the ports.
+        workloads: all work that has not ended.
+        snapshot: what was seen.
+        only: ids of the workloads to decide on; None is all that wait.
+    """
     held_back = doubtful(ctx)
     pending = [
         workload
@@ -63,15 +87,24 @@ def make_plan(
         and workload.id not in held_back
         and (only is None or workload.id in only)
     ]
-    problem = Problem(
+    return Problem(
         snapshot=snapshot,
         requests=tuple(pending),
         running=tuple(part for work in workloads for part in still_held(work)),
     )
-    extra: tuple[Step, ...] = ()
-    if only is None:
-        over = gang_end_steps(workloads, snapshot)
-        extra = joined(over, cleanup_steps(snapshot, workloads, ctx.journal.controller))
+
+
+def decided(
+    ctx: Context, problem: Problem, workloads: Sequence[Workload]
+) -> tuple[Decision, tuple[Partition, ...], tuple[Cap, ...]]:
+    """What becomes of each request, with the MIG layouts and the power limits that this rests on.
+
+    Args:
+        ctx: the ports.
+        problem: what is to be decided.
+        workloads: all work that has not ended.
+    """
+    snapshot = problem.snapshot
     decision, partitions = repartition(
         problem, decide(problem, ctx.policy), ctx.journal.desired(), ctx.settings.repartition
     )
@@ -79,10 +112,7 @@ def make_plan(
     decision, caps = within_budgets(
         decision, snapshot, problem.running, ctx.journal.desired(), ctx.settings.power_budgets
     )
-    if only is None:
-        busy = {grant.device for item in (*problem.running, *decision.allocations) for grant in item.grants}
-        caps += lifted(snapshot, ctx.journal.desired(), busy)
-    return _bound(ctx, decision, snapshot, workloads, extra, partitions=partitions, caps=caps)
+    return decision, partitions, caps
 
 
 def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot) -> Plan:

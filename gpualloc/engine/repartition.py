@@ -85,15 +85,18 @@ class _Attempt:
             self._rooms[allocation.node] = self._rooms[allocation.node].book(allocation)
         self._worth = MigWorth(self._rooms.values(), problem.requests)
         self._desired = {(row.node, row.device): row for row in desired}
+        self._converted = {row.node for row in desired if row.automatic}
+        """Nodes with devices that were brought into MIG mode for waiting work, and may be taken out of it."""
         self._targets: dict[str, tuple[NodeRoom, DeviceRoom, Layout | None]] = {}
         self._added: dict[str, tuple[Place, ...]] = {}
 
     def serve(self, workload: Workload) -> Allocation | None:
         """A place for the workload on a layout that is then taken as given; None when there is none."""
         request = workload.request
-        if request.gpus == 0 or request.gang or request.share is Share.MPS:
+        if request.gpus == 0 or request.gang or request.share not in (Share.MIG, Share.EXCLUSIVE):
             return None
-        rooms = [room for room in self._rooms.values() if _takes(room, request)]
+        wanted = self._rooms if request.share is Share.MIG else self._converted
+        rooms = [room for name, room in self._rooms.items() if name in wanted and _takes(room, request)]
         if request.share is Share.MIG:
             choices = [choice for room in rooms for choice in self._choices(room, request)]
             return self._take(workload, min(choices, key=lambda choice: choice.cost)) if choices else None
@@ -189,8 +192,6 @@ class _Attempt:
     def _whole(self, room: NodeRoom, workload: Workload) -> Allocation | None:
         """Whole devices, some of them taken out of the MIG mode that earlier work needed."""
         request = workload.request
-        if request.share is not Share.EXCLUSIVE:
-            return None
         usable = [target.room.device for target in offer(room, request).usable]
         free = [device for device in room.devices if self._convertible(room, device, request)]
         missing = request.gpus - len(usable)

@@ -39,6 +39,29 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class Ranked:
+    """A place that a request could have, and how much the policy likes it."""
+
+    node: str
+    score: float
+    """Higher is better; of use to compare places of one request under one policy."""
+    devices: tuple[str, ...]
+    """UUIDs of the devices it would be given there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """How a workload came to its place."""
+
+    at_s: float
+    actor: str
+    plan: str | None = None
+    """The plan that placed it; None when that cannot be told any more."""
+    policy: str | None = None
+    """Name and version of the policy that chose the place; None when nobody knows, or none chose."""
+
+
+@dataclass(frozen=True, slots=True)
 class Expected:
     """A kind of request and how often it comes, relative to the others."""
 

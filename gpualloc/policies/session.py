@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gpualloc.model.allocation import Allocation, Grant, Share
-from gpualloc.model.decision import Problem, Rejection
+from gpualloc.model.decision import Problem, Ranked, Rejection
 from gpualloc.model.workload import Request, Workload
 from gpualloc.policies.ask import Ask, ask_of
 from gpualloc.policies.board import Board, Flags, Spot
@@ -69,6 +69,8 @@ class BoardSession:
     def place(self, workload: Workload) -> Allocation | Rejection:
         """Give the workload the place the policy likes best among those that fit, or say why there is none."""
         request = workload.request
+        if request.gang:
+            return self._place_gang(workload)
         if request.share is Share.MIG:
             return self._place_instances(workload)
         ask = self.ask(request)
@@ -90,6 +92,21 @@ class BoardSession:
             return self.packer.best(ask)
         lot = hashlib.blake2b(f"{self._problem.seed} {workload.id}".encode(), digest_size=16).digest()
         return self.packer.drawn(ask, int.from_bytes(lot, "big"))
+
+    def ranking(self, workload: Workload, count: int) -> tuple[Ranked, ...]:
+        """The nodes with the highest scores for the workload now, the best first; takes nothing.
+
+        Empty for MIG instances, which are compared by more than one number, and for gangs.
+        """
+        if workload.request.share is Share.MIG or workload.request.gang:
+            return ()
+        ask = self.ask(workload.request)
+        scores, picks = self.packer.scores(ask)
+        best = [node for node in np.argsort(-scores, kind="stable")[:count].tolist() if scores[node] > -np.inf]
+        spots = [self.packer.spot(ask, node, int(picks[node])) for node in best]
+        return tuple(
+            Ranked(self.board.names[spot.node], float(scores[spot.node]), self._devices(spot)[1]) for spot in spots
+        )
 
     def free(self, allocation: Allocation) -> None:
         """Give an allocation's room back; what is on a node that does not answer has no room here."""
@@ -156,9 +173,7 @@ class BoardSession:
         return allocation
 
     def _allocation(self, workload: str, request: Request, ask: Ask, spot: Spot) -> Allocation:
-        here = self._rooms[spot.node].devices
-        columns = sorted(spot.devices, key=self.board.columns[spot.node].__getitem__)
-        devices = [here[self.board.columns[spot.node][column]].device.uuid for column in columns]
+        columns, devices = self._devices(spot)
         if ask.memory_each is None:
             grants = tuple(Grant(device, ask.share) for device in devices)
         else:
@@ -178,6 +193,13 @@ class BoardSession:
             cpu_weight=request.cpu_weight,
             io_weight=request.io_weight,
         )
+
+    def _devices(self, spot: Spot) -> tuple[list[int], tuple[str, ...]]:
+        """The spot's columns in the fixed order of its devices, and the UUIDs of these."""
+        here = self._rooms[spot.node].devices
+        places = self.board.columns[spot.node]
+        columns = sorted(spot.devices, key=places.__getitem__)
+        return columns, tuple(here[places[column]].device.uuid for column in columns)
 
     def _reject(self, workload: Workload, ask: Ask | None = None) -> Rejection:
         if ask is not None and not self._problem.explain:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from gpualloc.model.allocation import Allocation, Claim, Gang, Grant, HeldBy, Hold, Member, Share, WorkloadEnd
 from gpualloc.model.audit import AuditEntry
-from gpualloc.model.decision import Rejection, RejectionReason
+from gpualloc.model.decision import Placed, Ranked, Rejection, RejectionReason
 from gpualloc.model.gang import with_members
 from gpualloc.model.inventory import (
     Device,
@@ -20,6 +20,9 @@ from gpualloc.model.inventory import (
 from gpualloc.model.plan import BlastRadius, Plan, Step, StepKind, StepReason
 from gpualloc.model.sample import METRICS, Series, SeriesKey, SeriesKind
 from gpualloc.model.workload import Request, Workload, WorkloadState
+from gpualloc.policies.explanation import Explanation
+from gpualloc.policies.remedies import Remedy, RemedyKind
+from gpualloc.policies.why import Obstacle
 
 NOW_S = 1_800_000_000.0
 SECRET = "hunter2-very-secret"
@@ -217,3 +220,35 @@ AUDIT = (
     AuditEntry(NOW_S, "submit", "ann", "w00000001", None, {"name": HOSTILE, "gpus": 1}, 1, "0" * 64, "a" * 64),
     AuditEntry(NOW_S + 1, "start", "ann", "w00000001", "gpu01", {"pid": 4712}, 2, "a" * 64, "b" * 64),
 )
+
+WAITS = Explanation(
+    WORKLOADS[2],
+    Rejection("w00000003", RejectionReason.NO_CAPACITY, "needs 8 free GPUs on one node; the closest is gpu01 with 1"),
+    ahead=("w00000005", "w00000001", "w00000002", "w00000004"),
+    nodes=60,
+    obstacles=(
+        Obstacle(("GPUs given to other work",), tuple(f"gpu{number:02}" for number in range(40))),
+        Obstacle(("GPUs of another model", "too few GPUs"), tuple(f"old{number:02}" for number in range(10))),
+        Obstacle(("GPUs of another model",), ("old10",)),
+        Obstacle(("GPUs used by a process nobody booked", "too few free CPUs"), ("gpu40",)),
+        Obstacle((f"cordoned ({HOSTILE})",), ("gpu41",)),
+        *(Obstacle((f"without /data/{number}",), (f"gpu{number + 50}",)) for number in range(7)),
+    ),
+    remedies=(
+        Remedy(RemedyKind.ASK, "with 4 GPUs instead of 8", "gpu01"),
+        Remedy(RemedyKind.UNCORDON, "without its cordon and the cordon of its GPU 1", "gpu41", None, ("GPU-1",), True),
+        Remedy(RemedyKind.GO_FIRST, "before w00000005, which gets the place", "gpu02", workloads=("w00000005",)),
+        Remedy(RemedyKind.MIGRATE, "if w00000001 ran on gpu03", "gpu01", workloads=("w00000001",), to="gpu03"),
+        Remedy(RemedyKind.RELEASE, "without w00000001", "gpu01", workloads=("w00000001",)),
+    ),
+)
+FITS = Explanation(
+    WORKLOADS[2],
+    Allocation("w00000003", "gpu01", (GRANT,)),
+    ahead=("w00000005",),
+    nodes=3,
+    ranked=(Ranked("gpu01", 0.125, (GRANT.device,)), Ranked("sim01", -27.6, (DEVICES[1].uuid, DEVICES[2].uuid))),
+    obstacles=(Obstacle(("does not answer (unreachable)",), ("gpu02",)),),
+    layouts=("GPU 0: layout 1g.10gb@4 holds work that waits",),
+)
+PLACED = Placed(NOW_S - 7200, "ann", "p00000001", "best-fit 1")

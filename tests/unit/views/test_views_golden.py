@@ -14,6 +14,7 @@ from gpualloc.views.nodes import nodes_text
 from gpualloc.views.plan import plan_text
 from gpualloc.views.status import Standing, status_text
 from gpualloc.views.text import cells
+from gpualloc.views.why import Account, explanations_text, why_text
 from gpualloc.views.workloads import workload_text, workloads_text
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -34,6 +35,12 @@ ROOM = FreeRoom(
     13, (("NVIDIA H100", 13),), ("gpu01", 4), 81_000, (("1g.10gb", 2),), ("gpu01", 60.0), ("gpu01", 500_000)
 )
 
+
+def account(workload, **said):
+    return Account(workload, world.NOW_S, simulated=True, policy="best-fit 1", names=NAMES, **said)
+
+
+STARTER = "nobody will start it by itself (rebalance never ran); `gpualloc apply` or `gpualloc rebalance` does"
 TEXTS = {
     "nodes": lambda look: nodes_text(world.SNAPSHOT, world.WORKLOADS, look),
     "ps": lambda look: workloads_text(world.WORKLOADS, world.NOW_S, look, simulated=True),
@@ -49,9 +56,32 @@ TEXTS = {
     ),
     "audit": lambda look: audit_text(world.AUDIT, look, simulated=False),
     "status": lambda look: status_text(STANDING, look),
+    "why": lambda look: why_text(account(world.WORKLOADS[2], explanation=world.WAITS), look),
+    "why-fits": lambda look: why_text(
+        account(world.WORKLOADS[2], explanation=world.FITS, snapshot=world.SNAPSHOT, starter=STARTER), look
+    ),
+    "why-doubtful": lambda look: why_text(account(world.WORKLOADS[2]), look),
+    "why-runs": lambda look: why_text(account(world.WORKLOADS[0], placed=world.PLACED), look),
+    "why-ended": lambda look: why_text(account(world.WORKLOADS[3]), look),
+    "plan-explain": lambda look: explanations_text(
+        (world.WAITS, world.FITS), world.SNAPSHOT, "best-fit 1", NAMES, look
+    ),
     "free": lambda _: free_text(ROOM, simulated=True),
 }
-FREE_TEXT = {"show", "show-gang", "plan-gang", "plan", "plan-empty", "status", "free"}
+FREE_TEXT = {
+    "show",
+    "show-gang",
+    "plan",
+    "plan-gang",
+    "plan-empty",
+    "status",
+    "free",
+    "why",
+    "why-fits",
+    "why-doubtful",
+    "why-runs",
+    "plan-explain",
+}
 """Lines of these may be longer than the terminal: nothing in them is cut."""
 
 

@@ -15,6 +15,7 @@ from gpualloc.views.history import history_csv, history_data
 from gpualloc.views.nodes import nodes_data
 from gpualloc.views.plan import plan_data
 from gpualloc.views.submission import starter_text, submission_data
+from gpualloc.views.why import Account, why_data
 from gpualloc.views.workloads import workload_in_full, workloads_data
 
 
@@ -173,6 +174,33 @@ def test_submit():
 def test_free_says_none_for_what_is_not_known():
     data = free_data(FreeRoom(0, (), None, None, (), None, None), simulated=False)
     assert (data["gpus"], data["largest_on_one_node"], data["gpu_memory_largest_mib"]) == (0, None, None)
+
+
+def test_why():
+    waits = why_data(Account(world.WORKLOADS[2], world.NOW_S, True, "best-fit 1", explanation=world.WAITS))
+    assert list(waits) == [
+        *("simulated", "at_s", "id", "name", "owner", "state", "reason", "node", "policy", "explanation", "placed")
+    ]
+    told = waits["explanation"]
+    assert list(told) == [
+        *("workload", "reason", "detail", "node", "devices", "layouts", "ahead", "nodes"),
+        *("ranking", "obstacles", "remedies"),
+    ]
+    assert (told["reason"], told["node"], told["devices"], waits["placed"]) == ("no capacity", None, [], None)
+    assert told["obstacles"][1]["reasons"] == ["GPUs of another model", "too few GPUs"]
+    assert [each["commands"] for each in told["remedies"]] == [
+        [],
+        ["gpualloc uncordon gpu41", "gpualloc uncordon gpu41 --device GPU-1"],
+        [],
+        [],
+        ["gpualloc release w00000001"],
+    ]
+    fits = why_data(Account(world.WORKLOADS[2], world.NOW_S, True, "best-fit 1", explanation=world.FITS))["explanation"]
+    assert (fits["reason"], fits["node"], fits["devices"]) == (None, "gpu01", [world.GRANT.device])
+    assert fits["ranking"][0] == {"node": "gpu01", "score": 0.125, "devices": [world.GRANT.device]}
+    runs = why_data(Account(world.WORKLOADS[0], world.NOW_S, True, "best-fit 1", placed=world.PLACED))
+    assert (runs["explanation"], runs["node"]) == (None, "gpu01")
+    assert runs["placed"] == {"at_s": world.NOW_S - 7200, "actor": "ann", "plan": "p00000001", "policy": "best-fit 1"}
 
 
 def test_a_gang_is_one_workload_with_its_members():
