@@ -227,7 +227,7 @@ def _of_all() -> dict[str, Problem]:
     )
     expected = tuple(Expected(Request(("train",), **of), 1.0 + number) for number, of in enumerate(asked))
     return {
-        "no node": problem((), ({}, {"gpus": 0}, _PART, _MIG)),
+        "no node": problem((), ({}, {"gpus": 2}, {"gpus": 0}, _PART, _MIG)),
         "a node without devices": problem((node("a"),), ({}, {"gpus": 0}, _PART, _MIG)),
         "nothing asked": problem(nodes, ()),
         "equal places": problem(nodes, ({}, {}, _PART, _PART, {"gpus": 0})),
