@@ -42,6 +42,8 @@ class Ask:
     """(N, G) GPU memory it books on each device, MiB; None when it takes all there is."""
     memory_needed: Ints | None
     """(N, G) GPU memory that must be free on each device, MiB; None when none is asked for."""
+    conceivable: bool
+    """Whether some node had room for it if it were empty."""
 
     def usable(self, board: Board, rows: Ints) -> Flags:
         """Which devices of those rows could each serve a part of it now; (K, G)."""
@@ -52,13 +54,6 @@ class Ask:
         if self.memory_needed is not None:
             found &= board.gpu_memory[rows] >= self.memory_needed[rows]
         return _on_one_numa_node(found, board.numa[rows], self.shape.gpus) if self.numa else found
-
-    def conceivable(self, board: Board) -> bool:
-        """Whether some node had room for it if it were empty."""
-        if self.shape.gpus:
-            many = (self.devices.sum(axis=1) >= self.shape.gpus) & (board.total_cpu >= self.shape.cpu_milli)
-            return bool(many.any())
-        return bool((self.nodes & (board.total_cpu >= self.shape.cpu_milli)).any())
 
     def fits(self, board: Board, rows: Ints, usable: Flags) -> Flags:
         """On which of those rows the whole of it fits but for host memory; (K,)."""
@@ -92,16 +87,19 @@ def ask_of(request: Request, kind: int, board: Board, rooms: Sequence[NodeRoom],
         needed, right = each + MEMORY_MARGIN_MIB, right & (each >= 1)
     elif request.gpu_memory_mib is not None:
         needed = np.full_like(board.shareable, request.gpu_memory_mib + MEMORY_MARGIN_MIB)
+    shape, devices = shape_of(request), right & nodes[:, None]
+    large = devices.sum(axis=1) >= shape.gpus if shape.gpus else nodes
     return Ask(
         kind=kind,
-        shape=shape_of(request),
+        shape=shape,
         share=request.share,
         fraction=request.fraction or 1.0,
         numa=request.numa,
         nodes=nodes,
-        devices=right & nodes[:, None],
+        devices=devices,
         memory_each=each,
         memory_needed=needed,
+        conceivable=bool((large & (board.total_cpu >= shape.cpu_milli)).any()),
     )
 
 

@@ -32,18 +32,18 @@ class Fragments:
         part = np.array([milli for milli, _, _ in groups], np.int64)
         self._count: Ints = np.array([count for _, count, _ in groups], np.int64)
         free = np.arange(GPU_MILLI + 1)[:, None]
-        self._large: Ints = (free >= part).astype(np.int64)
-        """(1001, Q) by free compute of a device: whether it is enough for one unit of the group."""
-        self._small: Ints = free * (1 - self._large)
-        """(1001, Q) by free compute of a device: what of it is too little for one unit."""
+        large = (free >= part).astype(np.int64)
+        self._of_device: Floats = np.hstack([free * (1 - large), large]).astype(np.float64)
+        """(1001, 2 Q) by free compute of a device: what of it is too little for one unit of each group, and whether it
+        is enough. Whole numbers, but not converted again and again."""
         self._cpus: Ints = np.array(sorted({shape.cpu_milli for shape in demand.shapes}), np.int64)
         self._total = float(weights.sum())
         self._held = _held(demand, weights, groups, self._cpus)
         self._models = [models for _, _, models in groups]
         self._allowed = self._which_allowed() if any(self._models) else None
         self._idle: Ints = np.zeros(board.nodes, np.int64)
-        self._small_sum: Ints = np.zeros((board.nodes, len(groups)), np.int64)
-        self._large_sum: Ints = np.zeros((board.nodes, len(groups)), np.int64)
+        self._sums: Floats = np.zeros((board.nodes, 2 * len(groups)))
+        """(N, 2 Q) both, added up over the node's devices."""
         self._now: Floats = np.zeros(board.nodes)
         self._seen = 0
         self._add_up(np.arange(board.nodes))
@@ -57,19 +57,16 @@ class Fragments:
         """(P,) expected fragment of each option's node after it."""
         self._catch_up()
         shape, rows = options.shape, options.rows
-        small, large = self._small_sum[rows], self._large_sum[rows]
+        sums, of_device = self._sums[rows], self._of_device
         if options.by_device:
-            free = options.free
-            small += self._small[free - shape.milli] - self._small[free]
-            large += self._large[free - shape.milli] - self._large[free]
+            sums += of_device[options.free - shape.milli] - of_device[options.free]
         elif shape.milli == GPU_MILLI:
-            large -= shape.gpus * self._large[GPU_MILLI]
+            sums -= shape.gpus * of_device[GPU_MILLI]
         elif shape.gpus:
             place, device = np.nonzero(options.taken())
             free = self._board.free[rows[place], device]
-            np.add.at(small, place, self._small[free - shape.milli] - self._small[free])
-            np.add.at(large, place, self._large[free - shape.milli] - self._large[free])
-        return self._fragment(rows, options.cpu_left, small, large, self._idle[rows] - shape.gpu_milli)
+            np.add.at(sums, place, of_device[free - shape.milli] - of_device[free])
+        return self._fragment(rows, options.cpu_left, sums, self._idle[rows] - shape.gpu_milli)
 
     def _catch_up(self) -> None:
         changes = self._board.changes
@@ -79,18 +76,17 @@ class Fragments:
 
     def _add_up(self, rows: Ints) -> None:
         free = self._board.free[rows]
-        self._idle[rows] = free.sum(axis=1)
-        self._small_sum[rows] = self._small[free].sum(axis=1)
-        self._large_sum[rows] = self._large[free].sum(axis=1)
-        small, large = self._small_sum[rows], self._large_sum[rows]
-        self._now[rows] = self._fragment(rows, self._board.cpu[rows], small, large, self._idle[rows])
+        idle, sums = free.sum(axis=1), self._of_device[free].sum(axis=1)
+        self._idle[rows], self._sums[rows] = idle, sums
+        self._now[rows] = self._fragment(rows, self._board.cpu[rows], sums, idle)
 
-    def _fragment(self, rows: Ints, cpu: Ints, small: Ints, large: Ints, idle: Ints) -> Floats:
-        """(P,) from idle compute too small for each group, devices large enough for it, and all idle compute."""
+    def _fragment(self, rows: Ints, cpu: Ints, sums: Floats, idle: Ints) -> Floats:
+        """(P,) from free CPU, what `_sums` has, and all idle compute."""
+        groups = len(self._count)
         held = self._held[np.searchsorted(self._cpus, cpu, side="right")]
         if self._allowed is not None:
             held = held * self._allowed[rows]
-        useful = (idle[:, None] - small) * (large >= self._count)
+        useful = (idle[:, None] - sums[:, :groups]) * (sums[:, groups:] >= self._count)
         fragment: Floats = (idle * self._total - np.einsum("pq,pq->p", useful, held)) / GPU_MILLI
         return fragment
 

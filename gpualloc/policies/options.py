@@ -17,7 +17,19 @@ class Options:
     any other work has one option per node, its devices being the first that would do.
     """
 
-    __slots__ = ("_dense", "_usable", "ask", "board", "by_device", "cpu_left", "device", "nodes", "rows", "shape")
+    __slots__ = (
+        "_dense",
+        "_usable",
+        "ask",
+        "board",
+        "by_device",
+        "cpu_left",
+        "device",
+        "free",
+        "nodes",
+        "rows",
+        "shape",
+    )
 
     def __init__(self, board: Board, ask: Ask, rows: Ints, usable: Flags) -> None:
         """Look at those rows of the board (K,), with the devices that would do there (K, G)."""
@@ -34,11 +46,14 @@ class Options:
         """(P,) the node of each option."""
         self.device: Ints = np.zeros(0, np.int64)
         """(P,) the device of each option; none unless `by_device`."""
+        self.free: Ints = self.device
+        """(P,) free compute of each option's device, 1/1000; none unless `by_device`."""
         if self.by_device:
-            idle = usable & (board.free[rows] == GPU_MILLI)
+            free = board.free[rows]
+            idle = usable & (free == GPU_MILLI)
             place, device = np.nonzero(usable & ~(idle & (idle.cumsum(axis=1) > 1)))
             self._dense = place, device
-            self.rows, self.device = rows[place], device
+            self.rows, self.device, self.free = rows[place], device, free[place, device]
         self.cpu_left: Ints = board.cpu[self.rows] - ask.shape.cpu_milli
         """(P,) CPU that stays free, 1/1000."""
 
@@ -46,11 +61,6 @@ class Options:
     def size(self) -> int:
         """P."""
         return len(self.rows)
-
-    @property
-    def free(self) -> Ints:
-        """(P,) free compute of each option's device, 1/1000; when `by_device`."""
-        return self.board.free[self.rows, self.device]
 
     @property
     def idle(self) -> Ints:

@@ -6,11 +6,13 @@ import math
 from collections.abc import Iterable, Sequence
 
 from gpualloc.model.allocation import Allocation, Grant, Share
+from gpualloc.model.cpus import NEAR, highest_cpu
 from gpualloc.model.decision import Problem
 from gpualloc.model.inventory import Device, DeviceState, Node
+from gpualloc.model.visible import SEVERAL_MIG_BRANCH, driver_branch
 from gpualloc.model.workload import Request
-from gpualloc.policies.filters import matches_model, takes_work
-from gpualloc.policies.room import FRACTION_TOLERANCE
+from gpualloc.policies.filters import IDLE_USE_RATIO, matches_model, takes_work
+from gpualloc.policies.room import FRACTION_TOLERANCE, MEMORY_MARGIN_MIB
 
 _Held = list[tuple[str, Grant]]
 _SHARED = frozenset({Share.TIME_SLICE, Share.MPS})
@@ -64,6 +66,7 @@ def _against_request(node: Node, allocation: Allocation, request: Request) -> li
     who = f"{allocation.workload} on {node.name}"
     devices = {device.uuid: device for device in node.devices}
     limits = allocation.cpus, allocation.cpuset, allocation.memory_mib, allocation.pids
+    cpus = node.host.cpus
     wrong = []
     if request.nodes and node.name not in request.nodes:
         wrong.append(f"{who}: the node is not allowed")
@@ -74,6 +77,12 @@ def _against_request(node: Node, allocation: Allocation, request: Request) -> li
     numa_nodes = {devices[grant.device].numa_node for grant in allocation.grants if grant.device in devices}
     if request.numa and (None in numa_nodes or len(numa_nodes) != 1):
         wrong.append(f"{who}: the devices are not known to be near one NUMA node")
+    if request.cpuset not in (None, NEAR) and (cpus is None or highest_cpu(request.cpuset) >= cpus):
+        wrong.append(f"{who}: the node is not known to have all CPUs of the list")
+    if request.share is Share.MPS and not node.mps:
+        wrong.append(f"{who}: the node has no MPS")
+    if request.share is Share.MIG and request.gpus > 1 and not _visible_together(node, allocation):
+        wrong.append(f"{who}: one process does not see all of these MIG instances")
     if limits != (request.cpus, request.cpuset, request.memory_mib, request.pids):
         wrong.append(f"{who}: the limits are not those asked for")
     for grant in allocation.grants:
@@ -81,6 +90,12 @@ def _against_request(node: Node, allocation: Allocation, request: Request) -> li
         if problem is not None:
             wrong.append(f"{who}: {grant.visible_uuid} {problem}")
     return wrong
+
+
+def _visible_together(node: Node, allocation: Allocation) -> bool:
+    branch = driver_branch(node.driver_version)
+    one_device = len({grant.device for grant in allocation.grants}) == 1
+    return one_device and branch is not None and branch >= SEVERAL_MIG_BRANCH
 
 
 def _unfit(device: Device | None, grant: Grant, request: Request) -> str | None:
@@ -94,15 +109,39 @@ def _unfit(device: Device | None, grant: Grant, request: Request) -> str | None:
         return "is shared otherwise than asked"
     if bool(device.mig_enabled) != (request.share is Share.MIG):
         return "is in the wrong MIG mode"
-    total_mib: int | None = device.memory_total_mib
     if request.share is Share.MIG:
-        instance = next((one for one in device.mig_instances if one.uuid == grant.mig_instance), None)
-        if instance is None or instance.profile != request.mig_profile:
-            return "is no instance of that profile"
-        total_mib = instance.memory_total_mib
-    if request.gpu_memory_mib is not None and (total_mib is None or total_mib < request.gpu_memory_mib):
-        return "is too small"
-    return None
+        return _unfit_instance(device, grant, request)
+    total_mib, used_mib = device.memory_total_mib, device.memory_used_mib
+    if total_mib is None or used_mib is None:
+        return "has an unknown amount of free memory"
+    if request.share in _SHARED:
+        given_mib = grant.memory_mib or 0
+        return None if given_mib > 0 and request.gpu_memory_mib in (None, given_mib) else "is given with other memory"
+    if used_mib > total_mib * IDLE_USE_RATIO:
+        return "has memory in use that no process accounts for"
+    return _too_small(total_mib - used_mib, request)
+
+
+def _unfit_instance(device: Device, grant: Grant, request: Request) -> str | None:
+    instance = next((one for one in device.mig_instances if one.uuid == grant.mig_instance), None)
+    if instance is None or request.mig_profile not in (None, instance.profile):
+        return "is no instance of that profile"
+    if request.sm_count is not None:
+        known = {profile.name: profile.sm_count or 0 for profile in device.mig_profiles}
+        if known.get(instance.profile, 0) < request.sm_count:
+            return "is not known to have as many multiprocessors"
+    if request.gpu_memory_mib is None:
+        return None
+    total_mib, used_mib = instance.memory_total_mib, instance.memory_used_mib
+    return _too_small(None if total_mib is None or used_mib is None else total_mib - used_mib, request)
+
+
+def _too_small(free_mib: int | None, request: Request) -> str | None:
+    """What a node would say to a claim: it wants a margin free beyond the need."""
+    if request.gpu_memory_mib is None:
+        return None
+    fits = free_mib is not None and free_mib >= request.gpu_memory_mib + MEMORY_MARGIN_MIB
+    return None if fits else "is not known to have as much memory free"
 
 
 def _overcommitted(node: Node, running: Sequence[Allocation], new: Sequence[Allocation]) -> list[str]:
@@ -118,6 +157,9 @@ def _overcommitted(node: Node, running: Sequence[Allocation], new: Sequence[Allo
         node.host.memory_total_mib is None or sum(memory) > node.host.memory_total_mib - node.spec.reserved_memory_mib
     ):
         wrong.append(f"{node.name}: {sum(memory)} MiB of memory are promised")
+    added_mib, available_mib = sum(item.memory_mib or 0 for item in new), node.host.memory_available_mib
+    if added_mib and available_mib is not None and added_mib > available_mib:
+        wrong.append(f"{node.name}: {added_mib} MiB of memory are promised beside {available_mib} that are available")
     for device in node.devices:
         added = [(item.workload, grant) for item in new for grant in item.grants if grant.device == device.uuid]
         if added:
@@ -137,12 +179,12 @@ def _overused(node: Node, device: Device, running: Sequence[Allocation], added: 
             process.mig_instance in (None, grant.mig_instance) for process in unbooked
         ):
             yield f"is used by a process nobody booked ({grant.visible_uuid})"
-        if grant.share is not Share.MIG and device.memory_used_mib is None:
-            yield "has an unknown amount of free memory"
     if any(grant.share is Share.MIG for _, grant in added):
         if None in instances:
             yield "is given as a whole and in instances"
         return
+    if len({grant.share for _, grant in (*before, *added)}) > 1:
+        yield "is shared in several ways"
     if math.fsum(grant.fraction for _, grant in (*before, *added)) > 1.0 + FRACTION_TOLERANCE:
         yield "is promised more than once"
     yield from _memory_overused(node, device, before, added)
@@ -177,5 +219,5 @@ def _memory_overused(node: Node, device: Device, before: _Held, added: _Held) ->
         own = [item for item in node.processes if item.device == device.uuid and item.workload == workload]
         unseen_mib += max(0, (grant.memory_mib or 0) - sum(item.gpu_memory_used_mib or 0 for item in own))
     promised_mib = sum(grant.memory_mib or 0 for _, grant in added)
-    if used_mib + unseen_mib + promised_mib > total_mib:
+    if used_mib + unseen_mib + promised_mib + MEMORY_MARGIN_MIB > total_mib:
         yield f"has {total_mib} MiB, with {used_mib} used, {unseen_mib} to come and {promised_mib} promised"

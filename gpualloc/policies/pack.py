@@ -7,8 +7,9 @@ Values, prices and proportions are computed from it and from the cluster, so tha
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
-import numpy.typing as npt
 
 from gpualloc.model.decision import Problem
 from gpualloc.model.shapes import GPU_MILLI
@@ -41,13 +42,19 @@ class PackScorer(PricedScorer):
         self._models = ModelPrices(board, demand, profile.constants)
         self._gangs = GangPrices(demand, profile.constants)
         self._seen = 0
+        self._enough = profile.spare_cpu * self._cpu_per_gpu
+        """CPU that an idle GPU should have, 1/1000."""
         self._idle: Ints = np.zeros(board.nodes, np.int64)
         self._whole: Ints = np.zeros(board.nodes, np.int64)
+        self._deficit: Floats = np.zeros(board.nodes)
+        """(N,) idle GPUs without CPU."""
+        self._rich: Floats = np.zeros(board.nodes)
+        """(N,) how much more CPU there is per idle GPU than usual, in parts of the usual."""
         self._slots: Ints = np.zeros((board.nodes, len(self._gangs.gpus)), np.int64)
         self._slot_sum: Ints = np.zeros(len(self._gangs.gpus), np.int64)
         self._idle_of_model: Floats = np.zeros(len(board.models) + 1)
         self.goods = len(self._gangs.gpus)
-        self._read(np.arange(board.nodes))
+        self._read(range(board.nodes))
 
     def __call__(self, options: Options) -> Floats:
         """What the placement does to its node."""
@@ -58,10 +65,11 @@ class PackScorer(PricedScorer):
         opened = shape.gpus if shape.milli == GPU_MILLI else 0
         whole = self._whole[rows] - (options.free == GPU_MILLI if options.by_device else opened)
         score = weights.demand * (self._fragments.before(options) - self._fragments.after(options))
-        score += weights.deficit * (self._deficit(self._board.cpu[rows], self._idle[rows]) - self._deficit(cpu, idle))
+        score += weights.deficit * (self._deficit[rows] - np.maximum(0.0, idle / GPU_MILLI - cpu / self._enough))
         score += cpu * (weights.cores / (self._cpu_per_gpu * self._largest)) + whole * (weights.whole / self._largest)
         if shape.gpus:
-            score += weights.assort * self._assort(options)
+            asked = shape.cpu_milli / (shape.gpu_milli / GPU_MILLI) / self._cpu_per_gpu - 1
+            score += weights.assort * (min(_FAR, asked) * self._rich[rows])
             if options.by_device:
                 score -= weights.regret * self._regret.of(shape.milli)[options.free]
         return score
@@ -69,58 +77,41 @@ class PackScorer(PricedScorer):
     def costs(self, options: Options) -> Ints:
         """Room for each kind of gang."""
         rows, shape = options.nodes, options.shape
-        lost = np.zeros((self.goods, 2, len(rows)), np.int64)
-        if self.goods:
-            cpu, whole, now = self._board.cpu[rows] - shape.cpu_milli, self._whole[rows], self._slots[rows]
-            lost[:, 0] = (now - self._gangs.slots(whole, cpu)).T
-            if shape.gpus:
-                lost[:, 1] = (now - self._gangs.slots(np.maximum(whole - shape.gpus, 0), cpu)).T
-        return lost
+        whole = self._whole[rows]
+        opened = np.maximum(whole - shape.gpus, 0) if shape.gpus else whole
+        return self._gangs.lost(self._slots[rows].T, (whole, opened), self._board.cpu[rows] - shape.cpu_milli)
 
-    def price(self, ask: Ask, costs: npt.NDArray[np.int16]) -> Floats | None:
-        """What scarce models and room for gangs cost."""
+    def prices(self, ask: Ask) -> tuple[list[tuple[int, float]], Floats | None]:
+        """What room for gangs and scarce models cost."""
         self._catch_up()
         shape = ask.shape
         weights = self._profile.gpu if shape.gpus else self._profile.cpu
         idle = float(self._idle_of_model[:-1].sum()) / GPU_MILLI
-        total: Floats | None = None
-        for good, price in self._gangs.now(self._slot_sum, idle, shape):
-            cost = costs[good] * (weights.slot * price)
-            total = cost if total is None else np.maximum(total, cost)
-        if shape.gpus and self._models.needed:
-            each = self._models.now(self._idle_of_model[:-1] / GPU_MILLI)
-            scarce = each * (weights.model * shape.gpu_milli / GPU_MILLI)
-            total = np.stack([scarce, scarce]) if total is None else total + scarce
-        return total
-
-    def _deficit(self, cpu: Ints, idle: Ints) -> Floats:
-        enough = self._profile.spare_cpu * self._cpu_per_gpu
-        return np.maximum(0.0, idle / GPU_MILLI - cpu / enough)
-
-    def _assort(self, options: Options) -> Floats:
-        shape, rows = options.shape, options.rows
-        asked = shape.cpu_milli / (shape.gpu_milli / GPU_MILLI) / self._cpu_per_gpu - 1
-        idle = self._idle[rows] / GPU_MILLI
-        there = (
-            np.where(idle > 0, self._board.cpu[rows] / np.where(idle > 0, idle, 1.0), np.inf) / self._cpu_per_gpu - 1
-        )
-        return min(_FAR, asked) * np.minimum(_FAR, there)
+        goods = [(good, weights.slot * price) for good, price in self._gangs.now(self._slot_sum, idle, shape)]
+        if not shape.gpus or not self._models.needed:
+            return goods, None
+        each = self._models.now(self._idle_of_model[:-1] / GPU_MILLI)
+        return goods, each * (weights.model * shape.gpu_milli / GPU_MILLI)
 
     def _catch_up(self) -> None:
         changes = self._board.changes
         if self._seen < len(changes):
-            self._read(np.array(list(set(changes[self._seen :])), np.int64))
+            self._read(set(changes[self._seen :]))
             self._seen = len(changes)
 
-    def _read(self, rows: Ints) -> None:
-        free = self._board.free[rows]
-        idle = free.sum(axis=1)
-        np.add.at(self._idle_of_model, self._models.model_of[rows], idle - self._idle[rows])
-        self._idle[rows] = idle
-        self._whole[rows] = (free == GPU_MILLI).sum(axis=1)
-        slots = self._gangs.slots(self._whole[rows], self._board.cpu[rows])
-        self._slot_sum += (slots - self._slots[rows]).sum(axis=0)
-        self._slots[rows] = slots
+    def _read(self, rows: Iterable[int]) -> None:
+        """Look at those nodes again; one by one, since it is rarely more than one."""
+        for row in rows:
+            free, cpu = self._board.free[row].tolist(), int(self._board.cpu[row])
+            idle, whole = sum(free), free.count(GPU_MILLI)
+            gpus = idle / GPU_MILLI
+            self._idle_of_model[self._models.model_of[row]] += idle - self._idle[row]
+            self._idle[row], self._whole[row] = idle, whole
+            self._deficit[row] = max(0.0, gpus - cpu / self._enough)
+            self._rich[row] = min(_FAR, cpu / gpus / self._cpu_per_gpu - 1) if idle else _FAR
+            slots = np.array(self._gangs.slots(whole, cpu), np.int64)
+            self._slot_sum += slots - self._slots[row]
+            self._slots[row] = slots
 
 
 class _Regret:

@@ -43,14 +43,19 @@ class PricedScorer(ABC):
         """How much of each good the request would take on each node in each way, (Q, 2, K)."""
 
     @abstractmethod
-    def price(self, ask: Ask, costs: npt.NDArray[np.int16]) -> Floats | None:
-        """What the request costs now, to be taken off its rating: (2, N), from (Q, 2, N) goods; None is nothing."""
+    def prices(self, ask: Ask) -> tuple[list[tuple[int, float]], Floats | None]:
+        """What is to be taken off the ratings of the request now.
+
+        Returns:
+            The goods that have a price for it (as places, with the price of one): the dearest of what it would take
+            counts. And what every node costs beside, (N,); None is nothing.
+        """
 
 
 class _Row:
     """What is known of one kind of request: the best option of every node, in one way or in two."""
 
-    __slots__ = ("at", "best", "costs", "pick")
+    __slots__ = ("at", "best", "costs", "pick", "takes")
 
     def __init__(self, ways: int, nodes: int, goods: int) -> None:
         self.at = -1
@@ -61,6 +66,8 @@ class _Row:
         """Which device that is for, when devices are options."""
         self.costs: npt.NDArray[np.int16] = np.zeros((goods, ways, nodes), np.int16)
         """How much it takes of each good that may have a price."""
+        self.takes: npt.NDArray[np.bool_] = np.zeros((ways, nodes), np.bool_)
+        """Where it fits and takes any of them."""
 
 
 class Packer:
@@ -74,11 +81,15 @@ class Packer:
 
     def best(self, ask: Ask) -> Spot | None:
         """The best place for the request now; None when it fits nowhere. Takes nothing."""
-        scores, picks = self.scores(ask)
-        node = int(scores.argmax()) if len(scores) else 0
-        if not len(scores) or scores[node] == -np.inf:
+        row = self._up_to_date(ask)
+        scores = self._now(ask, row)
+        found = _first_best(scores)
+        if found is not None and self._board.memory[found[1]] < ask.shape.memory_mib:
+            found = _first_best(np.where(self._board.memory >= ask.shape.memory_mib, scores, -np.inf))
+        if found is None:
             return None
-        return self.spot(ask, node, int(picks[node]))
+        way, node = found
+        return self.spot(ask, node, int(row.pick[way, node]))
 
     def drawn(self, ask: Ask, lot: int) -> Spot | None:
         """One of the best nodes, and of the devices that would do there, by lot; None when it fits nowhere.
@@ -98,15 +109,27 @@ class Packer:
     def scores(self, ask: Ask) -> tuple[Floats, Ints]:
         """Each node's best score (minus infinity where it does not fit) and option; (N,), not to be changed."""
         row = self._up_to_date(ask)
-        best, pick = row.best[0], row.pick[0]
-        if self._pricing is not None:
-            price = self._pricing.price(ask, row.costs)
-            rated = row.best if price is None else (row.best - price).round(DIGITS)
-            best = rated.max(axis=0)
-            pick = np.where(rated[1] > rated[0], row.pick[1], pick)
+        rated = self._now(ask, row).round(DIGITS)
+        best = rated.max(axis=0)
+        pick = row.pick[0] if len(rated) == 1 else np.where(rated[1] > rated[0], row.pick[1], row.pick[0])
         if ask.shape.memory_mib:
             best = np.where(self._board.memory >= ask.shape.memory_mib, best, -np.inf)
         return best, pick
+
+    def _now(self, ask: Ask, row: _Row) -> Floats:
+        """The scores of a row with what the cluster asks taken off; not rounded."""
+        goods, every = self._pricing.prices(ask) if self._pricing is not None else ([], None)
+        scores = row.best if every is None else row.best - every
+        at = np.flatnonzero(row.takes)
+        if goods and len(at):
+            places, prices = zip(*goods, strict=True)
+            taken = row.costs.reshape(-1, row.takes.size)[np.array(places)[:, None], at]
+            dearest = (taken * np.array(prices)[:, None]).max(axis=0)
+            if every is not None:
+                dearest += every[at % len(every)]
+            scores = scores.copy() if scores is row.best else scores
+            scores.reshape(-1)[at] = row.best.reshape(-1)[at] - dearest
+        return scores
 
     def _up_to_date(self, ask: Ask) -> _Row:
         row = self._rows.get(ask.kind)
@@ -127,7 +150,10 @@ class Packer:
         if ask.shape.gpus == 1 and ask.shape.milli < GPU_MILLI:
             return Spot(node, (pick,))
         rows = np.array([node])
-        options = Options(self._board, ask, rows, ask.usable(self._board, rows))
+        usable = ask.usable(self._board, rows)
+        if ask.shape.milli == GPU_MILLI:
+            return Spot(node, tuple(np.flatnonzero(usable[0])[: ask.shape.gpus].tolist()))
+        options = Options(self._board, ask, rows, usable)
         return Spot(node, tuple(np.flatnonzero(options.taken()[0]).tolist()))
 
     def take(self, ask: Ask, spot: Spot) -> None:
@@ -152,11 +178,12 @@ class Packer:
         row.best[:] = row.best[:, first[same]]
         row.pick[:] = row.pick[:, first[same]]
         row.costs[:] = row.costs[:, :, first[same]]
+        row.takes[:] = row.takes[:, first[same]]
 
     def _score(self, ask: Ask, row: _Row, rows: Ints) -> None:
         usable = ask.usable(self._board, rows)
         fits = ask.fits(self._board, rows, usable)
-        row.best[:, rows] = -np.inf
+        row.best[:, rows], row.takes[:, rows] = -np.inf, False
         if not fits.all():
             rows, usable = rows[fits], usable[fits]
         if not len(rows):
@@ -166,7 +193,8 @@ class Packer:
         if self._pricing is None:
             row.best[0, rows], row.pick[0, rows] = options.best(rated)
             return
-        row.costs[:, :, rows] = self._pricing.costs(options)
+        costs = self._pricing.costs(options)
+        row.costs[:, :, rows], row.takes[:, rows] = costs, costs.any(axis=0)
         if options.by_device:
             opens = options.free == GPU_MILLI  # at most one idle device of a node is an option
             row.best[1, options.rows[opens]] = rated[opens]
@@ -174,3 +202,19 @@ class Packer:
             row.best[0, rows], row.pick[0, rows] = options.best(np.where(opens, -np.inf, rated))
         else:
             row.best[1 if ask.shape.gpus else 0, rows] = rated
+
+
+def _first_best(scores: Floats) -> tuple[int, int] | None:
+    """Way and node of the highest of the scores (W, N) when rounded; of equals the first node, and there the first way.
+
+    None when nothing fits. Only the scores that may be equal are rounded.
+    """
+    flat = scores.reshape(-1)
+    highest = flat.max(initial=-np.inf)
+    if highest == -np.inf:
+        return None
+    near = np.flatnonzero(flat >= highest - 2 * 10.0**-DIGITS)
+    rated = flat[near].round(DIGITS)
+    ways, nodes = np.divmod(near[rated == rated.max()], scores.shape[1])
+    first = int(nodes.argmin())
+    return int(ways[first]), int(nodes[first])

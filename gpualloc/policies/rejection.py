@@ -50,7 +50,7 @@ def reject(snapshot: Snapshot, offers: Mapping[str, Offer], able: Set[str], work
 
 def reject_briefly(board: Board, ask: Ask, workload: str) -> Rejection:
     """The reason alone, from the board: for simulations of many thousand arrivals."""
-    if not ask.conceivable(board):
+    if not ask.conceivable:
         return Rejection(workload, RejectionReason.INFEASIBLE, "")
     in_sum = int(board.free.sum()) >= ask.shape.gpu_milli and int(board.cpu.sum()) >= ask.shape.cpu_milli
     return Rejection(workload, RejectionReason.FRAGMENTED if in_sum else RejectionReason.NO_CAPACITY, "")

@@ -6,6 +6,7 @@ Both are worth nothing while there is plenty, and their prices follow what is id
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from gpualloc.policies.weights import Constants
 
 MOST_SETS = 4096
 MOST_GANGS = 16
+_NO_LIMIT = 1 << 40
 _PLENTY = 4.0
 """Beyond so many deviations to spare, room for gangs costs nothing."""
 
@@ -83,12 +85,23 @@ class GangPrices:
             for gpus, cpu in ranked
         ]
 
-    def slots(self, whole: Ints, cpu: Ints) -> Ints:
-        """(..., Q) how many gangs of each kind a node with that many idle devices and that much CPU can take."""
-        by_gpus = whole[..., None] // self.gpus
-        by_cpu = np.where(self.cpu > 0, cpu[..., None] // np.maximum(self.cpu, 1), by_gpus)
-        slots: Ints = np.maximum(0, np.minimum(by_gpus, by_cpu))
-        return slots
+    def slots(self, whole: int, cpu: int) -> list[int]:
+        """(Q,) how many gangs of each kind a node with that many idle devices and that much CPU can take."""
+        return [min(whole // gpus, cpu // each) if each else whole // gpus for gpus, each, _ in self._kinds]
+
+    def lost(self, now: Ints, whole: Sequence[Ints], cpu: Ints) -> Ints:
+        """(Q, W, K) slots that K nodes lose when in each of W ways they keep so many idle devices, and so much CPU.
+
+        Args:
+            now: (Q, K) slots there are.
+            whole: W times (K,) idle devices left.
+            cpu: (K,) CPU left, 1/1000.
+        """
+        cpu_each = self.cpu[:, None]
+        by_cpu = np.where(cpu_each > 0, cpu // np.maximum(cpu_each, 1), _NO_LIMIT)
+        by_gpus = np.array(whole) // self.gpus[:, None, None]
+        lost: Ints = now[:, None] - np.minimum(by_gpus, by_cpu[:, None])
+        return lost
 
     def now(self, slots: Ints, idle: float, shape: Shape) -> list[tuple[int, float]]:
         """The kinds (as places in `gpus`) that have a price for work of that shape, and what one slot costs.
