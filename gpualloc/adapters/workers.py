@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import TracebackType
@@ -86,7 +87,9 @@ class Workers(Generic[_T, _R]):
         process = multiprocessing.get_context("spawn").Process(
             target=_serve, args=(theirs, self._work), name="worker", daemon=True
         )
-        # The terminal's interrupt is for the command that waits, also while they start.
+        # The terminal's interrupt is for the command that waits, also while they start. The tracker goes first, since
+        # what starts it lets interrupts through again.
+        resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()
@@ -131,6 +134,7 @@ def _ended() -> GpuallocError:
 
 def _serve(pipe: Connection[Any, Any], work: Callable[[Any], Any]) -> None:
     """What a process does: answer until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         try:
             item = pipe.recv()

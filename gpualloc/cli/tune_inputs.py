@@ -6,25 +6,22 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
+from gpualloc.cli.progress import nodes_seen
+from gpualloc.cli.trace_files import read_trace
 from gpualloc.cli.values import whole_number
 from gpualloc.engine.history_trace import history_trace
-from gpualloc.errors import BrokenInputError, UsageError
-from gpualloc.sim.traces.lines import text_lines
-from gpualloc.sim.traces.models import check_models
-from gpualloc.sim.traces.reading import read_nodes, read_tasks
-from gpualloc.sim.traces.trace import Tasks, TraceNode, gather
+from gpualloc.errors import UsageError
+from gpualloc.sim.traces.trace import Tasks, TraceNode
 
 if TYPE_CHECKING:
     from gpualloc.engine.context import Context
 
-MOST_SEEDS = 1000
-_SEEDS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
-
-
 FEWEST = 50
 """Fewer tasks say too little of what will be asked for."""
+MOST_SEEDS = 1000
+_SEEDS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +37,30 @@ class Inputs:
 
 
 def from_files(nodes: str, tasks: Sequence[str]) -> Inputs:
-    """The traces that files hold.
+    """The traces that files hold, on the same nodes.
 
     Raises:
         BrokenInputError: a file cannot be read or is wrong, or there is no GPU: names file, row and line.
     """
-    with _opened(nodes) as stream:
-        cluster = tuple(read_nodes(text_lines(stream, nodes), nodes))
-    if not any(node.gpus for node in cluster):
-        raise BrokenInputError(f"{nodes}: the nodes have no GPU, so there is nothing to tune")
-    traces, messages = [], []
-    for path in tasks:
-        with _opened(path) as stream:
-            table = gather(read_tasks(text_lines(stream, path), path), path)
-        messages += [f"{path}: no node has the GPU model {unknown}" for unknown in check_models(cluster, table)]
-        traces.append(table)
-    return Inputs(cluster, tuple(traces), tuple(os.path.basename(path) for path in tasks), tuple(messages))
+    traces = [read_trace(nodes, path) for path in tasks]
+    return Inputs(
+        nodes=traces[0].nodes,
+        traces=tuple(trace.tasks for trace in traces),
+        names=tuple(os.path.basename(path) for path in tasks),
+        messages=tuple(message for trace in traces for message in trace.messages),
+    )
 
 
 def from_history(world: Context) -> Inputs:
-    """What gpualloc was asked for before, on the nodes as they are now.
+    """What gpualloc was asked for and saw before, on the nodes as they are now.
 
     Raises:
         UsageError: too little is known to tune for.
+        BrokenInputError: nothing at all is.
         UnreachableError: no node answers.
     """
-    found = history_trace(world)
+    with nodes_seen(world) as progress:
+        found = history_trace(world, progress)
     if len(found.tasks) < FEWEST:
         raise UsageError(
             f"the recorded history has {len(found.tasks)} tasks, and {FEWEST} are needed",
@@ -104,10 +99,3 @@ def counting(flag: str, text: str, most: int) -> int:
     if not 1 <= number <= most:
         raise UsageError(f"{flag} {number} is out of range", hint=f"{flag} takes 1 to {most}")
     return number
-
-
-def _opened(path: str) -> BinaryIO:
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        raise BrokenInputError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -1,5 +1,7 @@
 """The policy that decides by expressions, against pack and over every feature."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,8 @@ from gpualloc.policies.evolved import FEATURES, Evolved, ExpressionScorer, expre
 from gpualloc.policies.options import Options
 from gpualloc.policies.pack import Pack
 from gpualloc.policies.profile import Profile
-from gpualloc.sim.traces.cluster import models_of, requests_of, snapshot_of, workload_of
+from gpualloc.sim.traces.cluster import requests_of, snapshot_of, workload_of
+from gpualloc.sim.traces.models import models_of
 from gpualloc.sim.traces.trace import TraceNode
 
 NODES = (
@@ -99,3 +102,8 @@ def test_what_features_are(feature, kind, wanted):
 def test_a_device_in_use_is_not_opened_again():
     found = values("opens", 0, taken=(0,))
     assert sorted(value for _, value in found) == [0.0, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_every_feature_is_documented():
+    text = (Path(__file__).parents[3] / "docs" / "tune.md").read_text()
+    assert [name for name in FEATURES if f"| `{name}` |" not in text] == []
