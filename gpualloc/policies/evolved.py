@@ -92,7 +92,7 @@ class ExpressionScorer(PackScorer):
             "idle": lambda options: self._idle_left(options) / (GPU_MILLI * self._largest),
             "device": lambda options: (options.free - options.shape.milli) / GPU_MILLI if options.by_device else 0.0,
             "opens": lambda options: np.minimum(1.0, self._opened(options)),
-            "assort": lambda options: self._assort(options) if options.shape.gpus else 0.0,
+            "assort": self.assort,
             "gpus": lambda options: options.shape.gpu_milli / GPU_MILLI,
             "cpu": lambda options: options.shape.cpu_milli / self._cpu_per_gpu,
         }
@@ -128,9 +128,10 @@ class ExpressionScorer(PackScorer):
         return self._regret.of(options.shape.milli)[options.free]
 
     def _deficits(self, options: Options) -> Floats:
-        rows, idle = options.rows, self._idle[options.rows]
-        before = self._deficit(self._board.cpu[rows], idle)
-        return before - self._deficit(options.cpu_left, idle - options.shape.gpu_milli)
+        rows = options.rows
+        idle = (self._idle[rows] - options.shape.gpu_milli) / GPU_MILLI
+        fall: Floats = self._deficit[rows] - np.maximum(0.0, idle - options.cpu_left / self._enough)
+        return fall
 
 
 def _by_kind(expressions: Expressions) -> dict[str, Expression]:

@@ -68,11 +68,19 @@ class PackScorer(PricedScorer):
         score += weights.deficit * (self._deficit[rows] - np.maximum(0.0, idle / GPU_MILLI - cpu / self._enough))
         score += cpu * (weights.cores / (self._cpu_per_gpu * self._largest)) + whole * (weights.whole / self._largest)
         if shape.gpus:
-            asked = shape.cpu_milli / (shape.gpu_milli / GPU_MILLI) / self._cpu_per_gpu - 1
-            score += weights.assort * (min(_FAR, asked) * self._rich[rows])
+            score += weights.assort * self.assort(options)
             if options.by_device:
                 score -= weights.regret * self._regret.of(shape.milli)[options.free]
         return score
+
+    def assort(self, options: Options) -> Floats | float:
+        """How well much CPU per GPU asked for and much there go together, and little with little."""
+        shape = options.shape
+        if not shape.gpus:
+            return 0.0
+        asked = shape.cpu_milli / (shape.gpu_milli / GPU_MILLI) / self._cpu_per_gpu - 1
+        fit: Floats = min(_FAR, asked) * self._rich[options.rows]
+        return fit
 
     def costs(self, options: Options) -> Ints:
         """Room for each kind of gang."""
