@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -228,20 +228,22 @@ _gpualloc() {
             case $previous in
                 -o | --output) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --policy) _gpualloc_ask policies; return ;;
+                --policy-profile) _gpualloc_ask profiles; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '-o --output --explain --policy --detailed-exitcode --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-o --output --explain --policy --policy-profile --detailed-exitcode --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'apply')
             case $previous in
                 --policy) _gpualloc_ask policies; return ;;
+                --policy-profile) _gpualloc_ask profiles; return ;;
                 --max-disturbed) :; return ;;
                 --wait) :; return ;;
                 --resume) :; return ;;
                 --rollback) :; return ;;
                 --abandon) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--yes -y --policy --max-disturbed --wait --resume --rollback --abandon --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--yes -y --policy --policy-profile --max-disturbed --wait --resume --rollback --abandon --config --sim --state-dir --json -h --help'
             else compopt -o filenames; _gpualloc_reply -f; fi
             ;;
         'recover')
@@ -257,10 +259,11 @@ _gpualloc() {
         'rebalance')
             case $previous in
                 --policy) _gpualloc_ask policies; return ;;
+                --policy-profile) _gpualloc_ask profiles; return ;;
                 --max-disturbed) :; return ;;
                 --wait) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --watch --policy --max-disturbed --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --watch --policy --policy-profile --max-disturbed --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'cordon')
@@ -379,22 +382,38 @@ _gpualloc() {
             ;;
         'simulate')
             if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
-            else _gpualloc_reply -W 'packing compare bound'; fi
+            else _gpualloc_reply -W 'packing churn compare bound'; fi
             ;;
         'simulate packing')
             case $previous in
+                --policy) _gpualloc_ask policies; return ;;
                 --nodes) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --tasks) compopt -o filenames; _gpualloc_reply -f; return ;;
-                --policy) _gpualloc_ask policies; return ;;
                 --arrivals) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --key) :; return ;;
                 --order) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --seed) :; return ;;
                 --load) :; return ;;
+                --add) :; return ;;
                 --profile) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --placements) compopt -o filenames; _gpualloc_reply -f; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --policy --arrivals --key --order --seed --load --profile --placements --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--policy --nodes --tasks --from-history --arrivals --key --order --seed --load --add --profile --placements --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'simulate churn')
+            case $previous in
+                --policy) _gpualloc_ask policies; return ;;
+                --nodes) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --tasks) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --load) :; return ;;
+                --seed) :; return ;;
+                --migrations) :; return ;;
+                --move-seconds) :; return ;;
+                --add) :; return ;;
+                --profile) compopt -o filenames; _gpualloc_reply -f; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--policy --nodes --tasks --from-history --load --seed --migrations --move-seconds --add --profile --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'simulate compare')
@@ -426,6 +445,25 @@ _gpualloc() {
                 --at) :; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --arrivals --key --order --seed --load --at --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'tune')
+            case $previous in
+                --name) :; return ;;
+                --nodes) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --tasks) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --method) :; return ;;
+                --budget) :; return ;;
+                --patience) :; return ;;
+                --minutes) :; return ;;
+                --seed) :; return ;;
+                --train-seeds) :; return ;;
+                --validation-seeds) :; return ;;
+                --load) :; return ;;
+                --reference) _gpualloc_ask policies; return ;;
+                --jobs) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--name --nodes --tasks --from-history --method --budget --patience --minutes --seed --train-seeds --validation-seeds --load --reference --jobs --keep --force --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'init')

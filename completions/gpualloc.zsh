@@ -44,6 +44,7 @@ _gpualloc() {
         'sample:Write one reading of everything to the history'
         'policies:The policies that can decide'
         'simulate:Policies on traces; packing, comparisons, bounds'
+        'tune:Search for a better profile of a policy'
         'init:Look round and write a commented configuration'
         'config:The configuration in force and where it comes from'
         'doctor:Find out what is wrong with nodes and set-up'
@@ -342,6 +343,7 @@ _gpualloc() {
                         '*--output[Also write the plan for `gpualloc apply FILE`.]:value:_files' \
                         '*--explain[Tell of each waiting workload why it gets its place, or none.]' \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--policy-profile[Let the policy decide by this saved profile.]:value:{_gpualloc_ask profiles}' \
                         '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
@@ -356,6 +358,7 @@ _gpualloc() {
                         '*--yes[Do not ask.]' \
                         '*-y[Do not ask.]' \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--policy-profile[Let the policy decide by this saved profile.]:value:{_gpualloc_ask profiles}' \
                         '*--max-disturbed[Most workloads, processes and devices to disturb. (default; 10)]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
                         '*--resume[Go on with this interrupted run; or with `latest`.]:value:' \
@@ -390,6 +393,7 @@ _gpualloc() {
                         '*--dry-run[Show the plan; change nothing, take no lock.]' \
                         '*--watch[Go on; again whenever work ends or is submitted, or a node is back.]' \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--policy-profile[Let the policy decide by this saved profile.]:value:{_gpualloc_ask profiles}' \
                         '*--max-disturbed[Most workloads, processes and devices to disturb. (default; 10)]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
                         '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
@@ -544,20 +548,24 @@ _gpualloc() {
                     _arguments \
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
+                        '*--policy[Policies, with commas between them.]:value:{_gpualloc_ask policies}' \
                         '*--nodes[Nodes of the trace (docs/traces.md).]:value:_files' \
                         '*--tasks[Tasks of the trace (docs/traces.md).]:value:_files' \
-                        '*--policy[Policies, with commas between them.]:value:{_gpualloc_ask policies}' \
+                        '*--from-history[Take the fleet as it is and all work it has had as the trace.]' \
                         '*--arrivals[Orders of arrival; a numpy archive (.npz).]:value:_files' \
                         '*--key[Which order of the archive.]:value:' \
                         '*--order[Order of arrival; one task row on each line.]:value:_files' \
                         '*--seed[Draw the order from this; with a file of it, for the policy alone.]:value:' \
                         '*--load[GPU demand to draw, as a part of all GPUs.]:value:' \
+                        '*--add[Simulate also with these nodes more; 8xH100, 4x8xH100;cpus=128.]:value:' \
                         '*--profile[Saved weights of the policy'\''s scorers.]:value:_files' \
                         '*--placements[Write where each arrival went, as CSV.]:value:_files' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
                         '*--json[Answer as JSON (docs/json.md).]' \
+                        '*--migrations[Running tasks to move per hour at most. (default; 0)]:value:' \
+                        '*--move-seconds[How long a move takes. (default; 30)]:value:' \
                         '*--keys[Which orders of the archive, such as '\''default_*'\''.]:value:' \
                         '*--seeds[Draw an order from each, such as 0-9 or 1,3,5.]:value:' \
                         '*--jobs[Processes beside each other. (default; one per CPU)]:value:' \
@@ -566,7 +574,33 @@ _gpualloc() {
                         '*--csv[Write all figures as CSV.]:value:_files' \
                         '*--html[Write a page with curves.]:value:_files' \
                         '*--at[Load, in percent of all GPUs.]:value:' \
-                        '*: :(packing compare bound)'
+                        '*: :(packing churn compare bound)'
+                    ;;
+                tune)
+                    _arguments \
+                        '*--name[What the profile is to be called.]:value:' \
+                        '*--nodes[Nodes of the traces.]:value:_files' \
+                        '*--tasks[Tasks of a trace; may be given again.]:value:_files' \
+                        '*--from-history[Use past work on today'\''s nodes in place of traces.]' \
+                        '*--method[What to search; weights or expressions.]:value:' \
+                        '*--budget[How many candidates to measure.]:value:' \
+                        '*--patience[End after so many generations without a better one.]:value:' \
+                        '*--minutes[End after the generation in which these have passed.]:value:' \
+                        '*--seed[What the search draws from.]:value:' \
+                        '*--train-seeds[Orders that candidates are measured on.]:value:' \
+                        '*--validation-seeds[Orders that decide which is kept.]:value:' \
+                        '*--load[GPU demand of an order, of all GPUs.]:value:' \
+                        '*--reference[The policy that scores are relative to.]:value:{_gpualloc_ask policies}' \
+                        '*--jobs[Processes; one for each CPU when not given.]:value:' \
+                        '*--keep[Save what was found when interrupted, too.]' \
+                        '*--force[Save even what is no better, and over a profile of that name.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
                     ;;
                 init)
                     _arguments \

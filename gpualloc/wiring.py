@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from gpualloc.adapters.link import NodeLink
     from gpualloc.adapters.local import LocalLink
     from gpualloc.adapters.simulated import SimulatedNodes
+    from gpualloc.adapters.workers import Workers
     from gpualloc.engine.context import Context
     from gpualloc.engine.doctor import LocalFacts
     from gpualloc.model.decision import Problem
     from gpualloc.model.sample import Metric, Sample, Series
     from gpualloc.ports import Clock, Crew, HookEvent, HookOutcome, Policy, Session
     from gpualloc.store.history import SqliteHistory
+    from gpualloc.store.profiles import SavedProfiles
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -84,7 +86,7 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
             journal=journal,
             history=history,
             clock=clock,
-            policy=_PolicyAtFirstUse(config.policy),
+            policy=_PolicyAtFirstUse(config.policy, config.policy_profile, paths),
             actor=actor(),
             simulated=sim is not None,
             settings=Settings(
@@ -113,6 +115,22 @@ def load_config(options: Options) -> Loaded:
         ConfigError: names file, line, key, what was expected and the nearest right key.
     """
     return load(options.config, os.environ, options.overrides, _paths(options).root / "cache")
+
+
+def saved_profiles(options: Options) -> SavedProfiles:
+    """The policy profiles beside the state that the options name; a simulated cluster has its own."""
+    from gpualloc.store.profiles import SavedProfiles
+
+    sim = options.sim or os.environ.get(SIM_VARIABLE) or None
+    paths = _paths(options)
+    return SavedProfiles((paths if sim is None else paths.sim(_sim_key(sim))).profiles)
+
+
+def workers(work: Callable[[_T], _R], jobs: int) -> Workers[_T, _R]:
+    """A number of processes for calculations; a context manager."""
+    from gpualloc.adapters.workers import Workers
+
+    return Workers(work, jobs)
 
 
 def actor() -> str:
@@ -170,13 +188,6 @@ def look_for_doctor(options: Options) -> tuple[Snapshot | None, LocalFacts]:
     )
 
 
-def run_in_processes(work: Callable[[_T], _R], items: Sequence[_T], width: int) -> Iterator[_R]:
-    """As `adapters.processes.run_in_processes`."""
-    from gpualloc.adapters.processes import run_in_processes as run
-
-    return run(work, items, width)
-
-
 class _HistoryAtFirstUse:
     """`ports.History` that opens history.db when it is first asked: most commands never read it."""
 
@@ -214,8 +225,10 @@ class _HistoryAtFirstUse:
 class _PolicyAtFirstUse:
     """`ports.Policy` that is looked up among the installed packages when it first decides: most commands never do."""
 
-    def __init__(self, configured: str) -> None:
+    def __init__(self, configured: str, profile: str, paths: StatePaths) -> None:
         self._configured = configured
+        self._profile = profile
+        self._paths = paths
         self._loaded: Policy | None = None
 
     @property
@@ -236,8 +249,18 @@ class _PolicyAtFirstUse:
         if self._loaded is None:
             from gpualloc.policies.registry import load as load_policy
 
-            self._loaded = load_policy(self._configured)
+            policy = load_policy(self._configured)
+            if self._profile:
+                policy = self._profiled(policy)
+            self._loaded = policy
         return self._loaded
+
+    def _profiled(self, policy: Policy) -> Policy:
+        from gpualloc.policies.profile import profiled
+        from gpualloc.store.profiles import SavedProfiles
+
+        profiles = SavedProfiles(self._paths.profiles)
+        return profiled(policy, profiles.read(self._profile), str(profiles.path(self._profile)))
 
 
 class _HooksAtFirstUse:

@@ -77,6 +77,7 @@ VERBS: dict[str, Verb] = {
     "sample": Verb("Write one reading of everything to the history", CHANGE, "sample"),
     "policies": Verb("The policies that can decide", CHANGE, "policies"),
     "simulate": Verb("Policies on traces: packing, comparisons, bounds", CHANGE, "simulate"),
+    "tune": Verb("Search for a better profile of a policy", CHANGE, "tune"),
     "init": Verb("Look round and write a commented configuration", SETUP, "init"),
     "config": Verb("The configuration in force and where it comes from", SETUP, "config"),
     "doctor": Verb("Find out what is wrong with nodes and set-up", SETUP, "doctor"),

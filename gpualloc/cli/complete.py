@@ -15,7 +15,7 @@ app = shared.verb_app()
 
 @app.command()
 def complete(ctx: typer.Context, kind: Annotated[str, typer.Argument(metavar="KIND")]) -> None:
-    """Print the nodes, workloads, policies, metrics or simulated clusters; no node is asked."""
+    """Print the nodes, workloads, policies, profiles, metrics or simulated clusters; no node is asked."""
     try:
         found = _values(ctx, kind)
     except GpuallocError:
@@ -34,6 +34,10 @@ def _values(ctx: typer.Context, kind: str) -> list[str]:
         from gpualloc.model.sample import METRICS
 
         return list(METRICS)
+    if kind == "profiles":
+        from gpualloc.wiring import saved_profiles
+
+        return list(saved_profiles(shared.options(ctx)).names())
     with shared.open_world(ctx) as world:
         if kind == "nodes":
             return [spec.name for spec in world.fleet.specs()]

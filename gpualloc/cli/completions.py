@@ -22,6 +22,7 @@ _ASKED = {
     "SET": "nodes",
     "WORKLOAD": "workloads",
     "POLICY": "policies",
+    "SAVED": "profiles",
     "METRIC": "metrics",
 }
 _FIXED = {"SHELL": tuple(SHELLS)}

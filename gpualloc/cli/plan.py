@@ -35,12 +35,13 @@ def plan(
         bool, typer.Option("--explain", help="Tell of each waiting workload why it gets its place, or none.")
     ] = False,
     policy: shared.Policy = None,
+    policy_profile: shared.PolicyProfile = None,
     detailed_exitcode: shared.DetailedExitCode = False,
 ) -> Answer:
     """Decide places for waiting work and show the steps, with a reason for each; nothing is changed."""
     told: tuple[Explanation, ...] = ()
     seen: Snapshot | None = None
-    with shared.open_world(ctx, shared.policy_override(policy)) as world:
+    with shared.open_world(ctx, shared.policy_override(policy, policy_profile)) as world:
         with nodes_seen(world) as progress:
             if explain:
                 made, told, seen = explained_plan(world, progress)

@@ -48,6 +48,9 @@ Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Wh
 Workloads = Annotated[list[str], typer.Argument(metavar="WORKLOAD...", help="Id, unique start of an id, or name.")]
 OneWorkload = Annotated[str, typer.Argument(metavar="WORKLOAD", help="Id, unique start of an id, or name.")]
 Policy = Annotated[str | None, typer.Option("--policy", metavar="POLICY", help="Decide with this policy.")]
+PolicyProfile = Annotated[
+    str | None, typer.Option("--policy-profile", metavar="SAVED", help="Let the policy decide by this saved profile.")
+]
 Wait = Annotated[
     str | None, typer.Option("--wait", metavar="DURATION", help="How long to wait for the lock when another holds it.")
 ]
@@ -213,7 +216,11 @@ def wait_s(text: str | None) -> float:
     return parse_duration_s(text) if text else 0.0
 
 
-def policy_override(policy: str | None, max_disturbed: str | None = None) -> dict[str, str]:
-    """The configuration that `--policy` and `--max-disturbed` override."""
-    given_keys = {"policy": policy, "apply.max_disturbed": max_disturbed}
-    return {key: text for key, text in given_keys.items() if text}
+def policy_override(policy: str | None, profile: str | None = None, max_disturbed: str | None = None) -> dict[str, str]:
+    """The configuration that `--policy`, `--policy-profile` and `--max-disturbed` override.
+
+    A policy named without a profile decides by its own numbers, whatever profile is configured.
+    """
+    given_keys = {"policy": policy, "policy_profile": profile, "apply.max_disturbed": max_disturbed}
+    named = {key: text for key, text in given_keys.items() if text}
+    return {"policy_profile": "", **named} if policy else named

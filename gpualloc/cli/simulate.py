@@ -12,27 +12,16 @@ from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer
 from gpualloc.cli.progress import counted
 from gpualloc.cli.simulate_bound import bound
+from gpualloc.cli.simulate_churn import churn
 from gpualloc.cli.simulate_compare import compare
-from gpualloc.cli.simulate_options import (
-    Arrivals,
-    Key,
-    Load,
-    Nodes,
-    OrderFile,
-    PolicyName,
-    ProfileFile,
-    Seed,
-    Tasks,
-)
-from gpualloc.cli.trace_files import OrderWanted, read_profile_file, read_trace, read_wanted, seed_of
+from gpualloc.cli.simulate_inputs import Add, FromHistory, NodesFile, TasksFile, read_given
+from gpualloc.cli.simulate_options import Arrivals, Key, Load, OrderFile, PolicyName, ProfileFile, Seed
+from gpualloc.cli.simulate_policy import chosen_policy
+from gpualloc.cli.trace_files import OrderWanted, read_wanted, seed_of
 from gpualloc.cli.values import number
 from gpualloc.cli.whole_file import whole_files
 from gpualloc.engine.simulate import PackingTrial, simulate_packing
-from gpualloc.errors import UsageError
-from gpualloc.policies import registry
-from gpualloc.policies.profile import Profile
-from gpualloc.ports import Policy
-from gpualloc.views.simulation import packing_data, packing_text, placements_csv
+from gpualloc.views.simulation import packing_added_text, packing_data, packing_text, placements_csv
 
 app = shared.verb_app(no_args_is_help=True)
 
@@ -44,15 +33,18 @@ def simulate() -> None:
 
 @app.command()
 def packing(
+    ctx: typer.Context,
     *,
-    nodes: Nodes,
-    tasks: Tasks,
     policy: PolicyName,
+    nodes: NodesFile = None,
+    tasks: TasksFile = None,
+    from_history: FromHistory = False,
     arrivals: Arrivals = None,
     key: Key = None,
     order: OrderFile = None,
     seed: Seed = None,
     load: Load = "1.3",
+    add: Add = None,
     profile: ProfileFile = None,
     placements: Annotated[
         str | None, typer.Option("--placements", metavar="FILE", help="Write where each arrival went, as CSV.")
@@ -62,7 +54,8 @@ def packing(
     wanted = OrderWanted(arrivals, key, order, seed_of(seed), number("--load", load))
     decider, named = chosen_policy(policy, profile)
     with whole_files(placements) as (put,):
-        trace = read_trace(nodes, tasks)
+        given = read_given(ctx, nodes, tasks, from_history=from_history, add=add)
+        trace = given.trace
         trial = PackingTrial(
             trace.nodes,
             trace.tasks,
@@ -76,33 +69,19 @@ def packing(
         if put is not None:
             put(placements_csv(result))
     shown = replace(result, placements=())
-    return Answer(packing_data(shown), lambda look: packing_text(shown, wanted.label, look), messages=trace.messages)
+    if not given.added:
+        data = {**packing_data(shown), "added": None}
+        return Answer(data, lambda look: packing_text(shown, wanted.label, look), messages=trace.messages)
+    with counted(len(trial.order), "tasks with the nodes added") as progress:
+        more = replace(trial, nodes=given.more, keep_placements=False)
+        after = simulate_packing(more, decider, time.perf_counter, progress)
+    return Answer(
+        {**packing_data(shown), "added": given.added_data(packing_data(after))},
+        lambda look: packing_added_text(shown, after, wanted.label, look),
+        messages=trace.messages,
+    )
 
 
+app.command()(churn)
 app.command()(compare)
 app.command()(bound)
-
-
-def chosen_policy(name: str, profile: str | None) -> tuple[Policy, str | None]:
-    """The policy of that name with the saved weights, and what those are called; None when it uses its own.
-
-    Raises:
-        NotFoundError: there is no such policy.
-        BrokenInputError: the file is no profile.
-        UsageError: the profile is another policy's, or the policy takes none.
-    """
-    policy = registry.load(name)
-    if profile is None:
-        return policy, None
-    saved = read_profile_file(profile)
-    return _with_profile(policy, saved, profile), saved.name
-
-
-def _with_profile(policy: Policy, saved: Profile, source: str) -> Policy:
-    take = getattr(policy, "with_profile", None)
-    if not callable(take):
-        raise UsageError(f"the policy {policy.name} takes no profile")
-    if saved.policy != policy.name:
-        raise UsageError(f"{source}: a profile of the policy {saved.policy}, not of {policy.name}")
-    made: Policy = take(saved)
-    return made

@@ -161,12 +161,13 @@ def _published(path: str | None, keys: Sequence[str]) -> tuple[Entry, ...]:
 
 
 def _played(contest: Contest, policies: Sequence[str], width: int, *, bound: bool) -> tuple[Entry, ...]:
-    from gpualloc.wiring import run_in_processes
+    from gpualloc.wiring import workers
 
     wanted = matches(contest, policies, bound=bound)
     played: list[Played] = []
-    with counted(len(wanted), "runs") as progress:
-        for one in run_in_processes(partial(play, contest, time.perf_counter), wanted, width):
+    work = partial(play, contest, time.perf_counter)
+    with workers(work, min(width, len(wanted))) as play_all, counted(len(wanted), "runs") as progress:
+        for _, one in play_all(wanted):
             played.append(one)
             if progress is not None:
                 progress(len(played))

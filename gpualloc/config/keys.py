@@ -66,6 +66,12 @@ class Key:
 
 KEYS = (
     Key("policy", "the name of an installed policy", "which policy decides places", '"pack"'),
+    Key(
+        "policy_profile",
+        "the name of a saved profile of that policy",
+        "weights or expressions that the policy decides by; empty: its own",
+        '""',
+    ),
     Key("sampling.every", "a duration of 1s to 1h", "width of the grid that samples are put on", '"10s"'),
     Key("history.retention", "a duration of 1h to 366d", "how long samples are kept", '"14d"'),
     Key("apply.grace", "a duration of up to 1h", "time between TERM and KILL when work is stopped", '"10s"'),

@@ -20,6 +20,7 @@ from gpualloc.model.workload import LABEL_NAME, MAX_LABEL_CHARS
 HOUR_S = 3600.0
 POLICY_GROUP = "gpualloc.policies"
 
+_PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]{0,127}")
 _SSH_OPTION = re.compile(r"([A-Za-z][A-Za-z0-9]*)=(\S.*)")
 _PORTS = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
@@ -64,6 +65,12 @@ def _known_policy(name: str) -> str:
     known = sorted(point.name for point in entry_points(group=POLICY_GROUP))
     if known and name not in known:
         raise ValueError(f"installed: {', '.join(known)}")
+    return name
+
+
+def _profile_name(name: str) -> str:
+    if name and not _PROFILE.fullmatch(name):
+        raise ValueError("letters, digits, and . _ - inside, at most 64 characters")
     return name
 
 
@@ -273,6 +280,7 @@ class File(_Table):
     """The whole file."""
 
     policy: Annotated[str, AfterValidator(_known_policy)] = "pack"
+    policy_profile: Annotated[str, AfterValidator(_profile_name)] = ""
     sampling: SamplingTable = SamplingTable()
     history: HistoryTable = HistoryTable()
     apply: ApplyTable = ApplyTable()
@@ -288,6 +296,7 @@ class File(_Table):
             pools=pools,
             nodes=specs_of(pools, host),
             policy=self.policy,
+            policy_profile=self.policy_profile,
             sample_every_s=self.sampling.every,
             history_retention_s=self.history.retention,
             repartition=Repartition(self.mig.repartition),

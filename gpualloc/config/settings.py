@@ -132,6 +132,8 @@ class Config:
     nodes: tuple[NodeSpec, ...]
     """Every node of the pools, sorted by name, with its transport decided."""
     policy: str = "pack"
+    policy_profile: str = ""
+    """Name of a saved profile of the policy; empty: it decides by its own numbers."""
     sample_every_s: float = 10.0
     history_retention_s: float = 14 * 86400.0
     apply: ApplySettings = ApplySettings()

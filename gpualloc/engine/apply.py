@@ -147,5 +147,11 @@ def _apply_entry(plan: Plan, run_id: str, actor: str, at_s: float) -> AuditEntry
         actor=actor,
         workload=None,
         node=None,
-        detail={"plan": plan.id, "run": run_id, "steps": len(plan.steps), "policy": plan.policy},
+        detail={
+            "plan": plan.id,
+            "run": run_id,
+            "steps": len(plan.steps),
+            "policy": plan.policy,
+            "policy_version": plan.policy_version,
+        },
     )

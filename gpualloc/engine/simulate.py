@@ -24,7 +24,7 @@ from gpualloc.sim.traces.fragmentation import expected_fragment_milli, usual_sha
 from gpualloc.sim.traces.models import models_of
 from gpualloc.sim.traces.power import Power, models_without_figures, power_of
 from gpualloc.sim.traces.referee import Referee
-from gpualloc.sim.traces.result import Failures, PackingResult
+from gpualloc.sim.traces.result import Failures, PackingResult, kind_of
 from gpualloc.sim.traces.trace import Tasks, TraceNode
 
 FULL_PCT = 100
@@ -115,7 +115,7 @@ class _Run:
     def _check(self, shape: Shape, row: int, answer: Allocation | Rejection) -> tuple[str, tuple[int, ...]]:
         """Book the answer; the node and GPUs, or an empty name when it is none."""
         if isinstance(answer, Rejection):
-            self._failed[_kind(shape)] += 1
+            self._failed[kind_of(shape)] += 1
             self._fitted += self._referee.could_hold(shape)
             return "", ()
         gpus = tuple(sorted(self._columns.get(grant.device, -1) for grant in answer.grants))
@@ -148,14 +148,6 @@ class _Run:
             decision_us=self._times,
             placements=tuple(self._placements),
         )
-
-
-def _kind(shape: Shape) -> str:
-    if not shape.gpus:
-        return "cpu_only"
-    if shape.gpus > 1:
-        return "multi"
-    return "single" if shape.milli == GPU_MILLI else "fractional"
 
 
 def _counts(tasks: Tasks) -> dict[Shape, int]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 
 from gpualloc.policies import registry
-from gpualloc.policies.weights import DEFAULT, Profile
+from gpualloc.policies.weights import DEFAULT, weights_of
 
 PACKAGE = "gpualloc"
 BASELINE = "baseline"
@@ -31,15 +31,6 @@ class Listed:
     """What it can be tuned by, with the values in force; None when only the plug-in knows."""
 
 
-def _numbers(profile: Profile) -> dict[str, float]:
-    """All numbers of a profile, flat: `gpu.regret`, `cpu.demand`, `constants.supply`, `spare_cpu`."""
-    parts: dict[str, dict[str, float]] = asdict(profile)
-    spare_cpu = {"spare_cpu": profile.spare_cpu}
-    return spare_cpu | {
-        f"{part}.{name}": value for part, of in parts.items() if part not in spare_cpu for name, value in of.items()
-    }
-
-
 _BUILT_IN = (
     Listed(
         "batch",
@@ -48,11 +39,18 @@ _BUILT_IN = (
         "all that waits packed at once by an integer programme, what is left as pack",
     ),
     Listed(
+        "evolved",
+        PACKING,
+        "gpualloc; expressions found by `gpualloc tune --method expressions`",
+        "by the scoring expressions of a profile; without one as pack",
+        parameters={},
+    ),
+    Listed(
         "pack",
         PACKING,
         "gpualloc; fragments after Weng et al., USENIX ATC 2023",
         "where what stays idle is of most use to the work that is expected (the default)",
-        _numbers(DEFAULT),
+        weights_of(DEFAULT),
     ),
     Listed(
         "best-fit",

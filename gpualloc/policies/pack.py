@@ -19,9 +19,10 @@ from gpualloc.policies.fragments import Fragments
 from gpualloc.policies.holes import regrets, share_values
 from gpualloc.policies.options import Options
 from gpualloc.policies.packer import PricedScorer
+from gpualloc.policies.profile import Profile as SavedProfile
 from gpualloc.policies.scarcity import GangPrices, ModelPrices
 from gpualloc.policies.session import BoardSession, Taste
-from gpualloc.policies.weights import DEFAULT, Profile
+from gpualloc.policies.weights import DEFAULT, Profile, profile_of
 
 _FAR = 2.0
 """How far CPU per GPU counts as unusual, in parts of the usual."""
@@ -163,8 +164,17 @@ class Pack:
     name = "pack"
     version = "1"
 
-    def __init__(self, profile: Profile = DEFAULT) -> None:
+    def __init__(self, profile: Profile = DEFAULT, version: str = version) -> None:
         self._profile = profile
+        self.version = version
+
+    def with_profile(self, saved: SavedProfile) -> Pack:
+        """This policy by the saved weights.
+
+        Raises:
+            BrokenInputError: they are not its own: one is missing, not known, or without meaning.
+        """
+        return Pack(profile_of(saved.weights), saved.version(Pack.version))
 
     def begin(self, problem: Problem) -> BoardSession:
         """Start deciding the problem."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+from gpualloc.errors import BrokenInputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +68,40 @@ DEFAULT = Profile(
     constants=Constants(sharpness=0.5, model_demand=1.0, supply=1.0, gang_demand=1.3, gang_spread=1.0),
 )
 """Found by search on orders of arrival that nothing is judged on (docs/packing.md)."""
+POSITIVE = frozenset({"spare_cpu", "constants.sharpness", "constants.gang_spread"})
+"""Numbers (as in `weights_of`) that something is divided by."""
+_NEVER_NEGATIVE = frozenset({"constants.model_demand", "constants.supply", "constants.gang_demand"})
+_SMALLEST = 1e-6
+
+
+def weights_of(profile: Profile) -> dict[str, float]:
+    """All numbers by name, such as `gpu.demand`; the opposite of `profile_of`."""
+    kinds = {"gpu": asdict(profile.gpu), "cpu": asdict(profile.cpu), "constants": asdict(profile.constants)}
+    named = {f"{kind}.{name}": value for kind, numbers in kinds.items() for name, value in numbers.items()}
+    return {**named, "spare_cpu": profile.spare_cpu}
+
+
+def profile_of(weights: Mapping[str, float]) -> Profile:
+    """The profile of these numbers.
+
+    Raises:
+        BrokenInputError: one is missing, not known, or has no meaning: names it.
+    """
+    known = weights_of(DEFAULT)
+    for name in sorted(weights.keys() ^ known.keys()):
+        what = "is missing" if name in known else "is not known"
+        raise BrokenInputError(f"the weight {name[:60]!r} {what}", hint=f"pack has {', '.join(sorted(known))}")
+    for name, value in weights.items():
+        least = 0.0 if name in _NEVER_NEGATIVE else _SMALLEST if name in POSITIVE else -math.inf
+        if value < least:
+            raise BrokenInputError(f"the weight {name!r} is {value:g}, and at least {least:g} is expected")
+
+    def of(kind: str, names: type[Weights] | type[Constants]) -> dict[str, float]:
+        return {one.name: weights[f"{kind}.{one.name}"] for one in fields(names)}
+
+    return Profile(
+        gpu=Weights(**of("gpu", Weights)),
+        cpu=Weights(**of("cpu", Weights)),
+        spare_cpu=weights["spare_cpu"],
+        constants=Constants(**of("constants", Constants)),
+    )

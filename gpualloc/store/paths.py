@@ -38,6 +38,11 @@ class StatePaths:
         """The file that a `rebalance --watch` holds a lock on while it runs."""
         return self.root / "watch"
 
+    @property
+    def profiles(self) -> Path:
+        """The folder of saved policy profiles."""
+        return self.root / "profiles"
+
     def sim(self, name: str) -> StatePaths:
         """The state of a simulated cluster, apart from the real one.
 

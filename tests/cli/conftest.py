@@ -10,7 +10,9 @@ from types import ModuleType
 import pytest
 from fakes.memory_context import memory_context
 
+from gpualloc.adapters.workers import Workers
 from gpualloc.cli.app import main
+from gpualloc.store.profiles import SavedProfiles
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Options:
 
 
 @pytest.fixture
-def world():
+def world(tmp_path):
     """The context that commands get; a test may put another in `world.context`."""
     seen = ModuleType("gpualloc.wiring")
     seen.context = memory_context()
@@ -48,6 +50,8 @@ def world():
 
     seen.Options = Options
     seen.open_context = open_context
+    seen.saved_profiles = lambda options: SavedProfiles(tmp_path / "profiles")
+    seen.workers = Workers
     return seen
 
 

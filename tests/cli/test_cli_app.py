@@ -108,4 +108,13 @@ def test_nothing_given_is_nothing(run, world):
 
 def test_a_policy_is_a_configuration_override(run, world):
     run("rebalance", "--policy", "spread", "--dry-run")
-    assert dict(world.options[0].overrides) == {"policy": "spread"}
+    assert dict(world.options[0].overrides) == {"policy": "spread", "policy_profile": ""}
+
+
+def test_a_profile_is_a_configuration_override(run, world):
+    run("rebalance", "--policy-profile", "night", "--dry-run")
+    run("rebalance", "--policy", "pack", "--policy-profile", "night", "--dry-run")
+    assert [dict(options.overrides) for options in world.options] == [
+        {"policy_profile": "night"},
+        {"policy": "pack", "policy_profile": "night"},
+    ]

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from gpualloc.cli.app import main
-from gpualloc.cli.simulate import chosen_policy
-from gpualloc.errors import BrokenInputError, UsageError
+from gpualloc.cli.simulate_policy import chosen_policy
+from gpualloc.errors import BrokenInputError, ConfigError
 from gpualloc.policies import registry
 
 NODES = "name,cpus,memory_mib,gpus,gpu_model\nn1,64,262144,4,A100\nn2,16,65536,1,T4\n"
@@ -242,7 +242,7 @@ def test_a_profile_is_handed_to_the_policy_and_named(call, files, tuned):
 
 
 def test_a_policy_that_takes_no_profile_says_so(call, files):
-    (files / "night.json").write_text(json.dumps(PROFILE))
+    (files / "night.json").write_text(json.dumps(PROFILE | {"policy": "best-fit"}))
     code, _, err = call("packing", *ORDERED, "--profile", "night.json")
     assert (code, "the policy best-fit takes no profile" in err) == (2, True)
 
@@ -264,7 +264,7 @@ def test_a_policy_that_takes_no_profile_says_so(call, files):
 def test_what_is_no_profile_of_this_policy_is_refused(files, tuned, text):
     path = files / "p.json"
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    with pytest.raises((BrokenInputError, UsageError), match=r"p\.json"):
+    with pytest.raises((BrokenInputError, ConfigError), match=r"p\.json"):
         chosen_policy("tuned", str(path))
 
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def answered(ran, verb, code=0):
         ("show", ["w00000001"], {"id", "state", "request", "allocation", "simulated"}),
         ("logs", ["w00000001"], {"id", "text", "simulated"}),
         ("sample", [], {"rows", "simulated"}),
-        ("policies", [], {"policies"}),
+        ("policies", [], {"policies", "profiles"}),
         ("completion", ["bash"], {"shell", "script"}),
     ],
 )
@@ -171,21 +172,8 @@ def test_dry_run_and_watch_exclude_each_other(run):
     ("kind", "values"),
     [
         ("nodes", ["gpu01", "gpu02", "sim01"]),
-        (
-            "policies",
-            [
-                "batch",
-                "best-fit",
-                "clustering",
-                "dot-product",
-                "fgd",
-                "first-fit",
-                "gpu-packing",
-                "pack",
-                "random",
-                "spread",
-            ],
-        ),
+        ("policies", sorted(point.name for point in entry_points(group="gpualloc.policies"))),
+        ("profiles", []),
         ("nothing", []),
     ],
 )

@@ -6,6 +6,7 @@ It shares nothing with the policies: sums of whole numbers over the nodes and ta
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ class Referee:
         """(N, G) free compute of each GPU, 1/1000."""
         self.model = tuple(node.model for node in nodes)
         self._gpus = [node.gpus for node in nodes]
+        self._empty = self.cpu.copy(), self.memory.copy(), np.array(self._gpus, np.int64)
         self._accepting: dict[tuple[str, ...], NDArray[np.bool_]] = {}
 
     def place(self, shape: Shape, node: str, gpus: Sequence[int]) -> str | None:
@@ -56,10 +58,25 @@ class Referee:
 
     def could_hold(self, shape: Shape) -> bool:
         """Whether some node could hold the task now."""
+        return bool(self.holding(shape).any())
+
+    def holding(self, shape: Shape) -> NDArray[np.bool_]:
+        """(N,) nodes that could hold the task now."""
         fits = self.accepting(shape) & (self.cpu >= shape.cpu_milli) & (self.memory >= shape.memory_mib)
         if shape.gpus:
             fits &= (self.free >= shape.milli).sum(axis=1) >= shape.gpus
-        return bool(fits.any())
+        return fits
+
+    def fit_empty(self, shape: Shape) -> NDArray[np.bool_]:
+        """(N,) nodes that could hold the task, as to its size, if they were idle."""
+        cpu, memory, gpus = self._empty
+        return (cpu >= shape.cpu_milli) & (memory >= shape.memory_mib) & (gpus >= shape.gpus)
+
+    def copy(self) -> Referee:
+        """Other books that say the same now."""
+        other = copy(self)
+        other.cpu, other.memory, other.free = self.cpu.copy(), self.memory.copy(), self.free.copy()
+        return other
 
     def accepting(self, shape: Shape) -> NDArray[np.bool_]:
         """(N,) nodes of a model that will do; case does not count."""

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.sim.traces.power import Power
+
+KINDS = ("cpu_only", "fractional", "single", "multi")
+"""Kinds of tasks, as results tell them apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +85,12 @@ class PackingResult:
         """How long decisions took."""
         p50, p99 = np.percentile(self.decision_us, (50, 99)).tolist()
         return DecisionTimes(float(self.decision_us.mean()), p50, p99)
+
+
+def kind_of(shape: Shape) -> str:
+    """Which of `KINDS` a task is of."""
+    if not shape.gpus:
+        return "cpu_only"
+    if shape.gpus > 1:
+        return "multi"
+    return "single" if shape.milli == GPU_MILLI else "fractional"

@@ -1,0 +1,113 @@
+"""What `tune` works on: traces from files or gpualloc's own past, and the seeds of the orders."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from gpualloc.cli.values import whole_number
+from gpualloc.engine.history_trace import history_trace
+from gpualloc.errors import BrokenInputError, UsageError
+from gpualloc.sim.traces.lines import text_lines
+from gpualloc.sim.traces.models import check_models
+from gpualloc.sim.traces.reading import read_nodes, read_tasks
+from gpualloc.sim.traces.trace import Tasks, TraceNode, gather
+
+if TYPE_CHECKING:
+    from gpualloc.engine.context import Context
+
+MOST_SEEDS = 1000
+_SEEDS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
+
+
+FEWEST = 50
+"""Fewer tasks say too little of what will be asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """A cluster and the tasks to tune for."""
+
+    nodes: tuple[TraceNode, ...]
+    traces: tuple[Tasks, ...]
+    names: tuple[str, ...]
+    """How people know the traces."""
+    messages: tuple[str, ...] = ()
+    """What is odd about them."""
+
+
+def from_files(nodes: str, tasks: Sequence[str]) -> Inputs:
+    """The traces that files hold.
+
+    Raises:
+        BrokenInputError: a file cannot be read or is wrong, or there is no GPU: names file, row and line.
+    """
+    with _opened(nodes) as stream:
+        cluster = tuple(read_nodes(text_lines(stream, nodes), nodes))
+    if not any(node.gpus for node in cluster):
+        raise BrokenInputError(f"{nodes}: the nodes have no GPU, so there is nothing to tune")
+    traces, messages = [], []
+    for path in tasks:
+        with _opened(path) as stream:
+            table = gather(read_tasks(text_lines(stream, path), path), path)
+        messages += [f"{path}: no node has the GPU model {unknown}" for unknown in check_models(cluster, table)]
+        traces.append(table)
+    return Inputs(cluster, tuple(traces), tuple(os.path.basename(path) for path in tasks), tuple(messages))
+
+
+def from_history(world: Context) -> Inputs:
+    """What gpualloc was asked for before, on the nodes as they are now.
+
+    Raises:
+        UsageError: too little is known to tune for.
+        UnreachableError: no node answers.
+    """
+    found = history_trace(world)
+    if len(found.tasks) < FEWEST:
+        raise UsageError(
+            f"the recorded history has {len(found.tasks)} tasks, and {FEWEST} are needed",
+            hint="tune on a trace: --nodes FILE --tasks FILE",
+        )
+    return Inputs(found.nodes, (found.tasks,), ("history",), found.messages)
+
+
+def seeds(flag: str, text: str) -> tuple[int, ...]:
+    """Seeds such as `0-3,8`, ascending, each once.
+
+    Raises:
+        UsageError: it is no list of seeds, or they are too many.
+    """
+    found: set[int] = set()
+    for part in text.split(","):
+        match = _SEEDS.fullmatch(part.strip())
+        if match is None:
+            raise UsageError(f"{flag} {text!r} is no list of seeds", hint="write it as 0-3 or 0,2,5-7")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < first + MOST_SEEDS:
+            raise UsageError(f"{flag}: {part.strip()} is no range of 1 to {MOST_SEEDS} seeds")
+        found.update(range(first, last + 1))
+    if len(found) > MOST_SEEDS:
+        raise UsageError(f"{flag} names {len(found)} seeds", hint=f"at most {MOST_SEEDS}")
+    return tuple(sorted(found))
+
+
+def counting(flag: str, text: str, most: int) -> int:
+    """A whole number from 1.
+
+    Raises:
+        UsageError: it is none, or larger than that.
+    """
+    number = whole_number(flag, text)
+    if not 1 <= number <= most:
+        raise UsageError(f"{flag} {number} is out of range", hint=f"{flag} takes 1 to {most}")
+    return number
+
+
+def _opened(path: str) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise BrokenInputError(f"{path} cannot be read: {error.strerror or error}") from error
