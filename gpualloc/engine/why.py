@@ -97,11 +97,6 @@ def _explained(ctx: Context, snapshot: Snapshot, wanted: Collection[str] | None)
     return tuple(_finally(one, answers[one.workload.id], partitions) for one in found)
 
 
-def _of_member(request: Request) -> Request:
-    """What the smallest member of a gang needs of its node."""
-    return replace(request, gang=False, per_node=None, gpus=request.per_node or 1)
-
-
 def _finally(found: Explanation, answer: Allocation | Rejection, partitions: Sequence[Partition]) -> Explanation:
     """The explanation with what became of it after the policy: a place on another layout, or no power for it."""
     if isinstance(answer, Rejection):
@@ -151,10 +146,9 @@ class _Teller:
     ) -> tuple[tuple[Obstacle, ...], tuple[Remedy, ...]]:
         kind = replace(kind_of(request), nodes=request.nodes, labels=request.labels, near=request.near)
         if kind not in self._known:
-            asked = _of_member(kind) if kind.gang else kind
-            kept_out = obstacles(self._problem.snapshot, self._rooms, asked)
+            kept_out = obstacles(self._problem.snapshot, self._rooms, kind)
             found: tuple[Remedy, ...] = ()
-            if isinstance(answer, Rejection) and not kind.gang:
+            if isinstance(answer, Rejection):
                 found = remedies(self._rooms, self._running, self._first, kind)
             self._known[kind] = kept_out, tuple(self._certain(each) for each in found)
         return self._known[kind]

@@ -75,7 +75,8 @@ class Occupant:
 def remedies(
     rooms: Mapping[str, NodeRoom], running: Sequence[Occupant], first: Sequence[Occupant], request: Request
 ) -> tuple[Remedy, ...]:
-    """What would make the request fit, the least trouble of each kind; empty when nothing that is known would.
+    """What would make the request fit, the least trouble of each kind; empty when nothing that is known would, and for
+    gangs, which need several nodes at once.
 
     Args:
         rooms: what is left on the nodes that answer, by name, when the request has its turn.
@@ -83,6 +84,8 @@ def remedies(
         first: work that waits, too, and got its place before, which `rooms` have booked.
         request: what fits nowhere.
     """
+    if request.gang:
+        return ()
     usable = {
         name: room for name, room in sorted(rooms.items()) if room.node.manageable and allowed(room.node, request)
     }

@@ -18,7 +18,7 @@ from gpualloc.policies.filters import cordoned
 from gpualloc.policies.first_fit import FirstFit
 from gpualloc.policies.remedies import Occupant, Remedy, RemedyKind, remedies
 from gpualloc.policies.survey import survey
-from gpualloc.policies.why import obstacles
+from gpualloc.policies.why import obstacles, one_of
 from gpualloc.ports import Ranking
 
 FAST = settings(
@@ -38,6 +38,10 @@ def _alone(problem: Problem, name: str) -> Problem:
 
 def _fits(problem: Problem, name: str, workload: Workload) -> bool:
     return isinstance(FirstFit().begin(_alone(problem, name)).place(workload), Allocation)
+
+
+def _one_of(workload: Workload) -> Workload:
+    return replace(workload, request=one_of(workload.request))
 
 
 def _with_node(problem: Problem, node: Node) -> Problem:
@@ -235,7 +239,7 @@ def test_a_node_that_is_not_kept_out_holds_the_request_and_no_other_does(
     problems: st.SearchStrategy[Problem], data: st.DataObject
 ) -> None:
     problem = data.draw(problems)
-    workload = problem.requests[0]
+    workload = _one_of(problem.requests[0])
     found = obstacles(problem.snapshot, survey(problem), workload.request)
     named = [name for each in found for name in each.nodes]
     assert len(named) == len(set(named)), "a node is told one obstacle"
@@ -249,7 +253,7 @@ def test_the_named_obstacle_removed_makes_it_fit_and_nothing_of_it_can_stay(
     problems: st.SearchStrategy[Problem], data: st.DataObject
 ) -> None:
     problem = data.draw(problems)
-    workload = problem.requests[0]
+    workload = _one_of(problem.requests[0])
     for obstacle in obstacles(problem.snapshot, survey(problem), workload.request):
         if obstacle.reasons[0].startswith("does not answer"):
             continue
@@ -350,8 +354,9 @@ def test_what_goes_first_would_leave_the_place(problems: st.SearchStrategy[Probl
     for workload in problem.requests:
         answer = session.place(workload)
         if isinstance(answer, Allocation):
-            rooms[answer.node] = rooms[answer.node].book(answer)
-            first.append(Occupant(answer, workload.request))
+            for part in answer.parts:
+                rooms[part.node] = rooms[part.node].book(part)
+                first.append(Occupant(part, None))
             continue
         for remedy in remedies(rooms, (), first, workload.request):
             if remedy.kind is RemedyKind.GO_FIRST:
@@ -378,7 +383,8 @@ def test_the_place_that_ranks_first_is_the_one_that_is_taken(
         assert session.ranking(workload, 2) == ranked, "a look takes nothing"
         assert list(ranked) == sorted(ranked, key=lambda each: -each.score)
         answer = session.place(workload)
-        if workload.request.share is Share.MIG or isinstance(answer, Rejection):
+        unranked = workload.request.gang or workload.request.share is Share.MIG
+        if unranked or isinstance(answer, Rejection):
             assert ranked == ()
         else:
             assert (ranked[0].node, set(ranked[0].devices)) == (answer.node, {each.device for each in answer.grants})

@@ -190,3 +190,10 @@ def test_work_that_waits_too_and_goes_first_is_named() -> None:
     room = survey(scenes.problem([scenes.node("gpu01", devices=2)], []))["gpu01"].book(first)
     found = remedies({"gpu01": room}, (), [Occupant(first, None)], scenes.request())
     assert [(each.kind, each.detail) for each in found] == [(RemedyKind.GO_FIRST, "before first, which gets the place")]
+
+
+def test_of_a_gang_it_is_told_what_keeps_a_member_out() -> None:
+    nodes = [scenes.node("gpu01", devices=2), scenes.node("gpu02", devices=1)]
+    assert kept_out(nodes, gpus=4, gang=True, per_node=2) == {("too few GPUs",): ("gpu02",)}
+    assert kept_out(nodes, gpus=4, gang=True) == {}
+    assert helps(nodes, gpus=4, gang=True) == {}
