@@ -187,6 +187,10 @@ def check_request(request: Request) -> Request:
     _in_range("--priority", request.priority, -1_000_000, 1_000_000)
     if request.fraction is not None and not 0 < request.fraction < 1:
         raise UsageError(f"--fraction {request.fraction:g} is not between 0 and 1", hint="leave it out for a whole GPU")
+    if request.fraction is not None and round(request.fraction, 3) != request.fraction:
+        raise UsageError(
+            f"--fraction {request.fraction:g} is finer than a thousandth", hint=f"--fraction {request.fraction:.3f}"
+        )
     _check_share(request)
     _check_constraints(request)
     _check_gang(request)

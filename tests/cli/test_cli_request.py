@@ -143,6 +143,7 @@ def test_a_missing_file_is_refused(run, tmp_path):
         (["--cpus", "nan"], "--cpus 'nan' is not a usable number"),
         (["--cpus", "inf"], "is not a usable number"),
         (["--fraction", "1.5"], "--fraction 1.5 is not between 0 and 1"),
+        (["--fraction", "0.33333"], "--fraction 0.33333 is finer than a thousandth"),
         (["--at-most", "soon"], "'soon' is not a duration"),
         (["--nodes", "gpu[1-"], "not a set of nodes"),
         (["--nodes", "gpu99"], "gpu99"),
