@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+# numpy begins with threads of its own unless told otherwise, in each of the thousand processes that tests start.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 
 @pytest.fixture(autouse=True, scope="session")
 def node_state_of_the_tests(tmp_path_factory):
