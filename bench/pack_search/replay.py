@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from gpualloc.model.shapes import GPU_MILLI
 from gpualloc.policies.holes import regrets, share_values
 from gpualloc.policies.weights import Profile
-from gpualloc.sim.traces.trace import GPU_MILLI, Tasks, TraceNode
+from gpualloc.sim.traces.trace import Tasks, TraceNode
 
 SOURCE = Path(__file__).with_name("replay.c")
 FLAGS = ("-O3", "-ffp-contract=off", "-shared", "-fPIC")

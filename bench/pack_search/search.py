@@ -36,8 +36,9 @@ from gpualloc.model.decision import Expected, Problem
 from gpualloc.policies.pack import Pack
 from gpualloc.policies.weights import DEFAULT, Constants, Profile, Weights
 from gpualloc.sim.traces.arrivals import read_arrivals
-from gpualloc.sim.traces.cluster import models_of, requests_of, snapshot_of, workload_of
+from gpualloc.sim.traces.cluster import requests_of, snapshot_of, workload_of
 from gpualloc.sim.traces.lines import text_lines
+from gpualloc.sim.traces.models import models_of
 from gpualloc.sim.traces.reading import read_nodes, read_tasks
 from gpualloc.sim.traces.trace import gather
 

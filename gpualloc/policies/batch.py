@@ -2,7 +2,7 @@
 
 Patterns of shares on one GPU are chosen by an integer programme (HiGHS), bundles of shares count as one GPU, and items
 go, the largest first, to the node with the most CPU to spare per free GPU (`policies.batch_pack`). Requests with
-constraints beyond a GPU model are placed one by one. Needs the extra `lp`.
+constraints beyond a GPU model are placed before, one by one. Needs the extra `lp`.
 """
 
 from __future__ import annotations
@@ -38,12 +38,18 @@ class BatchSession(BoardSession):
         """By workload, what is booked for it and not yet given."""
         self._places: dict[str, tuple[Request, Spot]] = {}
         """By workload, where the programme put it."""
-        waiting = [one for one in problem.requests if _plain(one.request)]
+        in_turn = sorted(problem.requests, key=lambda one: (-one.request.priority, one.submitted_at_s, one.id))
+        for one in in_turn:
+            if not _plain(one.request):  # no pattern may take what it cannot do without
+                answer = super().place(one)
+                if isinstance(answer, Allocation):
+                    self._kept[one.id] = answer
+        waiting = [one for one in in_turn if _plain(one.request)]
         counts = Counter(self._shape(one.request) for one in waiting)
         if len(waiting) > 1:
             batch = pack_batch(self._free_nodes(), counts)
             spots = {shape: deque(found) for shape, found in batch.spots.items()}
-            for one in sorted(waiting, key=lambda one: (-one.request.priority, one.submitted_at_s, one.id)):
+            for one in waiting:
                 found = spots.get(self._shape(one.request))
                 if found:
                     node, gpus = found.popleft()
@@ -99,7 +105,7 @@ class BatchSession(BoardSession):
 
 def _plain(request: Request) -> bool:
     """Whether nothing but its shape decides where the request may go."""
-    constrained = request.nodes or request.labels or request.near or request.numa or request.cpuset
+    constrained = request.nodes or request.labels or request.near or request.numa or request.cpuset or request.gang
     return not constrained and request.gpu_memory_mib is None and request.share in (Share.EXCLUSIVE, Share.TIME_SLICE)
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from gpualloc.model.decision import Rejection, RejectionReason
 from gpualloc.model.inventory import Node, NodeState, Snapshot
 from gpualloc.model.workload import Request, Workload
-from gpualloc.policies.filters import allowed
+from gpualloc.policies.filters import allowed, conceivable
 from gpualloc.policies.gangs import place_gang
 from gpualloc.policies.offer import Offer, offer, shortages
 from gpualloc.policies.survey import idle_room, open_room
@@ -24,8 +24,8 @@ def reject_gang(snapshot: Snapshot, offers: Mapping[str, Offer], workload: Workl
         workload: what got no place.
     """
     request = workload.request
-    nodes = [node for node in snapshot.nodes if allowed(node, request)]
-    reached = [node for node in nodes if node.state is NodeState.OK]
+    nodes = [node for node in snapshot.nodes if conceivable(node, request)]
+    reached = [node for node in nodes if node.state is NodeState.OK and allowed(node, request)]
     managed = [node for node in reached if node.manageable]
     wanted = f"needs {need(request)}"
     if could_hold_gang(managed, request):
@@ -38,11 +38,16 @@ def reject_gang(snapshot: Snapshot, offers: Mapping[str, Offer], workload: Workl
         others = sorted(node.name for node in reached if not node.manageable)
         reason, detail = RejectionReason.POLICY, f"it would need {joined(others)}, which gpualloc just observes"
     elif len(reached) < len(nodes):
-        down = sorted(f"{node.name} ({node.state.value})" for node in nodes if node not in reached)
+        down = sorted(_silent(node) for node in nodes if node not in reached)
         reason, detail = RejectionReason.NODE_DOWN, f"no answer from {joined(down)}"
     else:
         reason, detail = RejectionReason.INFEASIBLE, most_of_gang(reached, request)
     return Rejection(workload.id, reason, f"{wanted}; {detail}")
+
+
+def _silent(node: Node) -> str:
+    """A node that does not answer, or does not tell whether a path is there."""
+    return f"{node.name} ({node.state.value if node.state is not NodeState.OK else 'a path is not known to be there'})"
 
 
 def could_hold_gang(nodes: Iterable[Node], request: Request) -> bool:

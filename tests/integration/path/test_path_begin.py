@@ -55,5 +55,5 @@ def test_nothing_is_begun_for_a_command_that_does_not_look(options):
 
 def test_a_policy_is_looked_up_when_it_decides(options):
     with open_context(options) as world:
-        assert world.policy.name == "best-fit"
+        assert world.policy.name == "pack"
         assert world.policy.version

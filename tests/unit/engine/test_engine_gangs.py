@@ -48,8 +48,8 @@ class Ending:
     def __getattr__(self, name):
         return getattr(self._fleet, name)
 
-    def observe(self, names=None):
-        for node in self._fleet.observe(names):
+    def observe(self, names=None, near=()):
+        for node in self._fleet.observe(names, near):
             end = self._ends.get(node.name)
             records = tuple(each if end is None else replace(each, end=end) for each in node.workloads)
             yield replace(node, workloads=records)
@@ -150,8 +150,8 @@ def test_one_release_ends_all(ctx, gang):
 class Cut(Ending):
     """The real fleet without one of its nodes."""
 
-    def observe(self, names=None):
-        for node in self._fleet.observe(names):
+    def observe(self, names=None, near=()):
+        for node in self._fleet.observe(names, near):
             gone = replace(node, state=NodeState.UNREACHABLE, workloads=(), claims=(), devices=())
             yield gone if node.name in self._ends else node
 
