@@ -1,8 +1,13 @@
 """No test touches the state that a node program of this machine may really have."""
 
 import os
+import signal
 
 import pytest
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So it is in what a shell starts in the background, and what tests start would never be interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # numpy begins with threads of its own unless told otherwise, in each of the thousand processes that tests start.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
