@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gpualloc.model.decision import Problem, Ranked, Rejection
     from gpualloc.model.desired import Cordon, DesiredDevice
     from gpualloc.model.enforcement import Sighting
+    from gpualloc.model.forecast import Forecasts, Grid
     from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
     from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState
     from gpualloc.model.sample import Metric, Sample, Series
@@ -443,4 +444,22 @@ class Policy(Protocol):
 
     def begin(self, problem: Problem) -> Session:
         """Start deciding the problem."""
+        ...
+
+
+class Forecaster(Protocol):
+    """Says what series will be. Pure and deterministic: equal grid, equal answer."""
+
+    @property
+    def name(self) -> str:
+        """What the configuration calls it."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever it may answer differently."""
+        ...
+
+    def forecast(self, grid: Grid, horizons: Sequence[int]) -> Forecasts:
+        """What each series will be after that many ticks; a series with too little known of it gets no answer."""
         ...
