@@ -11,6 +11,7 @@ from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
 from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.model.plan import Run
+from gpualloc.model.rebalancing import DEFAULT_RULES, RebalanceRules
 from gpualloc.ports import Clock, Crew, Fleet, History, Hooks, Journal, Policy
 
 
@@ -34,6 +35,7 @@ class Settings:
     """Watts that the busy devices of a pool may take together, by pool; pools without one have no limit."""
     gang_ports: tuple[int, int] = GANG_PORTS
     """First and last port on which a gang's members may meet."""
+    rebalance: RebalanceRules = DEFAULT_RULES
     max_disturbed: int = 10
     """Most workloads, foreign processes and devices that one run may disturb unless an operator named them."""
 

@@ -9,8 +9,10 @@ from gpualloc.engine.apply import apply_locked, remember_why
 from gpualloc.engine.chain import OnStep, Report
 from gpualloc.engine.context import Context
 from gpualloc.engine.doubt import doubtful
+from gpualloc.engine.improve import Improvement
 from gpualloc.engine.observe import observe, wanted_paths
-from gpualloc.engine.plan import make_plan
+from gpualloc.engine.plan import make_better_plan
+from gpualloc.engine.predict import foresight
 from gpualloc.engine.recover import recover
 from gpualloc.engine.sample import sample
 from gpualloc.errors import (
@@ -39,6 +41,8 @@ class Cycle:
     plan: Plan
     report: Report | None
     """None when nothing was applied: no steps, or a dry run."""
+    better: Improvement | None = None
+    """What was moved and held back beyond places for waiting work; None when nobody looked."""
     recovered: tuple[Report, ...] = ()
     """Runs of an interrupted apply that were brought to their end first."""
 
@@ -48,30 +52,40 @@ class Cycle:
         return not self.plan.steps and not self.recovered
 
 
-def rebalance(ctx: Context, *, dry_run: bool = False, wait_s: float = 0.0, on_step: OnStep | None = None) -> Cycle:
-    """Observe, settle, decide, plan and apply once; never asks.
+def rebalance(
+    ctx: Context,
+    *,
+    dry_run: bool = False,
+    wait_s: float = 0.0,
+    on_step: OnStep | None = None,
+    late: Callable[[], bool] = lambda: False,
+) -> Cycle:
+    """Observe, settle, foresee, decide, plan and apply once; never asks.
 
     Args:
         ctx: the ports.
         dry_run: stop before anything is applied or recovered; takes no lock.
         wait_s: how long to wait for the apply lock.
         on_step: told of each step as it moves.
+        late: whether the time for deciding is over; what was decided until then is a whole plan.
 
     Raises:
         LockedError: another gpualloc is at work.
         UnreachableError: no node answered.
     """
+    foresee = foresight(ctx, late)
     if dry_run:
-        return Cycle(make_plan(ctx), None)
+        plan, better = make_better_plan(ctx, foresee, late=late)
+        return Cycle(plan, None, better)
     with ctx.journal.write("rebalance", wait_s) as writer:
         recovered = tuple(recover(ctx, writer, on_step))
         snapshot = observe(ctx, near=wanted_paths(ctx))
         sample(ctx, snapshot)
-        plan = make_plan(ctx, writer=writer, snapshot=snapshot)
+        plan, better = make_better_plan(ctx, foresee, writer=writer, snapshot=snapshot, late=late)
         report = apply_locked(ctx, writer, plan, on_step) if plan.applyable else None
         remember_why(ctx, writer, plan)
         writer.mark_rebalance(ctx.clock.now_s(), _summary(plan, report))
-    return Cycle(plan, report, recovered)
+    return Cycle(plan, report, better, recovered)
 
 
 def watch(
