@@ -99,6 +99,8 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
                 per_node=config.apply.per_node,
                 max_disturbed=config.apply.max_disturbed,
                 gang_ports=config.gang_ports,
+                rebalance=config.rebalance,
+                rebalance_deadline_s=config.rebalance_deadline_s,
                 power_budgets={
                     pool.name: pool.power_budget_w for pool in config.pools if pool.power_budget_w is not None
                 },

@@ -36,6 +36,8 @@ class Settings:
     gang_ports: tuple[int, int] = GANG_PORTS
     """First and last port on which a gang's members may meet."""
     rebalance: RebalanceRules = DEFAULT_RULES
+    rebalance_deadline_s: float = 60.0
+    """How long `rebalance` may take until it has decided."""
     max_disturbed: int = 10
     """Most workloads, foreign processes and devices that one run may disturb unless an operator named them."""
 

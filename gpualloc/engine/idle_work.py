@@ -30,7 +30,7 @@ def _may_stand_still(movable: Movable, outlook: Outlook, rules: RebalanceRules) 
     identity = movable.workload.id
     use, idle_s = outlook.use.get(identity), outlook.idle_s.get(identity)
     relocating = movable.costs.get(MoveKind.RELOCATE)
-    if rules.idle_after_s is None or relocating is None or use is None or idle_s is None:
+    if not rules.idle_after_s or relocating is None or use is None or idle_s is None:
         return movable
     if idle_s < rules.idle_after_s or use.high > IDLE_USE:
         return movable

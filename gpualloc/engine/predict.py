@@ -75,7 +75,7 @@ def _ages(snapshot: Snapshot, now_s: float) -> Mapping[str, float | None]:
 
 def _outlook(ctx: Context, snapshot: Snapshot, workloads: Iterable[Workload]) -> Outlook:
     idle_after_s = ctx.settings.rebalance.idle_after_s
-    if idle_after_s is None:
+    if not idle_after_s:
         return Outlook()
     sole = _sole_holders(snapshot)
     running = [work for work in workloads if work.state is WorkloadState.RUNNING and work.allocation is not None]

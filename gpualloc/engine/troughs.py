@@ -37,7 +37,7 @@ def trough_moves(
         rules: when a trough is, and how far to cap.
         budgeted: pools with a power budget.
     """
-    if rules.trough_below is None:
+    if not rules.trough_below:
         return ()
     capped = {row.device: row for row in desired if row.cap_w is not None}
     moves: list[Move] = []

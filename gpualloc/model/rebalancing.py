@@ -112,15 +112,14 @@ class RebalanceRules:
     """A bundle must gain this many times what it costs."""
     horizon_s: float = 3600.0
     """How far ahead demand is forecast, and for how long a gain is counted."""
-    idle_after_s: float | None = None
-    """Work that used its devices for nothing that long gives way to work that waits; None: never."""
+    idle_after_s: float = 0.0
+    """Work that used its devices for nothing that long gives way to work that waits; 0: never."""
     idle_worth: float = 0.0
     """What an emptied device is worth when nothing waits or is expected, as a part of a device in use."""
     ahead: bool = True
     """Whether MIG instances are made ahead of the requests that are expected for them."""
-    trough_below: float | None = None
-    """Below which part of a pool's devices forecast demand is a trough, in which busy devices are capped; None: no
-    device is ever capped for that."""
+    trough_below: float = 0.0
+    """Below which part of a pool's devices forecast demand is a trough, in which busy devices are capped; 0: never."""
     trough_power: float = 0.7
     """The cap, as a part of the device's default power limit."""
 
