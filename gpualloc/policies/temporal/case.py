@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -114,6 +114,21 @@ def case_of(problem: TemporalProblem) -> Case:
         prices=problem.prices,
         item_ids=order,
         device_ids=kept,
+    )
+
+
+def part_of(case: Case, first: int, end: int) -> Case:
+    """The case as if there were only the intervals from `first` to before `end`, and nothing were anywhere yet."""
+    part = slice(first, end)
+    return replace(
+        case,
+        hours=case.hours[part],
+        alive=case.alive[:, part],
+        compute=case.compute[:, part],
+        variance=None if case.variance is None else case.variance[:, part],
+        memory=case.memory[:, part],
+        place=np.full(case.items, NOWHERE),
+        pinned=np.zeros(case.items, bool),
     )
 
 

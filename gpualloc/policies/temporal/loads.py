@@ -39,7 +39,7 @@ class Loads:
     def take(self, item: int, times: Places | None = None) -> Places:
         """Take an item off its devices in these intervals (None: all); returns the intervals in which it had one."""
         within = self.times[item] if times is None else times
-        placed = within[self.place[item, within] != NOWHERE]
+        placed: Places = within[self.place[item, within] != NOWHERE]
         self._add(item, placed, self.place[item, placed], -1)
         self.place[item, placed] = NOWHERE
         return placed
@@ -78,7 +78,7 @@ class Loads:
         memory = self.memory[within].take(devices, axis=1)
         memory += case.memory[item, within][:, None]
         within_both = (compute <= case.device_compute[devices] + TINY) & (memory <= case.device_memory[devices] + TINY)
-        fits: Flags = within_both.all(axis=0)
+        fits: Flags = np.all(within_both, axis=0)
         return fits
 
 
