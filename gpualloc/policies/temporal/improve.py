@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from gpualloc.policies.temporal.case import Case
+from gpualloc.policies.temporal.effort import Effort
 from gpualloc.policies.temporal.loads import Loads
 from gpualloc.policies.temporal.problem import NOWHERE, Flags, Places, Values
 from gpualloc.policies.temporal.recurrence import cheapest_path
@@ -17,8 +17,20 @@ from gpualloc.policies.temporal.stage import stage_costs
 GAIN = 1e-7
 """Least that a change has to save; less may be noise of sums."""
 
-Late = Callable[[], bool]
-"""Whether the time is up."""
+_FIXED = 300
+"""What an interval costs beside its devices, in numbers that are looked at."""
+PASSES = 12
+"""Most times that all items respond."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What items reckon with beside their own costs."""
+
+    most: int | None = None
+    """As for `stage_costs`."""
+    shared: int = NOWHERE
+    """Device of which each item on it pays its part, so that all leave when that is cheaper; NOWHERE: of none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,40 +72,51 @@ class Routes:
         )
 
 
-def respond(loads: Loads, item: int, most: int | None = None, without: int = NOWHERE) -> bool:
-    """Let one item take its cheapest path; returns whether it changed.
+def respond(loads: Loads, item: int, terms: Terms, effort: Effort) -> bool:
+    """Let one item take its cheapest way, which among equals is the one it has; returns whether it changed.
 
-    Args:
-        loads: what everything is on; changed.
-        item: which; pinned items stay.
-        most: as for `stage_costs`.
-        without: a device that it may not be on; NOWHERE: it may be on all.
+    Pinned items stay. An item for which there is no way without breaking a limit keeps what it has.
     """
     case, times = loads.case, loads.times[item]
     if case.pinned[item] or not len(times):
         return False
     old = loads.place[item, times].copy()
     loads.take(item)
-    columns = loads.candidates(item)
-    columns = np.union1d(columns, old[(old != NOWHERE) & (old != without)])
-    columns = columns[columns != without]
-    routes = Routes(case, item, times, columns, stage_costs(loads, item, times, columns, most))
+    columns = np.union1d(loads.candidates(item), old[old != NOWHERE])
+    stage = stage_costs(loads, item, times, columns, terms.most)
+    effort.add(stage.size + _FIXED * len(times))
+    if terms.shared != NOWHERE:
+        _share(loads, times, columns, stage, terms.shared)
+    routes = Routes(case, item, times, columns, stage)
     new, cost = routes.cheapest()
-    if math.isinf(cost) or (without == NOWHERE and (old != NOWHERE).all() and routes.cost(old) - cost <= GAIN):
+    if math.isinf(cost) or ((old != NOWHERE).all() and routes.cost(old) - cost <= GAIN):
         new = old
     placed = new != NOWHERE
     loads.put(item, times[placed], new[placed])
     return not np.array_equal(new, old)
 
 
-def respond_all(loads: Loads, items: Iterable[int], late: Late, most: int | None = None) -> int:
-    """Let items respond one after the other; returns how many changed."""
-    changed = 0
-    for item in items:
-        if late():
-            break
-        changed += respond(loads, item, most)
-    return changed
+def settle(loads: Loads, terms: Terms, effort: Effort) -> None:
+    """Let items respond until none changes, or so many times, or the effort is spent."""
+    waiting = np.flatnonzero(loads.case.alive.any(axis=1)).tolist()
+    for _ in range(PASSES):
+        changed = []
+        for item in waiting:
+            if effort.spent():
+                return
+            if respond(loads, item, terms, effort):
+                changed.append(item)
+        if not changed:
+            return
+
+
+def _share(loads: Loads, times: Places, columns: Places, stage: Values, device: int) -> None:
+    """Add the item's part of what the device costs where others are on it."""
+    case = loads.case
+    at = np.flatnonzero(columns == device)
+    others = loads.count[times, device]
+    part = case.hours[times] * case.on_price[device] / (others + 1)
+    stage[:, at] += np.where(others > 0, part, 0.0)[:, None]
 
 
 def fresh_of(case: Case, item: int, times: Places) -> Flags:

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+
+import numpy as np
 
 from gpualloc.policies.temporal.bill import costs_of
-from gpualloc.policies.temporal.case import case_of
+from gpualloc.policies.temporal.case import Case, case_of
+from gpualloc.policies.temporal.effort import Effort
+from gpualloc.policies.temporal.emptying import empty_devices
 from gpualloc.policies.temporal.finish import finish
-from gpualloc.policies.temporal.improve import respond_all
+from gpualloc.policies.temporal.improve import GAIN, Terms, settle
+from gpualloc.policies.temporal.loads import Loads
 from gpualloc.policies.temporal.plan import TemporalPlan
-from gpualloc.policies.temporal.problem import TemporalProblem
-from gpualloc.policies.temporal.starts import series_fit
+from gpualloc.policies.temporal.problem import NOWHERE, TemporalProblem
+from gpualloc.policies.temporal.squeeze import squeeze
+from gpualloc.policies.temporal.starts import series_fit, tightest
 
-_PASSES = 20
+EFFORT = 1_500_000_000
+"""Numbers that a search looks at before it ends by itself."""
+_ROUNDS = 6
 
 
 def solve(
@@ -37,16 +45,53 @@ def solve(
     Raises:
         ValueError: arrays of the problem do not belong together, or there is a deadline and no clock.
     """
-    if deadline is not None and clock is None:
-        raise ValueError("a deadline needs a clock")
+    effort = Effort(EFFORT, deadline, clock)
+    loads = _searched(case_of(problem), effort, seed)
+    return finish(loads, complete=not effort.late)
 
-    def late() -> bool:
-        return deadline is not None and clock is not None and clock() >= deadline
 
-    del seed
-    case = case_of(problem)
-    loads = series_fit(case)
-    for _ in range(_PASSES):
-        if not respond_all(loads, range(case.items), late, costs_of(loads).needed):
+def _searched(case: Case, effort: Effort, seed: int) -> Loads:
+    """The best plan found, from several first ones."""
+    best, least = None, np.inf
+    for loads in _starts(case, effort):
+        settle(loads, _terms(loads), effort)
+        total = costs_of(loads).total
+        if best is None or total < least - GAIN:
+            best, least = loads, total
+    assert best is not None
+    if case.prices.needed and _alike(case):
+        best = _squeezed(best, effort, seed)
+    for _ in range(_ROUNDS):
+        if effort.spent() or not empty_devices(best, _terms(best).most, effort):
             break
-    return finish(loads, complete=not late())
+        settle(best, _terms(best), effort)
+    return best
+
+
+def _squeezed(loads: Loads, effort: Effort, seed: int) -> Loads:
+    """The same with as few devices as can be found, where that costs less."""
+    best, least = loads, costs_of(loads).total
+    while (found := squeeze(best, effort, seed)) is not None:
+        settle(found, _terms(found), effort)
+        total = costs_of(found).total
+        if total > least - GAIN:
+            break
+        best, least = found, total
+    return best
+
+
+def _starts(case: Case, effort: Effort) -> Iterator[Loads]:
+    """First plans, as long as there is effort left."""
+    yield series_fit(case, tightest)
+    if not effort.spent():
+        yield series_fit(case, None)
+
+
+def _terms(loads: Loads) -> Terms:
+    return Terms(max(1, int(loads.on().max(initial=0))))
+
+
+def _alike(case: Case) -> bool:
+    """Whether devices differ in nothing, and nothing is anywhere yet."""
+    free = bool((case.place == NOWHERE).all())
+    return free and case.devices > 0 and bool((case.device_class == case.device_class[0]).all())
