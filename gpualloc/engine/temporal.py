@@ -12,6 +12,7 @@ import numpy as np
 
 from gpualloc.errors import InfeasibleError, NotFoundError
 from gpualloc.policies.temporal.bound import device_bound
+from gpualloc.policies.temporal.genetic import solve_genetic
 from gpualloc.policies.temporal.peers import pack_lifetimes, pack_peaks, pack_series, pack_windows
 from gpualloc.policies.temporal.plan import Move, TemporalPlan
 from gpualloc.policies.temporal.problem import Prices, TemporalProblem
@@ -144,5 +145,6 @@ def _plan(trial: TemporalTrial, problem: TemporalProblem, policy: str, clock: Ca
     }
     if policy in peers:
         return peers[policy]()
+    search = solve_genetic if policy == "genetic" else solve
     deadline = None if trial.deadline_s is None else clock() + trial.deadline_s
-    return solve(problem, deadline=deadline, clock=clock, seed=trial.seed)
+    return search(problem, deadline=deadline, clock=clock, seed=trial.seed)

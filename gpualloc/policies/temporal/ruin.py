@@ -32,6 +32,12 @@ class Window:
     """(n, D)."""
 
 
+def distinct(sizes: Values, rooms: Values) -> tuple[Values, Values]:
+    """Sizes (n, V) and rooms (D, V) without the numbers that another one says already."""
+    kept = np.unique(np.vstack([sizes, rooms]), axis=1, return_index=True)[1]
+    return sizes[:, kept], rooms[:, kept]
+
+
 def fit_into(window: Window, place: Places, steps: int, seed: int) -> Places | None:
     """Place every item, or None when that was not found within so many steps.
 
@@ -41,7 +47,7 @@ def fit_into(window: Window, place: Places, steps: int, seed: int) -> Places | N
         steps: how many times some devices are taken apart.
         seed: draws them.
     """
-    search = _Search(window, place.copy(), np.random.Generator(np.random.PCG64(seed)))
+    search = Packing(window, place, np.random.Generator(np.random.PCG64(seed)))
     search.insert(np.flatnonzero(place == NOWHERE))
     for _ in range(steps):
         if not search.left():
@@ -50,11 +56,20 @@ def fit_into(window: Window, place: Places, steps: int, seed: int) -> Places | N
     return search.place if not search.left() else None
 
 
-class _Search:
+class Packing:
+    """Items on devices, and what is left of each.
+
+    Args:
+        window: what to place.
+        place: (n,) device of each item, within its limits; NOWHERE: none yet. Not changed.
+        numbers: what is drawn from.
+    """
+
     def __init__(self, window: Window, place: Places, numbers: np.random.Generator) -> None:
         self._sizes, self._rooms, self._allowed = window.sizes, window.rooms, window.allowed
         self._numbers = numbers
-        self.place = place
+        self.place = place.copy()
+        """(n,) device of each item."""
         self._free = window.rooms + TINY
         placed = np.flatnonzero(place != NOWHERE)
         np.subtract.at(self._free, place[placed], window.sizes[placed])

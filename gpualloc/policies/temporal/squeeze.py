@@ -9,7 +9,7 @@ from gpualloc.policies.temporal.case import Case
 from gpualloc.policies.temporal.effort import Effort
 from gpualloc.policies.temporal.loads import Loads
 from gpualloc.policies.temporal.problem import NOWHERE, Places, Values
-from gpualloc.policies.temporal.ruin import Window, fit_into
+from gpualloc.policies.temporal.ruin import Window, distinct, fit_into
 from gpualloc.policies.temporal.starts import padded
 
 STEPS = 1500
@@ -67,7 +67,7 @@ def _pack(loads: Loads, part: Places, most: int, effort: Effort, seed: int) -> b
     devices = np.sort(np.argsort(-used, kind="stable")[:most])
     sizes = np.concatenate([padded(case)[np.ix_(items, part)], case.memory[np.ix_(items, part)]], axis=1)
     rooms = np.repeat([case.device_compute[devices], case.device_memory[devices]], len(part), axis=0).T
-    sizes, rooms = _distinct(sizes, rooms)
+    sizes, rooms = distinct(sizes, rooms)
     place = _begin(loads, items, part, devices)
     steps = min(STEPS, _CELLS // max(1, len(items) * sizes.shape[1]))
     effort.add(steps * len(items) * sizes.shape[1] // 10)
@@ -80,12 +80,6 @@ def _pack(loads: Loads, part: Places, most: int, effort: Effort, seed: int) -> b
         loads.take(item, times)
         loads.put(item, times, np.full(len(times), device))
     return True
-
-
-def _distinct(sizes: Values, rooms: Values) -> tuple[Values, Values]:
-    """Without columns that another one says already."""
-    kept = np.unique(np.vstack([sizes, rooms]), axis=1, return_index=True)[1]
-    return sizes[:, kept], rooms[:, kept]
 
 
 def _begin(loads: Loads, items: Places, part: Places, devices: Places) -> Places:
