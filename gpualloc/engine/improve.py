@@ -13,7 +13,7 @@ from gpualloc.engine.decide import in_turn
 from gpualloc.engine.idle_work import for_whom, giving_way, going_on
 from gpualloc.engine.making_room import Going, Room, Rooms, room_for
 from gpualloc.engine.moving import Movable, movable
-from gpualloc.engine.outlook import HISTORY, RUN_TIMES, SNAPSHOT, Outlook
+from gpualloc.engine.outlook import DEMAND, HISTORY, RUN_TIMES, SNAPSHOT, Outlook
 from gpualloc.engine.troughs import trough_moves
 from gpualloc.engine.worth import wait_s, waiting_worth
 from gpualloc.model.allocation import Allocation
@@ -72,6 +72,7 @@ def improve(
     course = _Course(problem, decision, workloads, foreseen)
     course.make_room()
     course.go_on()
+    course.empty_devices()
     course.look_ahead(reshaped=reshaped)
     return course.result()
 
@@ -126,6 +127,27 @@ class _Course:
             if not self._add([move]):
                 return
             self._rooms = rooms
+
+    def empty_devices(self) -> None:
+        """Put work together that shares devices, so that whole ones are free for what is expected."""
+        known, rules = self._foreseen, self._foreseen.rules
+        if self._late() or rules.moves == 0 or not (known.outlook.demand or rules.idle_worth):
+            return
+        from gpualloc.engine.emptying import Prospect, emptied  # It brings numpy and the solver.
+
+        moved = {move.workload for move in self._moves}
+        movables = {identity: each for identity, each in self._movables().items() if identity not in moved}
+        skipped: set[str] = set()
+        while (
+            found := emptied(Prospect(self._rooms, movables, known.outlook, rules), skipped, known.late)
+        ) is not None:
+            why = f"empties GPU {found.device.device.index}: {found.why}"
+            rests_on = (SNAPSHOT, DEMAND) if known.outlook.demand else (SNAPSHOT,)
+            if self._add([self._move(each, why, rests_on, found.worth_gpu_s) for each in found.going]):
+                self._rooms = found.rooms
+                gone = {each.movable.workload.id for each in found.going}
+                movables = {identity: each for identity, each in movables.items() if identity not in gone}
+            skipped.add(found.device.device.uuid)
 
     def look_ahead(self, *, reshaped: bool) -> None:
         """Make instances before they are asked for, and cap devices while little is."""

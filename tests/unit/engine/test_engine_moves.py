@@ -161,6 +161,15 @@ def test_work_that_computes_and_work_of_higher_priority_stay(world, wall):
     assert rebalance(ctx).better.moves == ()
 
 
+def test_devices_are_emptied_ahead_of_demand_only_when_that_is_worth_something(ctx, wall):
+    one, other = scattered(ctx, wall)
+    assert rebalance(ctx).quiet
+    (move,) = rebalance(with_rules(ctx, idle_worth=0.5)).better.moves
+    assert (move.kind, "idle_worth" in move.why) == (MoveKind.RELOCATE, True)
+    assert where(ctx, one) == where(ctx, other)
+    assert rebalance(with_rules(ctx, idle_worth=0.5)).quiet
+
+
 def test_a_cut_run_leaves_a_valid_plan(ctx, wall):
     scattered(ctx, wall)
     ask(ctx, "whole", gpus=1)
