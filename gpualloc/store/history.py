@@ -11,9 +11,9 @@ from gpualloc.errors import NotFoundError
 from gpualloc.model.forecast import Grid
 from gpualloc.model.foresight import KeptForecast, Subject
 from gpualloc.model.sample import METRICS, Metric, Sample, Series, SeriesKey, SeriesKind
-from gpualloc.store import past_forecasts
+from gpualloc.store import history_means, past_forecasts
 from gpualloc.store.database import Database, Schema
-from gpualloc.store.history_grid import Steps, read_grid
+from gpualloc.store.history_grid import Steps, Wanted, read_grid
 from gpualloc.store.paths import StatePaths
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class SqliteHistory:
                 known = dict(self._series) if version == self._series_version else _all_series(connection)
                 rows = [_row(_series_id(connection, known, sample), sample) for sample in samples]
                 connection.executemany(_INSERT, rows)
+                history_means.unmark(connection, samples)
             # Only now: had the transaction failed, the new ids would not exist.
             self._series, self._series_version = known, version
         return len(samples)
@@ -128,7 +129,9 @@ class SqliteHistory:
         """
         _check_kept(metric)
         found = [(one, its) for one, its in self._matching([kind], None, key) if nodes is None or its.node in nodes]
-        return read_grid(self._database, metric, found, Steps(since_s, step_s, ticks))
+        wanted = Wanted(metric, kind, found, all=nodes is None and key is None)
+        span = self.span()
+        return read_grid(self._database, wanted, Steps(since_s, step_s, ticks), span[1] if span else 0)
 
     def span(self) -> tuple[int, int] | None:
         """Epoch seconds of the oldest and the newest sample of anything; None when there is none."""
@@ -163,6 +166,7 @@ class SqliteHistory:
                 "DELETE FROM sample WHERE series = ? AND at_s < ?", [(series_id, before_s) for (series_id,) in ids]
             ).rowcount
             connection.execute("DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM sample WHERE series = series.id)")
+            history_means.prune(connection, before_s)
             past_forecasts.prune(connection, before_s)
         return max(deleted, 0)
 

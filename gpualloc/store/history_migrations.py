@@ -52,8 +52,8 @@ def m001_series_and_samples(db: Database) -> None:
 
 
 @migrations()
-def m002_forecasts(db: Database) -> None:
-    """Make the tables of forecasts that are kept to be scored."""
+def m002_forecasts_and_means(db: Database) -> None:
+    """Make the tables of forecasts that are kept to be scored, and of means that are kept to be read again."""
     db.conn.execute(
         """
         CREATE TABLE forecast_series (
@@ -79,6 +79,27 @@ def m002_forecasts(db: Database) -> None:
             high REAL NOT NULL,
             last REAL,
             PRIMARY KEY (series, made_at_s, horizon_s)
+        ) WITHOUT ROWID
+        """
+    )
+    db.conn.execute(
+        """
+        CREATE TABLE mean (
+            chunk INTEGER NOT NULL,
+            metric TEXT NOT NULL,
+            series INTEGER NOT NULL,
+            means BLOB NOT NULL,
+            PRIMARY KEY (chunk, metric, series)
+        ) WITHOUT ROWID
+        """
+    )
+    db.conn.execute(
+        """
+        CREATE TABLE rolled (
+            chunk INTEGER NOT NULL,
+            metric TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            PRIMARY KEY (chunk, metric, kind)
         ) WITHOUT ROWID
         """
     )

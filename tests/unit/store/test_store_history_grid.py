@@ -85,6 +85,79 @@ def test_the_span_is_that_of_all_series(history):
     assert history.span() == (100, 700)
 
 
+def plain_means(points, since_s, ticks, step_s=300):
+    """What a loop finds of {epoch second: value or None}."""
+    steps = [[v for at_s, v in points.items() if 0 <= at_s - since_s - tick * step_s < step_s] for tick in range(ticks)]
+    known = [[value for value in step if value is not None] for step in steps]
+    return [sum(step) / len(step) if step else None for step in known]
+
+
+def test_what_is_rolled_reads_as_what_is_not(history):
+    points = {at_s: at_s % 7 for at_s in range(1000, 30_000, 450)} | {15_010: None}
+    history.append([Sample(GPU, at_s, {USED.name: value}) for at_s, value in points.items()])
+    windows = [(0, 100), (1500, 60), (6900, 3), (7200, 24), (14_400, 50), (29_700, 4)]
+    fresh = [values(history.grid(USED, SeriesKind.DEVICE, since_s, 300, ticks)) for since_s, ticks in windows]
+    assert history._database.rows("SELECT count(*) FROM rolled") == [(4,)]
+    again = [values(history.grid(USED, SeriesKind.DEVICE, since_s, 300, ticks)) for since_s, ticks in windows]
+    plain = [plain_means(points, since_s, ticks) for since_s, ticks in windows]
+    assert again == fresh == [pytest.approx(means) for means in plain]
+
+
+def test_what_is_rolled_is_not_read_sample_by_sample_again(history):
+    history.append([Sample(GPU, at_s, {USED.name: 5}) for at_s in range(0, 20_000, 100)])
+    whole = values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 48))
+    with history._database.transaction() as connection:
+        connection.execute("UPDATE sample SET gpu_memory_used_mib = 9")
+    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 48)) == whole == [5.0] * 48
+    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 100, 3)) == [9.0] * 3
+
+
+def test_a_sample_that_comes_late_is_seen(history):
+    history.append([Sample(GPU, at_s, {USED.name: 5}) for at_s in (0, 100, 8000)])
+    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 1)) == [5.0]
+    history.append([Sample(GPU, 200, {USED.name: 11})])
+    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 1)) == [7.0]
+
+
+def test_a_series_that_comes_late_is_seen(history):
+    other = replace(GPU, key="GPU-2")
+    history.append([Sample(GPU, at_s, {USED.name: 5}) for at_s in (0, 8000)])
+    assert history.grid(USED, SeriesKind.DEVICE, 0, 300, 1).names == ("n1/GPU-1",)
+    history.append([Sample(other, 0, {USED.name: None})])
+    grid = history.grid(USED, SeriesKind.DEVICE, 0, 300, 1)
+    assert (grid.names, values(grid)) == (("n1/GPU-1", "n1/GPU-2"), [5.0, None])
+
+
+def test_looking_at_one_device_rolls_nothing_and_uses_what_is_rolled(history):
+    history.append([Sample(GPU, at_s, {USED.name: 5}) for at_s in (0, 8000)])
+    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 1, key="GPU-1")) == [5.0]
+    assert history._database.rows("SELECT * FROM rolled") == []
+    history.grid(USED, SeriesKind.DEVICE, 0, 300, 1)
+    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 1, key="GPU-1")) == [5.0]
+
+
+def test_the_kinds_of_a_metric_are_rolled_apart(history):
+    history.append([Sample(key, at_s, {USED.name: 5}) for at_s in (0, 8000) for key in (GPU, MIG)])
+    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 1)) == [5.0]
+    assert values(history.grid(USED, SeriesKind.MIG_INSTANCE, 0, 300, 1)) == [5.0]
+    assert history._database.rows("SELECT kind FROM rolled ORDER BY kind") == [("device",), ("mig-instance",)]
+
+
+def test_pruning_takes_what_was_rolled_too(history):
+    history.append([Sample(GPU, at_s, {USED.name: 5}) for at_s in range(0, 30_000, 300)])
+    history.grid(USED, SeriesKind.DEVICE, 0, 300, 96)
+    history.prune(10_000)
+    assert history._database.rows("SELECT chunk FROM rolled") == [(2,), (3,)]
+    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 36))[31:] == [None, None, None, 5.0, 5.0]
+
+
+def test_where_nothing_can_be_written_means_are_taken_anew(history):
+    history.append([Sample(GPU, at_s, {USED.name: 5}) for at_s in (0, 8000)])
+    history._database._obstacle = "it is a test"
+    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 1)) == [5.0]
+    assert history._database.rows("SELECT * FROM rolled") == []
+
+
 @pytest.fixture(scope="module")
 def kept_history(tmp_path_factory):
     with closing(SqliteHistory(StatePaths(tmp_path_factory.mktemp("state")))) as history:

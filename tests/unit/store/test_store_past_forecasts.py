@@ -81,9 +81,9 @@ def version_1(paths):
     """A file as the first release left it, with a sample in it."""
     SqliteHistory(paths).close()
     with closing(sqlite3.connect(paths.history_db)) as connection, connection:
-        connection.execute("DROP TABLE forecast")
-        connection.execute("DROP TABLE forecast_series")
-        connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'm002_forecasts'")
+        for table in ("forecast", "forecast_series", "mean", "rolled"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'm002_forecasts_and_means'")
         connection.execute("PRAGMA user_version = 1")
         connection.execute("INSERT INTO series VALUES (1, 'device', 'n1', 'GPU-1')")
         connection.execute("INSERT INTO sample (series, at_s, power_w) VALUES (1, 1000, 301250)")
