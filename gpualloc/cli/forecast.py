@@ -18,7 +18,7 @@ def forecast(
     *,
     metric: Annotated[
         str | None,
-        typer.Option("--metric", metavar="METRIC", help="A metric, demand, arrivals or run-time. [default: demand]"),
+        typer.Option("--metric", metavar="FORESEEN", help="A metric, demand, arrivals or run-time. [default: demand]"),
     ] = None,
     by: Annotated[
         str | None,

@@ -10,30 +10,40 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from gpualloc.engine.context import Context
-from gpualloc.forecast.gridding import Span, counts, joined, levels, ticks_of
+from gpualloc.forecast.gridding import Span, counts, joined, levels
 from gpualloc.model.allocation import Share
 from gpualloc.model.forecast import Grid
 from gpualloc.model.foresight import ANY_POOL, ARRIVALS, By, Subject
 from gpualloc.model.inventory import NodeSpec
 from gpualloc.model.shapes import GPU_MILLI
-from gpualloc.model.workload import Workload
+from gpualloc.model.workload import Workload, WorkloadState
 
+LOOK_HOLDS_S = 900.0
+"""How long after a look at the fleet its running work is taken to run still."""
 MIG_SLICES = 7
 """Compute slices of a GPU with MIG; one with fewer (A30) counts low."""
+_ON_NODES = (WorkloadState.RUNNING, WorkloadState.SUSPENDED)
+"""States in which work may end without anybody of ours doing it."""
 _SLICES = re.compile(r"([1-9])g\.")
 
 
-def demand_grid(ctx: Context, subject: Subject, start_s: float, step_s: float, ticks: int) -> Grid:
-    """The demand or the arrivals of a subject on a grid; unknown before anything was written to the state."""
-    series = demand_at(ctx, subject, ticks_of(start_s, step_s, ticks), step_s)
-    begun_s = ctx.journal.begun_at_s()
-    return joined(series, start_s, step_s, ticks, math.inf if begun_s is None else begun_s)
+def demand_grid(ctx: Context, subject: Subject, times: Sequence[float], step_s: float) -> Grid:
+    """The demand or the arrivals of a subject on an even grid.
+
+    Unknown before anything was written to the state; demand also after the last look at the fleet, where work runs that
+    may have ended since.
+    """
+    workloads, specs = _workloads(ctx, times, step_s), ctx.fleet.specs()
+    series = series_at(workloads, specs, subject, times, step_s)
+    begun_s, span = ctx.journal.begun_at_s(), ctx.history.span()
+    since_s = math.inf if begun_s is None else begun_s
+    until_s = _known_until(workloads, specs, subject, -math.inf if span is None else span[1])
+    return joined(series, times, step_s, {name: (since_s, until_s.get(name, math.inf)) for name in series})
 
 
 def demand_at(ctx: Context, subject: Subject, times: Sequence[float], step_s: float) -> dict[str, list[float]]:
     """The demand at ascending times, or the arrivals in the step before each, by name of the series."""
-    workloads = ctx.journal.workloads(ended_since_s=times[0] - step_s) if times else ()
-    return series_at(workloads, ctx.fleet.specs(), subject, times, step_s)
+    return series_at(_workloads(ctx, times, step_s), ctx.fleet.specs(), subject, times, step_s)
 
 
 def series_at(
@@ -85,6 +95,29 @@ def pool_of(workload: Workload, specs: Sequence[NodeSpec]) -> str:
         and all(spec.labels.get(name) == value for name, value in request.labels)
     }
     return allowed.pop() if len(allowed) == 1 else ANY_POOL
+
+
+def _workloads(ctx: Context, times: Sequence[float], step_s: float) -> tuple[Workload, ...]:
+    return ctx.journal.workloads(ended_since_s=times[0] - step_s) if times else ()
+
+
+def _known_until(
+    workloads: Sequence[Workload], specs: Sequence[NodeSpec], subject: Subject, look_s: float
+) -> dict[str, float]:
+    """Until when demand is known, by series: a while after the last look, or after the start of what runs since then.
+
+    A series without running work is not among them: nothing of it can have ended unseen.
+    """
+    found: dict[str, float] = {}
+    if subject.what == ARRIVALS:
+        return found
+    names = _namer(specs, subject)
+    for work in workloads:
+        name = names(work) if work.request.gpus and work.state in _ON_NODES else None
+        if name is not None:
+            until_s = max(look_s, work.started_at_s or 0.0) + LOOK_HOLDS_S
+            found[name] = min(until_s, found.get(name, math.inf))
+    return found
 
 
 def _namer(specs: Sequence[NodeSpec], subject: Subject) -> Callable[[Workload], str | None]:

@@ -11,6 +11,7 @@ from gpualloc.engine.context import Context
 from gpualloc.engine.demand_series import demand_grid
 from gpualloc.engine.serial import NoForecaster
 from gpualloc.errors import NotFoundError, UsageError
+from gpualloc.forecast.gridding import ticks_of
 from gpualloc.model.forecast import Band, Grid
 from gpualloc.model.foresight import ARRIVALS, DEMAND, By, Foresight, KeptForecast, Subject
 from gpualloc.model.sample import METRICS, Metric, SeriesKind
@@ -143,7 +144,7 @@ def _of_books(ctx: Context, subject: Subject, step_s: int) -> Grid:
     """Up to now: a submission counts at once. Without any tick when nothing was ever asked of this state."""
     now_s, begun_s = int(ctx.clock.now_s()), ctx.journal.begun_at_s()
     ticks = 0 if begun_s is None else int(min(PAST_S, max(0.0, now_s - begun_s)) // step_s) + 1
-    return demand_grid(ctx, subject, now_s - (ticks - 1) * step_s, step_s, ticks)
+    return demand_grid(ctx, subject, ticks_of(now_s - (ticks - 1) * step_s, step_s, ticks), step_s)
 
 
 def _of_samples(ctx: Context, subject: Subject, step_s: int, node: str | None, device: str | None) -> Grid:

@@ -44,12 +44,22 @@ def ticks_of(start_s: float, step_s: float, ticks: int) -> list[float]:
 
 
 def joined(
-    series: Mapping[str, Sequence[float]], start_s: float, step_s: float, ticks: int, known_since_s: float
+    series: Mapping[str, Sequence[float]],
+    times: Sequence[float],
+    step_s: float,
+    known: Mapping[str, tuple[float, float]],
 ) -> Grid:
-    """The series, each with a value for every tick, as a grid by name; what lies before `known_since_s` is unknown."""
-    unknown = sum(at_s < known_since_s for at_s in ticks_of(start_s, step_s, ticks))
+    """The series, each with a value for every tick, as a grid by name.
+
+    Args:
+        series: values by name.
+        times: of the ticks; not empty unless the values are.
+        step_s: seconds between them.
+        known: from when to when a series is known, both included; what lies beside it becomes unknown.
+    """
     values: array[float] = array("d")
     for name in sorted(series):
-        values.extend(array("d", [math.nan]) * unknown)
-        values.extend(series[name][unknown:])
-    return Grid(tuple(sorted(series)), start_s, step_s, ticks, values)
+        since_s, until_s = known[name]
+        pairs = zip(series[name], times, strict=True)
+        values.extend(value if since_s <= at_s <= until_s else math.nan for value, at_s in pairs)
+    return Grid(tuple(sorted(series)), times[0] if times else 0.0, step_s, len(times), values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 
 from gpualloc.model.forecast import Grid
@@ -47,9 +48,14 @@ def foresight_text(seen: Foresight, look: Look, *, simulated: bool) -> str:
     head = look.paint(_head(seen), Role.STRONG)
     told = [head + (", " + look.paint("simulated", Role.WARN) if simulated else "")]
     if not seen.grid.names or not seen.grid.ticks:
-        return "\n".join([*told, _empty(seen.subject)])
+        return "\n".join([*told, _line(_empty(seen.subject), look)])
     told.append(forecast_text([_panel(seen, row) for row in range(len(seen.grid.names))], look))
-    return "\n".join([*told, *(look.paint(note, Role.QUIET) for note in notes(seen))])
+    return "\n".join([*told, *(_line(note, look) for note in notes(seen))])
+
+
+def _line(note: str, look: Look) -> str:
+    lines = textwrap.wrap(note, look.width, subsequent_indent="  ", break_on_hyphens=False)
+    return "\n".join(look.paint(line, Role.QUIET) for line in lines)
 
 
 def notes(seen: Foresight) -> list[str]:
@@ -60,7 +66,7 @@ def notes(seen: Foresight) -> list[str]:
     if seen.age_s is None:
         said.append("nothing was ever sampled: `gpualloc sample` or `gpualloc rebalance` do")
     elif seen.age_s > _STALE_STEPS * seen.grid.step_s:
-        said.append(f"the fleet was last sampled {ago(seen.age_s)}: what ended since then is not known")
+        said.append(f"the fleet was last sampled {ago(seen.age_s)}: what became of running work is not known since")
     return said
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from gpualloc.model.foresight import By, Score, Scored, Subject
 from gpualloc.views.forecast import span
 from gpualloc.views.look import Look, Role
@@ -55,8 +57,8 @@ def score_text(scored: Scored, look: Look, *, simulated: bool) -> str:
         rows = [_row(one) for one in scored.scores if one.subject == subject]
         told += [_title(subject), table(_COLUMNS, rows, look, indent=2)]
     if scored.scores:
-        told.append("ratio: error over that of the last value, below 1 is nearer; in band: 90 % is right")
-    return "\n".join([*told, *_left_out(scored)])
+        told.append("ratio: error over that of the last value, below 1 is better; band: 90 % is right")
+    return "\n".join([*told, *(line for said in _left_out(scored) for line in textwrap.wrap(said, look.width))])
 
 
 def _title(subject: Subject) -> str:

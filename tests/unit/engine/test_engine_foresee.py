@@ -13,6 +13,7 @@ from gpualloc.engine.context import Settings
 from gpualloc.engine.foresee import PAST_S, foresee, remember
 from gpualloc.engine.score import score
 from gpualloc.errors import NotFoundError, UsageError
+from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.forecast import Forecasts
 from gpualloc.model.foresight import ANY_POOL, By, Subject
@@ -75,10 +76,9 @@ def world(tmp_path):
         )
 
 
-def submit(world, number, at_s, **changes):
-    work = Workload(
-        f"w{number:08d}", "x", "ann", Request(("x",), nodes=("a1",)), WorkloadState.PENDING, float(at_s), **changes
-    )
+def submit(world, number, at_s, state=WorkloadState.PENDING, **changes):
+    request = Request(("x",), nodes=("a1",))
+    work = Workload(f"w{number:08d}", "x", "ann", request, state, float(at_s), **changes)
     world.journal.submit(work, AuditEntry(float(at_s), "submit", "ann", work.id, None, {}))
 
 
@@ -102,6 +102,30 @@ def test_demand_is_known_since_the_state_exists_and_up_to_now(world):
     assert row(seen.grid, "b") == [0.0] * 13
     assert (seen.unit, seen.forecaster, seen.horizons_s) == ("GPUs", "last 7", (3600.0,))
     assert seen.forecasts.band(0, 0).median == seen.latest(0) == 2.0
+
+
+def running(world, number, at_s, node="a1"):
+    """Work that was started at once and runs still."""
+    allocation = Allocation(f"w{number:08d}", node, (Grant("GPU-1", Share.EXCLUSIVE),))
+    submit(world, number, at_s, allocation=allocation, started_at_s=float(at_s), state=WorkloadState.RUNNING)
+
+
+def test_demand_is_unknown_where_running_work_was_not_looked_at_for_long(world):
+    running(world, 1, BEGUN_S)
+    submit(world, 2, BEGUN_S)
+    sample(world, BEGUN_S + 1800, 0.5)
+    seen = foresee(world, "demand", [300.0])
+    assert row(seen.grid, "a") == [2.0] * 10 + [None] * 3
+    assert row(seen.grid, "b") == [0.0] * 13
+    assert (seen.age_s, seen.latest(0), seen.forecasts.band(0, 0)) == (1800.0, None, None)
+    assert None not in row(foresee(world, "arrivals", [300.0]).grid, "a")
+    sample(world, BEGUN_S + 2700, 0.5)
+    assert row(foresee(world, "demand", [300.0]).grid, "a") == [2.0] * 13
+
+
+def test_work_that_was_just_started_runs_although_nobody_looked_since(world):
+    running(world, 1, BEGUN_S + 3000)
+    assert row(foresee(world, "demand", [300.0]).grid, "a")[-3:] == [1.0, 1.0, 1.0]
 
 
 def test_before_anything_was_asked_for_nothing_is_told(world):

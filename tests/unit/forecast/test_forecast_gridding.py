@@ -47,12 +47,14 @@ def test_what_ended_before_it_began_counts_nothing():
     assert levels([Span(10, 5, 1000)], [4, 7, 10, 12]) == [0.0] * 4
 
 
-def test_a_grid_is_unknown_before_anything_is():
-    grid = joined({"b": [1.0, 2.0, 3.0], "a": [4.0, 5.0, 6.0]}, 100, 10, 3, known_since_s=105)
+def test_a_grid_is_unknown_where_a_series_is_not_known():
+    series = {"b": [1.0, 2.0, 3.0], "a": [4.0, 5.0, 6.0]}
+    grid = joined(series, [100, 110, 120], 10, {"a": (105, math.inf), "b": (0, 110)})
     assert (grid.names, grid.start_s, grid.step_s, grid.ticks, grid.end_s) == (("a", "b"), 100, 10, 3, 120)
-    assert list(grid.values) == pytest.approx([math.nan, 5, 6, math.nan, 2, 3], nan_ok=True)
+    assert list(grid.values) == pytest.approx([math.nan, 5, 6, 1, 2, math.nan], nan_ok=True)
 
 
 def test_no_series_make_an_empty_grid():
-    grid = joined({}, 100, 10, 3, known_since_s=0)
-    assert (grid.names, list(grid.values)) == ((), [])
+    grid = joined({}, [100, 110], 10, {})
+    assert (grid.names, list(grid.values), grid.ticks) == ((), [], 2)
+    assert joined({"a": []}, [], 10, {"a": (0, 0)}).ticks == 0
