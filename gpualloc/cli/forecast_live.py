@@ -8,10 +8,10 @@ from gpualloc.cli.outcome import Answer
 from gpualloc.engine.context import Context
 from gpualloc.engine.foresee import foresee, remember
 from gpualloc.engine.observe import check_names
-from gpualloc.engine.run_times import run_times_by_class
+from gpualloc.engine.run_times import run_times_by_class, score_run_times
 from gpualloc.engine.score import score
 from gpualloc.errors import StateError, UsageError
-from gpualloc.model.foresight import DEMAND, RUN_TIME, By
+from gpualloc.model.foresight import DEMAND, RUN_TIME, By, Scored
 from gpualloc.model.units import parse_duration_s
 from gpualloc.views.foresight import foresight_data, foresight_text
 from gpualloc.views.run_times import run_times_data, run_times_text
@@ -67,8 +67,9 @@ def live(world: Context, asked: Asked) -> Answer:
 
 
 def scored(world: Context, metric: str | None) -> Answer:
-    """Compare what was forecast with what came."""
-    found, simulated = score(world, metric), world.simulated
+    """Compare what was forecast with what came; of run times, what would have been told."""
+    found = Scored(score_run_times(world), 0, 0, 0) if metric == RUN_TIME else score(world, metric)
+    simulated = world.simulated
     return Answer(
         score_data(found, simulated=simulated),
         lambda look: score_text(found, look, simulated=simulated),

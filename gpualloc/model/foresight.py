@@ -105,6 +105,7 @@ class Score:
 
     subject: Subject
     horizon_s: int
+    """0 of run times, which are told of a whole run."""
     model: str
     count: int
     """Forecasts that could be compared with what came."""

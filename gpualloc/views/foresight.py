@@ -14,7 +14,10 @@ from gpualloc.views.text import ago, duration, escape
 
 _STALE_STEPS = 3
 """Samples older than that many steps of the grid are worth a word."""
-_NAMED = 3
+_NAMED = 2
+"""So many series are named where several lack the same."""
+_SHORT = "is known"
+_NOW_UNKNOWN = "the latest value is not known"
 
 
 def foresight_data(seen: Foresight, *, simulated: bool) -> dict[str, object]:
@@ -84,20 +87,30 @@ def _empty(subject: Subject) -> str:
 
 
 def _unknown(seen: Foresight) -> list[str]:
-    """For which series nothing is told how far ahead, in groups with the same reason."""
-    groups: dict[tuple[float, float], list[str]] = {}
-    for row, name in enumerate(seen.grid.names):
+    """For which series nothing is told from which horizon on, in groups, the shortest horizon first."""
+    groups: dict[tuple[float, str], list[int]] = {}
+    for row in range(len(seen.grid.names)):
         missing = [s for place, s in enumerate(seen.horizons_s) if seen.forecasts.band(row, place) is None]
         if missing:
-            groups.setdefault((missing[0], seen.known_s(row)), []).append(name)
-    return [_missing(names, horizon_s, known_s) for (horizon_s, known_s), names in sorted(groups.items())]
+            groups.setdefault((missing[0], _why(seen, row)), []).append(row)
+    return [_missing(seen, rows, horizon_s, why) for (horizon_s, why), rows in sorted(groups.items())]
 
 
-def _missing(names: Sequence[str], horizon_s: float, known_s: float) -> str:
-    shown = ", ".join(map(escape, names[:_NAMED]))
+def _why(seen: Foresight, row: int) -> str:
+    if not seen.known_s(row):
+        return "nothing is known of the past"
+    return _NOW_UNKNOWN if seen.latest(row) is None else _SHORT
+
+
+def _missing(seen: Foresight, rows: Sequence[int], horizon_s: float, why: str) -> str:
+    names = [seen.grid.names[row] for row in rows]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    why = f"only {duration(known_s)} of its past are known" if known_s else "nothing is known of its past"
-    return f"{shown}{more}: nothing is told {span(horizon_s)} ahead, {why}"
+    whose = f"{', '.join(map(escape, names[:_NAMED]))}{more}"
+    if why == _SHORT:
+        known = sorted(seen.known_s(row) for row in rows)
+        shortest, longest = duration(known[0]), duration(known[-1])
+        why = f"only {shortest if shortest == longest else f'{shortest} to {longest}'} of the past {_SHORT}"
+    return f"nothing is told {span(horizon_s)} ahead of {whose}: {why}"
 
 
 def _panel(seen: Foresight, row: int) -> Panel:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from gpualloc.model.foresight import By, Score, Scored, Subject
+from gpualloc.model.foresight import RUN_TIME, By, Score, Scored, Subject
 from gpualloc.views.forecast import span
 from gpualloc.views.look import Look, Role
 from gpualloc.views.table import Cell, Column, table
@@ -34,7 +34,7 @@ def score_data(scored: Scored, *, simulated: bool) -> dict[str, object]:
                 "metric": one.subject.what,
                 "by": one.subject.by.value,
                 "pool": one.subject.pool or None,
-                "horizon_s": one.horizon_s,
+                "horizon_s": one.horizon_s or None,
                 "model": one.model,
                 "count": one.count,
                 "series": one.series,
@@ -62,6 +62,8 @@ def score_text(scored: Scored, look: Look, *, simulated: bool) -> str:
 
 
 def _title(subject: Subject) -> str:
+    if subject.what == RUN_TIME:
+        return "run-time, as it would have been told when each run began, s"
     by = "" if subject.by is By.SERIES else f" by {subject.by.value}"
     return f"{subject.what}{by}" + (f", pool {escape(subject.pool)}" if subject.pool else "")
 
@@ -76,12 +78,15 @@ def _row(one: Score) -> list[str | Cell]:
         f"{one.pinball:.3g}",
         percent(one.covered),
     ]
-    return [span(one.horizon_s), escape(one.model), str(one.count), *figures]
+    return [span(one.horizon_s) if one.horizon_s else "-", escape(one.model), str(one.count), *figures]
 
 
 def _left_out(scored: Scored) -> list[str]:
-    if not scored.kept:
-        return ["no forecast was kept yet: `gpualloc forecast` and `gpualloc rebalance` keep those they make"]
+    if not scored.kept and not scored.scores:
+        return [
+            "nothing to score yet: `gpualloc forecast` and `gpualloc rebalance` keep the forecasts they make, and of "
+            "run times something can be said once work has ended"
+        ]
     said = []
     if not scored.scores:
         said.append("too young to score: nothing that was forecast could be compared with what came yet")

@@ -91,7 +91,7 @@ def test_an_empty_state_says_how_to_begin(run, live):
     assert answered(run("forecast", "--json"))["series"][0]["latest"] is None
     assert "was sampled yet" in run("forecast", "--metric", "power_w").out
     assert "no work came to its end yet" in run("forecast", "--metric", "run-time").out
-    assert "no forecast was kept yet" in run("forecast", "--score").out
+    assert "nothing to score yet" in run("forecast", "--score").out
 
 
 def test_demand_of_each_pool_is_what_is_told_first(run, live):
@@ -129,7 +129,7 @@ def test_what_is_unknown_is_named_with_its_reason(run, live):
     submit(live, 1, BEGUN_S)
     text = run("forecast", "--horizon", "6h").out
     assert "6h" in text
-    assert "of its past are known" in text
+    assert "of the past is known" in text
     assert "nothing was ever sampled" in text
 
 
@@ -169,7 +169,15 @@ def test_forecasts_are_scored_when_their_time_has_come(run, live):
     assert "demand by pool" in text
     assert "in band" in text
     assert max(map(len, text.splitlines())) <= 80
-    assert "no forecast was kept yet" in run("forecast", "--score", "--metric", "power_w").out
+    assert "nothing to score yet" in run("forecast", "--score", "--metric", "power_w").out
+
+
+def test_run_times_are_scored_by_what_would_have_been_told(run, live):
+    assert "nothing to score yet" in run("forecast", "--score", "--metric", "run-time").out
+    a_day(live)
+    (told,) = answered(run("forecast", "--score", "--metric", "run-time", "--json"))["scores"]
+    assert (told["metric"], told["horizon_s"], told["count"], told["mae"]) == ("run-time", None, 23, 0.0)
+    assert "as it would have been told" in run("forecast", "--score", "--metric", "run-time").out
 
 
 def test_where_nothing_can_be_written_the_forecast_is_told_all_the_same(run, live, world, paths):
