@@ -20,6 +20,7 @@ from gpualloc.model.units import parse_memory_mib
 from gpualloc.model.workload import LABEL_NAME, MAX_LABEL_CHARS
 
 POLICY_GROUP = "gpualloc.policies"
+FORECASTER_GROUP = "gpualloc.forecasters"
 
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]{0,127}")
@@ -48,7 +49,15 @@ def _memory_mib(value: object) -> object:
 
 
 def _known_policy(name: str) -> str:
-    known = sorted(point.name for point in entry_points(group=POLICY_GROUP))
+    return _installed(POLICY_GROUP, name)
+
+
+def _known_forecaster(name: str) -> str:
+    return _installed(FORECASTER_GROUP, name)
+
+
+def _installed(group: str, name: str) -> str:
+    known = sorted(point.name for point in entry_points(group=group))
     if known and name not in known:
         raise ValueError(f"installed: {', '.join(known)}")
     return name
@@ -259,6 +268,7 @@ class File(Table):
 
     policy: Annotated[str, AfterValidator(_known_policy)] = "pack"
     policy_profile: Annotated[str, AfterValidator(_profile_name)] = ""
+    forecaster: Annotated[str, AfterValidator(_known_forecaster)] = "auto"
     sampling: SamplingTable = SamplingTable()
     history: HistoryTable = HistoryTable()
     apply: ApplyTable = ApplyTable()
@@ -276,6 +286,7 @@ class File(Table):
             nodes=specs_of(pools, host),
             policy=self.policy,
             policy_profile=self.policy_profile,
+            forecaster=self.forecaster,
             sample_every_s=self.sampling.every,
             history_retention_s=self.history.retention,
             repartition=Repartition(self.mig.repartition),
