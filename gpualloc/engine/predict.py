@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from gpualloc.engine.context import Context
-from gpualloc.engine.foresee import foresee
+from gpualloc.engine.foresee import foresee, remember
 from gpualloc.engine.idle_work import IDLE_USE
 from gpualloc.engine.improve import Foreseen
 from gpualloc.engine.outlook import DEMAND, HISTORY, RUN_TIMES, SNAPSHOT, Outlook
@@ -37,17 +37,20 @@ _SHARES = frozenset(Share)
 """Names of arrivals that are of no MIG profile."""
 
 
-def foresight(ctx: Context, late: Callable[[], bool]) -> Callable[[Problem, Sequence[Workload]], Foreseen]:
+def foresight(
+    ctx: Context, late: Callable[[], bool], *, keep: bool = False
+) -> Callable[[Problem, Sequence[Workload]], Foreseen]:
     """A function that tells what moves may rest on.
 
     Args:
         ctx: the ports.
         late: whether there is no more time.
+        keep: whether the forecasts of demand are kept, to be scored when their time has come.
     """
 
     def foresee(problem: Problem, workloads: Sequence[Workload]) -> Foreseen:
         rules = ctx.settings.rebalance
-        outlook = _outlook(ctx, problem.snapshot, workloads)
+        outlook = _outlook(ctx, problem.snapshot, workloads, keep=keep)
         return Foreseen(
             outlook=outlook,
             rules=rules,
@@ -83,12 +86,14 @@ def past_of(
     )
 
 
-def _outlook(ctx: Context, snapshot: Snapshot, workloads: Sequence[Workload]) -> Outlook:
+def _outlook(ctx: Context, snapshot: Snapshot, workloads: Sequence[Workload], *, keep: bool) -> Outlook:
     """All that can be told of the hours ahead."""
     rules = ctx.settings.rebalance
     horizons_s = tuple(rules.horizon_s * part / HORIZONS for part in range(1, HORIZONS + 1))
     running = [work for work in workloads if work.state is WorkloadState.RUNNING and work.allocation is not None]
     demand = foresee(ctx, DEMAND_SERIES, horizons_s)
+    if keep:
+        remember(ctx, demand)
     arrivals = foresee(ctx, ARRIVALS, (rules.horizon_s,), by=By.PROFILE, forecaster=NoForecaster())
     idle_s, use = _idleness(ctx, snapshot, running)
     oldest_s = min((node.at_s for node in snapshot.reached), default=None)

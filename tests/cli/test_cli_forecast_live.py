@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from fakes.memory_context import MemoryFleet, memory_context
 from fakes.sample_world import device
+from gpualloc.forecast.registry import load
 
 from gpualloc.cli.forecast_live import horizons_to
-from gpualloc.forecast.registry import load
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.inventory import Node, NodeSpec, NodeState
 from gpualloc.model.sample import Sample, SeriesKey, SeriesKind

@@ -1,10 +1,10 @@
 """Rebalance moves running work over the simulated cluster, when that gains more than it costs."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
 
-from gpualloc.engine.observe import look
 from gpualloc.engine.rebalance import rebalance
 from gpualloc.engine.release import release
 from gpualloc.engine.sample import sample
@@ -170,18 +170,21 @@ def test_devices_are_emptied_ahead_of_demand_only_when_that_is_worth_something(c
     assert rebalance(with_rules(ctx, idle_worth=0.5)).quiet
 
 
-def test_a_cut_run_leaves_a_valid_plan(ctx, wall):
+def test_a_run_cut_at_its_deadline_leaves_a_valid_plan(ctx, wall):
     scattered(ctx, wall)
     ask(ctx, "whole", gpus=1)
     wall.step(HOUR)
-    cycle = rebalance(ctx, late=lambda: True)
+    looks = itertools.count()
+    cycle = rebalance(ctx, timer=lambda: next(looks) * 1000.0)
     assert (cycle.plan.steps, cycle.better.cut) == ((), True)
     assert "deadline" in cycle.plan.rejections[0].detail
-    looks = iter([False, False, False, True, True, True, True, True])
-    assert rebalance(ctx, late=lambda: next(looks, True)).better.cut
-    assert {claim.workload for node in look(ctx).nodes for claim in node.claims} == {
-        work.id for work in ctx.journal.workloads([WorkloadState.RUNNING])
-    }
+    for allowed in range(1, 12):
+        looks = itertools.count()
+        cycle = rebalance(ctx, dry_run=True, timer=lambda: 0.0 if next(looks) <= allowed else 1000.0)  # noqa: B023
+        assert cycle.better.cut or cycle.better.moves
+        asked = {rejection.workload for rejection in cycle.plan.rejections} | {s.workload for s in cycle.plan.steps}
+        assert {work.id for work in ctx.journal.workloads([WorkloadState.PENDING])} <= asked
+    assert rebalance(ctx, timer=lambda: 0.0).better.moves
 
 
 def test_equal_input_gives_an_equal_plan(ctx, wall):
