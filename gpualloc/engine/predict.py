@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from gpualloc.engine.context import Context
@@ -88,30 +89,37 @@ def past_of(
 
 def _outlook(ctx: Context, snapshot: Snapshot, workloads: Sequence[Workload], *, keep: bool) -> Outlook:
     """All that can be told of the hours ahead."""
-    rules = ctx.settings.rebalance
-    horizons_s = tuple(rules.horizon_s * part / HORIZONS for part in range(1, HORIZONS + 1))
     running = [work for work in workloads if work.state is WorkloadState.RUNNING and work.allocation is not None]
-    demand = foresee(ctx, DEMAND_SERIES, horizons_s)
-    if keep:
-        remember(ctx, demand)
-    arrivals = foresee(ctx, ARRIVALS, (rules.horizon_s,), by=By.PROFILE, forecaster=NoForecaster())
     idle_s, use = _idleness(ctx, snapshot, running)
     oldest_s = min((node.at_s for node in snapshot.reached), default=None)
     span = ctx.history.span()
     now_s = ctx.clock.now_s()
-    return Outlook(
-        horizons_s=demand.horizons_s,
-        demand=_bands(demand),
-        remaining_s=_remaining_s(ctx, running),
+    measured = Outlook(
         use=use,
         idle_s=idle_s,
-        instances=_requests_expected(arrivals.grid, rules.horizon_s),
         ages={
             SNAPSHOT: None if oldest_s is None else now_s - oldest_s,
             HISTORY: None if span is None else max(0.0, now_s - span[1]),
-            DEMAND: demand.age_s,
-            RUN_TIMES: 0.0,
         },
+    )
+    return _forecast(ctx, measured, running, keep=keep) if ctx.settings.rebalance.predict else measured
+
+
+def _forecast(ctx: Context, measured: Outlook, running: Sequence[Workload], *, keep: bool) -> Outlook:
+    """What was measured, and what is forecast of demand, run times and requests."""
+    horizon_s = ctx.settings.rebalance.horizon_s
+    horizons_s = tuple(horizon_s * part / HORIZONS for part in range(1, HORIZONS + 1))
+    demand = foresee(ctx, DEMAND_SERIES, horizons_s)
+    if keep:
+        remember(ctx, demand)
+    arrivals = foresee(ctx, ARRIVALS, (horizon_s,), by=By.PROFILE, forecaster=NoForecaster())
+    return replace(
+        measured,
+        horizons_s=demand.horizons_s,
+        demand=_bands(demand),
+        remaining_s=_remaining_s(ctx, running),
+        instances=_requests_expected(arrivals.grid, horizon_s),
+        ages={**measured.ages, DEMAND: demand.age_s, RUN_TIMES: 0.0},
     )
 
 
