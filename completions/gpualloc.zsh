@@ -157,7 +157,7 @@ _gpualloc() {
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
                         '*--name[Name; else that of the command.]:value:' \
-                        '*--gpus[Devices or MIG instances; 0 is CPU-only. (default; 1)]:value:' \
+                        '*--gpus[Devices or MIG instances, or a range as 2;8; 0 is CPU-only. (default; 1)]:value:' \
                         '*--gpu-memory[GPU memory needed on each device, as 20GiB.]:value:' \
                         '*--gpu-model[Part of the product name, or a glob; or several; A|B.]:value:' \
                         '*--fraction[Share each device; its part, between 0 and 1.]:value:' \
@@ -188,6 +188,7 @@ _gpualloc() {
                         '*--checkpoint-signal[Signal on which it saves itself; USR1.]:value:' \
                         '*--checkpoint-command[Command that saves it; has GPUALLOC_PID.]:value:' \
                         '*--checkpoint-grace[Time to save itself. (default; 60s)]:value:' \
+                        '*--resize-command[With --gpus MIN;MAX; command that tells it of its new GPUs; has GPUALLOC_DEVICES.]:value:' \
                         '*--json[Answer as JSON (docs/json.md).]' \
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
@@ -200,7 +201,7 @@ _gpualloc() {
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
                         '*--name[Name; else that of the command.]:value:' \
-                        '*--gpus[Devices or MIG instances; 0 is CPU-only. (default; 1)]:value:' \
+                        '*--gpus[Devices or MIG instances, or a range as 2;8; 0 is CPU-only. (default; 1)]:value:' \
                         '*--gpu-memory[GPU memory needed on each device, as 20GiB.]:value:' \
                         '*--gpu-model[Part of the product name, or a glob; or several; A|B.]:value:' \
                         '*--fraction[Share each device; its part, between 0 and 1.]:value:' \
@@ -231,6 +232,7 @@ _gpualloc() {
                         '*--checkpoint-signal[Signal on which it saves itself; USR1.]:value:' \
                         '*--checkpoint-command[Command that saves it; has GPUALLOC_PID.]:value:' \
                         '*--checkpoint-grace[Time to save itself. (default; 60s)]:value:' \
+                        '*--resize-command[With --gpus MIN;MAX; command that tells it of its new GPUs; has GPUALLOC_DEVICES.]:value:' \
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
                         '*: :'
