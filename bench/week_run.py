@@ -59,7 +59,12 @@ class Figures:
 
 
 def play(
-    arm: Arm, spec: ClusterSpec, work: Sequence[Arrival], days: float, seed: int, told: Callable[[float], None]
+    arm: Arm,
+    spec: ClusterSpec,
+    work: Sequence[Arrival],
+    days: float,
+    seed: int,
+    told: Callable[[Figures], None] = lambda _figures: None,
 ) -> Figures:
     """One week in one arm.
 
@@ -69,7 +74,7 @@ def play(
         work: what comes, in order.
         days: how long it goes on.
         seed: shown with the figures.
-        told: called with the day that was reached.
+        told: called after each tick with what was counted so far.
     """
     wall, figures = Wall(), Figures(arm.name, seed)
     with world(arm, spec, wall) as ctx:
@@ -86,7 +91,7 @@ def play(
             cycle = rebalance(ctx)
             figures.cycle_ms.append(1000 * (time.perf_counter() - begun))
             week.look(cycle, now_s)
-            told(tick * TICK_S / DAY_S)
+            told(figures)
         week.add_up(wall.at_s, work)
     return figures
 

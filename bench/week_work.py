@@ -21,9 +21,9 @@ MONDAY_S = 3 * DAY_S
 """The first Monday, 2017-09-04, on the clock of the trace."""
 WEEKS_BEFORE = 2
 """Seed 1 has the jobs of the third week after that Monday, seed 2 those of the fourth, and so on."""
-LONGEST_S, MOST_GPUS = 48 * HOUR_S, 8
-"""Jobs of the trace are cut to what ends within the week often enough, and to one node."""
-DEMAND = {"103959": 22.0, "6c71a0": 20.0, "e13805": 6.0}
+SHORTEST_S, LONGEST_S, MOST_GPUS = 900.0, 48 * HOUR_S, 8
+"""Shorter jobs of the trace, which hold few GPU-hours, are left out; longer and larger ones are cut."""
+DEMAND = {"103959": 19.0, "6c71a0": 17.0, "e13805": 6.0}
 """GPUs that the jobs of each virtual cluster want in the mean; of more a random part is taken, of fewer some twice."""
 SHIFT_S = 6 * HOUR_S
 """A job that is taken again comes up to that much earlier or later."""
@@ -75,8 +75,9 @@ def training(random: Random, seed: int, scale: float) -> Iterator[Arrival]:
         for row in csv.DictReader(file):
             at_s = float(row["submit_s"]) - begin_s
             if 0 <= at_s < 7 * DAY_S and row["vc"] in jobs:
-                lasts_s = min(LONGEST_S, max(60.0, float(row["duration_s"])))
-                jobs[row["vc"]].append((at_s, lasts_s, min(MOST_GPUS, int(row["gpus"]))))
+                lasts_s = min(LONGEST_S, float(row["duration_s"]))
+                if lasts_s >= SHORTEST_S:
+                    jobs[row["vc"]].append((at_s, lasts_s, min(MOST_GPUS, int(row["gpus"]))))
     number = 0
     for vc, found in jobs.items():
         offered = sum(lasts_s * gpus for _, lasts_s, gpus in found) / (7 * DAY_S)

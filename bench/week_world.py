@@ -29,7 +29,8 @@ TICK_S = 600.0
 """A run of `rebalance`, and a sample, every that many seconds."""
 PRICES = {"a100": 1.5, "h100": 3.0}
 """For an hour of one GPU, in the same money for both pools; made up."""
-MIG_NODE, MIG_GPUS = "a4", (4, 5, 6, 7)
+MIG_NODE = "a4"
+"""Where the second half of the GPUs is in MIG mode."""
 LAYOUT = ("3g.20gb", "2g.10gb", "1g.5gb", "1g.5gb")
 """Instances of each device in MIG mode at the beginning."""
 
@@ -64,7 +65,7 @@ ARMS = (
 
 def cluster(scale: int = 8) -> ClusterSpec:
     """Four nodes of A100, of which one has half its GPUs in MIG mode, and four of H100; each with `scale` GPUs."""
-    mig = tuple(index for index in MIG_GPUS if index < scale)
+    mig = tuple(range(scale // 2, scale))
     nodes = [
         HostSpec(
             name, (model,) * scale, cpus=128, memory_gib=2048, driver="580.95.05",
