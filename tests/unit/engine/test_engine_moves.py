@@ -9,6 +9,7 @@ from gpualloc.engine.rebalance import rebalance
 from gpualloc.engine.release import release
 from gpualloc.engine.sample import sample
 from gpualloc.engine.submit import submit
+from gpualloc.model.foresight import By, Subject
 from gpualloc.model.plan import StepKind
 from gpualloc.model.rebalancing import IDLE_REASON, MoveKind, RebalanceRules
 from gpualloc.model.workload import Preemption, Request, WorkloadState
@@ -139,6 +140,17 @@ def test_idle_work_gives_way_and_goes_on_when_its_place_is_free(world, wall):
     assert (back.kind, back.workload) == (MoveKind.RESUME, suspended.id)
     assert ctx.journal.find(suspended.id).state is WorkloadState.RUNNING
     assert rebalance(ctx).quiet
+
+
+def test_without_forecasts_moves_rest_on_what_is_measured_only(ctx, wall):
+    scattered(ctx, wall)
+    ask(ctx, "whole", gpus=1)
+    wall.step(HOUR)
+    (move,) = rebalance(with_rules(ctx, predict=False), dry_run=True).better.moves
+    assert move.rests_on == ("snapshot",)
+    assert ctx.history.last_kept(Subject("demand", By.POOL)) == {}
+    rebalance(with_rules(ctx, predict=False, moves=0))
+    assert ctx.history.last_kept(Subject("demand", By.POOL)) == {}
 
 
 def test_work_of_which_nobody_knows_that_it_is_idle_stays(world, wall):
