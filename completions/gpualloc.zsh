@@ -16,6 +16,7 @@ _gpualloc() {
         'free:What could be had now, in one line'
         'status:When work was last placed, what waits, who holds the lock'
         'history:Readings over time, as a chart or as numbers'
+        'assess:What GPUs did, what was wasted, what could be saved'
         'audit:What was done, to what, by whom'
         'submit:Ask for devices and limits for a command'
         'run:Submit, place, follow the output, return the exit code'
@@ -111,6 +112,18 @@ _gpualloc() {
                         '*--node[Only this node.]:value:{_gpualloc_ask nodes}' \
                         '*--device[Only this device.]:value:' \
                         '*--csv[Answer as CSV.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                assess)
+                    _arguments \
+                        '*--days[How far to look back. (default; 7)]:value:' \
+                        '*--html[Also write a page with charts.]:value:_files' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
