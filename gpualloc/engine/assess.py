@@ -99,7 +99,7 @@ def _told(look: _Look, rows: Sequence[Row], past: _Past) -> Assessment:
     )
     savings, at_most_h = levers.savings(found, rows, ticks)
     held = holdings(rows, ticks)
-    facts = Facts(snapshot, look.asked_s, ticks, total, rows, held)
+    facts = Facts(snapshot, look.asked_s, ticks, total, rows, held, any(one.a_week is not None for one in savings))
     return Assessment(
         at_s=snapshot.at_s,
         simulated=ctx.simulated,

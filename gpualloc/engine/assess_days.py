@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from gpualloc.model.assessment import Span
 
 LEAST_DAYS = 3
-"""With fewer days no spread is told."""
+"""With fewer days, each known at least half as well as the best, no spread is told."""
 _DRAWS = 1000
 _LOW, _HIGH = 0.05, 0.95
 
@@ -54,9 +54,9 @@ def a_week(daily: Daily, known_h: Sequence[float], week_h: float, seed: int) -> 
     Returns:
         from the 5 % point of the cautious figure to the 95 % point of the hopeful one; None with too few days.
     """
-    days = [day for day, hours in enumerate(known_h) if hours > 0]
-    if len(days) < LEAST_DAYS:
+    if sum(1 for hours in known_h if hours > 0 and hours >= max(known_h) / 2) < LEAST_DAYS:
         return None
+    days = [day for day, hours in enumerate(known_h) if hours > 0]
     drawn = random.Random(seed)  # noqa: S311  nothing secret is drawn
     lows, highs = [], []
     for _ in range(_DRAWS):

@@ -25,6 +25,8 @@ class Facts:
     rows: Sequence[Row]
     """Settled."""
     holdings: Sequence[Holding]
+    projected: bool
+    """Whether a week could be told of."""
 
 
 def not_known(facts: Facts) -> tuple[str, ...]:
@@ -40,8 +42,8 @@ def _of_time(facts: Facts) -> Iterator[str]:
     if total.unknown_h > _MUCH_RATIO * total.all_h:
         part = 100 * total.unknown_h / total.all_h
         yield f"{part:.0f} % of the GPU time since then: not sampled, or the readings do not tell"
-    if ticks.count * ticks.step_s < LEAST_DAYS * 24 * HOUR_S:
-        yield f"how much days differ: with fewer than {LEAST_DAYS} days of samples no week is projected"
+    if not facts.projected:
+        yield f"how much days differ: fewer than {LEAST_DAYS} of them are known well enough, so no week is projected"
 
 
 def _of_devices(facts: Facts) -> Iterator[str]:

@@ -47,7 +47,9 @@ def waits_told(waits: Sequence[Wait], rows: Sequence[Row], ticks: Ticks, closed:
         who.add(wait.workload.id)
         longest_h = max(longest_h, (wait.to_s - wait.from_s) / HOUR_S)
         kind = _kind(wait.workload.request)
-        where = look.setdefault(kind, _look(kind, open_rows))
+        if kind not in look:
+            look[kind] = _look(kind, open_rows)
+        where = look[kind]
         for tick in span:
             hours[where(tick)] += ticks.step_h
     return Waits(len(who), sum(hours), longest_h, *hours)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import sqlite3
 import threading
-from array import array
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from gpualloc.errors import NotFoundError
 from gpualloc.model.sample import METRICS, Digest, Metric, Sample, Series, SeriesKey, SeriesKind
-from gpualloc.store.database import Database, Row, Schema
+from gpualloc.store import history_digest
+from gpualloc.store.database import Database, Schema
 from gpualloc.store.paths import StatePaths
 
 if TYPE_CHECKING:
@@ -38,9 +37,6 @@ _NAMES = ", ".join(_PLACES)
 _INSERT = f"INSERT OR REPLACE INTO sample (series, at_s, {_NAMES}) VALUES (?{', ?' * (_WIDTH - 1)})"  # noqa: S608 (names of METRICS)
 _SELECT_SERIES = "SELECT id, kind, node, key FROM series"
 _SELECT_POINTS = "SELECT at_s, {column} FROM sample WHERE series = ? AND at_s BETWEEN ? AND ? ORDER BY at_s"
-_SELECT_TICKS = (
-    "SELECT (at_s - ?) / ? AS tick, {parts} FROM sample WHERE series = ? AND at_s >= ? AND at_s < ? GROUP BY 1"
-)
 _LARGEST = (1 << 63) - 1
 
 
@@ -122,14 +118,11 @@ class SqliteHistory:
             step_s: seconds of a tick, 1 or more.
             ticks: how many.
         """
-        parts = ", ".join(f"avg({metric.name}), max({metric.name})" for metric in metrics)
-        query = _SELECT_TICKS.format(parts=parts)
         rows = self._database.rows(f"{_SELECT_SERIES} WHERE kind = ? ORDER BY node, key", (kind,))
         for series_id, _, node, key in rows:
-            found = self._database.rows(query, (start_s, step_s, series_id, start_s, start_s + step_s * ticks))
-            if found:
-                mean, high = _spread(found, metrics, ticks)
-                yield Digest(SeriesKey(kind, node, key), start_s, step_s, mean, high)
+            found = history_digest.read(self._database, series_id, metrics, start_s=start_s, step_s=step_s, ticks=ticks)
+            if found is not None:
+                yield Digest(SeriesKey(kind, node, key), start_s, step_s, *found)
 
     def prune(self, before_s: float) -> int:
         """Delete samples older than that, and series that have none left; returns samples deleted."""
@@ -200,17 +193,3 @@ def _stored(value: float, scale: int) -> int | None:
 
 def _value(stored: int | None, metric: Metric) -> float | None:
     return None if stored is None else stored / metric.scale
-
-
-def _spread(
-    rows: Sequence[Row], metrics: Sequence[Metric], ticks: int
-) -> tuple[dict[str, array[float]], dict[str, array[float]]]:
-    """Mean and highest of each metric on the whole grid, from rows of the ticks that have samples."""
-    mean = {metric.name: array("d", [math.nan]) * ticks for metric in metrics}
-    high = {metric.name: array("d", [math.nan]) * ticks for metric in metrics}
-    for place, metric in enumerate(metrics):
-        means, highs, at = mean[metric.name], high[metric.name], 1 + 2 * place
-        for row in rows:
-            if row[at] is not None:
-                means[row[0]], highs[row[0]] = row[at] / metric.scale, row[at + 1] / metric.scale
-    return mean, high

@@ -16,7 +16,7 @@ from gpualloc.model.assessment import (
     Saving,
     Span,
 )
-from gpualloc.views.chart import chart
+from gpualloc.views.chart import chart, sparkline
 from gpualloc.views.look import Look, Role
 from gpualloc.views.table import Cell, Column, table
 from gpualloc.views.text import UNKNOWN, bar, duration, escape, percent, plural, shorten, stamp
@@ -33,7 +33,7 @@ LEVERS = {
     Lever.CLOCKS: "lower clocks while idle",
 }
 """Each lever in a few words."""
-_PARTS = 24
+_PARTS, _SPARK = 24, 40
 _LABEL = 12
 
 
@@ -60,21 +60,46 @@ def _first(report: Assessment) -> str:
 
 
 def _head(report: Assessment, look: Look) -> list[str]:
-    told_s = report.to_s - report.from_s
-    words = f"{plural(report.devices, 'GPU')} on {plural(len(report.nodes), 'node')}, {duration(told_s)} told of"
+    told_s, total = report.to_s - report.from_s, report.total
+    words = f"{plural(report.devices, 'GPU')} on {plural(len(report.nodes), 'node')} in {duration(told_s)}"
     said = f"{stamp(report.from_s)} to {stamp(report.to_s)}"
     mark = [look.paint("simulated", Role.WARN)] if report.simulated else []
     if report.empty:
         return [*mark, f"asked for the {duration(report.asked_s)} to {stamp(report.to_s)}"]
-    return [*mark, look.paint(words, Role.STRONG), said]
+    return [*mark, look.paint(words, Role.STRONG) + f", {percent(total.known_h / total.all_h)} of it known", said]
 
 
 def _use(report: Assessment, look: Look) -> list[str]:
     total = report.total
     points = [(moment.at_s, moment.use_ratio) for moment in report.moments]
-    said = f"mean use {percent(total.use_ratio)} of the known time"
+    said = f"mean use {percent(total.use_ratio)}, over the time that is known"
     drawn = chart(points, look.width, 5, lambda value: f"{100 * value:.0f} %") if len(points) > 1 else []
-    return [look.paint("use", Role.STRONG), *drawn, said]
+    return [look.paint("use", Role.STRONG), *drawn, said, *_nodes(report, look)]
+
+
+def _nodes(report: Assessment, look: Look) -> list[str]:
+    """A line for each of the nodes that held the most idle; with a single one the chart above is all of it."""
+    if len(report.nodes) < 2:
+        return []
+    columns = [
+        Column("node", least=8),
+        Column("use over time, to its own highest"),
+        Column("use", right=True),
+        Column("idle", right=True),
+    ]
+    shown = sorted(report.nodes, key=lambda one: (-one.ledger.held_idle_h, one.node))[:SHOWN]
+    rows = [
+        [
+            escape(one.node),
+            sparkline([(float(place), value) for place, value in enumerate(one.use_ratios)], _SPARK),
+            percent(one.ledger.use_ratio),
+            f"{one.ledger.held_idle_h:,.1f} GPU-h",
+        ]
+        for one in shown
+    ]
+    more = len(report.nodes) - len(shown)
+    lines = [table(columns, rows, look)]
+    return [*lines, f"and {plural(more, 'node')} that held less idle"] if more else lines
 
 
 def _waste(report: Assessment, look: Look) -> list[str]:
