@@ -119,6 +119,7 @@ def sharing(rows: Sequence[Row], ticks: Ticks) -> Found:
         "cautious: blocks of 4 hours, on its own node, 70 % of compute; hopeful: 1 hour, anywhere in its pool, all of "
         "it",
         f"memory fills {100 * MEMORY_RATIO:.0f} % at most, by MIG instances or time-slices; work on several GPUs stays",
+        "processes that gpualloc did not start count as if they had been submitted to it; cautious: only if seen",
     )
     return Found(Lever.SHARE, assumes, books.gpu_h, None, books.price)
 
@@ -159,7 +160,8 @@ def clocks(rows: Sequence[Row], ticks: Ticks) -> Found:
         for tick, state in enumerate(row.states):
             if state == IDLE and not math.isnan(row.watts[tick]):
                 books.energy(tick, 0.0, max(0.0, row.watts[tick] - rest_w))
-    known = any(row.model in resting and IDLE in row.states for row in rows)
+    idle = [row for row in rows if IDLE in row.states]
+    known = not idle or any(row.model in resting for row in idle)
     assumes = (
         "lower clocks or a cap bring an idle GPU at most down to what a free one of its model takes",
         "a cap below what idle GPUs take is often not possible: the cautious figure is 0",

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gpualloc.engine.assess_rows import HOUR_S, IDLE, UNKNOWN, USED, Row, Ticks
+from gpualloc.model.assessment import HolderKind
 
 CAUTIOUS_H, HOPEFUL_H = 4, 1
 """Hours of a block: over longer ones peaks are higher, and work is moved less often."""
@@ -48,9 +49,9 @@ class Freed:
 def freed(rows: Sequence[Row], ticks: Ticks, *, cautious: bool) -> Iterator[Freed]:
     """What sharing would have freed, block by block.
 
-    Cautious: on its own node, for 4 hours at least, with some compute left. Hopeful: anywhere in its pool on a device
-    of its model, for an hour, up to the brim. What has several devices at once stays alone, and so does what is not
-    known all the time.
+    Cautious: on its own node, for 4 hours at least, with some compute left, and only what was seen: nobody knows of the
+    rest whether it has several devices. Hopeful: anywhere in its pool on a device of its model, for an hour, up to the
+    brim. What has several devices at once stays alone, and so does what is not known all the time.
 
     Args:
         rows: devices, settled; those in MIG mode have no readings and stay as they are.
@@ -66,7 +67,7 @@ def freed(rows: Sequence[Row], ticks: Ticks, *, cautious: bool) -> Iterator[Free
         for first in range(0, ticks.count, width):
             block = range(first, min(ticks.count, first + width))
             items = [item for row in own if (item := _item(row, block)) is not None]
-            items = _movable(items, own, block)
+            items = _movable(items, own, block, seen_only=cautious)
             saved = sum(item.held.bit_count() for item in items) - sum(_bins(items, most_use))
             if saved > 0:
                 yield Freed(block, saved, min((row.price for row in own if row.price is not None), default=None))
@@ -87,15 +88,17 @@ def _item(row: Row, block: range) -> Item | None:
     return Item(row.uuid, held, use, memory / row.memory_total_mib) if held else None
 
 
-def _movable(items: Sequence[Item], rows: Sequence[Row], block: range) -> list[Item]:
-    """Those whose holders have no other device in the block."""
+def _movable(items: Sequence[Item], rows: Sequence[Row], block: range, *, seen_only: bool) -> list[Item]:
+    """Those whose holders have no other device in the block, and were seen if that is asked for."""
     seats: defaultdict[str, set[str]] = defaultdict(set)
+    fixed: set[str] = set()
     for row in rows:
-        for tick in block:
-            for holder in row.holders[tick]:
-                seats[holder.id].add(row.uuid)
-    several = {device for devices in seats.values() if len(devices) > 1 for device in devices}
-    return [item for item in items if item.device not in several]
+        for holder in {holder for tick in block for holder in row.holders[tick]}:
+            seats[holder.id].add(row.uuid)
+            if seen_only and holder.kind is HolderKind.UNSEEN:
+                fixed.add(row.uuid)
+    fixed |= {device for devices in seats.values() if len(devices) > 1 for device in devices}
+    return [item for item in items if item.device not in fixed]
 
 
 def _bins(items: Sequence[Item], most_use: float) -> Iterator[int]:

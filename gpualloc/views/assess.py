@@ -33,7 +33,8 @@ LEVERS = {
     Lever.CLOCKS: "lower clocks while idle",
 }
 """Each lever in a few words."""
-_PARTS, _SPARK = 24, 40
+_BAR, _SPARK = 24, 40
+_BESIDE = 38
 _LABEL = 12
 
 
@@ -41,7 +42,7 @@ def assessment_text(report: Assessment, look: Look) -> str:
     """The report for a terminal."""
     head = _head(report, look)
     if report.empty:
-        return "\n".join([*head, "", _wrapped(f"nothing can be told: {_first(report)}", look), _wrapped(BEGIN, look)])
+        return "\n".join([*head, "", "nothing can be told", *_unknown(report, look), "", _wrapped(BEGIN, look)])
     sections = [
         head,
         _use(report, look),
@@ -53,10 +54,6 @@ def assessment_text(report: Assessment, look: Look) -> str:
         _unknown(report, look),
     ]
     return "\n\n".join("\n".join(lines) for lines in sections if lines)
-
-
-def _first(report: Assessment) -> str:
-    return report.unknown[0] if report.unknown else "nothing was sampled"
 
 
 def _head(report: Assessment, look: Look) -> list[str]:
@@ -77,6 +74,11 @@ def _use(report: Assessment, look: Look) -> list[str]:
     return [look.paint("use", Role.STRONG), *drawn, said, *_nodes(report, look)]
 
 
+def _room(most: int, look: Look) -> int:
+    """Columns of a drawing that has words beside it."""
+    return max(8, min(most, look.width - _BESIDE))
+
+
 def _nodes(report: Assessment, look: Look) -> list[str]:
     """A line for each of the nodes that held the most idle; with a single one the chart above is all of it."""
     if len(report.nodes) < 2:
@@ -91,7 +93,7 @@ def _nodes(report: Assessment, look: Look) -> list[str]:
     rows = [
         [
             escape(one.node),
-            sparkline([(float(place), value) for place, value in enumerate(one.use_ratios)], _SPARK),
+            sparkline([(float(place), value) for place, value in enumerate(one.use_ratios)], _room(_SPARK, look)),
             percent(one.ledger.use_ratio),
             f"{one.ledger.held_idle_h:,.1f} GPU-h",
         ]
@@ -113,7 +115,7 @@ def _waste(report: Assessment, look: Look) -> list[str]:
     lines = [look.paint("where the time went", Role.STRONG)]
     for name, hours, role in rows:
         part = hours / total.all_h if total.all_h else 0.0
-        drawn = bar(hours, total.all_h, _PARTS)
+        drawn = bar(hours, total.all_h, _room(_BAR, look))
         lines.append(f"{name:<{_LABEL}}{look.paint(drawn, role)} {percent(part):>5} {hours:>11,.1f} GPU-h")
     return lines + [_wrapped(text, look) for text in _notes(total)]
 

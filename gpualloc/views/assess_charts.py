@@ -14,19 +14,14 @@ WIDTH = 860
 _LEFT, _RIGHT, _WORDS = 180, 16, 240
 _AREA_HEIGHT, _ROW, _BAR, _AXIS = 220, 16, 26, 24
 PARTS: tuple[tuple[str, str, Callable[[Moment], float]], ...] = (
-    ("used", "in use", lambda moment: moment.used),
-    ("idle", "held idle", lambda moment: moment.held_idle),
-    ("free", "free", lambda moment: moment.free),
-    ("unknown", "not known", lambda moment: moment.unknown),
+    ("#009e73", "in use", lambda moment: moment.used),
+    ("#d55e00", "held idle", lambda moment: moment.held_idle),
+    ("#56b4e9", "free", lambda moment: moment.free),
+    ("#9a9a9a", "not known", lambda moment: moment.unknown),
 )
-"""Class, words and figure of each part of the time, from the bottom up."""
-STYLE = """
-.used { fill: #009e73; } .idle { fill: #d55e00; } .free { fill: #56b4e9; } .unknown { fill: #8888; }
-.low { fill: #0072b2; } .high { fill: #0072b2; opacity: .35; }
-.frame { fill: none; stroke: currentColor; opacity: .25; }
-.cell { fill: #009e73; }
-"""
-"""What the classes of the charts look like."""
+"""Colour, words and figure of each part of the time, from the bottom up; told apart by people who see colours
+differently (Okabe and Ito)."""
+_USE, _UNKNOWN, _SURE = "#009e73", "#9a9a9a", "#0072b2"
 
 
 def area(report: Assessment) -> str:
@@ -41,12 +36,12 @@ def area(report: Assessment) -> str:
     edges = [*(moment.at_s for moment in points), report.to_s]
     below = [0.0] * len(points)
     shapes = []
-    for name, words, figure in PARTS:
+    for colour, words, figure in PARTS:
         above = [low + figure(moment) for low, moment in zip(below, points, strict=True)]
         upper = _steps(report, edges, [y(value) for value in above])
         lower = _steps(report, edges, [y(value) for value in below])
         path = " ".join(f"{x:.1f},{at:.1f}" for x, at in [*upper, *reversed(lower)])
-        shapes.append(f'<polygon class="{name}" points="{path}"><title>{escape(words)}</title></polygon>')
+        shapes.append(f'<polygon fill="{colour}" points="{path}"><title>{escape(words)}</title></polygon>')
         below = above
     labels = [
         f'<text x="{_LEFT - 6}" y="{y(value) + 4:.1f}" text-anchor="end">{value:g}</text>'
@@ -58,9 +53,9 @@ def area(report: Assessment) -> str:
 def legend() -> str:
     """The parts in words, with their colours."""
     marks = "".join(
-        f'<span><svg width="12" height="12" aria-hidden="true"><rect class="{name}" width="12" height="12"/></svg> '
+        f'<span><svg width="12" height="12" aria-hidden="true"><rect fill="{colour}" width="12" height="12"/></svg> '
         f"{escape(words)}</span>"
-        for name, words, _ in PARTS
+        for colour, words, _ in PARTS
     )
     return f'<p class="legend">{marks}</p>'
 
@@ -78,9 +73,9 @@ def strips(report: Assessment, nodes: Sequence[NodeUse]) -> str:
             box = f'x="{left:.1f}" y="{at + 2}" width="{_x(report, later) - left:.2f}" height="{_ROW - 4}"'
             told = f"<title>{escape(node.node)}, {stamp(report.moments[place].at_s)}: {percent(value)}</title>"
             if value is None:
-                cells.append(f'<rect class="unknown" {box}>{told}</rect>')
+                cells.append(f'<rect fill="{_UNKNOWN}" {box}>{told}</rect>')
             else:
-                cells.append(f'<rect class="cell" {box} fill-opacity="{0.06 + 0.94 * value:.2f}">{told}</rect>')
+                cells.append(f'<rect fill="{_USE}" {box} fill-opacity="{0.06 + 0.94 * value:.2f}">{told}</rect>')
     bottom = len(nodes) * _ROW
     return _svg(bottom + _AXIS, "use of each node over time", [*cells, *_times(report, bottom)])
 
@@ -94,8 +89,10 @@ def ranges(savings: Sequence[Saving], words: Mapping[Lever, str]) -> str:
         at = number * _BAR
         low, high = (value / most * (WIDTH - _LEFT - _WORDS) for value in (span.low, span.high))
         parts.append(f'<text x="{_LEFT - 6}" y="{at + 16}" text-anchor="end">{escape(name)}</text>')
-        parts.append(f'<rect class="high" x="{_LEFT}" y="{at + 4}" width="{high:.1f}" height="16"/>')
-        parts.append(f'<rect class="low" x="{_LEFT}" y="{at + 4}" width="{low:.1f}" height="16"/>')
+        parts.append(
+            f'<rect fill="{_SURE}" fill-opacity=".35" x="{_LEFT}" y="{at + 4}" width="{high:.1f}" height="16"/>'
+        )
+        parts.append(f'<rect fill="{_SURE}" x="{_LEFT}" y="{at + 4}" width="{low:.1f}" height="16"/>')
         told = escape(span_text(span, "GPU-h"))
         parts.append(f'<text x="{_LEFT + high + 6:.1f}" y="{at + 16}">{told}</text>')
     return _svg(_BAR * len(spans), "GPU-hours that each lever could have given back", parts)
@@ -126,11 +123,13 @@ def _times(report: Assessment, bottom: float) -> list[str]:
         at_s = first + number * step_s
         x = _x(report, at_s)
         text = datetime.fromtimestamp(at_s, UTC).strftime(form)
-        labels.append(f'<line class="grid" x1="{x:.1f}" y1="0" x2="{x:.1f}" y2="{bottom:.1f}"/>')
+        labels.append(
+            f'<line stroke="currentColor" stroke-opacity=".15" x1="{x:.1f}" y1="0" x2="{x:.1f}" y2="{bottom:.1f}"/>'
+        )
         labels.append(f'<text x="{x:.1f}" y="{bottom + 16:.1f}" text-anchor="middle">{text}</text>')
     return labels
 
 
 def _svg(height: float, title: str, parts: Sequence[str]) -> str:
-    label = escape(title)
-    return "\n".join([f'<svg viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{label}">', *parts, "</svg>"])
+    box = f'viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escape(title)}"'
+    return "\n".join([f'<svg {box} fill="currentColor" font-size="12">', *parts, "</svg>"])

@@ -22,8 +22,8 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 64rem; margin: 2rem auto
 h2 { margin-top: 2.2rem; font-size: 1.15rem; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #8884; vertical-align: top; }
-th:first-child, td:first-child, td.words { text-align: left; }
-td.words { overflow-wrap: anywhere; }
+.words { text-align: left; overflow-wrap: break-word; }
+td:not(.words) { white-space: nowrap; }
 .table { overflow-x: auto; }
 .figures { display: flex; flex-wrap: wrap; gap: .5rem 2.2rem; padding: 0; }
 .figures div { min-width: 8rem; } .figures b { display: block; font-size: 1.6rem; line-height: 1.2; }
@@ -31,8 +31,6 @@ td.words { overflow-wrap: anywhere; }
 .note { opacity: .8; }
 .simulated { color: #d55e00; font-weight: bold; }
 svg[viewBox] { width: 100%; height: auto; }
-svg text { fill: currentColor; font: 12px system-ui, sans-serif; }
-.grid { stroke: currentColor; opacity: .15; }
 """
 
 
@@ -48,7 +46,7 @@ def assessment_page(report: Assessment) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <title>{escape(title)}</title>
-<style>{_STYLE}{charts.STYLE}</style>
+<style>{_STYLE}</style>
 </head>
 <body>
 <h1>{escape(title)}</h1>
@@ -142,7 +140,9 @@ def _savings(report: Assessment) -> str:
         [
             charts.ranges([one for one in report.savings if one.gpu_h is not None], LEVERS),
             f"<p>{escape(said)}</p>",
-            _table(("lever", "in the known time", "a week like it", "with it", "what it assumes"), rows, words=(4,)),
+            _table(
+                ("lever", "in the known time", "a week like it", "with it", "what it assumes"), rows, words=(0, 3, 4)
+            ),
         ]
     )
 
@@ -164,7 +164,7 @@ def _holders(report: Assessment) -> str:
         for one in idle[:ROWS]
     ]
     head = ("owner", "work", "GPUs", "held GPU-h", "idle GPU-h", "use", "idle price")
-    return "<h2>Who held GPUs idle</h2>\n" + _table(head, rows, words=(1,)) + _more(len(idle))
+    return "<h2>Who held GPUs idle</h2>\n" + _table(head, rows, words=(0, 1)) + _more(len(idle))
 
 
 def _owners(report: Assessment) -> str:
@@ -200,7 +200,7 @@ def _sizes(report: Assessment) -> str:
         for one in report.sizes[:ROWS]
     ]
     head = ("workload", "asked for", "enough", "GPU-h", "why")
-    return "<h2>Requests far from use</h2>\n" + _table(head, rows, words=(4,)) + _more(len(report.sizes))
+    return "<h2>Requests far from use</h2>\n" + _table(head, rows, words=(0, 1, 2, 4)) + _more(len(report.sizes))
 
 
 def _waits(report: Assessment) -> str:
@@ -227,14 +227,13 @@ def _list(sentences: Iterable[str]) -> str:
     return "<ul>" + "".join(f"<li>{escape(harmless(sentence))}</li>" for sentence in sentences) + "</ul>"
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int] = ()) -> str:
-    titles = "".join(f"<th>{escape(title)}</th>" for title in head)
-    lines = []
-    for row in rows:
-        cells = "".join(
-            f'<td class="words">{escape(cell)}</td>' if place in words else f"<td>{escape(cell)}</td>"
-            for place, cell in enumerate(row)
-        )
-        lines.append(f"<tr>{cells}</tr>")
-    body = "\n".join(lines)
-    return f'<div class="table"><table><thead><tr>{titles}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int] = (0,)) -> str:
+    """A table; the columns at the places `words` hold words, the others figures."""
+
+    def line(kind: str, texts: Sequence[str]) -> str:
+        marks = [' class="words"' if place in words else "" for place in range(len(texts))]
+        cells = (f"<{kind}{mark}>{escape(text)}</{kind}>" for mark, text in zip(marks, texts, strict=True))
+        return f"<tr>{''.join(cells)}</tr>"
+
+    body = "\n".join(line("td", row) for row in rows)
+    return f'<div class="table"><table><thead>{line("th", head)}</thead><tbody>\n{body}\n</tbody></table></div>'

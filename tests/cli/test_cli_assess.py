@@ -50,6 +50,15 @@ def test_an_evening_is_told_of(run, sampled):
     assert all(char.isprintable() or char == "\n" for char in ran.out)
 
 
+@pytest.mark.parametrize("columns", [40, 60, 200])
+def test_it_fits_the_terminal(run, sampled, monkeypatch, columns):
+    sampled.context = hostile(sampled)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    ran = run("assess")
+    assert max(map(len, ran.out.splitlines())) <= max(columns, 66)
+    assert all(char.isprintable() or char == "\n" for char in ran.out)
+
+
 def test_json_is_whole(run, sampled):
     ran = run("assess", "--days", "1", "--json")
     document = json.loads(ran.out)

@@ -289,6 +289,25 @@ def test_waiting_is_told_by_what_was_free_meanwhile(look):
     assert waits.wait_h == pytest.approx(waits.fitted_h + waits.scattered_h + waits.full_h + waits.unknown_h)
 
 
+def test_what_another_controller_owns_is_told_of_and_not_free_to_give(look):
+    look.sampled("n1-0", 4, 0, use=0.0, memory=100)
+    report = look.report(
+        nodes=[node(other_controllers=("slurmd",))], workloads=[work(devices=(), submitted_h=2, gpus=1)]
+    )
+    assert report.total.free_h == pytest.approx(4)
+    assert (report.waits.fitted_h, report.waits.full_h) == (0, pytest.approx(2))
+    assert any("what may be changed on n1" in sentence for sentence in report.unknown)
+
+
+def test_idle_clocks_are_not_told_without_a_free_device_to_compare_with(look):
+    look.sampled("n1-0", 4, 0, use=0.0, watts=100.0)
+    look.sampled("n1-1", 4, 0, use=0.9, watts=500.0)
+    busy = [work(started_h=4), work("w00000002", ("n1-1",), started_h=4)]
+    assert lever(look.report(workloads=busy), Lever.CLOCKS).kwh is None
+    look.sampled("n1-0", 4, 0, use=0.9, watts=500.0)
+    assert lever(look.report(workloads=busy), Lever.CLOCKS).kwh.high == 0
+
+
 def test_a_request_far_from_its_use_is_told_with_what_it_costs(look):
     look.sampled("n1-0", 10, 0, use=0.9)
     look.sampled("n1-1", 10, 0, use=0.0)
