@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import cache
 
 from gpualloc.engine.assess_held import Wait
-from gpualloc.engine.assess_rows import FREE, HOUR_S, UNKNOWN, Row, Ticks
+from gpualloc.engine.assess_rows import FREE, UNKNOWN, Row, Ticks
 from gpualloc.model.allocation import Share
 from gpualloc.model.assessment import Waits
 from gpualloc.model.workload import Request
@@ -45,7 +45,7 @@ def waits_told(waits: Sequence[Wait], rows: Sequence[Row], ticks: Ticks, closed:
         if not span:
             continue
         who.add(wait.workload.id)
-        longest_h = max(longest_h, (wait.to_s - wait.from_s) / HOUR_S)
+        longest_h = max(longest_h, len(span) * ticks.step_h)
         kind = _kind(wait.workload.request)
         if kind not in look:
             look[kind] = _look(kind, open_rows)

@@ -149,6 +149,7 @@ class Waits:
     """How many waited for GPUs in this time."""
     wait_h: float = 0.0
     longest_h: float = 0.0
+    """The longest wait, as far as it lies in this time."""
     fitted_h: float = 0.0
     """One node had as many whole GPUs free as were asked for."""
     scattered_h: float = 0.0

@@ -221,15 +221,21 @@ def _sizes(report: Assessment, look: Look) -> list[str]:
 
 
 def _savings(report: Assessment, look: Look) -> list[str]:
+    weekly = any(one.a_week is not None for one in report.savings)
     priced = any(one.cost is not None for one in report.savings)
     columns = [
         Column("lever"),
         Column("in the known time", least=12),
-        Column("a week like it", least=12),
+        *([Column("a week like it", least=12)] if weekly else []),
         *([Column("price", least=8)] if priced else []),
     ]
     rows = [
-        [LEVERS[one.lever], saving_text(one), week_text(one), *([_cost_text(one)] if priced else [])]
+        [
+            LEVERS[one.lever],
+            saving_text(one),
+            *([week_text(one)] if weekly else []),
+            *([_cost_text(one)] if priced else []),
+        ]
         for one in report.savings
     ]
     said = (
