@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from gpualloc.engine import assess_levers as levers
 from gpualloc.engine.assess_held import Stay, Wait, lives, strangers
 from gpualloc.engine.assess_rows import DAY_S, UNKNOWN, Row, Ticks, bridged
+from gpualloc.engine.assess_savings import savings as savings_of
 from gpualloc.engine.assess_sizes import judged, sized
 from gpualloc.engine.assess_sums import holdings, ledger, moments, nodes, owners, together
 from gpualloc.engine.assess_unknown import Facts, not_known
@@ -20,6 +21,7 @@ from gpualloc.engine.context import Context
 from gpualloc.model.assessment import Assessment, Ledger, Waits
 from gpualloc.model.inventory import Device, NodeSpec, Snapshot
 from gpualloc.model.sample import METRICS, Digest, SeriesKind
+from gpualloc.planning.giving_way import SUSPEND_FROM_DRIVER
 
 _USE, _MEMORY, _TOTAL, _POWER = "gpu_utilization_ratio", "gpu_memory_used_mib", "gpu_memory_total_mib", "power_w"
 _CPU = "cpu_utilization_ratio"
@@ -90,14 +92,14 @@ def _told(look: _Look, rows: Sequence[Row], past: _Past) -> Assessment:
     total = together(ledgers)
     far = judged(rows, past.stays, past.memory_mib, ticks)
     found = (
-        levers.suspension(rows, ticks),
+        levers.suspension(rows, _able(snapshot), ticks),
         levers.right_sizing(far, ticks),
         levers.sharing(rows, ticks),
         levers.consolidation(rows, ticks),
         levers.switching_off(rows, past.cpus, mask, here, ticks),
         levers.clocks(rows, ticks),
     )
-    savings, at_most_h = levers.savings(found, rows, ticks)
+    savings, at_most_h = savings_of(found, rows, ticks)
     held = holdings(rows, ticks)
     facts = Facts(snapshot, look.asked_s, ticks, total, rows, held, any(one.a_week is not None for one in savings))
     return Assessment(
@@ -210,6 +212,14 @@ def _past(ctx: Context, snapshot: Snapshot, ticks: Ticks) -> _Past:
         for digest in _digests(ctx, SeriesKind.NODE, (_CPU,), ticks)
     }
     return _Past((*stays, *theirs), tuple(waits), {name: mib for name, mib in memory.items() if mib}, cpus)
+
+
+def _able(snapshot: Snapshot) -> frozenset[str]:
+    """The nodes whose driver can suspend work."""
+    branches = {node.name: (node.driver_version or "").partition(".")[0] for node in snapshot.reached}
+    return frozenset(
+        name for name, branch in branches.items() if branch.isdigit() and int(branch) >= SUSPEND_FROM_DRIVER
+    )
 
 
 def _days_seen(rows: Sequence[Row], ticks: Ticks) -> int:

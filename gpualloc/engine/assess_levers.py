@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gpualloc.engine.assess_days import Daily, a_week
+from gpualloc.engine.assess_days import Daily
+from gpualloc.engine.assess_held import Holder
 from gpualloc.engine.assess_rows import FREE, IDLE, UNKNOWN, Row, Ticks, runs
 from gpualloc.engine.assess_sharing import MEMORY_RATIO, freed
 from gpualloc.engine.assess_sizes import Judged
 from gpualloc.model.allocation import Share
-from gpualloc.model.assessment import IDLE_AFTER_S, OFF_AFTER_S, Lever, Saving
+from gpualloc.model.assessment import IDLE_AFTER_S, OFF_AFTER_S, Lever
 from gpualloc.model.workload import Preemption
 
 REST_RATIO = 0.1
@@ -66,24 +67,25 @@ class _Books:
         self.kwh.add(self.ticks.day(tick), low_w * hour, high_w * hour)
 
 
-def suspension(rows: Sequence[Row], ticks: Ticks) -> Found:
-    """Idle devices given back once they have been idle for `IDLE_AFTER_S`."""
+def suspension(rows: Sequence[Row], able: Collection[str], ticks: Ticks) -> Found:
+    """Idle devices given back once they have been idle for `IDLE_AFTER_S`.
+
+    Args:
+        rows: the devices, settled.
+        able: nodes whose driver can suspend work.
+        ticks: the grid.
+    """
     books = _Books(ticks)
     after = round(IDLE_AFTER_S / ticks.step_s)
     for row in rows:
         for state, run in runs(row.states):
             if state == IDLE:
                 for tick in run[after:]:
-                    willing = all(
-                        holder.workload is not None
-                        and holder.workload.request.preempt is Preemption.SUSPEND
-                        and holder.workload.request.share is not Share.MIG
-                        for holder in row.holders[tick]
-                    )
+                    willing = row.node in able and all(map(_willing, row.holders[tick]))
                     books.hours(tick, float(willing), 1.0, row.price)
     assumes = (
         f"what held a GPU idle gives it back {IDLE_AFTER_S / 60:.0f} minutes into its rest, and is back in no time",
-        "cautious: work of gpualloc's that may be suspended; hopeful: also processes that would have to be adopted",
+        "cautious: work of gpualloc's that may and can be suspended; hopeful: all that held GPUs idle",
         "it is of use only where other work wants the GPU",
     )
     return Found(Lever.SUSPEND, assumes, books.gpu_h, None, books.price)
@@ -209,45 +211,13 @@ def switching_off(
     return Found(Lever.OFF, assumes, books.gpu_h, books.kwh, books.price)
 
 
-def savings(levers: Iterable[Found], rows: Sequence[Row], ticks: Ticks) -> tuple[tuple[Saving, ...], float]:
-    """As the report tells them: none is more than was not computed; with what a week like it would come to.
-
-    Returns:
-        the savings, and what all of them together give back at most: their sum, or what was not computed if that is
-        less, in GPU-hours.
-    """
-    known_h, spare_h = _by_day(rows, ticks)
-    week_h = len(rows) * 7 * 24.0
-    priced = any(row.price is not None for row in rows)
-    told = []
-    for found in levers:
-        if found.gpu_h is not None:
-            found.gpu_h.within(spare_h)
-        main = found.gpu_h if found.gpu_h is not None else found.kwh
-        told.append(
-            Saving(
-                lever=found.lever,
-                gpu_h=None if found.gpu_h is None else found.gpu_h.span,
-                kwh=None if found.kwh is None else found.kwh.span,
-                cost=found.price.span if priced and found.gpu_h is not None else None,
-                a_week=None if main is None else a_week(main, known_h, week_h, seed=0),
-                assumes=found.assumes,
-            )
-        )
-    total_h = sum(one.gpu_h.high for one in told if one.gpu_h is not None)
-    return tuple(told), min(total_h, sum(spare_h))
-
-
-def _by_day(rows: Sequence[Row], ticks: Ticks) -> tuple[list[float], list[float]]:
-    """GPU-hours that are known, and those of them that were not computed in, by day."""
-    known, spare = [0.0] * ticks.days, [0.0] * ticks.days
-    for row in rows:
-        for tick, state in enumerate(row.states):
-            if state != UNKNOWN:
-                day = ticks.day(tick)
-                known[day] += ticks.step_h
-                spare[day] += (1.0 - row.mean[tick]) * ticks.step_h
-    return known, spare
+def _willing(holder: Holder) -> bool:
+    """Whether it is work that may be suspended, and that the driver can suspend."""
+    if holder.workload is None:
+        return False
+    request = holder.workload.request
+    possible = request.share in (Share.EXCLUSIVE, Share.TIME_SLICE) and not request.gang
+    return possible and request.preempt is Preemption.SUSPEND
 
 
 def _fewest(loads: Sequence[float]) -> int:

@@ -206,7 +206,7 @@ class Saving:
     kwh: Span | None
     """None where nothing is known of the power, or the lever saves none by itself."""
     cost: Span | None
-    """Price of `gpu_h`; None where no pool has a price."""
+    """Price of `gpu_h`, as far as pools have one; None where none of those concerned has."""
     a_week: Span | None
     """GPU-hours (of a lever that gives none back: kWh) of a whole week if it were like what was seen: from the 5 %
     point of the cautious figure to the 95 % point of the hopeful one, over days drawn again and again. None when there

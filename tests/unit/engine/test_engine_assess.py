@@ -32,8 +32,8 @@ assert NOW_S % 900 == 0
 def node(name="n1", devices=2, price=2.0, model="H100", processes=(), **changes):
     spec = NodeSpec(name, "a", "ssh", price_per_gpu_hour=price)
     found = tuple(Device(f"{name}-{index}", index, model, TOTAL_MIB) for index in range(devices))
-    fields = {"devices": found, "processes": tuple(processes), **changes}
-    return Node(spec, changes.pop("state", NodeState.OK), NOW_S, **{k: v for k, v in fields.items() if k != "state"})
+    fields = {"devices": found, "processes": tuple(processes), "driver_version": "570.86.10", **changes}
+    return Node(spec, NodeState.OK, NOW_S, **fields)
 
 
 def work(identity="w00000001", devices=("n1-0",), started_h=None, ended_h=None, submitted_h=None, **request):
@@ -225,9 +225,20 @@ def test_two_who_share_a_device_have_equal_parts_of_it(look):
     assert sum(one.held_h for one in report.holdings) == pytest.approx(report.total.held_idle_h)
 
 
-def test_work_that_never_gives_way_is_not_counted_as_sure(look):
+@pytest.mark.parametrize(
+    ("asked", "changes"),
+    [
+        ({"preempt": Preemption.NEVER}, {}),
+        ({"preempt": Preemption.STOP}, {}),
+        ({"share_asked": Share.MPS, "fraction": 0.5}, {}),
+        ({"gang": True}, {}),
+        ({}, {"driver_version": "565.57"}),
+        ({}, {"driver_version": None}),
+    ],
+)
+def test_work_that_cannot_give_way_is_not_counted_as_sure(look, asked, changes):
     look.sampled("n1-0", 2, 0, use=0.0)
-    report = look.report(workloads=[work(started_h=2, preempt=Preemption.NEVER)])
+    report = look.report(nodes=[node(**changes)], workloads=[work(started_h=2, **asked)])
     suspend = lever(report, Lever.SUSPEND).gpu_h
     assert (suspend.low, suspend.high) == (0, pytest.approx(1.5))
 
@@ -383,8 +394,11 @@ def test_idle_nodes_could_be_off(look):
     each_h = 2 * (6 - 70 / 60)
     assert (off.gpu_h.low, off.gpu_h.high) == (pytest.approx(each_h), pytest.approx(2 * each_h))
     assert (off.kwh.low, off.kwh.high) == (pytest.approx(each_h / 20), pytest.approx(each_h / 10))
+    assert off.cost.high == pytest.approx(4 * each_h)
     local = replace(here, spec=replace(here.spec, transport="local"))
     assert lever(look.report(nodes=[node("n1"), local]), Lever.OFF).gpu_h.high == pytest.approx(each_h)
+    # The other node is not to be turned off, so that its price says nothing.
+    assert lever(look.report(nodes=[node("n1", price=None), local]), Lever.OFF).cost is None
 
 
 def test_a_node_whose_cpus_work_stays_on(look):
