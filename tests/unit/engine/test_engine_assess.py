@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gpualloc.engine.assess import assess
 from gpualloc.engine.assess_rows import bridged
+from gpualloc.engine.sizes import sizes
 from gpualloc.model.allocation import Allocation, Claim, Grant, Share
 from gpualloc.model.assessment import HolderKind, Lever
 from gpualloc.model.audit import AuditEntry
@@ -82,14 +83,16 @@ class Look:
         first, last = NOW_S - round(from_h * HOUR_S), NOW_S - round(to_h * HOUR_S)
         self.history.append([Sample(key, at_s, values) for at_s in range(first, last, every_s)])
 
-    def report(self, days=1.0, nodes=None, **books):
+    def world(self, nodes=None, **books):
         seen = (node(),) if nodes is None else tuple(nodes)
         clock = FixedClock()
         clock.now_s = lambda: NOW_S
-        context = memory_context(
-            fleet=MemoryFleet(nodes=seen), journal=Books(**books), history=self.history, clock=clock
-        )
-        return assess(context, Snapshot(NOW_S, seen), days * DAY_S)
+        journal = Books(**books)
+        context = memory_context(fleet=MemoryFleet(nodes=seen), journal=journal, history=self.history, clock=clock)
+        return context, Snapshot(NOW_S, seen)
+
+    def report(self, days=1.0, **said):
+        return assess(*self.world(**said), days * DAY_S)
 
 
 @pytest.fixture
@@ -328,6 +331,16 @@ def test_a_request_far_from_its_use_is_told_with_what_it_costs(look):
     assert (size.observed_h, size.saved_gpu_h) == (pytest.approx(10), pytest.approx(10))
     saving = lever(report, Lever.RIGHT_SIZE)
     assert (saving.gpu_h.low, saving.gpu_h.high, saving.cost.high) == tuple(map(pytest.approx, (10, 10, 20)))
+
+
+def test_running_work_far_from_its_use_is_told_to_those_who_would_change_it(look):
+    for name, use in (("n1-0", 0.9), ("n1-1", 0.0), ("n2-0", 0.9), ("n2-1", 0.0)):
+        look.sampled(name, 10, 0, use=use)
+    running = work(devices=("n1-0", "n1-1"), started_h=10)
+    ended = work("w00000002", ("n2-0", "n2-1"), started_h=10, ended_h=1)
+    (found,) = sizes(*look.world(workloads=[ended, running]), DAY_S)
+    assert (found.workload, found.proposal.gpus, found.saved_part) == (running, 1, 0.5)
+    assert sizes(*look.world(), DAY_S) == ()
 
 
 def test_a_device_that_was_never_sampled_keeps_its_work_from_being_judged(look):
