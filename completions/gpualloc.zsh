@@ -16,6 +16,7 @@ _gpualloc() {
         'free:What could be had now, in one line'
         'status:When work was last placed, what waits, who holds the lock'
         'history:Readings over time, as a chart or as numbers'
+        'assess:What GPUs did, what was wasted, what could be saved'
         'audit:What was done, to what, by whom'
         'submit:Ask for devices and limits for a command'
         'run:Submit, place, follow the output, return the exit code'
@@ -119,6 +120,18 @@ _gpualloc() {
                         '*--help[Show this message and exit.]' \
                         '*: :'
                     ;;
+                assess)
+                    _arguments \
+                        '*--days[How far to look back. (default; 7)]:value:' \
+                        '*--html[Also write a page with charts.]:value:_files' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
                 audit)
                     _arguments \
                         '*--since[How far back.]:value:' \
@@ -139,7 +152,7 @@ _gpualloc() {
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
                         '*--name[Name; else that of the command.]:value:' \
-                        '*--gpus[Devices or MIG instances; 0 is CPU-only. (default; 1)]:value:' \
+                        '*--gpus[Devices or MIG instances, or a range as 2;8; 0 is CPU-only. (default; 1)]:value:' \
                         '*--gpu-memory[GPU memory needed on each device, as 20GiB.]:value:' \
                         '*--gpu-model[Part of the product name, or a glob; or several; A|B.]:value:' \
                         '*--fraction[Share each device; its part, between 0 and 1.]:value:' \
@@ -170,6 +183,7 @@ _gpualloc() {
                         '*--checkpoint-signal[Signal on which it saves itself; USR1.]:value:' \
                         '*--checkpoint-command[Command that saves it; has GPUALLOC_PID.]:value:' \
                         '*--checkpoint-grace[Time to save itself. (default; 60s)]:value:' \
+                        '*--resize-command[With --gpus MIN;MAX; command that tells it of its new GPUs; has GPUALLOC_DEVICES.]:value:' \
                         '*--json[Answer as JSON (docs/json.md).]' \
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
@@ -182,7 +196,7 @@ _gpualloc() {
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
                         '*--name[Name; else that of the command.]:value:' \
-                        '*--gpus[Devices or MIG instances; 0 is CPU-only. (default; 1)]:value:' \
+                        '*--gpus[Devices or MIG instances, or a range as 2;8; 0 is CPU-only. (default; 1)]:value:' \
                         '*--gpu-memory[GPU memory needed on each device, as 20GiB.]:value:' \
                         '*--gpu-model[Part of the product name, or a glob; or several; A|B.]:value:' \
                         '*--fraction[Share each device; its part, between 0 and 1.]:value:' \
@@ -213,6 +227,7 @@ _gpualloc() {
                         '*--checkpoint-signal[Signal on which it saves itself; USR1.]:value:' \
                         '*--checkpoint-command[Command that saves it; has GPUALLOC_PID.]:value:' \
                         '*--checkpoint-grace[Time to save itself. (default; 60s)]:value:' \
+                        '*--resize-command[With --gpus MIN;MAX; command that tells it of its new GPUs; has GPUALLOC_DEVICES.]:value:' \
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
                         '*: :'

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gpualloc.model.forecast import Forecasts, Grid
     from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
     from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState
-    from gpualloc.model.sample import Metric, Sample, Series
+    from gpualloc.model.sample import Digest, Metric, Sample, Series, SeriesKind
     from gpualloc.model.workload import Workload, WorkloadState
 
 
@@ -397,6 +397,12 @@ class History(Protocol):
         key: str | None = None,
     ) -> Iterator[Series]:
         """Series of one metric in the window, those with no row in it left out."""
+        ...
+
+    def digests(
+        self, kind: SeriesKind, metrics: Sequence[Metric], start_s: int, step_s: int, ticks: int
+    ) -> Iterator[Digest]:
+        """Series of one kind on a grid of ticks, by node and key, those with no row in it left out."""
         ...
 
     def prune(self, before_s: float) -> int:

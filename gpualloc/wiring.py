@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gpualloc.engine.context import Context
     from gpualloc.engine.doctor import LocalFacts
     from gpualloc.model.decision import Problem
-    from gpualloc.model.sample import Metric, Sample, Series
+    from gpualloc.model.sample import Digest, Metric, Sample, Series, SeriesKind
     from gpualloc.ports import Clock, Crew, HookEvent, HookOutcome, Policy, Session
     from gpualloc.store.history import SqliteHistory
     from gpualloc.store.profiles import SavedProfiles
@@ -204,6 +204,12 @@ class _HistoryAtFirstUse:
     ) -> Iterator[Series]:
         """As `History.read`."""
         return self._history().read(metric, since_s, until_s, node=node, key=key)
+
+    def digests(
+        self, kind: SeriesKind, metrics: Sequence[Metric], start_s: int, step_s: int, ticks: int
+    ) -> Iterator[Digest]:
+        """As `History.digests`."""
+        return self._history().digests(kind, metrics, start_s, step_s, ticks)
 
     def prune(self, before_s: float) -> int:
         """As `History.prune`."""

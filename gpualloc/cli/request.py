@@ -30,7 +30,10 @@ def request_options(
     command: Annotated[list[str] | None, typer.Argument(metavar="[--] COMMAND...", help="What to run.")] = None,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Name; else that of the command.")] = None,
     gpus: Annotated[
-        str | None, typer.Option("--gpus", metavar="N", help="Devices or MIG instances; 0 is CPU-only. [default: 1]")
+        str | None,
+        typer.Option(
+            "--gpus", metavar="N", help="Devices or MIG instances, or a range as 2:8; 0 is CPU-only. [default: 1]"
+        ),
     ] = None,
     gpu_memory: Annotated[
         str | None, typer.Option("--gpu-memory", metavar="SIZE", help="GPU memory needed on each device, as 20GiB.")
@@ -123,6 +126,14 @@ def contention_options(
     checkpoint_grace: Annotated[
         str | None, typer.Option("--checkpoint-grace", metavar="DURATION", help="Time to save itself. [default: 60s]")
     ] = None,
+    resize_command: Annotated[
+        str | None,
+        typer.Option(
+            "--resize-command",
+            metavar="COMMAND",
+            help="With --gpus MIN:MAX: command that tells it of its new GPUs; has GPUALLOC_DEVICES.",
+        ),
+    ] = None,
 ) -> None:
     """Declare how the work stands against other work; `request_of` reads it."""
 
@@ -136,7 +147,7 @@ _PAIRS = ("env", "label")
 _TEXTS = (
     "name", "gpus", "gpu-memory", "gpu-model", "fraction", "share", "profile", "sm", "per-node", "cpus", "cpuset",
     "memory", "pids", "priority", "cwd", "at-most", "require", "cpu-weight", "io-weight", "preempt",
-    "checkpoint-signal", "checkpoint-command", "checkpoint-grace",
+    "checkpoint-signal", "checkpoint-command", "checkpoint-grace", "resize-command",
 )  # fmt: skip
 
 
@@ -152,9 +163,12 @@ def request_of(ctx: typer.Context, world: Context) -> tuple[str, Request]:
     asked |= {key: flags[key] for key in _LISTS if flags[key]}
     asked |= {key: flags[key.replace("-", "_")] for key in _TEXTS if flags[key.replace("-", "_")] is not None}
     command = tuple(asked.get("command", ()))
+    gpus, gpus_max = _range(asked["gpus"]) if "gpus" in asked else (1, None)
     request = Request(
         command=command,
-        gpus=_whole(asked, "gpus") if "gpus" in asked else 1,
+        gpus=gpus,
+        gpus_max=gpus_max,
+        resize_command=_words(asked, "resize-command"),
         gpu_memory_mib=_size(asked, "gpu-memory"),
         gpu_model=asked.get("gpu-model"),
         fraction=_number(asked, "fraction"),
@@ -194,10 +208,7 @@ def _giving_way(asked: Mapping[str, Any]) -> dict[str, Any]:
     if "checkpoint-signal" in asked:
         fields["checkpoint_signal"] = asked["checkpoint-signal"].removeprefix("SIG")
     if "checkpoint-command" in asked:
-        try:
-            fields["checkpoint_command"] = tuple(shlex.split(asked["checkpoint-command"]))
-        except ValueError as error:
-            raise UsageError(f"--checkpoint-command: {error}", hint="quote it as a shell would need it") from error
+        fields["checkpoint_command"] = _words(asked, "checkpoint-command")
     if "checkpoint-grace" in asked:
         fields["checkpoint_grace_s"] = parse_duration_s(asked["checkpoint-grace"])
     return fields
@@ -214,6 +225,20 @@ def _share(text: str | None) -> Share | None:
 
 def _default_name(command: tuple[str, ...]) -> str:
     return (Path(command[0]).name if command else "") or "unnamed"
+
+
+def _range(text: str) -> tuple[int, int | None]:
+    """The number of devices to start with, and the most of a range such as `2:8`."""
+    least, mark, most = text.partition(":")
+    return whole_number("--gpus", least), whole_number("--gpus", most) if mark else None
+
+
+def _words(asked: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """The words of a command, as a shell would split it; none when it was not given."""
+    try:
+        return tuple(shlex.split(asked.get(key, "")))
+    except ValueError as error:
+        raise UsageError(f"--{key}: {error}", hint="quote it as a shell would need it") from error
 
 
 def _whole(asked: Mapping[str, Any], key: str) -> int:

@@ -117,6 +117,11 @@ class Request:
     member's."""
     per_node: int | None = None
     """Devices on each member of a gang; None is as they are free."""
+    gpus_max: int | None = None
+    """Most devices that it can make use of when its number is changed while it runs; it starts with `gpus`. None: its
+    number is never changed."""
+    resize_command: tuple[str, ...] = ()
+    """Command run as the owner that tells running work its new devices; empty when there is none."""
 
     @property
     def share(self) -> Share:
@@ -194,6 +199,7 @@ def check_request(request: Request) -> Request:
     _check_share(request)
     _check_constraints(request)
     _check_gang(request)
+    _check_range(request)
     if request.require not in (None, "hard"):
         raise UsageError(f"--require {request.require!r} is not known", hint="--require hard is the one there is")
     if request.cpuset is not None and request.cpuset != NEAR and not CPUSET.fullmatch(request.cpuset):
@@ -277,6 +283,29 @@ def _check_gang(request: Request) -> None:
         raise UsageError("a gang is given whole GPUs", hint="--gang goes with --gpus N, and no part of a GPU")
     if request.per_node is not None and request.gpus % request.per_node:
         raise UsageError(f"--gpus {request.gpus} cannot be had as {request.per_node} on each node")
+
+
+def _check_range(request: Request) -> None:
+    """Refuse a range of devices, or a way to tell of them, without meaning."""
+    most, command = request.gpus_max, request.resize_command
+    if any("\0" in word for word in command):
+        raise UsageError("a NUL character cannot be passed to a process")
+    if most is None:
+        if command:
+            raise UsageError("--resize-command tells of a change in number", hint="add a range, such as --gpus 2:8")
+        return
+    _in_range("--gpus", most, 0, MAX_GPUS)
+    if not 1 <= request.gpus < most:
+        raise UsageError(
+            f"--gpus {request.gpus}:{most} is no range", hint="write the least, from 1 on, and the most: --gpus 2:8"
+        )
+    if request.gang or request.share is not Share.EXCLUSIVE:
+        raise UsageError("a range is of whole GPUs on one node", hint="leave out the range, or the other way to share")
+    if not command or not command[0]:
+        raise UsageError(
+            f"nothing tells the work when it gets more or fewer than {request.gpus} GPUs",
+            hint="add --resize-command; it is run with GPUALLOC_PID and GPUALLOC_DEVICES",
+        )
 
 
 def _check_giving_way(request: Request) -> None:

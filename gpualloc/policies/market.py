@@ -70,4 +70,6 @@ def kind_of(request: Request) -> Request:
         preempt=Preemption.SUSPEND,
         checkpoint_signal=None,
         checkpoint_command=(),
+        gpus_max=None,
+        resize_command=(),
     )

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from gpualloc.errors import NotFoundError
-from gpualloc.model.sample import METRICS, Metric, Sample, Series, SeriesKey, SeriesKind
+from gpualloc.model.sample import METRICS, Digest, Metric, Sample, Series, SeriesKey, SeriesKind
+from gpualloc.store import history_digest
 from gpualloc.store.database import Database, Schema
 from gpualloc.store.paths import StatePaths
 
@@ -102,6 +103,26 @@ class SqliteHistory:
             rows = self._database.rows(query, (series_id, since_s, until_s))
             if rows:
                 yield Series(series, metric, tuple((float(at_s), _value(stored, metric)) for at_s, stored in rows))
+
+    def digests(
+        self, kind: SeriesKind, metrics: Sequence[Metric], start_s: int, step_s: int, ticks: int
+    ) -> Iterator[Digest]:
+        """Series of one kind, gathered by ticks of an even grid, sorted by node and key.
+
+        Series without any row on the grid are left out; each is read when it is asked for.
+
+        Args:
+            kind: which series.
+            metrics: what is wanted of them.
+            start_s: epoch seconds at which the first tick begins.
+            step_s: seconds of a tick, 1 or more.
+            ticks: how many.
+        """
+        rows = self._database.rows(f"{_SELECT_SERIES} WHERE kind = ? ORDER BY node, key", (kind,))
+        for series_id, _, node, key in rows:
+            found = history_digest.read(self._database, series_id, metrics, start_s=start_s, step_s=step_s, ticks=ticks)
+            if found is not None:
+                yield Digest(SeriesKey(kind, node, key), start_s, step_s, *found)
 
     def prune(self, before_s: float) -> int:
         """Delete samples older than that, and series that have none left; returns samples deleted."""

@@ -28,7 +28,7 @@ def _migrations() -> Migrations:
 
 
 SCHEMA = Schema(
-    version=4,
+    version=5,
     migrations=_migrations,
     synchronous="FULL",
     remedy="restore it from a copy, or move it away to begin with an empty state (running work then counts as foreign)",

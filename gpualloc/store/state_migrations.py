@@ -58,6 +58,11 @@ def m004_set(db: Database) -> None:
     db.conn.execute("UPDATE step SET document = replace(document, ?, ?)", (before, after))
 
 
+@migrations()
+def m005_ranges(_db: Database) -> None:
+    """Nothing to do to the tables: requests gained `gpus_max` and `resize_command`."""
+
+
 _FIRST_TABLES = (
     """
     CREATE TABLE meta (

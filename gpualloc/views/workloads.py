@@ -128,6 +128,8 @@ def _request_data(request: Request) -> dict[str, object]:
         "several_instances": request.several_instances,
         "gang": request.gang,
         "per_node": request.per_node,
+        "gpus_max": request.gpus_max,
+        "resize_command": list(request.resize_command),
         "cpus": request.cpus,
         "cpuset": request.cpuset,
         "require": request.require,
@@ -289,7 +291,7 @@ def request_text(request: Request) -> str:
 
 
 def _devices_asked(request: Request) -> list[str]:
-    parts = [plural(request.gpus, "GPU") if request.gpus else "no GPU"]
+    parts = [_number_asked(request)]
     if request.gang:
         parts.append("gang" if request.per_node is None else f"gang, {request.per_node} on each node")
     if request.gpus and request.share is Share.MIG:
@@ -301,3 +303,9 @@ def _devices_asked(request: Request) -> list[str]:
     if request.fraction is not None:
         parts.append(f"{request.fraction:g} of each ({request.share.value})")
     return parts
+
+
+def _number_asked(request: Request) -> str:
+    if request.gpus_max is not None:
+        return f"{request.gpus} to {request.gpus_max} GPUs"
+    return plural(request.gpus, "GPU") if request.gpus else "no GPU"

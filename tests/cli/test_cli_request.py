@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gpualloc.model.workload import Preemption, Request
+from gpualloc.views.workloads import workload_in_full, workload_text
 
 
 @pytest.fixture
@@ -65,6 +66,51 @@ def test_every_flag_reaches_the_request(submitted):
 def test_gpu_flags_reach_the_request(run, world):
     ran = run("submit", "--gpus", "2", "--gpu-memory", "20GiB", "--gpu-model", "h100", "--fraction", "0.5", "--", "x")
     assert ran.code in (0, 4), ran.err
+
+
+def test_a_range_starts_with_its_least(submitted):
+    _, request = submitted("--gpus", "1:3", "--resize-command", "tell 'a b'", "--", "true")
+    assert (request.gpus, request.gpus_max, request.resize_command) == (1, 3, ("tell", "a b"))
+
+
+def test_a_range_is_told_and_shown(run, world):
+    assert run("submit", "--gpus", "1:3", "--resize-command", "tell me", "--", "true").code == 0
+    shown = workload_in_full(world.context.journal.submitted[-1], simulated=False)["request"]
+    assert (shown["gpus"], shown["gpus_max"], shown["resize_command"]) == (1, 3, ["tell", "me"])
+    assert "asks for:    1 to 3 GPUs" in workload_text(world.context.journal.submitted[-1], 0.0, simulated=False)
+
+
+def test_a_file_may_ask_for_a_range(submitted, tmp_path):
+    file = tmp_path / "request.toml"
+    file.write_text('command = ["x"]\ngpus = "1:2"\nresize-command = "tell"\n')
+    _, request = submitted("-f", str(file))
+    assert (request.gpus, request.gpus_max, request.resize_command) == (1, 2, ("tell",))
+
+
+TELL = ("--resize-command", "tell")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--gpus", "2:8"), "nothing tells the work when it gets more or fewer than 2 GPUs"),
+        (("--gpus", "2:8", "--resize-command", ""), "nothing tells the work"),
+        (("--gpus", "2:8", "--resize-command", "' '' x"), "--resize-command: No closing quotation"),
+        (("--gpus", "2", *TELL), "--resize-command tells of a change in number"),
+        (("--gpus", "2:2", *TELL), "--gpus 2:2 is no range"),
+        (("--gpus", "8:2", *TELL), "--gpus 8:2 is no range"),
+        (("--gpus", "0:2", *TELL), "--gpus 0:2 is no range"),
+        (("--gpus", "2:", *TELL), "--gpus '' is not a whole number"),
+        (("--gpus", "2:99999999", *TELL), "out of range"),
+        (("--gpus", "2:8", "--gang", *TELL), "a range is of whole GPUs on one node"),
+        (("--gpus", "1:2", "--fraction", "0.5", *TELL), "a range is of whole GPUs on one node"),
+        (("--gpus", "1:2", "--profile", "1g.10gb", *TELL), "a range is of whole GPUs on one node"),
+    ],
+)
+def test_a_range_without_meaning_is_refused(run, arguments, said):
+    refused = run("submit", *arguments, "--", "true")
+    assert refused.code == 2
+    assert said in refused.err
 
 
 def test_a_gang_that_can_never_be_is_refused(run):
