@@ -18,6 +18,7 @@ from gpualloc import __version__
 from gpualloc.config.settings import ApplySettings, Config, HookSettings, Origin, Pool, Source, SshSettings, specs_of
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import EnforceMode, Rules
+from gpualloc.model.objective import Objective
 
 MAX_BYTES = 16 * 1024 * 1024
 
@@ -78,6 +79,7 @@ def _config(body: dict[str, Any], host: str) -> Config:
         nodes=specs_of(pools, host),
         policy=str(body["policy"]),
         policy_profile=str(body["policy_profile"]),
+        objective=Objective(body["objective"]),
         sample_every_s=float(body["sample_every_s"]),
         history_retention_s=float(body["history_retention_s"]),
         apply=ApplySettings(**body["apply"]),

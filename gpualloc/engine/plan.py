@@ -91,6 +91,7 @@ def problem_of(
         snapshot=snapshot,
         requests=tuple(pending),
         running=tuple(part for work in workloads for part in still_held(work)),
+        objective=ctx.settings.objective,
     )
 
 
@@ -133,7 +134,7 @@ def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot
 
 def plan_of(ctx: Context, steps: Sequence[Step], workloads: Sequence[Workload], snapshot: Snapshot) -> Plan:
     """The plan of steps that an operator asked for: nothing was decided, and nobody else gets a place."""
-    nothing = Decision(ctx.policy.name, ctx.policy.version, 0, (), ())
+    nothing = Decision(ctx.policy.name, ctx.policy.version, 0, (), (), ctx.settings.objective)
     return _bound(ctx, nothing, snapshot, tuple(workloads), steps)
 
 

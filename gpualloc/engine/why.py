@@ -135,7 +135,9 @@ class _Teller:
             if asked:
                 kept_out, helps = self._looked_at(workload.request, answer)
                 nodes = len(self._problem.snapshot.nodes)
-                found.append(Explanation(workload, answer, tuple(ahead), nodes, ranked, kept_out, helps))
+                objective = self._problem.objective
+                first = tuple(ahead)
+                found.append(Explanation(workload, answer, first, nodes, ranked, kept_out, helps, objective=objective))
             ahead.append(workload.id)
             if isinstance(answer, Allocation):
                 self._book(answer, workload.request)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Placed, Ranked, Rejection
 from gpualloc.model.inventory import Snapshot
+from gpualloc.model.objective import Objective
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.policies.explanation import Explanation
 from gpualloc.policies.remedies import Remedy, RemedyKind
@@ -32,6 +33,7 @@ _OBSTACLES = (
     Column("where", least=8),
 )
 _PLACES = (Column("score", right=True), Column("node", least=8), Column("devices", least=8), Column(""))
+_PLACES_FOR = (*_PLACES, Column("what the objective looks at", least=16))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,16 @@ def explanation_data(explanation: Explanation) -> dict[str, object]:
         "ahead": list(explanation.ahead),
         "nodes": explanation.nodes,
         "ranking": [
-            {"node": each.node, "score": each.score, "devices": list(each.devices)} for each in explanation.ranked
+            {
+                "node": each.node,
+                "score": each.score,
+                "devices": list(each.devices),
+                "objective": each.objective or None,
+            }
+            for each in explanation.ranked
         ],
+        "objective": explanation.objective.value,
+        "overruled": explanation.overruled.node if explanation.overruled else None,
         "obstacles": [{"reasons": list(each.reasons), "nodes": list(each.nodes)} for each in explanation.obstacles],
         "remedies": [_remedy_data(each) for each in explanation.remedies],
     }
@@ -159,8 +169,10 @@ def explanation_lines(
     if explanation.ahead:
         lines += _wrapped(_ahead(explanation.ahead, names), look)
     if isinstance(answer, Allocation) and explanation.ranked:
-        lines += ["", f"best places by {escape(policy)}, of {plural(explanation.fitting, 'node')} where it fits:"]
-        lines.append(_ranking(explanation.ranked, answer, snapshot, look))
+        aim = "" if explanation.objective is Objective.BALANCED else f" for {explanation.objective.value}"
+        places = f"best places by {escape(policy)}{aim}, of {plural(explanation.fitting, 'node')} where it fits:"
+        lines += ["", places, _ranking(explanation.ranked, answer, snapshot, look)]
+        lines += _overruled(explanation, look)
     if explanation.obstacles:
         lines += ["", _obstacles(explanation.obstacles, explanation.nodes, look)]
     if isinstance(answer, Rejection):
@@ -187,13 +199,23 @@ def _ahead(ahead: Sequence[str], names: Mapping[str, str]) -> str:
     return f"behind {shown}{more}"
 
 
+def _overruled(explanation: Explanation, look: Look) -> list[str]:
+    """What the policy alone would have taken, where the objective decided."""
+    first, liked = explanation.ranked[0], explanation.overruled
+    if liked is None:
+        return []
+    text = f"the objective {explanation.objective.value} decided: {first.node} is {first.objective}; "
+    return _wrapped(escape(f"{text}{liked.node}, which has the higher score, is {liked.objective}"), look)
+
+
 def _ranking(ranked: Sequence[Ranked], answer: Allocation, snapshot: Snapshot | None, look: Look) -> str:
     rows: list[list[str | Cell]] = []
     for each in ranked:
         taken = Cell("taken", Role.GOOD) if each.node == answer.node else Cell("")
         where = _devices(each.devices, snapshot).removeprefix(", ") or "no GPU"
-        rows.append([f"{each.score:.4f}", escape(each.node), where, taken])
-    return table(_PLACES, rows, look, indent=len(_INDENT))
+        said = [escape(each.objective)] if ranked[0].objective else []
+        rows.append([f"{each.score:.4f}", escape(each.node), where, taken, *said])
+    return table(_PLACES_FOR if ranked[0].objective else _PLACES, rows, look, indent=len(_INDENT))
 
 
 def _devices(uuids: Iterable[str], snapshot: Snapshot | None) -> str:
