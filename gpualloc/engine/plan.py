@@ -54,7 +54,18 @@ def make_plan(
         catch_up(ctx, snapshot)
     else:
         catch_up_locked(ctx, writer, snapshot)
-    workloads = ctx.journal.workloads(LIVE)
+    return plan_on(ctx, snapshot, ctx.journal.workloads(LIVE), only)
+
+
+def plan_on(ctx: Context, snapshot: Snapshot, workloads: Sequence[Workload], only: Sequence[str] | None = None) -> Plan:
+    """Plan places for waiting work on what was seen and is known; nothing is stored.
+
+    Args:
+        ctx: the ports.
+        snapshot: what was seen.
+        workloads: all work that has not ended.
+        only: ids of the workloads to plan for; None is all that wait.
+    """
     problem = problem_of(ctx, workloads, snapshot, only)
     extra: tuple[Step, ...] = ()
     if only is None:

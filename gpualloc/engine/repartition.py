@@ -104,11 +104,8 @@ class _Attempt:
         if request.share is Share.MIG:
             choices = [choice for room in rooms for choice in self._choices(room, request)]
             return self._take(workload, min(choices, key=lambda choice: choice.cost)) if choices else None
-        parts = [
-            part
-            for room in sorted(rooms, key=self._against)
-            for part in (_by_numa_node(room) if request.numa else (room,))
-        ]
+        rooms.sort(key=self._against)
+        parts = [part for room in rooms for part in (_by_numa_node(room) if request.numa else (room,))]
         return next(filter(None, (self._whole(part, workload) for part in parts)), None)
 
     def partitions(self) -> tuple[Partition, ...]:

@@ -100,13 +100,15 @@ class Options:
     def hardest(self, of_devices: Ints) -> Ints:
         """(P,) the most of these numbers (N, G), 0 or more, among the devices that each option takes."""
         if self.by_device:
-            return of_devices[self.rows, self.device]
+            own: Ints = of_devices[self.rows, self.device]
+            return own
         most: Ints = np.where(self.taken(), of_devices[self.nodes], 0).max(axis=1, initial=0)
         return most
 
     def opened(self) -> Ints:
         """(P,) idle devices that each option takes."""
         if self.by_device:
-            return (self.free == GPU_MILLI).astype(np.int64)
+            begun: Ints = (self.free == GPU_MILLI).astype(np.int64)
+            return begun
         idle: Ints = (self.taken() & (self.board.free[self.nodes] == GPU_MILLI)).sum(axis=1)
         return idle

@@ -1,7 +1,8 @@
 """The packer: filters, scores, and the choice. The one place where built-in policies decide, live and in simulation.
 
 Scores are rounded before they are compared. The highest wins; among equals the first row of the board, and on it the
-first device. Where an objective is given, only places with the least burden by it are compared at all. A kind of request keeps its scores, and only nodes that changed since are scored again.
+first device. Where an objective is given, only places with the least burden by it are compared at all. A kind of
+request keeps its scores, and only nodes that changed since are scored again.
 """
 
 from __future__ import annotations
@@ -115,7 +116,10 @@ class Packer:
         return self.spot(ask, node, int(devices[lot % 2**64 % len(devices)]) if ask.shape.gpus else 0)
 
     def scores(self, ask: Ask) -> tuple[Floats, Ints]:
-        """Each node's best score, of its places with the least burden (minus infinity where it does not fit) and option; (N,), not to be changed."""
+        """Each node's best score (minus infinity where it does not fit) and option; (N,), not to be changed.
+
+        With an objective, the best of those places on the node that are the least burden.
+        """
         row = self._up_to_date(ask)
         rated = self._now(ask, row).round(DIGITS)
         if self._burden is not None:
@@ -153,7 +157,8 @@ class Packer:
         if self._burden is None or not options.by_device:
             return np.flatnonzero(usable[0])
         burden = self._burden(options)
-        return options.device[burden == burden.min()]
+        least: Ints = options.device[burden == burden.min()]
+        return least
 
     def _now(self, ask: Ask, row: _Row) -> Floats:
         """The scores of a row with what the cluster asks taken off; not rounded."""

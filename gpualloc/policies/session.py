@@ -22,6 +22,7 @@ from gpualloc.policies.instances import Preference, aimed, best_instances, by_wo
 from gpualloc.policies.market import Market, kind_of
 from gpualloc.policies.mig_worth import MigWorth
 from gpualloc.policies.objectives.aims import aim_of
+from gpualloc.policies.objectives.burdens import burden_of
 from gpualloc.policies.offer import Candidate, Offer, allocate
 from gpualloc.policies.packer import Packer, PricedScorer, Scorer
 from gpualloc.policies.rejection import reject, reject_briefly
@@ -56,7 +57,7 @@ class BoardSession:
         self._rooms = tuple(rooms)
         self.board = Board(rooms, by_memory=taste.by_memory)
         self._aim = aim_of(problem, self._rooms)
-        burden = self._aim.burden(self.board) if self._aim is not None else None
+        burden = burden_of(self._aim, self.board, self._rooms) if self._aim is not None else None
         self.packer = Packer(self.board, taste.scorer(self.board, demand_of(problem)), burden)
         self.takes_work: Flags = np.array([takes_work(room.node) for room in rooms], np.bool_)
         """(N,) nodes of the board that new work may go to."""
@@ -100,7 +101,8 @@ class BoardSession:
         """The nodes with the highest scores for the workload now, the best first; takes nothing.
 
         Where an objective is given, those it has least against come first; the last is then the one with the highest
-        score, unless it is there anyway. Empty for MIG instances, which are compared by more than one number, and for gangs.
+        score, unless it is there anyway. Empty for MIG instances, which are compared by more than one number, and for
+        gangs.
         """
         if workload.request.share is Share.MIG or workload.request.gang:
             return ()
@@ -109,7 +111,7 @@ class BoardSession:
         by_score = np.argsort(-scores, kind="stable")
         order = by_score if self._aim is None else by_score[self.packer.burdens(ask)[by_score].argsort(kind="stable")]
         best = [node for node in order[:count].tolist() if scores[node] > -np.inf]
-        if best and by_score[0] not in best:
+        if len(best) > 1 and by_score[0] not in best:
             best[-1] = int(by_score[0])
         spots = [self.packer.spot(ask, node, int(picks[node])) for node in best]
         return tuple(

@@ -4,68 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-import numpy as np
-
 from gpualloc.model.inventory import Device
-from gpualloc.policies.board import Board, Ints
+from gpualloc.model.rates import limit_of, speed_of
 from gpualloc.policies.instance_scores import devices_opened
-from gpualloc.policies.objectives.aim import Aim, Scores, ranks, worse_if_unknown
-from gpualloc.policies.objectives.facts import limit_of, speed_of
+from gpualloc.policies.objectives.aim import Aim, Scores, worse_if_unknown
 from gpualloc.policies.offer import Candidate
-from gpualloc.policies.options import Options
-from gpualloc.policies.packer import Burden
 from gpualloc.policies.room import NodeRoom, Target
 
 
 class Energy(Aim):
     """Nodes in use before empty ones, GPUs in use before idle ones, then the fewest watts for a unit of work.
 
-    Watts are power limits. A unit of work is what a GPU of speed 1 does where all nodes with GPUs tell their speed, else
-    what any GPU does. A limit that nobody told counts as more than any that was.
+    Watts are power limits. A unit of work is what a GPU of speed 1 does where all nodes with GPUs tell their speed,
+    else what any GPU does. A limit that nobody told counts as more than any that was.
     """
 
     def __init__(self, rooms: Collection[NodeRoom]) -> None:
         speeds = {room.node.name: speed_of(room.node) for room in rooms if room.devices}
         known = None not in speeds.values()
-        self._watts: Mapping[str, float | None] = {
+        self.watts: Mapping[str, float | None] = {
             each.device.uuid: _per_unit(each.device, speeds[room.node.name] if known else None)
             for room in rooms
             for each in room.devices
         }
-        self._rooms = {room.node.name: room for room in rooms}
-
-    def burden(self, board: Board) -> Burden:
-        """What it has against places on the board."""
-        watts: Ints = np.zeros(board.model.shape, np.int64)
-        places, count = ranks(self._watts.values())
-        place_of = dict(zip(self._watts, places.tolist(), strict=True))
-        for row, name in enumerate(board.names):
-            devices = self._rooms[name].devices
-            for column, place in enumerate(board.columns[row]):
-                watts[row, column] = place_of[devices[place].device.uuid]
-        most_opened = board.devices + 1
-
-        def rate(options: Options) -> Ints:
-            begins = (~board.used[options.rows]).astype(np.int64)
-            if not options.shape.gpus:
-                return begins
-            found: Ints = (begins * most_opened + options.opened()) * count + options.hardest(watts)
-            return found
-
-        return rate
+        """Watts for a unit of work by UUID; None when nobody told them."""
 
     def of_node(self, room: NodeRoom) -> Scores:
         """Whether the node is empty, and the most that a GPU of it may draw."""
-        return float(not room.in_use), *max((self._hungry(each.device) for each in room.devices), default=())
+        return float(not room.in_use), *max((self._hunger(each.device) for each in room.devices), default=())
 
     def of_instances(self, candidate: Candidate) -> Scores:
         """Whether the node is empty, how many idle GPUs are begun, and the most that one of the GPUs may draw."""
-        hungriest = max(self._hungry(target.room.device) for target in candidate.chosen)
+        hungriest = max(self._hunger(target.room.device) for target in candidate.chosen)
         return float(not candidate.room.in_use), devices_opened(candidate), *hungriest
 
     def of_instance(self, target: Target) -> Scores:
         """Whether its GPU is idle, and what that may draw."""
-        return float(target.room.idle), *self._hungry(target.room.device)
+        return float(target.room.idle), *self._hunger(target.room.device)
 
     def words(self, room: NodeRoom) -> str:
         """Whether the node is in use, and what its GPUs may draw."""
@@ -74,8 +49,8 @@ class Energy(Aim):
         told = f"up to {max(known):.0f} W a GPU" if known and len(known) == len(limits) else "power limit not told"
         return ", ".join(["in use" if room.in_use else "empty", *([told] if limits else [])])
 
-    def _hungry(self, device: Device) -> Scores:
-        return worse_if_unknown(self._watts[device.uuid])
+    def _hunger(self, device: Device) -> Scores:
+        return worse_if_unknown(self.watts[device.uuid])
 
 
 def _per_unit(device: Device, speed: float | None) -> float | None:

@@ -1,7 +1,4 @@
-"""What objectives go by: prices from the configuration, limits that drivers tell, speeds that operators tell.
-
-Nothing is made up: what nobody told is None, and counts as worse than anything told.
-"""
+"""What a node or device costs, draws and does: what operators and drivers tell of it. Nothing is made up."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from gpualloc.model.inventory import Device, Node
 SPEED = "speed"
 """Label of a pool or node: how fast its GPUs are beside the others of the fleet, a number above 0."""
 MAX_SPEED = 1e6
+"""A speed is between 1 / MAX_SPEED and this."""
 
 
 def price_of(node: Node) -> float | None:

@@ -1,0 +1,107 @@
+"""Plans side by side: what differs between them as columns, what does not as one line."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+from gpualloc.model.objective import Objective
+from gpualloc.model.plan import Plan
+from gpualloc.planning.figures import Figures
+from gpualloc.views.look import Look, Role
+from gpualloc.views.plan import plan_data
+from gpualloc.views.table import Column, table
+from gpualloc.views.text import duration, escape, plural
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One plan of several."""
+
+    plan: Plan
+    figures: Figures
+    also: tuple[tuple[Objective, str], ...]
+    """Objectives and policies whose plans come to the same figures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Plans of which none is better than another."""
+
+    rows: tuple[Row, ...]
+    tried: int
+    """How many plans were made."""
+    waiting: int
+    """How many workloads are to be placed."""
+    simulated: bool
+
+
+_SHOWN: tuple[tuple[str, Callable[[Figures], str]], ...] = (
+    ("placed", lambda found: str(found.placed)),
+    ("GPUs on", lambda found: str(found.gpus_on)),
+    ("nodes on", lambda found: str(found.nodes_on)),
+    ("cost/h", lambda found: _number(found.cost_per_hour, ".2f")),
+    ("watts", lambda found: _number(found.watts, ".0f")),
+    ("wait", lambda found: UNKNOWN if found.start_delay_s is None else duration(found.start_delay_s)),
+    ("speed", lambda found: _number(found.speed, ".3g")),
+    ("disturbed", lambda found: str(found.disturbed)),
+)
+"""What is shown of a plan: its title, and how it reads."""
+
+
+def comparison_data(comparison: Comparison) -> dict[str, object]:
+    """`data` of `plan --pareto --json`."""
+    return {
+        "simulated": comparison.simulated,
+        "tried": comparison.tried,
+        "waiting": comparison.waiting,
+        "plans": [_row_data(row) for row in comparison.rows],
+    }
+
+
+def _row_data(row: Row) -> dict[str, object]:
+    return {
+        "objective": row.plan.objective.value,
+        "policy": row.plan.policy,
+        "figures": asdict(row.figures),
+        "also": [{"objective": objective.value, "policy": policy} for objective, policy in row.also],
+        "plan": plan_data(row.plan),
+    }
+
+
+def comparison_text(comparison: Comparison, look: Look) -> str:
+    """The plans for a person, and how to take one."""
+    rows = comparison.rows
+    mark = f", {look.paint('simulated', Role.WARN)}" if comparison.simulated else ""
+    made = plural(comparison.tried, "plan")
+    head = f"{made} for {plural(comparison.waiting, 'waiting workload')}{mark}; no other is better than"
+    apart = [(title, read) for title, read in _SHOWN if len({read(row.figures) for row in rows}) > 1]
+    columns = [Column("objective"), Column("policy", least=8), *(Column(title, right=True) for title, _ in apart)]
+    body = [
+        [row.plan.objective.value, escape(row.plan.policy), *(read(row.figures) for _, read in apart)] for row in rows
+    ]
+    lines = [head, table(columns, body, look)]
+    alike = [f"{title} {read(rows[0].figures)}" for title, read in _SHOWN if (title, read) not in apart]
+    if alike:
+        lines += _wrapped(f"{'each' if len(rows) > 1 else 'it'}: {', '.join(alike)}", look)
+    for row in rows:
+        if row.also:
+            same = ", ".join(f"{objective.value} {escape(policy)}" for objective, policy in row.also)
+            lines += _wrapped(f"as {_name(row)}: {same}", look)
+    objective, policy = rows[-1].plan.objective.value, escape(rows[-1].plan.policy)
+    return "\n".join([*lines, "", f"take one with: gpualloc plan --objective {objective} --policy {policy} -o FILE"])
+
+
+def _name(row: Row) -> str:
+    return f"{row.plan.objective.value} {escape(row.plan.policy)}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return UNKNOWN if value is None else format(value, form)
+
+
+def _wrapped(text: str, look: Look) -> list[str]:
+    return textwrap.wrap(text, look.width, subsequent_indent="  ", break_on_hyphens=False)
