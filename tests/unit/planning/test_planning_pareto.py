@@ -1,4 +1,4 @@
-"""Which plans are shown: no shown one is dominated, and every other is dominated by, or costs the same as, a shown one."""
+"""Which plans are shown: none that is dominated; any other is dominated by, or costs the same as, a shown one."""
 
 from __future__ import annotations
 
