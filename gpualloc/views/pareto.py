@@ -77,7 +77,7 @@ def comparison_text(comparison: Comparison, look: Look) -> str:
     rows = comparison.rows
     mark = f", {look.paint('simulated', Role.WARN)}" if comparison.simulated else ""
     made = plural(comparison.tried, "plan")
-    head = f"{made} for {plural(comparison.waiting, 'waiting workload')}{mark}; no other is better than"
+    head = f"{made} for {plural(comparison.waiting, 'waiting workload')}{mark}; none is better than one of these:"
     apart = [(title, read) for title, read in _SHOWN if len({read(row.figures) for row in rows}) > 1]
     columns = [Column("objective"), Column("policy", least=8), *(Column(title, right=True) for title, _ in apart)]
     body = [
