@@ -86,6 +86,7 @@ def _config(body: dict[str, Any], host: str) -> Config:
         repartition=Repartition(body["repartition"]),
         hooks=_hooks(body["hooks"]),
         enforce=_rules(body["enforce"]),
+        gang_ports=_ports(body["gang_ports"]),
     )
 
 
@@ -93,6 +94,11 @@ def _hooks(body: dict[str, Any]) -> HookSettings:
     timeout_s = float(body.pop("timeout_s"))
     commands = {name: tuple(str(word) for word in words) for name, words in body.items()}
     return HookSettings(**commands, timeout_s=timeout_s)
+
+
+def _ports(body: list[Any]) -> tuple[int, int]:
+    first, last = map(int, body)
+    return first, last
 
 
 def _rules(body: dict[str, Any]) -> Rules:

@@ -283,10 +283,12 @@ def test_the_second_reading_imports_nothing_heavy(write, tmp_path):
 
 def test_the_cached_result_is_the_same(read, write):
     file = write(
-        'policy = "spread"\nobjective = "cost"\n[pools.p]\nnodes = "n[1-2]"\nmanage = true\nlabels = {a = "b"}\n'
+        'policy = "spread"\nobjective = "cost"\ngangs = { ports = "31000-31009" }\n[pools.p]\nnodes = "n[1-2]"\nmanage = true\nlabels = {a = "b"}\n'
         'ssh = { port = 5, options = ["A=b"] }\nreserved = { cpus = 2, memory = "1GiB" }\n'
     )
-    assert read(file) == read(file)
+    checked = read(file)
+    assert checked == read(file)
+    assert (checked.config.objective, checked.config.gang_ports) == ("cost", (31000, 31009))
 
 
 def test_the_cache_is_private_and_follows_every_change(read, write, tmp_path):
