@@ -283,7 +283,8 @@ def test_the_second_reading_imports_nothing_heavy(write, tmp_path):
 
 def test_the_cached_result_is_the_same(read, write):
     file = write(
-        'policy = "spread"\nobjective = "cost"\ngangs = { ports = "31000-31009" }\n[pools.p]\nnodes = "n[1-2]"\nmanage = true\nlabels = {a = "b"}\n'
+        'policy = "spread"\nobjective = "cost"\ngangs = { ports = "31000-31009" }\n'
+        '[pools.p]\nnodes = "n[1-2]"\nmanage = true\nlabels = {a = "b"}\n'
         'ssh = { port = 5, options = ["A=b"] }\nreserved = { cpus = 2, memory = "1GiB" }\n'
     )
     checked = read(file)
