@@ -198,5 +198,5 @@ def _placed(ctx: Context, workload: Workload) -> Placed | None:
         step = next((each for each in steps if each.workload == workload.id and each.kind in _BEGINS), None)
         if run is not None and step is not None:
             chosen = f"{run.plan.policy} {run.plan.policy_version}" if step.kind is StepKind.START else None
-            return Placed(start.at_s, run.actor, run.plan.id, chosen)
+            return Placed(start.at_s, run.actor, run.plan.id, chosen, run.plan.objective)
     return Placed(start.at_s, start.actor)

@@ -62,6 +62,8 @@ class Placed:
     """The plan that placed it; None when that cannot be told any more."""
     policy: str | None = None
     """Name and version of the policy that chose the place; None when nobody knows, or none chose."""
+    objective: Objective = Objective.BALANCED
+    """What the place was chosen for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from gpualloc.model.objective import Objective
@@ -39,7 +39,9 @@ class Comparison:
     simulated: bool
 
 
-_SHOWN: tuple[tuple[str, Callable[[Figures], str]], ...] = (
+_Shown = tuple[str, Callable[[Figures], str]]
+"""The title of a figure, and how it reads."""
+_SHOWN: tuple[_Shown, ...] = (
     ("placed", lambda found: str(found.placed)),
     ("GPUs on", lambda found: str(found.gpus_on)),
     ("nodes on", lambda found: str(found.nodes_on)),
@@ -49,7 +51,8 @@ _SHOWN: tuple[tuple[str, Callable[[Figures], str]], ...] = (
     ("speed", lambda found: _number(found.speed, ".3g")),
     ("disturbed", lambda found: str(found.disturbed)),
 )
-"""What is shown of a plan: its title, and how it reads."""
+_MOST_COLUMNS = 5
+"""Figures that have a column of their own."""
 
 
 def comparison_data(comparison: Comparison) -> dict[str, object]:
@@ -76,14 +79,10 @@ def comparison_text(comparison: Comparison, look: Look) -> str:
     """The plans for a person, and how to take one."""
     rows = comparison.rows
     mark = f", {look.paint('simulated', Role.WARN)}" if comparison.simulated else ""
-    made = plural(comparison.tried, "plan")
-    head = f"{made} for {plural(comparison.waiting, 'waiting workload')}{mark}; none is better than one of these:"
+    made, waiting = plural(comparison.tried, "plan"), plural(comparison.waiting, "waiting workload")
+    head = f"the best of {made} for {waiting}{mark}"
     apart = [(title, read) for title, read in _SHOWN if len({read(row.figures) for row in rows}) > 1]
-    columns = [Column("objective"), Column("policy", least=8), *(Column(title, right=True) for title, _ in apart)]
-    body = [
-        [row.plan.objective.value, escape(row.plan.policy), *(read(row.figures) for _, read in apart)] for row in rows
-    ]
-    lines = [head, table(columns, body, look)]
+    lines = [head, _table(rows, apart, look)]
     alike = [f"{title} {read(rows[0].figures)}" for title, read in _SHOWN if (title, read) not in apart]
     if alike:
         lines += _wrapped(f"{'each' if len(rows) > 1 else 'it'}: {', '.join(alike)}", look)
@@ -93,6 +92,21 @@ def comparison_text(comparison: Comparison, look: Look) -> str:
             lines += _wrapped(f"as {_name(row)}: {same}", look)
     objective, policy = rows[-1].plan.objective.value, escape(rows[-1].plan.policy)
     return "\n".join([*lines, "", f"take one with: gpualloc plan --objective {objective} --policy {policy} -o FILE"])
+
+
+def _table(rows: Sequence[Row], apart: Sequence[_Shown], look: Look) -> str:
+    """What differs; what does not find room as a column comes last in words, below its row where it must."""
+    columns = [Column("objective"), Column("policy", least=8)]
+    columns += [Column(title, right=True) for title, _ in apart[:_MOST_COLUMNS]]
+    rest = apart[_MOST_COLUMNS:]
+    if rest:
+        columns.append(Column("besides", below=True))
+    body = []
+    for row in rows:
+        cells = [row.plan.objective.value, escape(row.plan.policy)]
+        cells += [read(row.figures) for _, read in apart[:_MOST_COLUMNS]]
+        body.append(cells + ([", ".join(f"{title} {read(row.figures)}" for title, read in rest)] if rest else []))
+    return table(columns, body, look)
 
 
 def _name(row: Row) -> str:

@@ -76,6 +76,7 @@ def why_data(account: Account) -> dict[str, object]:
             "actor": placed.actor,
             "plan": placed.plan,
             "policy": placed.policy,
+            "objective": placed.objective.value,
         },
     }
 
@@ -309,7 +310,8 @@ def _begun(account: Account, look: Look) -> list[str]:
         lines += [f"{_INDENT}on {escape(workload.allocation.node)}", *(f"{_INDENT}{escape(each)}" for each in devices)]
     if placed is None:
         return lines
-    chosen = f"placed by {escape(placed.policy)}" if placed.policy else "begun"
+    aim = "" if placed.objective is Objective.BALANCED else f" for {placed.objective.value}"
+    chosen = f"placed by {escape(placed.policy)}{aim}" if placed.policy else "begun"
     plan = f" in plan {escape(placed.plan)}" if placed.plan else ""
     return lines + _wrapped(f"{chosen}{plan}, applied by {escape(placed.actor)} at {stamp(placed.at_s)}", look)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from gpualloc.engine.apply import apply, failure
 from gpualloc.engine.context import Context
 from gpualloc.engine.pareto import OBJECTIVES, POLICIES, choices
 from gpualloc.engine.plan import make_plan
 from gpualloc.engine.submit import submit
-from gpualloc.engine.why import explained_plan
+from gpualloc.engine.why import explained_plan, why
 from gpualloc.model.objective import Objective
 from gpualloc.model.workload import Request
 from gpualloc.planning.pareto import dominates
@@ -73,3 +74,12 @@ def test_a_plan_tells_what_it_was_made_for(ctx: Context) -> None:
     assert {each.objective for each in told} == {Objective.COST}
     assert all(place.objective for each in told for place in each.ranked)
     assert make_plan(ctx).objective is Objective.BALANCED
+
+
+def test_work_that_runs_tells_what_its_place_was_chosen_for(ctx: Context) -> None:
+    _ask(ctx, 1)
+    plan = make_plan(_aimed(ctx, Objective.ENERGY))
+    assert failure(apply(ctx, plan)) is None
+    placed = why(ctx, plan.steps[0].workload or "").placed
+    assert placed is not None
+    assert (placed.plan, placed.objective) == (plan.id, Objective.ENERGY)
