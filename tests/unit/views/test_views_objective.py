@@ -15,6 +15,7 @@ from gpualloc.policies.explanation import Explanation
 from gpualloc.views.look import Look
 from gpualloc.views.pareto import Comparison, Row, comparison_data, comparison_text
 from gpualloc.views.plan import plan_text
+from gpualloc.views.text import duration
 from gpualloc.views.why import Account, explanation_data, explanation_lines, why_text
 
 LOOK = Look(width=80)
@@ -92,4 +93,4 @@ def test_the_widest_figures_fit_80_columns() -> None:
     )
     text = comparison_text(Comparison(rows, 20, 10_000, simulated=True), LOOK)
     assert max(map(len, text.splitlines())) <= 80
-    assert "besides: wait 24h, speed 1.25, disturbed 1000" in text
+    assert f"besides: wait {duration(86_400.0)}, speed 1.25, disturbed 1000" in text
