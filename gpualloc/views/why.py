@@ -165,14 +165,14 @@ def explanation_lines(
         lines += _wrapped(answer.detail, look)
     else:
         place = f"{escape(answer.node)}{_devices([grant.device for grant in answer.grants], snapshot)}"
-        lines = [f"{_INDENT}would go to {look.paint(place, Role.GOOD)} in a plan made now"]
+        lines = [f"{_INDENT}would go to {look.paint(place, Role.GOOD)} in a plan made now{_aim(explanation)}"]
         lines += [line for layout in explanation.layouts for line in _wrapped(f"changed for it: {layout}", look)]
     if explanation.ahead:
         lines += _wrapped(_ahead(explanation.ahead, names), look)
     if isinstance(answer, Allocation) and explanation.ranked:
-        aim = "" if explanation.objective is Objective.BALANCED else f" for {explanation.objective.value}"
-        places = f"best places by {escape(policy)}{aim}, of {plural(explanation.fitting, 'node')} where it fits:"
-        lines += ["", places, _ranking(explanation.ranked, answer, snapshot, look)]
+        by = f"best places by {escape(policy)}{_aim(explanation)}"
+        lines += ["", f"{by}, of {plural(explanation.fitting, 'node')} where it fits:"]
+        lines += [_ranking(explanation.ranked, answer, snapshot, look)]
         lines += _overruled(explanation, look)
     if explanation.obstacles:
         lines += ["", _obstacles(explanation.obstacles, explanation.nodes, look)]
@@ -198,6 +198,10 @@ def _ahead(ahead: Sequence[str], names: Mapping[str, str]) -> str:
     shown = ", ".join(titled(each, names) for each in ahead[:3])
     more = f" and {len(ahead) - 3} more" if len(ahead) > 3 else ""
     return f"behind {shown}{more}"
+
+
+def _aim(explanation: Explanation) -> str:
+    return "" if explanation.objective is Objective.BALANCED else f" for {explanation.objective.value}"
 
 
 def _overruled(explanation: Explanation, look: Look) -> list[str]:
