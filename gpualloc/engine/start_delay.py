@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from gpualloc.engine.decide import in_turn
@@ -45,11 +46,14 @@ class _Queue:
         self._now_s = problem.snapshot.at_s
         self._session = policy.begin(problem)
         self._ends: list[tuple[float, str, tuple[Allocation, ...]]] = []
+        held: defaultdict[str, list[Allocation]] = defaultdict(list)
+        for part in problem.running:
+            held[part.workload].append(part)
         for workload in workloads:
             began_s, most_s = workload.started_at_s, workload.request.at_most_s
-            parts = tuple(part for part in problem.running if part.workload == workload.id)
-            if parts and began_s is not None and most_s is not None:
-                heapq.heappush(self._ends, (max(began_s + most_s, self._now_s), workload.id, parts))
+            if workload.id in held and began_s is not None and most_s is not None:
+                end_s = max(began_s + most_s, self._now_s)
+                heapq.heappush(self._ends, (end_s, workload.id, tuple(held[workload.id])))
         self.waiting = [workload for workload in in_turn(problem) if not self._begins(workload, self._now_s)]
 
     def delays_s(self) -> list[float] | None:

@@ -42,5 +42,7 @@ class Explanation:
     @property
     def overruled(self) -> Ranked | None:
         """The place with the highest score, where the objective took another one; None when the score decided."""
-        best = max(self.ranked, key=lambda each: each.score, default=None)
-        return best if best is not None and best.score > self.ranked[0].score else None
+        if not self.ranked or not isinstance(self.answer, Allocation) or self.answer.node != self.ranked[0].node:
+            return None
+        best = max(self.ranked, key=lambda each: each.score)
+        return best if best.score > self.ranked[0].score else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 
+from gpualloc.model.allocation import Share
 from gpualloc.model.inventory import DeviceState
 from gpualloc.model.rates import speed_of
 from gpualloc.model.workload import Workload
@@ -21,7 +22,8 @@ class Jct(Aim):
     def __init__(self, rooms: Collection[NodeRoom], waiting: Iterable[Workload]) -> None:
         self.speeds: Mapping[str, float | None] = {room.node.name: speed_of(room.node) for room in rooms}
         """Speed by node; None when nobody told it."""
-        self.enough = sum(map(_free_gpus, rooms)) >= sum(work.request.gpus for work in waiting)
+        wanted = sum(work.request.gpus for work in waiting if work.request.share is not Share.MIG)
+        self.enough = sum(map(_free_gpus, rooms)) >= wanted
         """Whether there are as many free GPUs as those that wait ask for, parts counted as whole ones."""
 
     def of_node(self, room: NodeRoom) -> Scores:
