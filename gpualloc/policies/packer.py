@@ -131,9 +131,9 @@ class Packer:
         return best, pick
 
     def burdens(self, ask: Ask) -> Ints:
-        """Each node's least burden, (N,); of no meaning where the request does not fit."""
+        """Each node's least burden, (N,); more than any where the request does not fit."""
         row = self._up_to_date(ask)
-        least: Ints = np.where(row.best > -np.inf, row.burden, _MOST).min(axis=0)
+        least: Ints = np.where((row.best > -np.inf) & self._roomy(ask), row.burden, _MOST).min(axis=0)
         return least
 
     def _roomy(self, ask: Ask) -> Flags:
@@ -153,9 +153,9 @@ class Packer:
         """The devices of the node that would do, of the least burden where that tells one from another."""
         rows = np.array([node])
         usable = ask.usable(self._board, rows)
-        options = Options(self._board, ask, rows, usable)
-        if self._burden is None or not options.by_device:
+        if self._burden is None or ask.shape.gpus != 1 or ask.shape.milli == GPU_MILLI:
             return np.flatnonzero(usable[0])
+        options = Options(self._board, ask, rows, usable)
         burden = self._burden(options)
         least: Ints = options.device[burden == burden.min()]
         return least

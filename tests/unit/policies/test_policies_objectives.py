@@ -180,6 +180,14 @@ class TestRanking:
         assert [each.node for each in self.ranked(Objective.COST, 2)] == ["a", "c"]
         assert [each.node for each in self.ranked(Objective.COST, 1)] == ["a"]
 
+    def test_nodes_without_host_memory_take_nobodys_place(self) -> None:
+        poor = tuple(scenes.node(f"a{number}", devices=1, price=0.5, memory_mib=1000) for number in range(5))
+        nodes = (*poor, scenes.node("b", devices=1, price=1.0), scenes.node("c", devices=1, price=2.0))
+        problem = replace(scenes.problem(nodes, [one(memory_mib=4000)]), objective=Objective.COST)
+        session = registry.load("pack").begin(problem)
+        assert isinstance(session, BoardSession)
+        assert [each.node for each in session.ranking(problem.requests[0], 5)] == ["b", "c"]
+
     def test_without_one_nothing_is_said(self) -> None:
         assert {each.objective for each in self.ranked(Objective.BALANCED)} == {""}
 
