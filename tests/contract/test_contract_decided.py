@@ -1,4 +1,4 @@
-"""A policy that decides otherwise than it did has another version: where all problems of the contract put their work."""
+"""A policy that decides otherwise than it did has another version: where it puts all problems of the contract."""
 
 from __future__ import annotations
 
