@@ -26,7 +26,7 @@ DECIDED = {
 """SHA-256, in part, of the places by name and version, for `balanced`."""
 
 
-@pytest.mark.parametrize("name", registry.names())
+@pytest.mark.parametrize("name", [known.partition(" ")[0] for known in DECIDED])
 def test_places_are_those_of_the_version(name: str) -> None:
     policy = registry.load(name)
     digest = hashlib.sha256()
