@@ -48,7 +48,7 @@ def plan(
     if pareto:
         if output or explain or objective:
             raise UsageError("--pareto compares plans; it takes no --output, --explain or --objective")
-        return _compared(ctx, shared.policy_override(policy, policy_profile), detailed=detailed_exitcode)
+        return _compared(ctx, policy, policy_profile, detailed=detailed_exitcode)
     told: tuple[Explanation, ...] = ()
     seen: Snapshot | None = None
     with shared.open_world(ctx, shared.policy_override(policy, policy_profile, objective)) as world:
@@ -74,15 +74,17 @@ def plan(
     )
 
 
-def _compared(ctx: typer.Context, overrides: Mapping[str, str], *, detailed: bool) -> Answer:
+def _compared(ctx: typer.Context, policy: str | None, profile: str | None, *, detailed: bool) -> Answer:
     from gpualloc.engine.pareto import choices
     from gpualloc.views.pareto import Comparison, Row, comparison_data, comparison_text
 
-    with shared.open_world(ctx, overrides) as world:
+    flags = [f"--policy {policy}"] if policy else []
+    flags += [f"--policy-profile {profile}"] if profile else []
+    with shared.open_world(ctx, shared.policy_override(policy, profile)) as world:
         with nodes_seen(world) as progress:
             found = choices(world, progress)
         rows = tuple(Row(each.plan, each.figures, each.also) for each in found.shown)
-        comparison = Comparison(rows, found.tried, found.waiting, world.simulated)
+        comparison = Comparison(rows, found.tried, found.waiting, world.simulated, world.policy.name, " ".join(flags))
     return Answer(
         comparison_data(comparison),
         lambda look: comparison_text(comparison, look),

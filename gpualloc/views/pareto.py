@@ -37,6 +37,10 @@ class Comparison:
     waiting: int
     """How many workloads are to be placed."""
     simulated: bool
+    own: str = ""
+    """Name of the policy that decides when none is named."""
+    own_flags: str = ""
+    """What the command line said of it, such as `--policy-profile night`; empty when it is as configured."""
 
 
 _Shown = tuple[str, Callable[[Figures], str]]
@@ -90,8 +94,14 @@ def comparison_text(comparison: Comparison, look: Look) -> str:
         if row.also:
             same = ", ".join(f"{objective.value} {escape(policy)}" for objective, policy in row.also)
             lines += _wrapped(f"as {_name(row)}: {same}", look)
-    objective, policy = rows[-1].plan.objective.value, escape(rows[-1].plan.policy)
-    return "\n".join([*lines, "", f"take one with: gpualloc plan --objective {objective} --policy {policy} -o FILE"])
+    return "\n".join([*lines, "", f"take one with: {_command(rows[-1].plan, comparison)}"])
+
+
+def _command(plan: Plan, comparison: Comparison) -> str:
+    """What makes the plan again; a policy that is named decides without the profile that is configured."""
+    policy = comparison.own_flags if plan.policy == comparison.own else f"--policy {plan.policy}"
+    parts = ["gpualloc plan", f"--objective {plan.objective.value}", policy, "-o FILE"]
+    return escape(" ".join(part for part in parts if part))
 
 
 def _table(rows: Sequence[Row], apart: Sequence[_Shown], look: Look) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from fakes import scenes
 
 from gpualloc.model.decision import Placed, Ranked
@@ -78,6 +79,20 @@ def test_what_differs_is_a_column_and_the_rest_a_line() -> None:
     assert "simulated" in text
     assert text.endswith("gpualloc plan --objective jct --policy fgd -o FILE")
     assert comparison_data(Comparison((cost,), 16, 2, simulated=False))["plans"][0]["figures"]["watts"] is None  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("own", "flags", "command"),
+    [
+        ("pack", "", "gpualloc plan --objective jct --policy fgd -o FILE"),
+        ("fgd", "", "gpualloc plan --objective jct -o FILE"),
+        ("fgd", "--policy-profile night", "gpualloc plan --objective jct --policy-profile night -o FILE"),
+    ],
+)
+def test_the_command_makes_the_same_plan(own: str, flags: str, command: str) -> None:
+    row = Row(replace(PLAN, objective=Objective.JCT), FIGURES, ())
+    text = comparison_text(Comparison((row,), 16, 2, simulated=False, own=own, own_flags=flags), LOOK)
+    assert text.endswith(f"take one with: {command}")
 
 
 def test_a_single_plan_is_all_in_one_line() -> None:
