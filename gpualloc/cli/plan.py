@@ -76,20 +76,21 @@ def plan(
 
 def _compared(ctx: typer.Context, policy: str | None, profile: str | None, *, detailed: bool) -> Answer:
     from gpualloc.engine.pareto import choices
-    from gpualloc.views.pareto import Comparison, Row, comparison_data, comparison_text
+    from gpualloc.views.pareto import Comparison, comparison_data, comparison_text
 
     flags = [f"--policy {policy}"] if policy else []
     flags += [f"--policy-profile {profile}"] if profile else []
     with shared.open_world(ctx, shared.policy_override(policy, profile)) as world:
         with nodes_seen(world) as progress:
             found = choices(world, progress)
-        rows = tuple(Row(each.plan, each.figures, each.also) for each in found.shown)
-        comparison = Comparison(rows, found.tried, found.waiting, world.simulated, world.policy.name, " ".join(flags))
+        comparison = Comparison(
+            found.shown, found.tried, found.waiting, world.simulated, world.policy.name, " ".join(flags)
+        )
     return Answer(
         comparison_data(comparison),
         lambda look: comparison_text(comparison, look),
         errors=unreached(found.snapshot),
-        exit_code=CHANGES if detailed and any(row.plan.applyable for row in rows) else 0,
+        exit_code=CHANGES if detailed and any(choice.plan.applyable for choice in found.shown) else 0,
     )
 
 

@@ -12,26 +12,15 @@ from gpualloc.engine.settle import catch_up
 from gpualloc.engine.start_delay import start_delay_s
 from gpualloc.model.inventory import Node, Snapshot
 from gpualloc.model.objective import Objective
-from gpualloc.model.plan import Plan
 from gpualloc.model.workload import Workload
-from gpualloc.planning.figures import Figures, figures_of
-from gpualloc.planning.pareto import front
+from gpualloc.planning.figures import figures_of
+from gpualloc.planning.pareto import Choice, front
 from gpualloc.policies import registry
 from gpualloc.ports import Policy
 
 POLICIES = ("pack", "best-fit", "fgd", "spread")
 """Policies that are tried beside the configured one."""
 OBJECTIVES = (Objective.BALANCED, Objective.COST, Objective.JCT, Objective.ENERGY)
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A plan that could be applied, in figures."""
-
-    plan: Plan
-    figures: Figures
-    also: tuple[tuple[Objective, str], ...] = ()
-    """Other objectives, each with a policy, whose plan comes to the same figures."""
 
 
 @dataclass(frozen=True, slots=True)

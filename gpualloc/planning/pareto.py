@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpualloc.model.objective import Objective
+from gpualloc.model.plan import Plan
+from gpualloc.planning.figures import Figures
 
 Tolls = Sequence[float | None]
 """What one choice costs in several ways, lower is better; None is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A plan that could be applied, in figures."""
+
+    plan: Plan
+    figures: Figures
+    also: tuple[tuple[Objective, str], ...] = ()
+    """Other objectives, each with a policy, whose plan comes to the same figures."""
 
 
 def dominates(one: Tolls, other: Tolls) -> bool:

@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
-from gpualloc.model.objective import Objective
 from gpualloc.model.plan import Plan
 from gpualloc.planning.figures import Figures
+from gpualloc.planning.pareto import Choice
 from gpualloc.views.look import Look, Role
 from gpualloc.views.plan import plan_data
 from gpualloc.views.table import Column, table
@@ -18,20 +18,10 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One plan of several."""
-
-    plan: Plan
-    figures: Figures
-    also: tuple[tuple[Objective, str], ...]
-    """Objectives and policies whose plans come to the same figures."""
-
-
-@dataclass(frozen=True, slots=True)
 class Comparison:
     """Plans of which none is better than another."""
 
-    rows: tuple[Row, ...]
+    choices: tuple[Choice, ...]
     tried: int
     """How many plans were made."""
     waiting: int
@@ -65,36 +55,36 @@ def comparison_data(comparison: Comparison) -> dict[str, object]:
         "simulated": comparison.simulated,
         "tried": comparison.tried,
         "waiting": comparison.waiting,
-        "plans": [_row_data(row) for row in comparison.rows],
+        "plans": [_choice_data(choice) for choice in comparison.choices],
     }
 
 
-def _row_data(row: Row) -> dict[str, object]:
+def _choice_data(choice: Choice) -> dict[str, object]:
     return {
-        "objective": row.plan.objective.value,
-        "policy": row.plan.policy,
-        "figures": asdict(row.figures),
-        "also": [{"objective": objective.value, "policy": policy} for objective, policy in row.also],
-        "plan": plan_data(row.plan),
+        "objective": choice.plan.objective.value,
+        "policy": choice.plan.policy,
+        "figures": asdict(choice.figures),
+        "also": [{"objective": objective.value, "policy": policy} for objective, policy in choice.also],
+        "plan": plan_data(choice.plan),
     }
 
 
 def comparison_text(comparison: Comparison, look: Look) -> str:
     """The plans for a person, and how to take one."""
-    rows = comparison.rows
+    choices = comparison.choices
     mark = f", {look.paint('simulated', Role.WARN)}" if comparison.simulated else ""
     made, waiting = plural(comparison.tried, "plan"), plural(comparison.waiting, "waiting workload")
     head = f"the best of {made} for {waiting}{mark}"
-    apart = [(title, read) for title, read in _SHOWN if len({read(row.figures) for row in rows}) > 1]
-    lines = [head, _table(rows, apart, look)]
-    alike = [f"{title} {read(rows[0].figures)}" for title, read in _SHOWN if (title, read) not in apart]
+    apart = [(title, read) for title, read in _SHOWN if len({read(choice.figures) for choice in choices}) > 1]
+    lines = [head, _table(choices, apart, look)]
+    alike = [f"{title} {read(choices[0].figures)}" for title, read in _SHOWN if (title, read) not in apart]
     if alike:
-        lines += _wrapped(f"{'each' if len(rows) > 1 else 'it'}: {', '.join(alike)}", look)
-    for row in rows:
-        if row.also:
-            same = ", ".join(f"{objective.value} {escape(policy)}" for objective, policy in row.also)
-            lines += _wrapped(f"as {_name(row)}: {same}", look)
-    return "\n".join([*lines, "", f"take one with: {_command(rows[-1].plan, comparison)}"])
+        lines += _wrapped(f"{'each' if len(choices) > 1 else 'it'}: {', '.join(alike)}", look)
+    for choice in choices:
+        if choice.also:
+            same = ", ".join(f"{objective.value} {escape(policy)}" for objective, policy in choice.also)
+            lines += _wrapped(f"as {_name(choice)}: {same}", look)
+    return "\n".join([*lines, "", f"take one with: {_command(choices[-1].plan, comparison)}"])
 
 
 def _command(plan: Plan, comparison: Comparison) -> str:
@@ -104,7 +94,7 @@ def _command(plan: Plan, comparison: Comparison) -> str:
     return escape(" ".join(part for part in parts if part))
 
 
-def _table(rows: Sequence[Row], apart: Sequence[_Shown], look: Look) -> str:
+def _table(choices: Sequence[Choice], apart: Sequence[_Shown], look: Look) -> str:
     """What differs; what does not find room as a column comes last in words, below its row where it must."""
     columns = [Column("objective"), Column("policy", least=8)]
     columns += [Column(title, right=True) for title, _ in apart[:_MOST_COLUMNS]]
@@ -112,15 +102,15 @@ def _table(rows: Sequence[Row], apart: Sequence[_Shown], look: Look) -> str:
     if rest:
         columns.append(Column("besides", below=True))
     body = []
-    for row in rows:
-        cells = [row.plan.objective.value, escape(row.plan.policy)]
-        cells += [read(row.figures) for _, read in apart[:_MOST_COLUMNS]]
-        body.append(cells + ([", ".join(f"{title} {read(row.figures)}" for title, read in rest)] if rest else []))
+    for choice in choices:
+        cells = [choice.plan.objective.value, escape(choice.plan.policy)]
+        cells += [read(choice.figures) for _, read in apart[:_MOST_COLUMNS]]
+        body.append(cells + ([", ".join(f"{title} {read(choice.figures)}" for title, read in rest)] if rest else []))
     return table(columns, body, look)
 
 
-def _name(row: Row) -> str:
-    return f"{row.plan.objective.value} {escape(row.plan.policy)}"
+def _name(choice: Choice) -> str:
+    return f"{choice.plan.objective.value} {escape(choice.plan.policy)}"
 
 
 def _number(value: float | None, form: str) -> str:

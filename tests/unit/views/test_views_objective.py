@@ -12,9 +12,10 @@ from gpualloc.model.objective import Objective
 from gpualloc.model.plan import Plan
 from gpualloc.model.workload import WorkloadState
 from gpualloc.planning.figures import Figures
+from gpualloc.planning.pareto import Choice
 from gpualloc.policies.explanation import Explanation
 from gpualloc.views.look import Look
-from gpualloc.views.pareto import Comparison, Row, comparison_data, comparison_text
+from gpualloc.views.pareto import Comparison, comparison_data, comparison_text
 from gpualloc.views.plan import plan_text
 from gpualloc.views.text import duration
 from gpualloc.views.why import Account, explanation_data, explanation_lines, why_text
@@ -69,8 +70,8 @@ def test_work_that_runs_tells_for_what_it_was_placed() -> None:
 
 
 def test_what_differs_is_a_column_and_the_rest_a_line() -> None:
-    cost = Row(replace(PLAN, objective=Objective.COST), FIGURES, ((Objective.ENERGY, "pack"),))
-    fast = Row(replace(PLAN, objective=Objective.JCT), replace(FIGURES, cost_per_hour=None, speed=3.0), ())
+    cost = Choice(replace(PLAN, objective=Objective.COST), FIGURES, ((Objective.ENERGY, "pack"),))
+    fast = Choice(replace(PLAN, objective=Objective.JCT), replace(FIGURES, cost_per_hour=None, speed=3.0), ())
     text = comparison_text(Comparison((cost, fast), 16, 2, simulated=True), LOOK)
     assert text.splitlines()[1].split() == ["objective", "policy", "cost/h", "speed"]
     assert text.splitlines()[3].split() == ["jct", "fgd", "unknown", "3"]
@@ -90,13 +91,13 @@ def test_what_differs_is_a_column_and_the_rest_a_line() -> None:
     ],
 )
 def test_the_command_makes_the_same_plan(own: str, flags: str, command: str) -> None:
-    row = Row(replace(PLAN, objective=Objective.JCT), FIGURES, ())
+    row = Choice(replace(PLAN, objective=Objective.JCT), FIGURES, ())
     text = comparison_text(Comparison((row,), 16, 2, simulated=False, own=own, own_flags=flags), LOOK)
     assert text.endswith(f"take one with: {command}")
 
 
 def test_a_single_plan_is_all_in_one_line() -> None:
-    text = comparison_text(Comparison((Row(PLAN, FIGURES, ()),), 16, 2, simulated=False), LOOK)
+    text = comparison_text(Comparison((Choice(PLAN, FIGURES, ()),), 16, 2, simulated=False), LOOK)
     assert "it: placed 2, GPUs on 4, nodes on 1, cost/h 9.60" in text
 
 
@@ -104,7 +105,7 @@ def test_the_widest_figures_fit_80_columns() -> None:
     wide = Figures(10_000, 80_000, 10_000, 240_000.5, 56_000_000.0, 86_400.0, 1.25, 1000)
     other = Figures(9_999, 79_999, 9_999, None, None, None, None, 999)
     rows = tuple(
-        Row(replace(PLAN, policy="dot-product", objective=Objective.BALANCED), each, ()) for each in (wide, other)
+        Choice(replace(PLAN, policy="dot-product", objective=Objective.BALANCED), each, ()) for each in (wide, other)
     )
     text = comparison_text(Comparison(rows, 20, 10_000, simulated=True), LOOK)
     assert max(map(len, text.splitlines())) <= 80
