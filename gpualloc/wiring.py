@@ -99,6 +99,7 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
                 per_node=config.apply.per_node,
                 max_disturbed=config.apply.max_disturbed,
                 gang_ports=config.gang_ports,
+                objective=config.objective,
                 power_budgets={
                     pool.name: pool.power_budget_w for pool in config.pools if pool.power_budget_w is not None
                 },

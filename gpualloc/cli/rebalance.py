@@ -34,6 +34,7 @@ def rebalance(
     ] = False,
     policy: shared.Policy = None,
     policy_profile: shared.PolicyProfile = None,
+    objective: shared.Objective = None,
     max_disturbed: shared.MaxDisturbed = None,
     wait: shared.Wait = None,
     detailed_exitcode: shared.DetailedExitCode = False,
@@ -42,7 +43,7 @@ def rebalance(
     if dry_run and until_stopped:
         raise UsageError("--dry-run and --watch exclude each other")
     wait_s = shared.wait_s(wait)
-    with shared.open_world(ctx, shared.policy_override(policy, policy_profile, max_disturbed)) as world:
+    with shared.open_world(ctx, shared.policy_override(policy, policy_profile, objective, max_disturbed)) as world:
         if until_stopped:
             return _watch(world, as_json=bool(shared.given(ctx)["json"]))
         with stopping.stoppable(world) as going:

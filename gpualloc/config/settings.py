@@ -11,6 +11,7 @@ from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
 from gpualloc.model.inventory import NodeSpec
+from gpualloc.model.objective import Objective
 
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What a node may be called: it becomes an argument of ssh and part of a key in the state."""
@@ -134,6 +135,8 @@ class Config:
     policy: str = "pack"
     policy_profile: str = ""
     """Name of a saved profile of the policy; empty: it decides by its own numbers."""
+    objective: Objective = Objective.BALANCED
+    """What places are chosen for."""
     sample_every_s: float = 10.0
     history_retention_s: float = 14 * 86400.0
     apply: ApplySettings = ApplySettings()

@@ -27,4 +27,4 @@ def decide(problem: Problem, policy: Policy) -> Decision:
             allocations.append(answer)
         else:
             rejections.append(answer)
-    return Decision(policy.name, policy.version, problem.seed, tuple(allocations), tuple(rejections))
+    return Decision(policy.name, policy.version, problem.seed, tuple(allocations), tuple(rejections), problem.objective)
