@@ -16,7 +16,7 @@ _gpualloc() {
         'free:What could be had now, in one line'
         'status:When work was last placed, what waits, who holds the lock'
         'history:Readings over time, as a chart or as numbers'
-        'forecast:What will be needed, from what was'
+        'assess:What GPUs did, what was wasted, what could be saved'
         'audit:What was done, to what, by whom'
         'submit:Ask for devices and limits for a command'
         'run:Submit, place, follow the output, return the exit code'
@@ -120,15 +120,10 @@ _gpualloc() {
                         '*--help[Show this message and exit.]' \
                         '*: :'
                     ;;
-                forecast)
+                assess)
                     _arguments \
-                        '*--metric[A metric, demand, arrivals or run-time. (default; demand)]:value:{_gpualloc_ask metrics}' \
-                        '*--by[Demand by pool, tenant, profile or all. (default; pool)]:value:' \
-                        '*--pool[Only this pool.]:value:' \
-                        '*--node[Only this node.]:value:{_gpualloc_ask nodes}' \
-                        '*--device[Only this device.]:value:' \
-                        '*--horizon[How far ahead. (default; 6h)]:value:' \
-                        '*--score[Compare what was forecast before with what came.]' \
+                        '*--days[How far to look back. (default; 7)]:value:' \
+                        '*--html[Also write a page with charts.]:value:_files' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
@@ -197,6 +192,7 @@ _gpualloc() {
                 run)
                     _arguments \
                         '*--wait[How long to wait for the lock. (default; 10s)]:value:' \
+                        '*--objective[Choose places for; cost, jct, energy or balanced.]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
@@ -260,6 +256,7 @@ _gpualloc() {
                 why)
                     _arguments \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--objective[Choose places for; cost, jct, energy or balanced.]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
@@ -362,8 +359,10 @@ _gpualloc() {
                         '*-o[Also write the plan for `gpualloc apply FILE`.]:value:_files' \
                         '*--output[Also write the plan for `gpualloc apply FILE`.]:value:_files' \
                         '*--explain[Tell of each waiting workload why it gets its place, or none.]' \
+                        '*--pareto[Compare plans for all objectives by some policies; none is kept.]' \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
                         '*--policy-profile[Let the policy decide by this saved profile.]:value:{_gpualloc_ask profiles}' \
+                        '*--objective[Choose places for; cost, jct, energy or balanced.]:value:' \
                         '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
@@ -379,6 +378,7 @@ _gpualloc() {
                         '*-y[Do not ask.]' \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
                         '*--policy-profile[Let the policy decide by this saved profile.]:value:{_gpualloc_ask profiles}' \
+                        '*--objective[Choose places for; cost, jct, energy or balanced.]:value:' \
                         '*--max-disturbed[Most workloads, processes and devices to disturb. (default; 10)]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
                         '*--resume[Go on with this interrupted run; or with `latest`.]:value:' \
@@ -414,6 +414,7 @@ _gpualloc() {
                         '*--watch[Go on; again whenever work ends or is submitted, or a node is back.]' \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
                         '*--policy-profile[Let the policy decide by this saved profile.]:value:{_gpualloc_ask profiles}' \
+                        '*--objective[Choose places for; cost, jct, energy or balanced.]:value:' \
                         '*--max-disturbed[Most workloads, processes and devices to disturb. (default; 10)]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
                         '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
