@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history assess audit submit run ps show why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history forecast assess audit submit run ps show why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -70,6 +70,18 @@ _gpualloc() {
                 --device) :; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--metric --since --node --device --csv --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'forecast')
+            case $previous in
+                --metric) _gpualloc_ask foreseen; return ;;
+                --by) _gpualloc_reply -W 'pool tenant profile all'; return ;;
+                --pool) _gpualloc_ask pools; return ;;
+                --node) _gpualloc_ask nodes; return ;;
+                --device) :; return ;;
+                --horizon) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--metric --by --pool --node --device --horizon --score --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'assess')
@@ -276,9 +288,10 @@ _gpualloc() {
                 --policy-profile) _gpualloc_ask profiles; return ;;
                 --objective) :; return ;;
                 --max-disturbed) :; return ;;
+                --deadline) :; return ;;
                 --wait) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --watch --policy --policy-profile --objective --max-disturbed --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --watch --policy --policy-profile --objective --max-disturbed --deadline --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'cordon')
@@ -397,7 +410,7 @@ _gpualloc() {
             ;;
         'simulate')
             if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
-            else _gpualloc_reply -W 'packing churn compare bound'; fi
+            else _gpualloc_reply -W 'packing churn compare bound temporal'; fi
             ;;
         'simulate packing')
             case $previous in
@@ -460,6 +473,17 @@ _gpualloc() {
                 --at) :; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --arrivals --key --order --seed --load --at --batch --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'simulate temporal')
+            case $previous in
+                --demand) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --gpu-memory-gib) :; return ;;
+                --policy) _gpualloc_ask policies; return ;;
+                --deadline) :; return ;;
+                --seed) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--demand --gpu-memory-gib --policy --deadline --seed --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'tune')

@@ -16,6 +16,7 @@ _gpualloc() {
         'free:What could be had now, in one line'
         'status:When work was last placed, what waits, who holds the lock'
         'history:Readings over time, as a chart or as numbers'
+        'forecast:What will be needed, from what was'
         'assess:What GPUs did, what was wasted, what could be saved'
         'audit:What was done, to what, by whom'
         'submit:Ask for devices and limits for a command'
@@ -112,6 +113,23 @@ _gpualloc() {
                         '*--node[Only this node.]:value:{_gpualloc_ask nodes}' \
                         '*--device[Only this device.]:value:' \
                         '*--csv[Answer as CSV.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                forecast)
+                    _arguments \
+                        '*--metric[A metric, demand, arrivals or run-time. (default; demand)]:value:{_gpualloc_ask foreseen}' \
+                        '*--by[Demand by pool, tenant, profile or all. (default; pool)]:value:(pool tenant profile all)' \
+                        '*--pool[Only this pool.]:value:{_gpualloc_ask pools}' \
+                        '*--node[Only this node.]:value:{_gpualloc_ask nodes}' \
+                        '*--device[Only this device.]:value:' \
+                        '*--horizon[How far ahead. (default; 6h)]:value:' \
+                        '*--score[Compare what was forecast before with what came.]' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
@@ -416,6 +434,7 @@ _gpualloc() {
                         '*--policy-profile[Let the policy decide by this saved profile.]:value:{_gpualloc_ask profiles}' \
                         '*--objective[Choose places for; cost, jct, energy or balanced.]:value:' \
                         '*--max-disturbed[Most workloads, processes and devices to disturb. (default; 10)]:value:' \
+                        '*--deadline[How long it may take to decide. (default; 60s)]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
                         '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
                         '*--config[Configuration file.]:value:_files' \
@@ -569,7 +588,7 @@ _gpualloc() {
                     _arguments \
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
-                        '*--policy[Policies, with commas between them.]:value:{_gpualloc_ask policies}' \
+                        '*--policy[peak, lifetime, ts-dpbp, genetic, ... (docs).]:value:{_gpualloc_ask policies}' \
                         '*--nodes[Nodes of the trace (docs/traces.md).]:value:_files' \
                         '*--tasks[Tasks of the trace (docs/traces.md).]:value:_files' \
                         '*--from-history[Take the fleet as it is and all work it has had as the trace.]' \
@@ -596,7 +615,10 @@ _gpualloc() {
                         '*--html[Write a page with curves.]:value:_files' \
                         '*--at[Load, in percent of all GPUs.]:value:' \
                         '*--batch[Also what batch makes of all that at once.]' \
-                        '*: :(packing churn compare bound)'
+                        '*--demand[What items need over time (docs).]:value:_files' \
+                        '*--gpu-memory-gib[Memory of each GPU.]:value:' \
+                        '*--deadline[End the search with the best found by then.]:value:' \
+                        '*: :(packing churn compare bound temporal)'
                     ;;
                 tune)
                     _arguments \
