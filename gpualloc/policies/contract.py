@@ -43,7 +43,8 @@ def check(policy: Policy) -> None:
     What the policy itself raises comes through, with a note that names the problem.
     """
     broken = []
-    for objective, (about, problem) in product(Objective, problems().items()):
+    plain_first = sorted(Objective, key=lambda objective: objective is not Objective.BALANCED)
+    for objective, (about, problem) in product(plain_first, problems().items()):
         told = about if objective is problem.objective else f"{about}, for {objective.value}"
         try:
             aimed = replace(problem, objective=objective)
