@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history forecast audit submit run ps show why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history forecast assess audit submit run ps show why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -74,14 +74,22 @@ _gpualloc() {
             ;;
         'forecast')
             case $previous in
-                --metric) _gpualloc_ask metrics; return ;;
-                --by) :; return ;;
-                --pool) :; return ;;
+                --metric) _gpualloc_ask foreseen; return ;;
+                --by) _gpualloc_reply -W 'pool tenant profile all'; return ;;
+                --pool) _gpualloc_ask pools; return ;;
                 --node) _gpualloc_ask nodes; return ;;
                 --device) :; return ;;
                 --horizon) :; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--metric --by --pool --node --device --horizon --score --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'assess')
+            case $previous in
+                --days) :; return ;;
+                --html) compopt -o filenames; _gpualloc_reply -f; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--days --html --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'audit')
@@ -131,6 +139,7 @@ _gpualloc() {
         'run')
             case $previous in
                 --wait) :; return ;;
+                --objective) :; return ;;
                 --name) :; return ;;
                 --gpus) :; return ;;
                 --gpu-memory) :; return ;;
@@ -161,7 +170,7 @@ _gpualloc() {
                 --checkpoint-grace) :; return ;;
                 --resize-command) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --gang --per-node --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --resize-command -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --objective --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --gang --per-node --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --resize-command -h --help'
             else :; fi
             ;;
         'ps')
@@ -175,8 +184,9 @@ _gpualloc() {
         'why')
             case $previous in
                 --policy) _gpualloc_ask policies; return ;;
+                --objective) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--policy --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--policy --objective --config --sim --state-dir --json -h --help'
             else _gpualloc_ask workloads; fi
             ;;
         'logs')
@@ -243,21 +253,23 @@ _gpualloc() {
                 -o | --output) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --policy) _gpualloc_ask policies; return ;;
                 --policy-profile) _gpualloc_ask profiles; return ;;
+                --objective) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '-o --output --explain --policy --policy-profile --detailed-exitcode --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-o --output --explain --pareto --policy --policy-profile --objective --detailed-exitcode --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'apply')
             case $previous in
                 --policy) _gpualloc_ask policies; return ;;
                 --policy-profile) _gpualloc_ask profiles; return ;;
+                --objective) :; return ;;
                 --max-disturbed) :; return ;;
                 --wait) :; return ;;
                 --resume) :; return ;;
                 --rollback) :; return ;;
                 --abandon) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--yes -y --policy --policy-profile --max-disturbed --wait --resume --rollback --abandon --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--yes -y --policy --policy-profile --objective --max-disturbed --wait --resume --rollback --abandon --config --sim --state-dir --json -h --help'
             else compopt -o filenames; _gpualloc_reply -f; fi
             ;;
         'recover')
@@ -274,10 +286,12 @@ _gpualloc() {
             case $previous in
                 --policy) _gpualloc_ask policies; return ;;
                 --policy-profile) _gpualloc_ask profiles; return ;;
+                --objective) :; return ;;
                 --max-disturbed) :; return ;;
+                --deadline) :; return ;;
                 --wait) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --watch --policy --policy-profile --max-disturbed --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --watch --policy --policy-profile --objective --max-disturbed --deadline --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'cordon')
@@ -396,7 +410,7 @@ _gpualloc() {
             ;;
         'simulate')
             if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
-            else _gpualloc_reply -W 'packing churn compare bound'; fi
+            else _gpualloc_reply -W 'packing churn compare bound temporal'; fi
             ;;
         'simulate packing')
             case $previous in
@@ -459,6 +473,17 @@ _gpualloc() {
                 --at) :; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --arrivals --key --order --seed --load --at --batch --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'simulate temporal')
+            case $previous in
+                --demand) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --gpu-memory-gib) :; return ;;
+                --policy) _gpualloc_ask policies; return ;;
+                --deadline) :; return ;;
+                --seed) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--demand --gpu-memory-gib --policy --deadline --seed --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'tune')

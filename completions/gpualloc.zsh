@@ -17,6 +17,7 @@ _gpualloc() {
         'status:When work was last placed, what waits, who holds the lock'
         'history:Readings over time, as a chart or as numbers'
         'forecast:What will be needed, from what was'
+        'assess:What GPUs did, what was wasted, what could be saved'
         'audit:What was done, to what, by whom'
         'submit:Ask for devices and limits for a command'
         'run:Submit, place, follow the output, return the exit code'
@@ -122,13 +123,25 @@ _gpualloc() {
                     ;;
                 forecast)
                     _arguments \
-                        '*--metric[A metric, demand, arrivals or run-time. (default; demand)]:value:{_gpualloc_ask metrics}' \
-                        '*--by[Demand by pool, tenant, profile or all. (default; pool)]:value:' \
-                        '*--pool[Only this pool.]:value:' \
+                        '*--metric[A metric, demand, arrivals or run-time. (default; demand)]:value:{_gpualloc_ask foreseen}' \
+                        '*--by[Demand by pool, tenant, profile or all. (default; pool)]:value:(pool tenant profile all)' \
+                        '*--pool[Only this pool.]:value:{_gpualloc_ask pools}' \
                         '*--node[Only this node.]:value:{_gpualloc_ask nodes}' \
                         '*--device[Only this device.]:value:' \
                         '*--horizon[How far ahead. (default; 6h)]:value:' \
                         '*--score[Compare what was forecast before with what came.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                assess)
+                    _arguments \
+                        '*--days[How far to look back. (default; 7)]:value:' \
+                        '*--html[Also write a page with charts.]:value:_files' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
@@ -197,6 +210,7 @@ _gpualloc() {
                 run)
                     _arguments \
                         '*--wait[How long to wait for the lock. (default; 10s)]:value:' \
+                        '*--objective[Choose places for; cost, jct, energy or balanced.]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
@@ -260,6 +274,7 @@ _gpualloc() {
                 why)
                     _arguments \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
+                        '*--objective[Choose places for; cost, jct, energy or balanced.]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
@@ -362,8 +377,10 @@ _gpualloc() {
                         '*-o[Also write the plan for `gpualloc apply FILE`.]:value:_files' \
                         '*--output[Also write the plan for `gpualloc apply FILE`.]:value:_files' \
                         '*--explain[Tell of each waiting workload why it gets its place, or none.]' \
+                        '*--pareto[Compare plans for all objectives by some policies; none is kept.]' \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
                         '*--policy-profile[Let the policy decide by this saved profile.]:value:{_gpualloc_ask profiles}' \
+                        '*--objective[Choose places for; cost, jct, energy or balanced.]:value:' \
                         '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
@@ -379,6 +396,7 @@ _gpualloc() {
                         '*-y[Do not ask.]' \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
                         '*--policy-profile[Let the policy decide by this saved profile.]:value:{_gpualloc_ask profiles}' \
+                        '*--objective[Choose places for; cost, jct, energy or balanced.]:value:' \
                         '*--max-disturbed[Most workloads, processes and devices to disturb. (default; 10)]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
                         '*--resume[Go on with this interrupted run; or with `latest`.]:value:' \
@@ -414,7 +432,9 @@ _gpualloc() {
                         '*--watch[Go on; again whenever work ends or is submitted, or a node is back.]' \
                         '*--policy[Decide with this policy.]:value:{_gpualloc_ask policies}' \
                         '*--policy-profile[Let the policy decide by this saved profile.]:value:{_gpualloc_ask profiles}' \
+                        '*--objective[Choose places for; cost, jct, energy or balanced.]:value:' \
                         '*--max-disturbed[Most workloads, processes and devices to disturb. (default; 10)]:value:' \
+                        '*--deadline[How long it may take to decide. (default; 60s)]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
                         '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
                         '*--config[Configuration file.]:value:_files' \
@@ -568,7 +588,7 @@ _gpualloc() {
                     _arguments \
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
-                        '*--policy[Policies, with commas between them.]:value:{_gpualloc_ask policies}' \
+                        '*--policy[peak, lifetime, ts-dpbp, genetic, ... (docs).]:value:{_gpualloc_ask policies}' \
                         '*--nodes[Nodes of the trace (docs/traces.md).]:value:_files' \
                         '*--tasks[Tasks of the trace (docs/traces.md).]:value:_files' \
                         '*--from-history[Take the fleet as it is and all work it has had as the trace.]' \
@@ -595,7 +615,10 @@ _gpualloc() {
                         '*--html[Write a page with curves.]:value:_files' \
                         '*--at[Load, in percent of all GPUs.]:value:' \
                         '*--batch[Also what batch makes of all that at once.]' \
-                        '*: :(packing churn compare bound)'
+                        '*--demand[What items need over time (docs).]:value:_files' \
+                        '*--gpu-memory-gib[Memory of each GPU.]:value:' \
+                        '*--deadline[End the search with the best found by then.]:value:' \
+                        '*: :(packing churn compare bound temporal)'
                     ;;
                 tune)
                     _arguments \

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gpualloc.model.foresight import KeptForecast, Subject
     from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
     from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState
-    from gpualloc.model.sample import Metric, Sample, Series, SeriesKind
+    from gpualloc.model.sample import Digest, Metric, Sample, Series, SeriesKind
     from gpualloc.model.workload import Workload, WorkloadState
 
 
@@ -442,6 +442,11 @@ class History(Protocol):
 
     def last_kept(self, subject: Subject) -> Mapping[int, int]:
         """When a forecast of the subject was last kept, by horizon; both in seconds."""
+
+    def digests(
+        self, kind: SeriesKind, metrics: Sequence[Metric], start_s: int, step_s: int, ticks: int
+    ) -> Iterator[Digest]:
+        """Series of one kind on a grid of ticks, by node and key, those with no row in it left out."""
         ...
 
     def prune(self, before_s: float) -> int:

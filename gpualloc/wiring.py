@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gpualloc.model.decision import Problem
     from gpualloc.model.forecast import Forecasts, Grid
     from gpualloc.model.foresight import KeptForecast, Subject
-    from gpualloc.model.sample import Metric, Sample, Series, SeriesKind
+    from gpualloc.model.sample import Digest, Metric, Sample, Series, SeriesKind
     from gpualloc.ports import Clock, Crew, Forecaster, HookEvent, HookOutcome, Policy, Session
     from gpualloc.store.history import SqliteHistory
     from gpualloc.store.profiles import SavedProfiles
@@ -104,6 +104,7 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
                 gang_ports=config.gang_ports,
                 rebalance=config.rebalance,
                 rebalance_deadline_s=config.rebalance_deadline_s,
+                objective=config.objective,
                 power_budgets={
                     pool.name: pool.power_budget_w for pool in config.pools if pool.power_budget_w is not None
                 },
@@ -239,6 +240,12 @@ class _HistoryAtFirstUse:
     def last_kept(self, subject: Subject) -> Mapping[int, int]:
         """As `History.last_kept`."""
         return self._history().last_kept(subject)
+
+    def digests(
+        self, kind: SeriesKind, metrics: Sequence[Metric], start_s: int, step_s: int, ticks: int
+    ) -> Iterator[Digest]:
+        """As `History.digests`."""
+        return self._history().digests(kind, metrics, start_s, step_s, ticks)
 
     def prune(self, before_s: float) -> int:
         """As `History.prune`."""

@@ -65,7 +65,16 @@ class SimulatedNodes:
 
     def specs(self) -> tuple[NodeSpec, ...]:
         """Every node, sorted by name."""
-        nodes = (NodeSpec(host.name, POOL, "simulated", labels=dict(host.labels)) for host in self._spec.nodes)
+        nodes = (
+            NodeSpec(
+                host.name,
+                POOL,
+                "simulated",
+                labels=dict(host.labels),
+                price_per_gpu_hour=host.price_per_gpu_hour,
+            )
+            for host in self._spec.nodes
+        )
         return tuple(sorted(nodes, key=lambda node: node.name))
 
     def link(self, name: str) -> SimulatedLink:

@@ -35,6 +35,7 @@ def apply(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     policy: shared.Policy = None,
     policy_profile: shared.PolicyProfile = None,
+    objective: shared.Objective = None,
     max_disturbed: shared.MaxDisturbed = None,
     wait: shared.Wait = None,
     resume: recover.Resume = None,
@@ -46,7 +47,7 @@ def apply(
     fate = recover.Fate(resume, rollback, abandon)
     if fate.given and file:
         raise UsageError("a run has its plan already; name no plan file")
-    with shared.open_world(ctx, shared.policy_override(policy, policy_profile, max_disturbed)) as world:
+    with shared.open_world(ctx, shared.policy_override(policy, policy_profile, objective, max_disturbed)) as world:
         if fate.given:
             return recover.settle(world, fate, yes=yes, wait_s=wait_s)
         plan = _read(world, Path(file), yes=yes) if file else _made(world)

@@ -18,6 +18,36 @@ QUIET_S = 1.0
 """Nothing is shown of what takes no longer than this."""
 
 
+class Line:
+    """One line that is drawn over and over; not at all in a script, nor in the first second."""
+
+    def __init__(self) -> None:
+        self._began_s = time.monotonic()
+
+    def draw(self, text: str) -> None:
+        """Draw the text in place of what is there."""
+        self._write(f"\r\x1b[K{text}")
+
+    def wipe(self) -> None:
+        """Leave the line empty."""
+        self._write("\r\x1b[K")
+
+    def _write(self, text: str) -> None:
+        if sys.stderr.isatty() and time.monotonic() - self._began_s > QUIET_S:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+
+@contextmanager
+def drawn() -> Iterator[Line]:
+    """A line that is wiped away at the end."""
+    line = Line()
+    try:
+        yield line
+    finally:
+        line.wipe()
+
+
 @contextmanager
 def nodes_seen(world: Context, names: tuple[str, ...] | None = None) -> Iterator[Callable[[Node], None] | None]:
     """What to pass as `progress` of an observation; None when nobody watches."""
@@ -26,12 +56,12 @@ def nodes_seen(world: Context, names: tuple[str, ...] | None = None) -> Iterator
         return
     total = len(names) if names is not None else len(world.fleet.specs())
     seen = 0
-    with _drawing() as draw:
+    with drawn() as line:
 
         def show(node: Node) -> None:
             nonlocal seen
             seen += 1
-            draw(seen, total, f"nodes, {escape(node.name)}")
+            line.draw(_done(seen, total, f"nodes, {escape(node.name)}"))
 
         yield show
 
@@ -47,23 +77,10 @@ def counted(total: int, what: str) -> Iterator[Callable[[int], None] | None]:
     if not sys.stderr.isatty():
         yield None
         return
-    with _drawing() as draw:
-        yield lambda done: draw(done, total, what)
+    with drawn() as line:
+        yield lambda done: line.draw(_done(done, total, what))
 
 
-@contextmanager
-def _drawing() -> Iterator[Callable[[int, int, str], None]]:
-    """Draws how many of how many are done, with a word on them; wiped away at the end."""
-    began_s = time.monotonic()
-
-    def draw(done: int, total: int, what: str) -> None:
-        if time.monotonic() - began_s > QUIET_S:
-            sys.stderr.write(f"\r\x1b[K{bar(done, total, 20)} {done}/{total} {what}")
-            sys.stderr.flush()
-
-    try:
-        yield draw
-    finally:
-        if time.monotonic() - began_s > QUIET_S:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+def _done(done: int, total: int, what: str) -> str:
+    """How many of how many are done, with a word on them."""
+    return f"{bar(done, total, 20)} {done}/{total} {what}"

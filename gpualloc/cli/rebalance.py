@@ -36,6 +36,7 @@ def rebalance(
     ] = False,
     policy: shared.Policy = None,
     policy_profile: shared.PolicyProfile = None,
+    objective: shared.Objective = None,
     max_disturbed: shared.MaxDisturbed = None,
     deadline: Annotated[
         str | None,
@@ -48,7 +49,7 @@ def rebalance(
     if dry_run and until_stopped:
         raise UsageError("--dry-run and --watch exclude each other")
     wait_s = shared.wait_s(wait)
-    overrides = shared.policy_override(policy, policy_profile, max_disturbed)
+    overrides = shared.policy_override(policy, policy_profile, objective, max_disturbed)
     if deadline:
         overrides["rebalance.deadline"] = deadline
     with shared.open_world(ctx, overrides) as world:

@@ -35,11 +35,12 @@ def run(
     wait: Annotated[
         str, typer.Option("--wait", metavar="DURATION", help="How long to wait for the lock. [default: 10s]")
     ] = "10s",
+    objective: shared.Objective = None,
 ) -> int:
     """Run a command on the fleet now and return its exit code; 125 when gpualloc itself fails."""
     wait_s = parse_duration_s(wait)
     begun: list[Workload] = []
-    with shared.open_world(ctx) as world:
+    with shared.open_world(ctx, shared.policy_override(None, objective=objective)) as world:
         name, request = request_of(ctx, world)
         if world.simulated:
             say("simulated: nothing really runs")

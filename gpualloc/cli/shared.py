@@ -48,6 +48,9 @@ Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Wh
 Workloads = Annotated[list[str], typer.Argument(metavar="WORKLOAD...", help="Id, unique start of an id, or name.")]
 OneWorkload = Annotated[str, typer.Argument(metavar="WORKLOAD", help="Id, unique start of an id, or name.")]
 Policy = Annotated[str | None, typer.Option("--policy", metavar="POLICY", help="Decide with this policy.")]
+Objective = Annotated[
+    str | None, typer.Option("--objective", metavar="WHAT", help="Choose places for: cost, jct, energy or balanced.")
+]
 PolicyProfile = Annotated[
     str | None, typer.Option("--policy-profile", metavar="SAVED", help="Let the policy decide by this saved profile.")
 ]
@@ -216,11 +219,21 @@ def wait_s(text: str | None) -> float:
     return parse_duration_s(text) if text else 0.0
 
 
-def policy_override(policy: str | None, profile: str | None = None, max_disturbed: str | None = None) -> dict[str, str]:
-    """The configuration that `--policy`, `--policy-profile` and `--max-disturbed` override.
+def policy_override(
+    policy: str | None,
+    profile: str | None = None,
+    objective: str | None = None,
+    max_disturbed: str | None = None,
+) -> dict[str, str]:
+    """The configuration that `--policy`, `--policy-profile`, `--objective` and `--max-disturbed` override.
 
     A policy named without a profile decides by its own numbers, whatever profile is configured.
     """
-    given_keys = {"policy": policy, "policy_profile": profile, "apply.max_disturbed": max_disturbed}
+    given_keys = {
+        "policy": policy,
+        "policy_profile": profile,
+        "objective": objective,
+        "apply.max_disturbed": max_disturbed,
+    }
     named = {key: text for key, text in given_keys.items() if text}
     return {"policy_profile": "", **named} if policy else named

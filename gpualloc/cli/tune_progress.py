@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from gpualloc.cli.progress import QUIET_S
+from gpualloc.cli.progress import Line, drawn
 from gpualloc.engine.measure import Figures, Run
 from gpualloc.engine.tune import Progress, Spread
 from gpualloc.views.text import bar
@@ -16,16 +14,16 @@ from gpualloc.views.text import bar
 class Watch:
     """Draws a bar of candidates, the runs made so far and the best."""
 
-    def __init__(self, budget: int) -> None:
+    def __init__(self, budget: int, line: Line) -> None:
         self._budget = budget
+        self._line = line
         self._runs = 0
         self._at: Progress | None = None
-        self._began_s = time.monotonic()
 
     def tell(self, progress: Progress) -> None:
         """A generation is over."""
         self._at = progress
-        self._draw()
+        self._line.draw(self.text())
 
     def spread(self, spread: Spread) -> Spread:
         """The same, counting what is done."""
@@ -33,26 +31,16 @@ class Watch:
         def counting(runs: Sequence[Run]) -> Iterator[tuple[int, Figures]]:
             for done in spread(runs):
                 self._runs += 1
-                self._draw()
+                self._line.draw(self.text())
                 yield done
 
         return counting
 
     def clear(self) -> None:
         """Leave the line empty."""
-        if self._shown():
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+        self._line.wipe()
 
-    def _shown(self) -> bool:
-        return sys.stderr.isatty() and time.monotonic() - self._began_s > QUIET_S
-
-    def _draw(self) -> None:
-        if self._shown():
-            sys.stderr.write(f"\r\x1b[K{self.line()}")
-            sys.stderr.flush()
-
-    def line(self) -> str:
+    def text(self) -> str:
         """What is drawn."""
         at = self._at
         if at is None:
@@ -65,8 +53,5 @@ class Watch:
 @contextmanager
 def watched(budget: int) -> Iterator[Watch]:
     """A watch whose line is wiped away at the end."""
-    watch = Watch(budget)
-    try:
-        yield watch
-    finally:
-        watch.clear()
+    with drawn() as line:
+        yield Watch(budget, line)

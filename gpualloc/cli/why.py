@@ -16,9 +16,14 @@ app = shared.verb_app()
 
 
 @app.command()
-def why(ctx: typer.Context, reference: shared.OneWorkload, policy: shared.Policy = None) -> Answer:
+def why(
+    ctx: typer.Context,
+    reference: shared.OneWorkload,
+    policy: shared.Policy = None,
+    objective: shared.Objective = None,
+) -> Answer:
     """Tell what keeps a waiting workload from each node and what would make it fit; or who placed it where."""
-    with shared.open_world(ctx, shared.policy_override(policy)) as world:
+    with shared.open_world(ctx, shared.policy_override(policy, objective=objective)) as world:
         with nodes_seen(world) as progress:
             found = explain(world, reference, progress)
         names = {**shared.names_of(world), found.workload.id: found.workload.name}

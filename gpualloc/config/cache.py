@@ -18,6 +18,7 @@ from gpualloc import __version__
 from gpualloc.config.settings import ApplySettings, Config, HookSettings, Origin, Pool, Source, SshSettings, specs_of
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import EnforceMode, Rules
+from gpualloc.model.objective import Objective
 from gpualloc.model.rebalancing import FreezeWindow, RebalanceRules
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -79,15 +80,16 @@ def _config(body: dict[str, Any], host: str) -> Config:
         nodes=specs_of(pools, host),
         policy=str(body["policy"]),
         policy_profile=str(body["policy_profile"]),
+        objective=Objective(body["objective"]),
         sample_every_s=float(body["sample_every_s"]),
         history_retention_s=float(body["history_retention_s"]),
         apply=ApplySettings(**body["apply"]),
         repartition=Repartition(body["repartition"]),
         hooks=_hooks(body["hooks"]),
         enforce=_rules(body["enforce"]),
-        gang_ports=tuple(body["gang_ports"]),
         rebalance=_rebalance(body["rebalance"]),
         rebalance_deadline_s=float(body["rebalance_deadline_s"]),
+        gang_ports=_ports(body["gang_ports"]),
     )
 
 
@@ -106,6 +108,11 @@ def _hooks(body: dict[str, Any]) -> HookSettings:
     timeout_s = float(body.pop("timeout_s"))
     commands = {name: tuple(str(word) for word in words) for name, words in body.items()}
     return HookSettings(**commands, timeout_s=timeout_s)
+
+
+def _ports(body: list[Any]) -> tuple[int, int]:
+    first, last = map(int, body)
+    return first, last
 
 
 def _rules(body: dict[str, Any]) -> Rules:

@@ -16,6 +16,7 @@ from gpualloc.errors import UsageError
 from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, EnforceMode, Rules
+from gpualloc.model.objective import Objective
 from gpualloc.model.units import parse_memory_mib
 from gpualloc.model.workload import LABEL_NAME, MAX_LABEL_CHARS
 
@@ -269,6 +270,7 @@ class File(Table):
     policy: Annotated[str, AfterValidator(_known_policy)] = "pack"
     policy_profile: Annotated[str, AfterValidator(_profile_name)] = ""
     forecaster: Annotated[str, AfterValidator(_known_forecaster)] = "auto"
+    objective: Literal["cost", "jct", "energy", "balanced"] = "balanced"
     sampling: SamplingTable = SamplingTable()
     history: HistoryTable = HistoryTable()
     apply: ApplyTable = ApplyTable()
@@ -287,6 +289,7 @@ class File(Table):
             policy=self.policy,
             policy_profile=self.policy_profile,
             forecaster=self.forecaster,
+            objective=Objective(self.objective),
             sample_every_s=self.sampling.every,
             history_retention_s=self.history.retention,
             repartition=Repartition(self.mig.repartition),

@@ -11,6 +11,7 @@ from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
 from gpualloc.model.inventory import NodeSpec
+from gpualloc.model.objective import Objective
 from gpualloc.model.rebalancing import DEFAULT_RULES, RebalanceRules
 
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -136,6 +137,8 @@ class Config:
     policy_profile: str = ""
     """Name of a saved profile of the policy; empty: it decides by its own numbers."""
     forecaster: str = "auto"
+    objective: Objective = Objective.BALANCED
+    """What places are chosen for."""
     sample_every_s: float = 10.0
     history_retention_s: float = 14 * 86400.0
     apply: ApplySettings = ApplySettings()

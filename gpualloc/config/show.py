@@ -34,6 +34,7 @@ def entries(loaded: Loaded) -> tuple[Entry, ...]:
 def _general(config: Config) -> Iterator[tuple[str, object, str | None]]:
     yield "policy", config.policy, None
     yield "policy_profile", config.policy_profile, None
+    yield "objective", config.objective.value, None
     yield "sampling.every", config.sample_every_s, "s"
     yield "history.retention", config.history_retention_s, "s"
     yield "apply.grace", config.apply.grace_s, "s"
@@ -50,7 +51,7 @@ def _general(config: Config) -> Iterator[tuple[str, object, str | None]]:
     for name in ("exempt_users", "exempt_commands", "exempt_devices", "exempt_nodes"):
         yield f"enforce.{name}", list(getattr(config.enforce, name)), None
     yield "mig.repartition", config.repartition.value, None
-    yield "gangs.ports", "{}-{}".format(*config.gang_ports), None
+    yield "gangs.ports", "-".join(map(str, config.gang_ports)), None
     yield from _rebalance(config)
 
 
@@ -93,6 +94,8 @@ def _pool(pool: Pool) -> Iterator[tuple[str, object, str | None]]:
     yield table + "reserved.cpus", pool.reserved_cpus, None
     yield table + "reserved.memory", pool.reserved_memory_mib, "MiB"
     yield table + "power_budget_w", pool.power_budget_w, None
+    yield table + "interface", pool.interface, None
+    yield table + "addresses", dict(pool.addresses), None
     yield table + "manage", pool.manage, None
 
 

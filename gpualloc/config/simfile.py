@@ -88,6 +88,7 @@ _NODE = {
     "memory_gib": _Key("a whole number of GiB, 1 to 65536", _whole(1, 65536)),
     "driver": _Key('a driver version, such as "580.95.05"', _text),
     "labels": _Key("a table of texts", lambda value: isinstance(value, dict) and all(map(_text, value.values()))),
+    "price_per_gpu_hour": _Key("a number, 0 to 1000000000", _number(0, 1e9)),
     "paths": _Key('an array of whole paths, such as ["/data/imagenet"]', _paths),
     "numa_nodes": _Key("a number of NUMA nodes, 1 to 64", _whole(1, 64)),
     "mig": _Key(
@@ -177,7 +178,7 @@ def _hosts(check: _Check, tables: object) -> dict[str, HostSpec]:
         path = f"nodes.{position}"
         if not check.table(path, table, _NODE):
             continue
-        keys = ("cpus", "memory_gib", "driver", "labels", "numa_nodes")
+        keys = ("cpus", "memory_gib", "driver", "labels", "numa_nodes", "price_per_gpu_hour")
         given = {key: table[key] for key in keys if key in table} | {"paths": tuple(table.get("paths", ()))}
         models = table["gpus"]
         gpus = _gpus(check, path, [models] if isinstance(models, str) else models)

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gpualloc.engine.books import Books
 from gpualloc.errors import UsageError
-from gpualloc.model.decision import Problem, Rejection
 from gpualloc.model.shapes import GPU_MILLI, NodeClass, Shape
 from gpualloc.policies.bound import Bound, unallocated_bound
 from gpualloc.ports import Policy
 from gpualloc.sim.traces.arrivals import Order
-from gpualloc.sim.traces.cluster import requests_of, snapshot_of, workload_of
-from gpualloc.sim.traces.models import models_of
-from gpualloc.sim.traces.referee import Referee
 from gpualloc.sim.traces.trace import Tasks, TraceNode
 
 
@@ -63,22 +60,11 @@ def all_at_once(nodes: Sequence[TraceNode], demand: Mapping[Shape, int], policy:
     Raises:
         ConfigError: the policy needs something that is not installed.
     """
-    referee, snapshot = Referee(nodes), snapshot_of(nodes)
-    columns = {device.uuid: device.index for node in snapshot.nodes for device in node.devices}
-    shapes = [shape for shape, count in demand.items() for _ in range(count)]
-    requests = dict(zip(demand, requests_of(demand, models_of(nodes)), strict=True))
-    workloads = [workload_of(number, "task", requests[shape]) for number, shape in enumerate(shapes)]
-    session = policy.begin(Problem(snapshot, tuple(workloads), explain=False))
-    allocated = left = violations = 0
-    for shape, workload in zip(shapes, workloads, strict=True):
-        answer = session.place(workload)
-        if isinstance(answer, Rejection):
-            left += 1
-        elif referee.place(shape, answer.node, [columns[grant.device] for grant in answer.grants]) is None:
-            allocated += shape.gpu_milli
-        else:
-            violations += 1
-    return AllAtOnce(policy.name, allocated, sum(node.gpus for node in nodes) * GPU_MILLI, left, violations)
+    waiting = [number for number, count in enumerate(demand.values()) for _ in range(count)]
+    books = Books(nodes, tuple(demand), policy, waiting=waiting)
+    left = sum(books.place(arrival, arrival, number) is None for arrival, number in enumerate(waiting))
+    capacity_milli = sum(node.gpus for node in nodes) * GPU_MILLI
+    return AllAtOnce(policy.name, books.allocated_milli, capacity_milli, left, len(books.violations))
 
 
 def arrived_at(tasks: Tasks, order: Order, capacity_milli: int, at_pct: float) -> dict[Shape, int]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gpualloc.engine.churn_books import Books, Violation
+from gpualloc.engine.books import Books, Violation
 from gpualloc.engine.churn_figures import Figures
 from gpualloc.engine.churn_trial import ChurnTrial
 from gpualloc.engine.migration import moves_for
@@ -31,7 +31,7 @@ SEARCHED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Running:
     """A task that has its place."""
 
     arrival: int
@@ -73,7 +73,8 @@ class _Run:
 
     def __init__(self, trial: ChurnTrial, policy: Policy, clock: Callable[[], float]) -> None:
         self._trial = trial
-        self._books = Books(trial, policy, clock)
+        counts = np.bincount(trial.tasks.shape_of[trial.times.rows], minlength=len(trial.tasks.shapes)).tolist()
+        self._books = Books(trial.nodes, trial.tasks.shapes, policy, expected=counts, seed=trial.seed or 0, clock=clock)
         self._figures = Figures(self._books, trial)
         self._names = tuple(node.name for node in trial.nodes)
         self._shape_of = trial.tasks.shape_of[trial.times.rows].tolist()
@@ -83,7 +84,7 @@ class _Run:
         self._leaving: list[tuple[float, int]] = []
         self._begun: set[int] = set()
         """Arrivals that have had a place; one that was moved may wait again."""
-        self._running: dict[int, Placed] = {}
+        self._running: dict[int, Running] = {}
         self._on_node: defaultdict[str, set[int]] = defaultdict(set)
         self._queues: dict[int, deque[int]] = {}
         """Waiting arrivals by the number of their shape."""
@@ -119,7 +120,7 @@ class _Run:
         self._take_back(placed)
         self._figures.left(now_s)
 
-    def _take_back(self, placed: Placed) -> None:
+    def _take_back(self, placed: Running) -> None:
         del self._running[placed.arrival]
         self._on_node[placed.node].discard(placed.arrival)
         self._books.free(placed.shape, placed.allocation, placed.gpus)
@@ -151,7 +152,7 @@ class _Run:
             return True
         ends_s = now_s + float(self._left_s[arrival])
         allocation, gpus = answer
-        placed = Placed(arrival, self._rows[arrival], shape, allocation, gpus, ends_s)
+        placed = Running(arrival, self._rows[arrival], shape, allocation, gpus, ends_s)
         self._running[arrival] = placed
         self._on_node[placed.node].add(arrival)
         heapq.heappush(self._leaving, (ends_s, arrival))
@@ -190,11 +191,11 @@ class _Run:
             self._moved_at_s.popleft()
         return self._trial.budget.per_hour - len(self._moved_at_s)
 
-    def _movable(self, node: str) -> Iterator[Placed]:
+    def _movable(self, node: str) -> Iterator[Running]:
         there = (self._running[arrival] for arrival in self._on_node[node])
         return (placed for placed in there if placed.row not in self._trial.fixed)
 
-    def _make_room(self, arrival: int, number: int, chosen: Iterable[Placed], now_s: float) -> None:
+    def _make_room(self, arrival: int, number: int, chosen: Iterable[Running], now_s: float) -> None:
         """Move the chosen ones: they go, the waiting one comes, and they come again."""
         moved = sorted(chosen, key=lambda placed: (-placed.shape.gpu_milli, placed.arrival))
         for placed in moved:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gpualloc.engine.churn_books import MOST_TOLD, Books
+from gpualloc.engine.books import MOST_TOLD, Books
 from gpualloc.engine.churn_trial import ChurnTrial
 from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.sim.traces.churn import ChurnResult, Migrations, Moment, Waits, waits_of
@@ -99,7 +99,7 @@ class Figures:
             violations=len(self._books.violations),
             violations_told=tuple(self._books.violations[:MOST_TOLD]),
             refusals_that_fitted=self._books.refused_that_fitted,
-            decision_us=np.frombuffer(self._books.decision_us, np.float64),
+            decision_us=np.array(self._books.decision_us),
         )
 
     def _part(self, at_s: float) -> int:

@@ -10,6 +10,7 @@ from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
 from gpualloc.model.identity import RANDOM_BYTES, new_id
+from gpualloc.model.objective import Objective
 from gpualloc.model.plan import Run
 from gpualloc.model.rebalancing import DEFAULT_RULES, RebalanceRules
 from gpualloc.ports import Clock, Crew, Fleet, Forecaster, History, Hooks, Journal, Policy
@@ -40,6 +41,8 @@ class Settings:
     """How long `rebalance` may take until it has decided."""
     max_disturbed: int = 10
     """Most workloads, foreign processes and devices that one run may disturb unless an operator named them."""
+    objective: Objective = Objective.BALANCED
+    """What places are chosen for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,4 +40,4 @@ def decide(problem: Problem, policy: Policy, late: Callable[[], bool] = lambda: 
             allocations.append(answer)
         else:
             rejections.append(answer)
-    return Decision(policy.name, policy.version, problem.seed, tuple(allocations), tuple(rejections))
+    return Decision(policy.name, policy.version, problem.seed, tuple(allocations), tuple(rejections), problem.objective)

@@ -53,7 +53,18 @@ def make_plan(
     """
     snapshot = snapshot or observe(ctx, progress=progress, near=wanted_paths(ctx))
     _catch_up(ctx, writer, snapshot)
-    workloads = ctx.journal.workloads(LIVE)
+    return plan_on(ctx, snapshot, ctx.journal.workloads(LIVE), only)
+
+
+def plan_on(ctx: Context, snapshot: Snapshot, workloads: Sequence[Workload], only: Sequence[str] | None = None) -> Plan:
+    """Plan places for waiting work on what was seen and is known; nothing is stored.
+
+    Args:
+        ctx: the ports.
+        snapshot: what was seen.
+        workloads: all work that has not ended.
+        only: ids of the workloads to plan for; None is all that wait.
+    """
     problem = problem_of(ctx, workloads, snapshot, only)
     decision, partitions = repartition(
         problem, decide(problem, ctx.policy), ctx.journal.desired(), ctx.settings.repartition
@@ -148,6 +159,7 @@ def problem_of(
         snapshot=snapshot,
         requests=tuple(pending),
         running=tuple(part for work in workloads for part in still_held(work)),
+        objective=ctx.settings.objective,
     )
 
 
@@ -195,7 +207,7 @@ def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot
 
 def plan_of(ctx: Context, steps: Sequence[Step], workloads: Sequence[Workload], snapshot: Snapshot) -> Plan:
     """The plan of steps that an operator asked for: nothing was decided, and nobody else gets a place."""
-    nothing = Decision(ctx.policy.name, ctx.policy.version, 0, (), ())
+    nothing = Decision(ctx.policy.name, ctx.policy.version, 0, (), (), ctx.settings.objective)
     return _bound(ctx, nothing, snapshot, tuple(workloads), steps)
 
 

@@ -23,6 +23,8 @@ from gpualloc.planning.mig_fit import Worth, layout_for
 from gpualloc.planning.partition import Partition
 from gpualloc.policies.filters import allowed, matches_model, why_not
 from gpualloc.policies.mig_worth import MigWorth, serving
+from gpualloc.policies.objectives.aim import Scores
+from gpualloc.policies.objectives.aims import aim_of
 from gpualloc.policies.offer import enough, offer
 from gpualloc.policies.room import DeviceRoom, NodeRoom, Target, healthy
 from gpualloc.policies.survey import survey
@@ -36,8 +38,9 @@ class _Choice:
     device: DeviceRoom
     target: Layout
     places: tuple[Place, ...]
-    cost: tuple[int, int, float, int, str, int]
-    """Smaller is better: mode change, instances destroyed, worth given away, units left free, node, index."""
+    cost: tuple[Scores, int, int, float, int, str, int]
+    """Smaller is better: what the objective has against it, mode change, instances destroyed, worth given away, units
+    left free, node, index."""
 
 
 def repartition(
@@ -81,6 +84,7 @@ class _Attempt:
     ) -> None:
         self._extent = extent
         self._rooms = survey(problem)
+        self._aim = aim_of(problem, self._rooms.values())
         for allocation in decision.allocations:
             self._rooms[allocation.node] = self._rooms[allocation.node].book(allocation)
         self._worth = MigWorth(self._rooms.values(), problem.requests)
@@ -100,6 +104,7 @@ class _Attempt:
         if request.share is Share.MIG:
             choices = [choice for room in rooms for choice in self._choices(room, request)]
             return self._take(workload, min(choices, key=lambda choice: choice.cost)) if choices else None
+        rooms.sort(key=self._against)
         parts = [part for room in rooms for part in (_by_numa_node(room) if request.numa else (room,))]
         return next(filter(None, (self._whole(part, workload) for part in parts)), None)
 
@@ -173,8 +178,13 @@ class _Attempt:
         used = tuple(each.place for each in held if each.in_use and each.place is not None)
         worth = self._worth_of(device.device)
         given_away = round((worth(used) or 0.0) - (worth((*used, *added)) or 0.0), 6)
-        cost = (int(switched), len(there - set(target)), given_away, left, room.node.name, device.device.index)
+        name, index = room.node.name, device.device.index
+        cost = (self._against(room), int(switched), len(there - set(target)), given_away, left, name, index)
         return _Choice(room, device, target, added, cost)
+
+    def _against(self, room: NodeRoom) -> Scores:
+        """What the objective has against work on the node."""
+        return self._aim.of_node(room) if self._aim is not None else ()
 
     def _worth_of(self, device: Device) -> Worth:
         found = self._worth.of(device)

@@ -135,7 +135,9 @@ class _Teller:
             if asked:
                 kept_out, helps = self._looked_at(workload.request, answer)
                 nodes = len(self._problem.snapshot.nodes)
-                found.append(Explanation(workload, answer, tuple(ahead), nodes, ranked, kept_out, helps))
+                objective = self._problem.objective
+                first = tuple(ahead)
+                found.append(Explanation(workload, answer, first, nodes, ranked, kept_out, helps, objective=objective))
             ahead.append(workload.id)
             if isinstance(answer, Allocation):
                 self._book(answer, workload.request)
@@ -196,5 +198,5 @@ def _placed(ctx: Context, workload: Workload) -> Placed | None:
         step = next((each for each in steps if each.workload == workload.id and each.kind in _BEGINS), None)
         if run is not None and step is not None:
             chosen = f"{run.plan.policy} {run.plan.policy_version}" if step.kind is StepKind.START else None
-            return Placed(start.at_s, run.actor, run.plan.id, chosen)
+            return Placed(start.at_s, run.actor, run.plan.id, chosen, run.plan.objective)
     return Placed(start.at_s, start.actor)

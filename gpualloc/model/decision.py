@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.inventory import Snapshot
+from gpualloc.model.objective import Objective
 from gpualloc.model.workload import Request, Workload
 
 
@@ -47,6 +48,8 @@ class Ranked:
     """Higher is better; of use to compare places of one request under one policy."""
     devices: tuple[str, ...]
     """UUIDs of the devices it would be given there."""
+    objective: str = ""
+    """What the objective looks at there, in words; empty when the policy decides alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Placed:
     """The plan that placed it; None when that cannot be told any more."""
     policy: str | None = None
     """Name and version of the policy that chose the place; None when nobody knows, or none chose."""
+    objective: Objective = Objective.BALANCED
+    """What the place was chosen for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +89,7 @@ class Problem:
     """What is known of the work to come; empty: what runs and waits is all there is to go by."""
     explain: bool = True
     """Whether a rejection must say what comes closest; a simulation of many thousand arrivals reads the reason only."""
+    objective: Objective = Objective.BALANCED
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +101,4 @@ class Decision:
     seed: int
     allocations: tuple[Allocation, ...]
     rejections: tuple[Rejection, ...]
+    objective: Objective = Objective.BALANCED

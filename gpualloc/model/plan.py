@@ -9,8 +9,9 @@ from enum import StrEnum
 from gpualloc.model.allocation import Allocation, Member
 from gpualloc.model.decision import Rejection
 from gpualloc.model.desired import DeviceSettings
+from gpualloc.model.objective import Objective
 
-PLAN_FORMAT = 3
+PLAN_FORMAT = 4
 """Version of the plan document; another one is refused."""
 
 
@@ -215,6 +216,8 @@ class Plan:
     base_digest: str
     steps: tuple[Step, ...] = ()
     rejections: tuple[Rejection, ...] = ()
+    objective: Objective = Objective.BALANCED
+    """What the places were chosen for; plans made before there were objectives have this one."""
 
     @property
     def applyable(self) -> bool:

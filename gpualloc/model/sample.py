@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -78,3 +79,18 @@ class Series:
     metric: Metric
     points: tuple[tuple[float, float | None], ...]
     """(epoch seconds, value or None for unknown)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Some metrics of one series on an even grid of times: doubles, NaN where nothing is known of the tick."""
+
+    key: SeriesKey
+    start_s: int
+    """Epoch seconds at which the first tick begins."""
+    step_s: int
+    """How long a tick is; it tells of the samples from its beginning to just before its end."""
+    mean: Mapping[str, array[float]]
+    """By metric: the mean of the known samples of each tick."""
+    high: Mapping[str, array[float]]
+    """By metric: the highest of them."""

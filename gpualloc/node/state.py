@@ -1,5 +1,6 @@
 """The node's state folder: where it is, and files that are whole or not there."""
 
+import errno
 import json
 import os
 import stat
@@ -42,6 +43,20 @@ def write_json(path: str, content: Any, mode: int = 0o600, durable: bool = True)
     except OSError:
         os.unlink(temporary)
         raise
+    if durable:
+        _sync_folder(os.path.dirname(path) or ".")
+
+
+def _sync_folder(path: str) -> None:
+    """Wait until what was renamed in the folder is on the disk; a file system that knows no such thing is let be."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(fd)
 
 
 def read_json(path: str) -> "dict[str, Any] | None":

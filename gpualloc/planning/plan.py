@@ -56,4 +56,5 @@ def build(
         base_digest=base_digest(facts),
         steps=steps,
         rejections=decision.rejections,
+        objective=decision.objective,
     )

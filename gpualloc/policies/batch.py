@@ -2,21 +2,24 @@
 
 Patterns of shares on one GPU are chosen by an integer programme (HiGHS), bundles of shares count as one GPU, and items
 go, the largest first, to the node with the most CPU to spare per free GPU (`policies.batch_pack`). Requests with
-constraints beyond a GPU model are placed before, one by one. Needs the extra `lp`.
+constraints beyond a GPU model are placed before, one by one. Needs the extra `lp`. For an objective other than
+`balanced` there is no programme: requests are placed one by one, the largest of equal priority first.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from gpualloc.model.allocation import Allocation, Share
 from gpualloc.model.decision import Problem, Rejection
+from gpualloc.model.objective import Objective
 from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.model.workload import Request, Workload
-from gpualloc.policies.ask import Ask
+from gpualloc.policies.ask import Ask, shape_of
 from gpualloc.policies.batch_nodes import FreeNodes
 from gpualloc.policies.batch_pack import pack_batch
 from gpualloc.policies.board import Board, Spot
@@ -45,15 +48,10 @@ class BatchSession(BoardSession):
                 if isinstance(answer, Allocation):
                     self._kept[one.id] = answer
         waiting = [one for one in in_turn if _plain(one.request)]
-        counts = Counter(self._shape(one.request) for one in waiting)
-        if len(waiting) > 1:
-            batch = pack_batch(self._free_nodes(), counts)
-            spots = {shape: deque(found) for shape, found in batch.spots.items()}
-            for one in waiting:
-                found = spots.get(self._shape(one.request))
-                if found:
-                    node, gpus = found.popleft()
-                    self._keep(one, Spot(int(node), tuple(map(int, gpus))))
+        if problem.objective is not Objective.BALANCED:
+            self._keep_largest_first(waiting)
+        elif len(waiting) > 1:
+            self._keep_batch(waiting)
 
     def place(self, workload: Workload) -> Allocation | Rejection:
         """What is kept for the workload, else the best place by score, or why there is none."""
@@ -66,6 +64,24 @@ class BatchSession(BoardSession):
             if workload.id in self._kept:
                 return self._kept.pop(workload.id)
         return super().place(workload)
+
+    def _keep_batch(self, waiting: Sequence[Workload]) -> None:
+        """Book what the programme finds for them."""
+        counts = Counter(self._shape(one.request) for one in waiting)
+        batch = pack_batch(self._free_nodes(), counts)
+        spots = {shape: deque(found) for shape, found in batch.spots.items()}
+        for one in waiting:
+            found = spots.get(self._shape(one.request))
+            if found:
+                node, gpus = found.popleft()
+                self._keep(one, Spot(int(node), tuple(map(int, gpus))))
+
+    def _keep_largest_first(self, waiting: Sequence[Workload]) -> None:
+        """Book the best place for one after the other: the programme knows nothing of objectives."""
+        for one in sorted(waiting, key=_urgent_and_large):
+            answer = super().place(one)
+            if isinstance(answer, Allocation):
+                self._kept[one.id] = answer
 
     def _keep(self, workload: Workload, spot: Spot) -> None:
         """Book the place for the workload, if it fits there."""
@@ -101,6 +117,11 @@ class BatchSession(BoardSession):
         usable = ask.usable(self.board, rows)
         room = bool(ask.fits(self.board, rows, usable)[0]) and self.board.memory[spot.node] >= ask.shape.memory_mib
         return bool(room) and bool(usable[0, list(spot.devices)].all())
+
+
+def _urgent_and_large(workload: Workload) -> tuple[int, ...]:
+    shape = shape_of(workload.request)
+    return -workload.request.priority, -shape.gpu_milli, -shape.cpu_milli, -shape.memory_mib
 
 
 def _plain(request: Request) -> bool:

@@ -83,6 +83,8 @@ class Board:
         """Devices of each node, in any state."""
         self.work: Flags = np.zeros((self.nodes, self.devices + 1), np.bool_)
         """Kinds of GPU work on each node: parts of devices in column 0, work on n whole devices in column n."""
+        self.used: Flags = np.zeros(self.nodes, np.bool_)
+        """Nodes in use (`NodeRoom.in_use`)."""
         self.changes: list[int] = []
         """Rows in the order in which they changed."""
         for row, room in enumerate(rooms):
@@ -126,6 +128,7 @@ class Board:
             self._read_device(row, column, room.devices[place])
         self.work[row] = False
         self.work[row, list(_kinds_of_work(room))] = True
+        self.used[row] = room.in_use
         self.changes.append(row)
 
     def _read_fixed(self, row: int, room: NodeRoom) -> None:
@@ -177,6 +180,7 @@ class Board:
             self.gpu_memory[row, column] = max(0, memory_mib)
         if spot.devices:
             self.work[row, 0 if share in PARTIAL else len(spot.devices)] = True
+        self.used[row] = True
         self.changes.append(row)
 
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Problem, Rejection, RejectionReason
 from gpualloc.model.inventory import Node
+from gpualloc.model.objective import Objective
 from gpualloc.model.workload import Workload
 from gpualloc.policies.contract_problems import all_problems
 from gpualloc.policies.overcommit import wrong_places
@@ -33,7 +35,7 @@ def problems() -> Mapping[str, Problem]:
 
 
 def check(policy: Policy) -> None:
-    """Try the policy on every problem of `problems()`.
+    """Try the policy on every problem of `problems()`, for each objective.
 
     Raises:
         AssertionError: one line for each promise it breaks, with the problem it is broken on.
@@ -41,11 +43,14 @@ def check(policy: Policy) -> None:
     What the policy itself raises comes through, with a note that names the problem.
     """
     broken = []
-    for about, problem in problems().items():
+    plain_first = sorted(Objective, key=lambda objective: objective is not Objective.BALANCED)
+    for objective, (about, problem) in product(plain_first, problems().items()):
+        told = about if objective is problem.objective else f"{about}, for {objective.value}"
         try:
-            broken += [f"{about}: {promise}" for promise in broken_promises(policy, problem)]
+            aimed = replace(problem, objective=objective)
+            broken += [f"{told}: {promise}" for promise in broken_promises(policy, aimed)]
         except Exception as error:
-            error.add_note(f"policy {policy.name}, on the problem {about!r}")
+            error.add_note(f"policy {policy.name}, on the problem {told!r}")
             raise
     if broken:
         raise AssertionError(f"the policy {policy.name} breaks promises:\n" + "\n".join(broken))

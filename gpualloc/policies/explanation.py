@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Ranked, Rejection
+from gpualloc.model.objective import Objective
 from gpualloc.model.workload import Workload
 from gpualloc.policies.remedies import Remedy
 from gpualloc.policies.why import Obstacle
@@ -30,8 +31,18 @@ class Explanation:
     """What would make it fit; empty when it has a place, and for gangs, of which that is not known."""
     layouts: tuple[str, ...] = ()
     """The changes of MIG layouts that make its place, in words."""
+    objective: Objective = Objective.BALANCED
+    """What places are chosen for."""
 
     @property
     def fitting(self) -> int:
         """On how many nodes it fits now."""
         return self.nodes - sum(len(each.nodes) for each in self.obstacles)
+
+    @property
+    def overruled(self) -> Ranked | None:
+        """The place with the highest score, where the objective took another one; None when the score decided."""
+        if not self.ranked or not isinstance(self.answer, Allocation) or self.answer.node != self.ranked[0].node:
+            return None
+        best = max(self.ranked, key=lambda each: each.score)
+        return best if best.score > self.ranked[0].score else None

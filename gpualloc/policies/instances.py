@@ -20,10 +20,9 @@ from gpualloc.policies.instance_scores import (
 )
 from gpualloc.policies.market import Market
 from gpualloc.policies.mig_worth import MigWorth
+from gpualloc.policies.objectives.aim import Aim, Scores
 from gpualloc.policies.offer import Candidate, enough
 from gpualloc.policies.room import Target
-
-Scores = tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,14 @@ def by_worth(worth: MigWorth) -> Preference:
     return Preference(
         nodes=lambda found: (*_given_away(worth, found), *FULLEST.nodes(found)),
         targets=lambda target: (*worth.instance_scores(target), *FULLEST.targets(target)),
+    )
+
+
+def aimed(preference: Preference, aim: Aim) -> Preference:
+    """What the objective has least against; among equals as the preference has it."""
+    return Preference(
+        nodes=lambda found: (*aim.of_instances(found), *preference.nodes(found)),
+        targets=lambda target: (*aim.of_instance(target), *preference.targets(target)),
     )
 
 

@@ -96,3 +96,19 @@ class Options:
             return chosen
         found: Flags = self._usable & (self._usable.cumsum(axis=1) <= gpus)
         return found
+
+    def hardest(self, of_devices: Ints) -> Ints:
+        """(P,) the most of these numbers (N, G), 0 or more, among the devices that each option takes."""
+        if self.by_device:
+            own: Ints = of_devices[self.rows, self.device]
+            return own
+        most: Ints = np.where(self.taken(), of_devices[self.nodes], 0).max(axis=1, initial=0)
+        return most
+
+    def opened(self) -> Ints:
+        """(P,) idle devices that each option takes."""
+        if self.by_device:
+            begun: Ints = (self.free == GPU_MILLI).astype(np.int64)
+            return begun
+        idle: Ints = (self.taken() & (self.board.free[self.nodes] == GPU_MILLI)).sum(axis=1)
+        return idle

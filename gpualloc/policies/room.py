@@ -141,11 +141,9 @@ class NodeRoom:
         return max(0, free)
 
     @property
-    def whole_free(self) -> int:
-        """Healthy devices, not in MIG mode and not cordoned, that nobody uses."""
-        return sum(
-            1 for room in self.devices if room.idle and whole(room) and healthy(room) and room.device.cordon is None
-        )
+    def in_use(self) -> bool:
+        """Whether work was given anything here, or a process was seen on a device."""
+        return bool(self.host_bookings) or not all(each.idle for each in self.devices)
 
     def targets(self, share: Share) -> tuple[Target, ...]:
         """Everything on the node that a grant of this share could name, free or not, in the fixed order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,10 +18,12 @@ from gpualloc.policies.demand import Demand, demand_of
 from gpualloc.policies.filters import allowed, takes_work
 from gpualloc.policies.gang_rejection import reject_gang
 from gpualloc.policies.gangs import gang_allocation, place_gang
-from gpualloc.policies.instances import Preference, best_instances, by_worth
+from gpualloc.policies.instances import Preference, aimed, best_instances, by_worth
 from gpualloc.policies.market import Market, kind_of
 from gpualloc.policies.mig_worth import MigWorth
-from gpualloc.policies.offer import allocate
+from gpualloc.policies.objectives.aims import aim_of
+from gpualloc.policies.objectives.burdens import burden_of
+from gpualloc.policies.offer import Candidate, Offer, allocate
 from gpualloc.policies.packer import Packer, PricedScorer, Scorer
 from gpualloc.policies.rejection import reject, reject_briefly
 from gpualloc.policies.room import NodeRoom
@@ -54,7 +56,9 @@ class BoardSession:
         rooms = sorted(self._market.rooms.values(), key=lambda room: (taste.by_memory * _memory(room), room.node.name))
         self._rooms = tuple(rooms)
         self.board = Board(rooms, by_memory=taste.by_memory)
-        self.packer = Packer(self.board, taste.scorer(self.board, demand_of(problem)))
+        self._aim = aim_of(problem, self._rooms)
+        burden = burden_of(self._aim, self.board, self._rooms) if self._aim is not None else None
+        self.packer = Packer(self.board, taste.scorer(self.board, demand_of(problem)), burden)
         self.takes_work: Flags = np.array([takes_work(room.node) for room in rooms], np.bool_)
         """(N,) nodes of the board that new work may go to."""
         self._instances = taste.instances
@@ -96,16 +100,23 @@ class BoardSession:
     def ranking(self, workload: Workload, count: int) -> tuple[Ranked, ...]:
         """The nodes with the highest scores for the workload now, the best first; takes nothing.
 
-        Empty for MIG instances, which are compared by more than one number, and for gangs.
+        Where an objective is given, those it has least against come first; the last is then the one with the highest
+        score, unless it is there anyway. Empty for MIG instances, which are compared by more than one number, and for
+        gangs.
         """
         if workload.request.share is Share.MIG or workload.request.gang:
             return ()
         ask = self.ask(workload.request)
         scores, picks = self.packer.scores(ask)
-        best = [node for node in np.argsort(-scores, kind="stable")[:count].tolist() if scores[node] > -np.inf]
+        by_score = np.argsort(-scores, kind="stable")
+        order = by_score if self._aim is None else by_score[self.packer.burdens(ask)[by_score].argsort(kind="stable")]
+        best = [node for node in order[:count].tolist() if scores[node] > -np.inf]
+        if len(best) > 1 and by_score[0] not in best:
+            best[-1] = int(by_score[0])
         spots = [self.packer.spot(ask, node, int(picks[node])) for node in best]
         return tuple(
-            Ranked(self.board.names[spot.node], float(scores[spot.node]), self._devices(spot)[1]) for spot in spots
+            Ranked(self.board.names[spot.node], float(scores[spot.node]), self._devices(spot)[1], self._said(spot.node))
+            for spot in spots
         )
 
     def free(self, allocation: Allocation) -> None:
@@ -154,7 +165,7 @@ class BoardSession:
             for name, found in offers.items()
             if takes_work(found.room.node) and allowed(found.room.node, request)
         }
-        candidates = place_gang(usable, request)
+        candidates = self._members(usable, request)
         if candidates is None:
             return reject_gang(self._problem.snapshot, offers, workload)
         allocation = gang_allocation(workload.id, candidates)
@@ -162,10 +173,27 @@ class BoardSession:
             self._put(candidate.room.book(part))
         return allocation
 
+    def _members(self, usable: Mapping[str, Offer], request: Request) -> tuple[Candidate, ...] | None:
+        """Where the members of a gang go: no farther into what the objective likes less than they must."""
+        if self._aim is None:
+            return place_gang(usable, request)
+        tiers = {name: self._aim.of_node(found.room) for name, found in usable.items()}
+        for least in sorted(set(tiers.values())):
+            found = place_gang({name: usable[name] for name in usable if tiers[name] <= least}, request)
+            if found is not None:
+                return found
+        return None
+
+    def _said(self, row: int) -> str:
+        """What the objective looks at on a node of the board, in words."""
+        room = self.room(self.board.names[row])
+        return self._aim.words(room) if self._aim is not None and room is not None else ""
+
     def _place_instances(self, workload: Workload) -> Allocation | Rejection:
         if self._instances is None:
             self._instances = by_worth(MigWorth(self.market().rooms.values(), self._problem.requests))
-        best = best_instances(self.market(), workload.request, self._instances)
+        liked = self._instances if self._aim is None else aimed(self._instances, self._aim)
+        best = best_instances(self.market(), workload.request, liked)
         if best is None:
             return self._reject(workload)
         allocation = allocate(workload.id, best)

@@ -61,6 +61,8 @@ class HostSpec:
     instances: tuple[tuple[int, str], ...] = ()
     """MIG instances there are at the start: (GPU index, profile)."""
     strangers: tuple[Stranger, ...] = ()
+    price_per_gpu_hour: float | None = None
+    """As in the configuration of a pool; None: it has no price."""
 
 
 @dataclass(frozen=True, slots=True)

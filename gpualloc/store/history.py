@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from gpualloc.errors import NotFoundError
 from gpualloc.model.forecast import Grid
 from gpualloc.model.foresight import KeptForecast, Subject
-from gpualloc.model.sample import METRICS, Metric, Sample, Series, SeriesKey, SeriesKind
-from gpualloc.store import history_means, past_forecasts
+from gpualloc.model.sample import METRICS, Digest, Metric, Sample, Series, SeriesKey, SeriesKind
+from gpualloc.store import history_digest, history_means, past_forecasts
 from gpualloc.store.database import Database, Schema
 from gpualloc.store.history_grid import Steps, Wanted, read_grid
 from gpualloc.store.paths import StatePaths
@@ -155,6 +155,26 @@ class SqliteHistory:
     def last_kept(self, subject: Subject) -> Mapping[int, int]:
         """As `ports.History.last_kept`."""
         return past_forecasts.last_made(self._database, subject)
+
+    def digests(
+        self, kind: SeriesKind, metrics: Sequence[Metric], start_s: int, step_s: int, ticks: int
+    ) -> Iterator[Digest]:
+        """Series of one kind, gathered by ticks of an even grid, sorted by node and key.
+
+        Series without any row on the grid are left out; each is read when it is asked for.
+
+        Args:
+            kind: which series.
+            metrics: what is wanted of them.
+            start_s: epoch seconds at which the first tick begins.
+            step_s: seconds of a tick, 1 or more.
+            ticks: how many.
+        """
+        rows = self._database.rows(f"{_SELECT_SERIES} WHERE kind = ? ORDER BY node, key", (kind,))
+        for series_id, _, node, key in rows:
+            found = history_digest.read(self._database, series_id, metrics, start_s=start_s, step_s=step_s, ticks=ticks)
+            if found is not None:
+                yield Digest(SeriesKey(kind, node, key), start_s, step_s, *found)
 
     def prune(self, before_s: float) -> int:
         """Delete samples older than that, and series that have none left; forecasts too. Returns samples deleted."""

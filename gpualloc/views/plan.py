@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from gpualloc.errors import GpuallocError
 from gpualloc.model.decision import Rejection
+from gpualloc.model.objective import Objective
 from gpualloc.model.plan import DEVICE_KINDS, Plan, Step, StepKind, StepState
 from gpualloc.views.look import Look, Role
 from gpualloc.views.text import escape, plural, shorten
@@ -52,6 +53,7 @@ def plan_data(plan: Plan) -> dict[str, object]:
         "created_at_s": plan.created_at_s,
         "policy": plan.policy,
         "policy_version": plan.policy_version,
+        "objective": plan.objective.value,
         "seed": plan.seed,
         "simulated": plan.simulated,
         "base_digest": plan.base_digest,
@@ -88,7 +90,8 @@ def _rejection_data(rejection: Rejection) -> dict[str, object]:
 
 def plan_text(plan: Plan, names: Mapping[str, str], look: Look) -> str:
     """The plan for a person; `names` gives workload names by id."""
-    head = f"plan {plan.id}, policy {escape(plan.policy)} {escape(plan.policy_version)}"
+    aim = "" if plan.objective is Objective.BALANCED else f", objective {plan.objective.value}"
+    head = f"plan {plan.id}, policy {escape(plan.policy)} {escape(plan.policy_version)}{aim}"
     lines = [head + (", " + look.paint("simulated", Role.WARN) if plan.simulated else "")]
     for chain in dict.fromkeys(step.chain for step in plan.steps):
         lines += ["", *_chain_lines([step for step in plan.steps if step.chain == chain], names, look)]

@@ -8,18 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gpualloc.model.allocation import Allocation
-from gpualloc.model.decision import Placed, Ranked, Rejection
+from gpualloc.model.decision import Placed, Rejection
 from gpualloc.model.inventory import Snapshot
+from gpualloc.model.objective import Objective
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.policies.explanation import Explanation
 from gpualloc.policies.remedies import Remedy, RemedyKind
 from gpualloc.policies.why import Obstacle
 from gpualloc.views.look import Look, Role
+from gpualloc.views.places import INDENT, aim_text, devices_text, places_lines
 from gpualloc.views.table import Cell, Column, table
-from gpualloc.views.text import ago, bar, duration, escape, plural, shorten, stamp
+from gpualloc.views.text import ago, bar, duration, escape, shorten, stamp
 from gpualloc.views.workloads import request_text
 
-_INDENT = "  "
 _NAME_COLUMNS = 48
 _MOST_OBSTACLES = 8
 """Reasons that are shown; those that keep out fewer nodes are counted."""
@@ -31,7 +32,6 @@ _OBSTACLES = (
     Column("what is in the way", least=42),
     Column("where", least=8),
 )
-_PLACES = (Column("score", right=True), Column("node", least=8), Column("devices", least=8), Column(""))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,7 @@ def why_data(account: Account) -> dict[str, object]:
             "actor": placed.actor,
             "plan": placed.plan,
             "policy": placed.policy,
+            "objective": placed.objective.value,
         },
     }
 
@@ -92,8 +93,16 @@ def explanation_data(explanation: Explanation) -> dict[str, object]:
         "ahead": list(explanation.ahead),
         "nodes": explanation.nodes,
         "ranking": [
-            {"node": each.node, "score": each.score, "devices": list(each.devices)} for each in explanation.ranked
+            {
+                "node": each.node,
+                "score": each.score,
+                "devices": list(each.devices),
+                "objective": each.objective or None,
+            }
+            for each in explanation.ranked
         ],
+        "objective": explanation.objective.value,
+        "overruled": explanation.overruled.node if explanation.overruled else None,
         "obstacles": [{"reasons": list(each.reasons), "nodes": list(each.nodes)} for each in explanation.obstacles],
         "remedies": [_remedy_data(each) for each in explanation.remedies],
     }
@@ -150,17 +159,16 @@ def explanation_lines(
     """The answer, what keeps it out or speaks for its place, and what would help."""
     answer = explanation.answer
     if isinstance(answer, Rejection):
-        lines = [f"{_INDENT}gets no place now: {look.paint(answer.reason.value, Role.WARN)}"]
+        lines = [f"{INDENT}gets no place now: {look.paint(answer.reason.value, Role.WARN)}"]
         lines += _wrapped(answer.detail, look)
     else:
-        place = f"{escape(answer.node)}{_devices([grant.device for grant in answer.grants], snapshot)}"
-        lines = [f"{_INDENT}would go to {look.paint(place, Role.GOOD)} in a plan made now"]
+        place = f"{escape(answer.node)}{devices_text([grant.device for grant in answer.grants], snapshot)}"
+        lines = [f"{INDENT}would go to {look.paint(place, Role.GOOD)} in a plan made now{aim_text(explanation)}"]
         lines += [line for layout in explanation.layouts for line in _wrapped(f"changed for it: {layout}", look)]
     if explanation.ahead:
         lines += _wrapped(_ahead(explanation.ahead, names), look)
     if isinstance(answer, Allocation) and explanation.ranked:
-        lines += ["", f"best places by {escape(policy)}, of {plural(explanation.fitting, 'node')} where it fits:"]
-        lines.append(_ranking(explanation.ranked, answer, snapshot, look))
+        lines += ["", *places_lines(explanation, answer, snapshot, policy, look)]
     if explanation.obstacles:
         lines += ["", _obstacles(explanation.obstacles, explanation.nodes, look)]
     if isinstance(answer, Rejection):
@@ -185,22 +193,6 @@ def _ahead(ahead: Sequence[str], names: Mapping[str, str]) -> str:
     shown = ", ".join(titled(each, names) for each in ahead[:3])
     more = f" and {len(ahead) - 3} more" if len(ahead) > 3 else ""
     return f"behind {shown}{more}"
-
-
-def _ranking(ranked: Sequence[Ranked], answer: Allocation, snapshot: Snapshot | None, look: Look) -> str:
-    rows: list[list[str | Cell]] = []
-    for each in ranked:
-        taken = Cell("taken", Role.GOOD) if each.node == answer.node else Cell("")
-        where = _devices(each.devices, snapshot).removeprefix(", ") or "no GPU"
-        rows.append([f"{each.score:.4f}", escape(each.node), where, taken])
-    return table(_PLACES, rows, look, indent=len(_INDENT))
-
-
-def _devices(uuids: Iterable[str], snapshot: Snapshot | None) -> str:
-    """`, GPU 0, 1`; UUIDs where their indices are not known."""
-    known = {each.uuid: str(each.index) for node in (snapshot.nodes if snapshot else ()) for each in node.devices}
-    shown = [known.get(uuid, escape(uuid)) for uuid in dict.fromkeys(uuids)]
-    return f", GPU {', '.join(shown)}" if shown else ""
 
 
 def _obstacles(obstacles: Sequence[Obstacle], nodes: int, look: Look) -> str:
@@ -250,8 +242,8 @@ def _helps(remedies: Sequence[Remedy], names: Mapping[str, str], look: Look, *, 
         detail = escape(each.detail)
         for workload in each.workloads:
             detail = detail.replace(workload, titled(workload, names))
-        lines += _wrapped(f"on {escape(each.node)} {detail}", look, f"{_INDENT}- ")
-        lines += [f"{_INDENT}  {look.paint(command, Role.STRONG)}" for command in _commands(each)]
+        lines += _wrapped(f"on {escape(each.node)} {detail}", look, f"{INDENT}- ")
+        lines += [f"{INDENT}  {look.paint(command, Role.STRONG)}" for command in _commands(each)]
     return lines
 
 
@@ -268,7 +260,7 @@ def _commands(remedy: Remedy) -> list[str]:
     return []
 
 
-def _wrapped(text: str, look: Look, indent: str = _INDENT) -> list[str]:
+def _wrapped(text: str, look: Look, indent: str = INDENT) -> list[str]:
     margin = " " * len(indent)
     return textwrap.wrap(text, look.width, initial_indent=indent, subsequent_indent=margin, break_on_hyphens=False)
 
@@ -284,10 +276,11 @@ def _begun(account: Account, look: Look) -> list[str]:
         lines += _wrapped(escape(workload.reason), look)
     if workload.allocation is not None:
         devices = [grant.visible_uuid for grant in workload.allocation.grants]
-        lines += [f"{_INDENT}on {escape(workload.allocation.node)}", *(f"{_INDENT}{escape(each)}" for each in devices)]
+        lines += [f"{INDENT}on {escape(workload.allocation.node)}", *(f"{INDENT}{escape(each)}" for each in devices)]
     if placed is None:
         return lines
-    chosen = f"placed by {escape(placed.policy)}" if placed.policy else "begun"
+    aim = "" if placed.objective is Objective.BALANCED else f" for {placed.objective.value}"
+    chosen = f"placed by {escape(placed.policy)}{aim}" if placed.policy else "begun"
     plan = f" in plan {escape(placed.plan)}" if placed.plan else ""
     return lines + _wrapped(f"{chosen}{plan}, applied by {escape(placed.actor)} at {stamp(placed.at_s)}", look)
 

@@ -27,6 +27,7 @@ def _devices() -> st.SearchStrategy[dict[str, Any]]:
             "used_mib": st.sampled_from((None, 0, 700, 5000, 14000)),
             "state": st.sampled_from(("ok", "ok", "ok", "driver not answering", "GPU lost")),
             "cordon": st.sampled_from((None, None, "fan noise")),
+            "power_limit_w": st.sampled_from((70.0, 700.0)),
             "numa_node": st.sampled_from((None, 0, 0, 1)),
             "mig": st.lists(st.sampled_from(_PROFILES), max_size=3),
         },
@@ -63,7 +64,8 @@ def _nodes(draw: st.DrawFn, number: int) -> Node:
         state=draw(st.sampled_from(("ok", "ok", "ok", "unreachable"))),
         manage=draw(st.sampled_from((None, None, True, False))),
         cordon=draw(st.sampled_from((None, None, None, "new disks"))),
-        labels=draw(st.sampled_from(({}, {"rack": "r1"}, {"rack": "r2", "disk": "nvme"}))),
+        labels=draw(st.sampled_from(({}, {"rack": "r1"}, {"rack": "r2", "disk": "nvme", "speed": "2"}))),
+        price=draw(st.sampled_from((None, None, 0.0, 2.0))),
         near=draw(st.dictionaries(st.sampled_from(_PATHS), st.sampled_from((True, True, False, None)))),
         other_controllers=draw(st.sampled_from(((), (), ("slurmd",)))),
     )

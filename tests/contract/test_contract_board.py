@@ -27,7 +27,7 @@ def _read_anew(session: BoardSession) -> Board:
 
 
 def _say_the_same(one: Board, other: Board) -> None:
-    for name in ("cpu", "memory", "free", "whole", "gpu_memory", "shareable"):
+    for name in ("cpu", "memory", "free", "whole", "gpu_memory", "shareable", "used"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), name)
     for share, parts in one.parts.items():
         np.testing.assert_array_equal(parts, other.parts[share], share)

@@ -80,6 +80,9 @@ class MemoryJournal:
     def cordons(self):
         return self._cordons
 
+    def sightings(self):
+        return ()
+
     def desired(self):
         return ()
 
@@ -104,6 +107,9 @@ class MemoryHistory:
 
     def read(self, metric, since_s, until_s, *, node=None, key=None):
         return iter(self._series)
+
+    def digests(self, kind, metrics, start_s, step_s, ticks):
+        return iter(())
 
     def append(self, samples):
         self.samples.extend(samples)

@@ -69,6 +69,7 @@ def node(name: str, **said: Any) -> Node:
             "main",
             "simulated",
             labels=said.pop("labels", {}),
+            price_per_gpu_hour=said.pop("price", None),
             reserved_cpus=said.pop("reserved_cpus", 0.0),
             reserved_memory_mib=said.pop("reserved_memory_mib", 0),
             manage=said.pop("manage", None),

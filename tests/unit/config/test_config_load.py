@@ -179,8 +179,8 @@ nodes = "x[1-"
         (
             "zzz = 1",
             "line 1: zzz: no such key",
-            "keys here: apply, enforce, forecaster, gangs, history, hooks, mig, policy, policy_profile, pools, "
-            "rebalance, sampling",
+            "keys here: apply, enforce, forecaster, gangs, history, hooks, mig, objective, policy, policy_profile, "
+            "pools, rebalance, sampling",
         ),
         ("a = [1,\n2\n", "line 2: not valid TOML", None),
         ("policy = " + "9" * 5000, "not valid TOML", None),
@@ -284,10 +284,13 @@ def test_the_second_reading_imports_nothing_heavy(write, tmp_path):
 
 def test_the_cached_result_is_the_same(read, write):
     file = write(
-        'policy = "spread"\n[pools.p]\nnodes = "n[1-2]"\nmanage = true\nlabels = {a = "b"}\n'
+        'policy = "spread"\nobjective = "cost"\ngangs = { ports = "31000-31009" }\n'
+        '[pools.p]\nnodes = "n[1-2]"\nmanage = true\nlabels = {a = "b"}\n'
         'ssh = { port = 5, options = ["A=b"] }\nreserved = { cpus = 2, memory = "1GiB" }\n'
     )
-    assert read(file) == read(file)
+    checked = read(file)
+    assert checked == read(file)
+    assert (checked.config.objective, checked.config.gang_ports) == ("cost", (31000, 31009))
 
 
 def test_the_cache_is_private_and_follows_every_change(read, write, tmp_path):

@@ -22,6 +22,7 @@ cpus = 128
 memory_gib = 1024
 driver = "580.95.05"
 labels = { rack = "b" }
+price_per_gpu_hour = 2.5
 paths = ["/data/imagenet", "/scratch"]
 numa_nodes = 2
 mig = [0, 2]
@@ -63,6 +64,7 @@ def test_a_whole_file(write):
         {"rack": "b"},
         (0, 2),
     )
+    assert (big.price_per_gpu_hour, spec.nodes[2].price_per_gpu_hour) == (2.5, None)
     assert (big.paths, big.numa_nodes) == (("/data/imagenet", "/scratch"), 2)
     assert (spec.nodes[2].gpus, spec.nodes[2].paths, spec.nodes[2].numa_nodes) == ((), (), 1)
     assert [(fault.node, fault.gpu, fault.from_s, fault.until_s) for fault in spec.faults] == [

@@ -17,6 +17,7 @@ from gpualloc.model.decision import Decision
 from gpualloc.model.desired import DesiredDevice, Repartition
 from gpualloc.model.inventory import MigInstance, Node
 from gpualloc.model.mig import check_layout, layout_text
+from gpualloc.model.objective import Objective
 from gpualloc.model.workload import Workload
 from gpualloc.planning.partition import Partition
 from gpualloc.policies.best_fit import BestFit
@@ -63,9 +64,10 @@ def solve(
     automatic: tuple[str, ...] = (),
     pinned: tuple[str, ...] = (),
     extent: Repartition = Repartition.MODE,
+    objective: Objective = Objective.BALANCED,
 ) -> tuple[Decision, tuple[Partition, ...]]:
     """What becomes of the requests; `automatic` and `pinned` name devices as `node/index`."""
-    problem = scenes.problem(nodes, requests)
+    problem = replace(scenes.problem(nodes, requests), objective=objective)
     rows = []
     for names, ours in ((automatic, True), (pinned, False)):
         for where in names:
@@ -232,3 +234,21 @@ def test_every_answer_is_legal_and_nothing_is_promised_twice(
                 assert f"{kept[0].profile}@{kept[0].start}" in [str(place) for place in targets[grant.device] or ()]
             elif grant.device in targets:
                 assert targets[grant.device] is None
+
+
+@pytest.mark.parametrize("cheap", ["a", "b"])
+def test_an_objective_chooses_the_node_whose_layout_changes(cheap: str) -> None:
+    dear = {"a": "b", "b": "a"}[cheap]
+    nodes = [node(cheap, None, price=1.0), node(dear, None, price=2.0)]
+    decision, partitions = solve(nodes, [scenes.workload("w1", mig_profile="1g.5gb")], objective=Objective.COST)
+    assert [each.node for each in decision.allocations] == [cheap]
+    assert [each.node.name for each in partitions] == [cheap]
+
+
+@pytest.mark.parametrize("cheap", ["a", "b"])
+def test_an_objective_chooses_the_node_whose_device_leaves_mig_mode(cheap: str) -> None:
+    dear = {"a": "b", "b": "a"}[cheap]
+    nodes = [node(cheap, "1g.5gb@0", price=1.0), node(dear, "1g.5gb@0", price=2.0)]
+    work = [scenes.workload("w1", gpus=1)]
+    decision, _ = solve(nodes, work, automatic=("a/0", "b/0"), objective=Objective.COST)
+    assert [each.node for each in decision.allocations] == [cheap]

@@ -100,7 +100,7 @@ def _without_digest(change: Callable[[dict[str, Any]], None]) -> str:
         ("[" * 100_000, "is truncated or not JSON"),
         ("[1]", "is not a plan"),
         ('{"schema": "gpualloc.plan/1"}', "is not a plan"),
-        (_without_digest(lambda doc: doc.update(format=2)), "has format 2; this gpualloc reads 3"),
+        (_without_digest(lambda doc: doc.update(format=3)), "has format 3; this gpualloc reads 4"),
         (_without_digest(lambda doc: doc.update(format=True)), "has format True"),
         (_without_digest(lambda doc: doc.pop("format")), "has format None"),
         (_without_digest(lambda doc: doc.pop("sha256")), "was edited"),

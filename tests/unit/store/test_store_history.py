@@ -119,6 +119,38 @@ def test_a_pruned_series_may_come_back(history, paths):
     assert points(history, DISK) == {NODE: ((4000.0, 1.0),)}
 
 
+def known(values):
+    """Tick to value, of those that are known."""
+    return {tick: value for tick, value in enumerate(values) if value == value}
+
+
+def test_digests_gather_samples_by_tick(history):
+    watts = [
+        (1000, 10.0),
+        (1010, 30.0),
+        (1059, None),
+        (1060, None),
+        (1120, 5.0),
+        (1179, 7.0),
+        (1180, 99.0),
+        (999, 99.0),
+    ]
+    for at_s, value in watts:
+        history.append([Sample(GPU, at_s, {"power_w": value, "gpu_utilization_ratio": 0.5})])
+    history.append([Sample(NODE, 1000, {"disk_used_mib": 1})])
+    (found,) = history.digests(SeriesKind.DEVICE, [POWER, METRICS["gpu_utilization_ratio"]], 1000, 60, 3)
+    assert (found.key, found.start_s, found.step_s) == (GPU, 1000, 60)
+    assert known(found.mean["power_w"]) == {0: 20.0, 2: 6.0}
+    assert known(found.high["power_w"]) == {0: 30.0, 2: 7.0}
+    assert known(found.mean["gpu_utilization_ratio"]) == {0: 0.5, 1: 0.5, 2: 0.5}
+
+
+def test_digests_leave_out_what_has_no_row(history):
+    history.append([Sample(replace(GPU, key=name), 1000, {"power_w": 1.0}) for name in ("GPU-b", "GPU-a")])
+    assert [one.key.key for one in history.digests(SeriesKind.DEVICE, [POWER], 1000, 60, 1)] == ["GPU-a", "GPU-b"]
+    assert list(history.digests(SeriesKind.DEVICE, [POWER], 1060, 60, 10)) == []
+
+
 APPENDER = """
 import sys
 import threading

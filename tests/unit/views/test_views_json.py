@@ -184,7 +184,7 @@ def test_why():
     told = waits["explanation"]
     assert list(told) == [
         *("workload", "reason", "detail", "node", "devices", "layouts", "ahead", "nodes"),
-        *("ranking", "obstacles", "remedies"),
+        *("ranking", "objective", "overruled", "obstacles", "remedies"),
     ]
     assert (told["reason"], told["node"], told["devices"], waits["placed"]) == ("no capacity", None, [], None)
     assert told["obstacles"][1]["reasons"] == ["GPUs of another model", "too few GPUs"]
@@ -197,10 +197,12 @@ def test_why():
     ]
     fits = why_data(Account(world.WORKLOADS[2], world.NOW_S, True, "best-fit 1", explanation=world.FITS))["explanation"]
     assert (fits["reason"], fits["node"], fits["devices"]) == (None, "gpu01", [world.GRANT.device])
-    assert fits["ranking"][0] == {"node": "gpu01", "score": 0.125, "devices": [world.GRANT.device]}
+    first = {"node": "gpu01", "score": 0.125, "devices": [world.GRANT.device], "objective": None}
+    assert fits["ranking"][0] == first
     runs = why_data(Account(world.WORKLOADS[0], world.NOW_S, True, "best-fit 1", placed=world.PLACED))
     assert (runs["explanation"], runs["node"]) == (None, "gpu01")
-    assert runs["placed"] == {"at_s": world.NOW_S - 7200, "actor": "ann", "plan": "p00000001", "policy": "best-fit 1"}
+    placed = {"at_s": world.NOW_S - 7200, "actor": "ann", "plan": "p00000001", "policy": "best-fit 1"}
+    assert runs["placed"] == {**placed, "objective": "balanced"}
 
 
 def test_a_gang_is_one_workload_with_its_members():

@@ -6,9 +6,6 @@ from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from gpualloc.engine.churn_trial import ChurnTrial
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Expected, Problem, Rejection
 from gpualloc.model.shapes import Shape
@@ -16,6 +13,7 @@ from gpualloc.ports import Policy
 from gpualloc.sim.traces.cluster import requests_of, snapshot_of, workload_of
 from gpualloc.sim.traces.models import models_of
 from gpualloc.sim.traces.referee import Referee
+from gpualloc.sim.traces.trace import TraceNode
 
 MOST_TOLD = 20
 """Violations that are kept in words."""
@@ -49,24 +47,46 @@ class Opening:
 
 
 class Books:
-    """Asks the policy and checks what it answers."""
+    """Asks the policy and checks what it answers. A wrong answer is given back and not carried out."""
 
-    def __init__(self, trial: ChurnTrial, policy: Policy, clock: Callable[[], float]) -> None:
-        nodes, tasks = trial.nodes, trial.tasks
+    def __init__(
+        self,
+        nodes: Sequence[TraceNode],
+        shapes: Sequence[Shape],
+        policy: Policy,
+        *,
+        waiting: Sequence[int] = (),
+        expected: Sequence[int] = (),
+        seed: int = 0,
+        clock: Callable[[], float] = lambda: 0.0,
+    ) -> None:
+        """Begin with all nodes idle.
+
+        Args:
+            nodes: the cluster.
+            shapes: what tasks may take; they are called by their place in it.
+            policy: who is asked.
+            waiting: numbers of the shapes of tasks that all wait at once: arrivals 0, 1, ... in this order.
+            expected: how often each shape will come, as far as the policy is told; empty tells nothing.
+            seed: what the policy may draw from.
+            clock: seconds that time the decisions; they decide nothing. Left out: nothing is timed.
+        """
         self.referee = Referee(nodes)
-        self.shapes = tasks.shapes
+        self.shapes = shapes
         self.allocated_milli = 0
         """Compute given out now."""
         self.violations: list[str] = []
         self.refused_that_fitted = 0
         self.decision_us = array("d")
         self._clock = clock
-        self._requests = requests_of(tasks.shapes, models_of(nodes))
+        self._requests = requests_of(shapes, models_of(nodes))
         snapshot = snapshot_of(nodes)
         self._columns = {device.uuid: device.index for node in snapshot.nodes for device in node.devices}
-        counts = np.bincount(tasks.shape_of[trial.times.rows], minlength=len(tasks.shapes)).tolist()
-        expected = tuple(Expected(request, float(n)) for request, n in zip(self._requests, counts, strict=True) if n)
-        self._session = policy.begin(Problem(snapshot, (), seed=trial.seed or 0, expected=expected, explain=False))
+        requests = tuple(
+            workload_of(arrival, f"task-{arrival}", self._requests[number]) for arrival, number in enumerate(waiting)
+        )
+        told = tuple(Expected(self._requests[number], float(n)) for number, n in enumerate(expected) if n)
+        self._session = policy.begin(Problem(snapshot, requests, seed=seed, expected=told, explain=False))
 
     def place(self, arrival: int, row: int, number: int) -> tuple[Allocation, tuple[int, ...]] | Violation | None:
         """Ask for a place for a task of the shape with that number; None when there is none."""

@@ -1,0 +1,80 @@
+"""The plans that could be made now, for every objective by some policies, and which of them are worth a look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from gpualloc.engine.context import Context
+from gpualloc.engine.observe import observe, wanted_paths
+from gpualloc.engine.plan import LIVE, plan_on, problem_of
+from gpualloc.engine.settle import catch_up
+from gpualloc.engine.start_delay import start_delay_s
+from gpualloc.model.inventory import Node, Snapshot
+from gpualloc.model.objective import Objective
+from gpualloc.model.workload import Workload
+from gpualloc.planning.figures import figures_of
+from gpualloc.planning.pareto import Choice, front
+from gpualloc.policies import registry
+from gpualloc.ports import Policy
+
+POLICIES = ("pack", "best-fit", "fgd", "spread")
+"""Policies that are tried beside the configured one."""
+OBJECTIVES = (Objective.BALANCED, Objective.COST, Objective.JCT, Objective.ENERGY)
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What there is to choose from."""
+
+    shown: tuple[Choice, ...]
+    """None is better than another."""
+    tried: int
+    """How many plans were made."""
+    waiting: int
+    """How many workloads are to be placed."""
+    snapshot: Snapshot
+
+
+def choices(ctx: Context, progress: Callable[[Node], None] | None = None) -> Choices:
+    """Make the plans on one look at the fleet; none is stored.
+
+    Args:
+        ctx: the ports; its policy is tried first.
+        progress: called with each node as it is seen.
+
+    Raises:
+        UnreachableError: no node at all answers.
+    """
+    snapshot = observe(ctx, progress=progress, near=wanted_paths(ctx))
+    catch_up(ctx, snapshot)
+    workloads = ctx.journal.workloads(LIVE)
+    made = [
+        _choice(_aimed(ctx, policy, objective), snapshot, workloads)
+        for policy in _policies(ctx.policy)
+        for objective in OBJECTIVES
+    ]
+    shown = tuple(
+        replace(made[first], also=tuple((made[one].plan.objective, made[one].plan.policy) for one in same))
+        for first, *same in front([choice.figures.tolls for choice in made])
+    )
+    return Choices(shown, len(made), len(problem_of(ctx, workloads, snapshot).requests), snapshot)
+
+
+def _policies(configured: Policy) -> Iterator[Policy]:
+    yield configured
+    for name in POLICIES:
+        if name != configured.name:
+            yield registry.load(name)
+
+
+def _aimed(ctx: Context, policy: Policy, objective: Objective) -> Context:
+    return replace(ctx, policy=policy, settings=replace(ctx.settings, objective=objective))
+
+
+def _choice(ctx: Context, snapshot: Snapshot, workloads: tuple[Workload, ...]) -> Choice:
+    plan = plan_on(ctx, snapshot, workloads)
+    problem = replace(problem_of(ctx, workloads, snapshot), explain=False)
+    waiting = {rejection.workload for rejection in plan.rejections}
+    delay_s = start_delay_s(problem, ctx.policy, workloads, waiting)
+    return Choice(plan, figures_of(plan, snapshot, problem.running, delay_s))
