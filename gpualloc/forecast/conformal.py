@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,11 +24,11 @@ _TOLERANCE = 1e-9
 
 
 def correct(raw: Bands, became: Matrix, scale: Matrix, delay: int, ticks_between: int = 1) -> Bands:
-    """The bands, each edge moved by what was learned from the outcomes that were known when its band was told.
+    """The bands, each edge moved by what was learned from outcomes that were known when its band was told.
 
-    Each edge, the lower and the upper one, stretches by a factor common to all series. It grows when an edge, as it would
-    be drawn now, was left, and shrinks a little when it was not, such that an edge is left in 5 of 100 cases in the long
-    run, whatever the series do; where they rest so often that even no width would do, the floor stays.
+    Each edge, the lower and the upper one, stretches by a factor common to all series. It grows when an edge, as it
+    would be drawn now, was left, and shrinks a little when it was not, such that an edge is left in 5 of 100 cases in the
+    long run, whatever the series do; where they rest so often that even no width would do, the floor stays.
 
     Args:
         raw: by series, origin and quantile; NaN where nothing is told.

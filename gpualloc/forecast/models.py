@@ -1,7 +1,7 @@
 """The candidates: each tells a band for every series at every origin, from what was known before and at that origin.
 
-A band is three numbers, those of `QUANTILES`, in the unit of the series; NaN where the model has nothing to say. A model
-is fitted on outcomes that were known at some tick and then used for origins from that tick on.
+A band is three numbers, those of `QUANTILES`, in the unit of the series; NaN where the model has nothing to say. A
+model is fitted on outcomes that were known at some tick and then used for origins from that tick on.
 """
 
 from __future__ import annotations
@@ -183,6 +183,18 @@ BASIC: tuple[Model, ...] = (
     Empirical(),
     Linear(),
 )
+
+
+class Spread:
+    """The last value; its edges half way between those of `last` and of `linear`."""
+
+    name = "spread"
+
+    def bands(self, past: Past, horizon: int, cuts: Sequence[int]) -> Bands:
+        """As `Model.bands`."""
+        return candidates(past, horizon, cuts)[self.name]
+
+
 NAMES = (*(model.name for model in BASIC), "spread")
 """The candidates in the order of tables, the naive one first."""
 
