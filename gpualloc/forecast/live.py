@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gpualloc.forecast.backtest import cuts_of
 from gpualloc.forecast.conformal import stretched, stretches
 from gpualloc.forecast.grid import Matrix, doubles
-from gpualloc.forecast.models import BASIC, Linear, edges, spread
+from gpualloc.forecast.models import BASIC, Linear, day_weight, edges, spread
 from gpualloc.forecast.past import Past, past_of
 from gpualloc.model.forecast import QUANTILES, Forecasts, Grid
 
@@ -45,7 +45,7 @@ class Tracker:
     def see(self, values: Matrix) -> None:
         """Take in the values of the next tick, one for each series; NaN is unknown."""
         self.recent.see(values)
-        self._positive = self._positive & ~(values < 0)
+        np.copyto(self._positive, False, where=values < 0)
 
     def bands(self) -> Matrix:
         """By series, horizon and quantile; NaN where nothing can be told."""
@@ -55,10 +55,18 @@ class Tracker:
         features = recent.features()
         moved = np.tensordot(features, self._weights, axes=1) * scale[..., None]
         own = _around(latest, self._edges)
-        pooled = np.where(np.isnan(moved).any(axis=2)[..., None], own, _around(latest, moved))
+        pooled = _around(latest, moved)
+        positive = self._positive.reshape(-1, 1, 1)
         for one in (own, pooled):
-            np.copyto(one, np.maximum(one, 0.0), where=self._positive[:, None, None] & ~np.isnan(one))
-        return stretched(spread(own, pooled), np.broadcast_to(scale, own.shape[:2]), self._powers)
+            np.copyto(one, np.maximum(one, 0.0), where=positive & ~np.isnan(one))
+        raw = np.stack(
+            [
+                spread(own[:, at], pooled[:, at], recent.day(), day_weight(horizon, recent.step_s))
+                for at, horizon in enumerate(self._horizons)
+            ],
+            axis=1,
+        )
+        return stretched(raw, np.broadcast_to(scale, own.shape[:2]), self._powers)
 
     def forecasts(self) -> Forecasts:
         """What is told of the series after the tick that was seen last."""
@@ -75,7 +83,8 @@ class _Learned:
         cuts = [*cuts_of(grid.ticks, grid.step_s), grid.ticks]
         last, regression = BASIC[0], Linear()
         became = past.became(horizon)
-        told = spread(last.bands(past, horizon, cuts[:-1]), regression.bands(past, horizon, cuts[:-1]))
+        own, pooled = (model.bands(past, horizon, cuts[:-1]) for model in (last, regression))
+        told = spread(own, pooled, past.seen.day, day_weight(horizon, past.step_s))
         delay = -(-horizon // past.stride)
         self.powers = stretches(told, became, past.seen.scale, delay, past.stride)[:, -1]
         self.edges = np.stack(edges(became - past.seen.latest), axis=1)
