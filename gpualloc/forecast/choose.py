@@ -67,7 +67,7 @@ def chosen(raw: Mapping[str, Bands], became: Matrix, scale: Matrix, known: int, 
     losses = {name: pinball(bands[:, seen], became[:, seen]) / unit for name, bands in raw.items()}
     points = {name: errors(bands[:, seen], became[:, seen]) / unit for name, bands in raw.items()}
     parts = _parts(losses[NAIVE], overlap)
-    tells = {name: ~np.isnan(bands[..., 1]).all(axis=1) for name, bands in raw.items()}
+    tells = {name: np.logical_or.reduce(~np.isnan(bands[..., 1]), axis=1) for name, bands in raw.items()}
     answers = np.full(len(became), _usual(losses), dtype=object)
     for other in SAME_POINT:
         clearly = _better(losses, other, answers, parts, CLEAR)
