@@ -112,6 +112,20 @@ def test_a_series_that_never_moves_has_a_narrow_band_and_no_mase(grid):
     assert found.pinball("chosen", 0) == pytest.approx(7 * FLOOR * 0.1 / 3)
 
 
+def test_of_very_many_values_every_other_origin_will_do(grid, walk, monkeypatch):
+    rows = grid(walk(4, 3000), capacity=(64.0,) * 4)
+    every = backtest(rows, [6, 24])
+    monkeypatch.setattr("gpualloc.forecast.past.MAX_ORIGINS", 3000)
+    some = backtest(rows, [6, 24])
+    assert (every.stride, some.stride) == (1, 4)
+    for at in range(2):
+        assert some.scores["last"][at].scored.sum() == pytest.approx(
+            every.scores["last"][at].scored.sum() / 4, rel=0.01
+        )
+        assert some.mase("last", at) == pytest.approx(every.mase("last", at), rel=0.1)
+        assert some.coverage90("chosen", at) == pytest.approx(90, abs=4)
+
+
 def test_too_short_a_past_is_refused_with_what_is_needed(grid):
     assert shortest(24) == 216
     with pytest.raises(UsageError) as refused:
