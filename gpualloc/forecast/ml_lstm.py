@@ -35,6 +35,7 @@ class Network:
             import torch
         except ImportError as error:
             raise ConfigError("the forecaster 'lstm' needs the package torch", hint=INSTALL) from error
+        torch.set_num_threads(1)  # more of them only wait for each other over so small a network
         self._torch: Any = torch
 
     def bands(self, past: Past, horizon: int, cuts: Sequence[int]) -> Bands:
