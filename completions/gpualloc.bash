@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history assess audit submit run ps show why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history assess forecast audit submit run ps show why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -78,6 +78,15 @@ _gpualloc() {
                 --html) compopt -o filenames; _gpualloc_reply -f; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--days --html --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'forecast')
+            case $previous in
+                --series) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --horizon) :; return ;;
+                --model) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--series --horizon --backtest --model --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'audit')

@@ -17,6 +17,7 @@ _gpualloc() {
         'status:When work was last placed, what waits, who holds the lock'
         'history:Readings over time, as a chart or as numbers'
         'assess:What GPUs did, what was wasted, what could be saved'
+        'forecast:What series are going to be, and how sure that is'
         'audit:What was done, to what, by whom'
         'submit:Ask for devices and limits for a command'
         'run:Submit, place, follow the output, return the exit code'
@@ -124,6 +125,20 @@ _gpualloc() {
                     _arguments \
                         '*--days[How far to look back. (default; 7)]:value:' \
                         '*--html[Also write a page with charts.]:value:_files' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                forecast)
+                    _arguments \
+                        '*--series[CSV; time_s, series, value(, capacity) (docs/forecast.md).]:value:_files' \
+                        '*--horizon[How far ahead, 24h at most. (default; 2h)]:value:' \
+                        '*--backtest[Tell how good the models were on the last part of the series.]' \
+                        '*--model[Forecast with this; one more row of a back-test.]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
