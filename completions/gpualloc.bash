@@ -80,8 +80,10 @@ _gpualloc() {
                 --node) _gpualloc_ask nodes; return ;;
                 --device) :; return ;;
                 --horizon) :; return ;;
+                --model) :; return ;;
+                --series) compopt -o filenames; _gpualloc_reply -f; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--metric --by --pool --node --device --horizon --score --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--metric --by --pool --node --device --horizon --model --score --series --backtest --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'assess')
