@@ -148,13 +148,16 @@ def _print_rest(by_arm: dict[str, list[Figures]]) -> None:
         real = max(each.values.get("real time, s", 0.0) for each in found)
         cpu = max(each.values.get("CPU, s", 0.0) for each in found)
         moves, held_back = (_total(getattr(each, name) for each in found) for name in ("moves", "held_back"))
-        failed, broken = (sum(len(getattr(each, name)) for each in found) for name in ("failed", "broken"))
+        failed, broken, restless = (
+            sum(len(getattr(each, name)) for each in found) for name in ("failed", "broken", "restless")
+        )
         print(
             f"{arm}: moves: {moves}; held back: {held_back}; {failed} steps failed; {broken} promises broken; "
+            f"{restless} runs would have been followed by another at once; "
             f"a cycle takes {cycles[len(cycles) // 2]:.0f} ms, 95 of 100 at most "
             f"{cycles[int(0.95 * len(cycles))]:.0f} ms; a week at most {real:.0f} s, {cpu:.0f} s on a processor"
         )
-        for trouble in [line for each in found for line in (*each.broken, *each.failed)][:10]:
+        for trouble in [line for each in found for line in (*each.broken, *each.failed, *each.restless)][:10]:
             print(f"  {trouble}")
 
 

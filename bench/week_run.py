@@ -25,6 +25,8 @@ from gpualloc.sim.use import Pattern, utilization
 
 LONGEST_WAIT_S = {Class.NOTEBOOK: 900.0, Class.SERVICE: 900.0, Class.MIG: 900.0, Class.BATCH: 3600.0}
 """Work that waits longer misses its objective; training does when it takes three times its run time and an hour."""
+QUIET_EVERY = 36
+"""After each so many runs it is looked at whether the next one would have nothing to do."""
 SLOWDOWN, SLACK_S = 3.0, HOUR_S
 LONGEST_STALL_S = 1200.0
 """A notebook that stands still for longer while its owner wants to compute misses its objective, too."""
@@ -56,6 +58,8 @@ class Figures:
     course: list[tuple[float, float, float, float]] = field(default_factory=list)
     """GPUs held, waited for, suspended and in use, by tick."""
     cycle_ms: list[float] = field(default_factory=list)
+    restless: list[str] = field(default_factory=list)
+    """What a run right after another one would still do, where that was looked at."""
 
 
 def play(
@@ -91,6 +95,8 @@ def play(
             cycle = rebalance(ctx)
             figures.cycle_ms.append(1000 * (time.perf_counter() - begun))
             week.look(cycle, now_s)
+            if tick % QUIET_EVERY == 0:
+                week.look_again(now_s)
             told(figures)
         week.add_up(wall.at_s, work)
     return figures
@@ -106,6 +112,7 @@ class _Week:
         self._arrivals: dict[str, Arrival] = {}
         self._ids: dict[str, str] = {}
         self._first_start: dict[str, float] = {}
+        self._started: dict[str, float] = {}
         self._stalled: Counter[str] = Counter()
         self._cost = 0.0
         self._ticks: list[Tick] = []
@@ -135,7 +142,8 @@ class _Week:
             gpus = _gpus(work)
             if work.state is WorkloadState.RUNNING:
                 held += gpus
-                self._first_start.setdefault(work.id, work.started_at_s or now_s)
+                self._started[work.id] = work.started_at_s or now_s
+                self._first_start.setdefault(work.id, self._started[work.id])
                 assert work.allocation is not None
                 self._cost += gpus * PRICES[self._pools[work.allocation.node]] * TICK_S / HOUR_S
             elif work.state is WorkloadState.SUSPENDED:
@@ -144,6 +152,14 @@ class _Week:
             else:
                 waiting += gpus
         self._ticks.append(Tick(held, waiting, suspended))
+
+    def look_again(self, now_s: float) -> None:
+        """Whether the run that was just made left nothing to do."""
+        again = rebalance(self._ctx, dry_run=True)
+        moves = again.better.moves if again.better is not None else ()
+        told = [f"{move.kind} {move.workload or move.device}" for move in moves]
+        if not again.quiet:
+            self._figures.restless.append(f"{now_s - BEGIN_S:.0f} s: {len(again.plan.steps)} steps; {', '.join(told)}")
 
     def add_up(self, now_s: float, work: Sequence[Arrival]) -> None:
         """The figures of the whole time."""
@@ -231,7 +247,7 @@ class _Week:
             if move.workload is None:
                 continue
             if move.kind in DISRUPTIVE:
-                if move.since_s is None or now_s - move.since_s < rules.min_run_s:
+                if now_s - self._started.get(move.workload, now_s) < rules.min_run_s:
                     self._figures.broken.append(f"{now_s}: {move.workload} moved before its minimum run")
                 if now_s - self._touched.get(move.workload, -math.inf) < rules.cool_down_s:
                     self._figures.broken.append(f"{now_s}: {move.workload} moved within its cool-down")
