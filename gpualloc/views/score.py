@@ -91,7 +91,7 @@ def _left_out(scored: Scored) -> list[str]:
     if not scored.scores:
         said.append("too young to score: nothing that was forecast could be compared with what came yet")
     if scored.early:
-        said.append(f"{plural(scored.early, 'forecast')} wait for their time, or for a sample taken after it")
+        said.append(f"not compared yet: {plural(scored.early, 'forecast')}, too early or nothing sampled since")
     if scored.unknown:
-        said.append(f"of {plural(scored.unknown, 'forecast')} nobody knows what came: nothing was sampled then")
+        said.append(f"never to be compared: {plural(scored.unknown, 'forecast')}, nothing was sampled at the time")
     return said
