@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from gpualloc.engine.demand_series import demand_grid
 from gpualloc.engine.serial import NoForecaster
 from gpualloc.errors import NotFoundError, UsageError
 from gpualloc.forecast.gridding import ticks_of
-from gpualloc.model.forecast import Band, Grid
+from gpualloc.model.forecast import QUANTILES, Band, Forecasts, Grid
 from gpualloc.model.foresight import ARRIVALS, DEMAND, By, Foresight, KeptForecast, Subject
 from gpualloc.model.sample import METRICS, Metric, SeriesKind
 from gpualloc.ports import Forecaster
@@ -64,7 +65,8 @@ def foresee(
         grid = _of_samples(ctx, subject, step_s, node, device)
     by_whom = forecaster or ctx.forecaster
     steps = sorted({max(1, math.ceil(horizon_s / step_s - 1e-9)) for horizon_s in horizons_s})
-    forecasts = by_whom.forecast(grid, steps) if grid.names and grid.ticks else NoForecaster().forecast(grid, steps)
+    teller = by_whom if grid.names and grid.ticks else NoForecaster()
+    forecasts = within_bounds(teller.forecast(grid, steps), grid)
     span = ctx.history.span()
     age_s = None if span is None else max(0.0, ctx.clock.now_s() - span[1])
     return Foresight(subject, unit_of(what), grid, forecasts, age_s, f"{by_whom.name} {by_whom.version}")
@@ -94,6 +96,18 @@ def remember(ctx: Context, foresight: Foresight) -> int:
         if (band := _finite(foresight.forecasts.band(series, place))) is not None
     ]
     return ctx.history.keep(kept) if kept else 0
+
+
+def within_bounds(forecasts: Forecasts, grid: Grid) -> Forecasts:
+    """The forecasts with no edge below 0 or above the capacity: nothing that is looked ahead at can be there."""
+    width = len(forecasts.horizons) * len(QUANTILES)
+    values = array("d")
+    for row in range(len(grid.names)):
+        most = (grid.capacity[row] if grid.capacity else None) or math.inf
+        # NaN passes: it is not below, and not above.
+        told = forecasts.values[row * width : (row + 1) * width]
+        values.extend(0.0 if value < 0.0 else most if value > most else value for value in told)
+    return replace(forecasts, values=values)
 
 
 def unit_of(what: str) -> str:

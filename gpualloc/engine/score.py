@@ -10,11 +10,13 @@ from gpualloc.engine.context import Context
 from gpualloc.engine.demand_series import demand_at
 from gpualloc.engine.foresee import kind_of
 from gpualloc.model.forecast import QUANTILES, Band
-from gpualloc.model.foresight import By, KeptForecast, Score, Scored, Subject
+from gpualloc.model.foresight import CHOSEN, By, KeptForecast, Score, Scored, Subject
 from gpualloc.model.sample import METRICS
 
 Came = Callable[[KeptForecast], float | None]
 """What came of a forecast; None where that is not known."""
+Pair = tuple[KeptForecast, float]
+"""A forecast, and what came."""
 
 
 def score(ctx: Context, what: str | None = None) -> Scored:
@@ -24,19 +26,27 @@ def score(ctx: Context, what: str | None = None) -> Scored:
     # What ended after the last look at the fleet is not in the books yet.
     seen_s = -math.inf if span is None else span[1]
     due = [one for one in kept if one.due_s <= seen_s]
-    pairs: list[tuple[KeptForecast, float]] = []
+    pairs: list[Pair] = []
     for (subject, step_s), group in _grouped(due, lambda one: (one.subject, one.step_s)).items():
         came = _came(ctx, subject, step_s, group)
         pairs += [(one, value) for one in group if (value := came(one)) is not None]
     return Scored(scores_of(pairs), len(kept), len(kept) - len(due), len(due) - len(pairs))
 
 
-def scores_of(pairs: Iterable[tuple[KeptForecast, float]]) -> tuple[Score, ...]:
-    """The scores of forecasts with what came of each, by subject, horizon and model. Pure."""
-    groups: defaultdict[tuple[Subject, int, str], list[tuple[KeptForecast, float]]] = defaultdict(list)
+def scores_of(pairs: Iterable[Pair]) -> tuple[Score, ...]:
+    """The scores of forecasts with what came of each, by subject, horizon and model. Pure.
+
+    Where there are several models at a horizon, all of them together stand first, as `CHOSEN`.
+    """
+    groups: defaultdict[tuple[Subject, int], defaultdict[str, list[Pair]]] = defaultdict(lambda: defaultdict(list))
     for one, value in pairs:
-        groups[one.subject, one.horizon_s, one.model].append((one, value))
-    return tuple(_score(*key, group) for key, group in sorted(groups.items(), key=lambda item: item[0]))
+        groups[one.subject, one.horizon_s][one.model].append((one, value))
+    scores = []
+    for (subject, horizon_s), by_model in sorted(groups.items(), key=lambda item: item[0]):
+        if len(by_model) > 1:
+            scores.append(_score(subject, horizon_s, CHOSEN, [pair for found in by_model.values() for pair in found]))
+        scores += [_score(subject, horizon_s, model, found) for model, found in sorted(by_model.items())]
+    return tuple(scores)
 
 
 def pinball(band: Band, value: float) -> float:
@@ -45,7 +55,7 @@ def pinball(band: Band, value: float) -> float:
     return sum(max(part * (value - edge), (part - 1) * (value - edge)) for part, edge in edges) / len(QUANTILES)
 
 
-def _score(subject: Subject, horizon_s: int, model: str, pairs: Sequence[tuple[KeptForecast, float]]) -> Score:
+def _score(subject: Subject, horizon_s: int, model: str, pairs: Sequence[Pair]) -> Score:
     beside = [(abs(one.band.median - value), abs(one.last - value)) for one, value in pairs if one.last is not None]
     own, last = (sum(column) for column in zip(*beside, strict=True)) if beside else (0.0, 0.0)
     return Score(

@@ -14,6 +14,8 @@ ARRIVALS = "arrivals"
 """Requests submitted in one step of a grid."""
 RUN_TIME = "run-time"
 """How long work runs; not a series, but told by the same verb."""
+CHOSEN = "chosen"
+"""Stands for whichever model was chosen at the time."""
 ANY_POOL = "*"
 """Stands for the pool of work that could be in several, or that was on nodes which are in none any more."""
 
@@ -107,6 +109,7 @@ class Score:
     horizon_s: int
     """0 of run times, which are told of a whole run."""
     model: str
+    """`CHOSEN` is all of them together."""
     count: int
     """Forecasts that could be compared with what came."""
     series: int

@@ -68,8 +68,9 @@ def notes(seen: Foresight) -> list[str]:
         said.append(f"{ANY_POOL} is work that several pools could hold, or that was in one that is gone")
     if seen.age_s is None:
         said.append("nothing was ever sampled: `gpualloc sample` or `gpualloc rebalance` do")
-    elif seen.age_s > _STALE_STEPS * seen.grid.step_s:
-        said.append(f"the fleet was last sampled {ago(seen.age_s)}: what became of running work is not known since")
+    elif seen.age_s > _STALE_STEPS * seen.grid.step_s and seen.subject.what != ARRIVALS:
+        what = "nothing" if seen.subject.by is By.SERIES else "nothing of running work"
+        said.append(f"the fleet was last sampled {ago(seen.age_s)}: {what} is known since")
     return said
 
 

@@ -178,6 +178,16 @@ def test_readings_are_chosen_by_pool_node_and_device(world):
     assert names(device="GPU-3") == ("b1/GPU-3",)
 
 
+def test_nothing_is_expected_below_0_or_above_what_is_there(world):
+    sample(world, BEGUN_S + 3300, 0.25)
+    band = foresee(world, USE, [300.0]).forecasts.band(0, 0)
+    assert (band.low, band.median, band.high) == (0.0, 0.25, 1.0)
+    submit(world, 1, BEGUN_S)
+    seen = foresee(world, "demand", [300.0])
+    assert [seen.forecasts.band(place, 0).low for place in (0, 1)] == [0.0, 0.0]
+    assert [seen.forecasts.band(place, 0).high for place in (0, 1)] == [2.0, 1.0]
+
+
 def test_the_memory_of_a_device_is_its_capacity(world):
     sample(world, BEGUN_S + 3000, 0.5, gpu_memory_used_mib=10, gpu_memory_total_mib=80_000)
     sample(world, BEGUN_S + 3300, 0.5, gpu_memory_used_mib=20, gpu_memory_total_mib=80_000)
@@ -249,7 +259,7 @@ def test_demand_is_scored_with_what_the_books_tell_later(world):
     # Pool a: 1 was told and 2 came; pool b: 0 and 0.
     assert (told.count, told.series, told.error, told.last_error, told.ratio) == (2, 2, 0.5, 0.5, 1.0)
     assert told.covered == 1.0
-    assert told.pinball == pytest.approx(((0.1 + 0.5 + 0.0) / 3 + 0.1 / 3) / 2)
+    assert told.pinball == pytest.approx(((0.1 + 0.5 + 0.0) / 3 + (0.0 + 0.0 + 0.05) / 3) / 2)
 
 
 def test_readings_are_scored_with_what_was_sampled_later(world):
