@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gpualloc.cli.outcome import Answer
-from gpualloc.engine.context import Context
 from gpualloc.engine.foresee import foresee, remember
 from gpualloc.engine.observe import check_names
 from gpualloc.engine.run_times import run_times_by_class, score_run_times
@@ -16,6 +16,10 @@ from gpualloc.model.units import parse_duration_s
 from gpualloc.views.foresight import foresight_data, foresight_text
 from gpualloc.views.run_times import run_times_data, run_times_text
 from gpualloc.views.score import score_data, score_text
+
+if TYPE_CHECKING:
+    from gpualloc.engine.context import Context
+    from gpualloc.ports import Forecaster
 
 _STEPS_S = (300, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400)
 """Horizons that are told on the way to the longest one."""
@@ -31,13 +35,15 @@ class Asked:
     node: str | None = None
     device: str | None = None
     horizon: str = "6h"
+    model: str | None = None
+    """Name of a forecaster in place of the one that is configured."""
 
 
 def live(world: Context, asked: Asked) -> Answer:
     """Look ahead, and keep what was forecast.
 
     Raises:
-        NotFoundError: no such metric, pool or node.
+        NotFoundError: no such metric, pool, node or forecaster.
         UsageError: options that do not go together.
     """
     what = asked.metric or DEMAND
@@ -51,6 +57,7 @@ def live(world: Context, asked: Asked) -> Answer:
         pool=asked.pool,
         node=asked.node,
         device=asked.device,
+        forecaster=_forecaster(asked.model),
     )
     if not seen.grid.names and asked.node is not None:
         check_names(world, [asked.node])
@@ -82,13 +89,21 @@ def horizons_to(longest_s: float) -> list[float]:
 
 
 def _run_times(world: Context, asked: Asked) -> Answer:
-    if asked.by or asked.pool or asked.node or asked.device:
+    if asked.by or asked.pool or asked.node or asked.device or asked.model:
         raise UsageError(f"{RUN_TIME} is told by owner, name and number of GPUs", hint="leave the other options out")
     classes, simulated = run_times_by_class(world), world.simulated
     return Answer(
         run_times_data(classes, simulated=simulated),
         lambda look: run_times_text(classes, look, simulated=simulated),
     )
+
+
+def _forecaster(name: str | None) -> Forecaster | None:
+    if name is None:
+        return None
+    from gpualloc.forecast.registry import load
+
+    return load(name)
 
 
 def _by(text: str | None) -> By | None:

@@ -57,8 +57,12 @@ class BackTest:
     """Whether it is that, or the error of the value one tick earlier, for want of two days."""
     capacity: Matrix
     """Of each series; NaN where unknown."""
+    step_s: float
+    """Seconds between ticks."""
     test_ticks: int
     """How long the last part was."""
+    stride: int
+    """Ticks from one origin to the next."""
 
     def mase(self, model: str, horizon: int) -> float | None:
         """The error of the median in parts of the naive one, mean over series; None when of none it is known."""
@@ -88,8 +92,8 @@ def backtest(
 ) -> BackTest:
     """Score the models, and the choice among them, on the last part of a grid.
 
-    Every forecast is made from what was known at its origin: a fit sees outcomes before its cut, the choice those before
-    the last part, the correction of bands those before the origin.
+    Every forecast is made from what was known at its origin: a fit sees outcomes before its cut, the choice those
+    before the last part, the correction of bands those before the origin.
 
     Args:
         grid: the series.
@@ -124,7 +128,9 @@ def backtest(
         naive_error=naive_error,
         seasonal=seasonal,
         capacity=past.capacity,
+        step_s=grid.step_s,
         test_ticks=grid.ticks - test,
+        stride=past.stride,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,11 @@ SAME_POINT = ("last", "spread")
 MOST_PARTS = 12
 FEWEST_PARTS = 4
 """Parts of the time in which both models were tried; with fewer there is no evidence."""
-LEAST_GAIN = 0.05
-"""Part by which another point must be better, in its error and in its band."""
-SIGMAS = 3.0
-"""And by so many standard errors of the difference between parts of the time."""
-SIGMAS_SAME_POINT = 2.0
+CLEAR = (2.0, 0.0)
+"""By how many standard errors of the difference between parts of the time, and by what part of itself, the loss must be
+less, to choose another model around the same point."""
+VERY_CLEAR = (3.0, 0.05)
+"""The same to choose another point: in its error as in its band."""
 
 
 def settle(raw: Mapping[str, Bands], past: Past, horizon: int, until: int) -> tuple[tuple[str, ...], Bands]:
@@ -66,13 +67,13 @@ def chosen(raw: Mapping[str, Bands], became: Matrix, scale: Matrix, known: int, 
     tells = {name: ~np.isnan(bands[:, -1, 1]) for name, bands in raw.items()}
     answers = np.full(len(became), _usual(losses), dtype=object)
     for other in SAME_POINT:
-        clearly = _better(losses, other, answers, parts, SIGMAS_SAME_POINT, 0.0)
+        clearly = _better(losses, other, answers, parts, CLEAR)
         answers[clearly & tells[other]] = other
     for other in raw:
         if other not in SAME_POINT:
             naive = np.full(len(became), NAIVE, dtype=object)
-            clearly = _better(losses, other, answers, parts, SIGMAS, LEAST_GAIN)
-            clearly &= _better(points, other, naive, parts, SIGMAS, LEAST_GAIN)
+            clearly = _better(losses, other, answers, parts, VERY_CLEAR)
+            clearly &= _better(points, other, naive, parts, VERY_CLEAR)
             answers[clearly & tells[other]] = other
     for series, answer in enumerate(answers):
         if not tells[answer][series]:
@@ -95,7 +96,7 @@ def _parts(told: Matrix, overlap: int) -> list[slice]:
     if count < FEWEST_PARTS:
         return []
     ends = np.linspace(places[0], places[-1] + 1, count + 1).astype(int)
-    return [slice(first, last) for first, last in zip(ends[:-1], ends[1:], strict=True)]
+    return [slice(first, last) for first, last in pairwise(ends)]
 
 
 def _better(
@@ -103,8 +104,7 @@ def _better(
     other: str,
     than: NDArray[np.object_],
     parts: Sequence[slice],
-    sigmas: float,
-    gain: float,
+    evidence: tuple[float, float],
 ) -> NDArray[np.bool_]:
     """Of which series the loss of `other` is clearly below that of the model named, part by part of the time."""
     if not parts:
@@ -117,6 +117,7 @@ def _better(
     apart = mine - theirs
     mean = apart.mean(axis=1)
     error = apart.std(axis=1, ddof=1) / np.sqrt(len(parts))
+    sigmas, gain = evidence
     # A part without a value makes all of it NaN, and nothing is better than that.
     found: NDArray[np.bool_] = (mean > sigmas * error) & (mean > gain * mine.mean(axis=1))
     return found

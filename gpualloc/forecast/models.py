@@ -1,7 +1,7 @@
 """The candidates: each tells a band for every series at every origin, from what was known before and at that origin.
 
-A band is three numbers, those of `QUANTILES`, in the unit of the series; NaN where the model has nothing to say. A model
-is fitted on outcomes that were known at some tick and then used for origins from that tick on.
+A band is three numbers, those of `QUANTILES`, in the unit of the series; NaN where the model has nothing to say. A
+model is fitted on outcomes that were known at some tick and then used for origins from that tick on.
 """
 
 from __future__ import annotations
@@ -25,6 +25,10 @@ _PART = 4_000_000
 
 Bands = Matrix
 """By series, origin and quantile."""
+
+
+Weights = tuple[Matrix | None, ...]
+"""Of the regression, for each of `QUANTILES`; None where too little is known."""
 
 
 class Model(Protocol):
@@ -90,20 +94,31 @@ class Linear:
     def bands(self, past: Past, horizon: int, cuts: Sequence[int]) -> Bands:
         """As `Model.bands`."""
         seen = past.seen
-        scale = np.where(seen.scale > 0, seen.scale, 1.0)
-        change = (past.became(horizon) - seen.latest) / scale
-        out = np.full((*change.shape, len(QUANTILES)), np.nan)
-        weights: list[Matrix | None] = [None] * len(QUANTILES)
+        out = np.full((*seen.latest.shape, len(QUANTILES)), np.nan)
+        weights: Weights = (None,) * len(QUANTILES)
         for cut, here in spans(past, cuts):
-            known = past.known_by(cut, horizon)
-            told = ~np.isnan(change[:, :known])
-            features, targets = seen.features[:, :known][told], change[:, :known][told]
-            for place, quantile in enumerate(QUANTILES):
-                weights[place] = linear.fit(features, targets, quantile, weights[place])
-                found = weights[place]
+            weights = self.weights(past, horizon, cut, weights)
+            for place, found in enumerate(weights):
                 if found is not None:
                     out[:, here, place] = seen.latest[:, here] + (seen.features[:, here] @ found) * seen.scale[:, here]
         return ordered(out, past)
+
+    @staticmethod
+    def weights(past: Past, horizon: int, cut: int, begin: Weights) -> Weights:
+        """By quantile, fitted on outcomes known before the cut.
+
+        Args:
+            past: the series.
+            horizon: in ticks.
+            cut: a tick.
+            begin: those of an earlier fit.
+        """
+        seen, known = past.seen, past.known_by(cut, horizon)
+        scale = np.where(seen.scale > 0, seen.scale, 1.0)
+        change = ((past.became(horizon) - seen.latest) / scale)[:, :known]
+        told = ~np.isnan(change)
+        features, targets = seen.features[:, :known][told], change[told]
+        return tuple(linear.fit(features, targets, *one) for one in zip(QUANTILES, begin, strict=True))
 
 
 def spread(last: Bands, pooled: Bands) -> Bands:
@@ -183,6 +198,18 @@ BASIC: tuple[Model, ...] = (
     Empirical(),
     Linear(),
 )
+
+
+class Spread:
+    """The last value; its edges half way between those of `last` and of `linear`."""
+
+    name = "spread"
+
+    def bands(self, past: Past, horizon: int, cuts: Sequence[int]) -> Bands:
+        """As `Model.bands`."""
+        return candidates(past, horizon, cuts)[self.name]
+
+
 NAMES = (*(model.name for model in BASIC), "spread")
 """The candidates in the order of tables, the naive one first."""
 

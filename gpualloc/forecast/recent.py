@@ -69,7 +69,8 @@ class Recent:
     @property
     def level(self) -> Matrix:
         """The level over the shortest span, in the unit of the series."""
-        return self._levels[0]
+        level: Matrix = self._levels[0]
+        return level
 
     @property
     def fresh(self) -> NDArray[np.bool_]:

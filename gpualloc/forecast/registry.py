@@ -1,4 +1,4 @@
-"""Forecasters by name. Built-in and third-party ones come in by the same door: the entry points `gpualloc.forecasters`."""
+"""Forecasters by name; built-in and third-party ones come in by the entry points `gpualloc.forecasters`."""
 
 from __future__ import annotations
 

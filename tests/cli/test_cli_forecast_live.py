@@ -88,7 +88,7 @@ def test_an_empty_state_says_how_to_begin(run, live):
     ran = run("forecast")
     assert (ran.code, ran.err) == (0, "")
     assert "nothing was ever asked for" in ran.out
-    assert answered(run("forecast", "--json"))["series"][0]["latest"] is None
+    assert answered(run("forecast", "--json"))["series"]["a"]["latest"] is None
     assert "was sampled yet" in run("forecast", "--metric", "power_w").out
     assert "no work came to its end yet" in run("forecast", "--metric", "run-time").out
     assert "nothing to score yet" in run("forecast", "--score").out
@@ -98,10 +98,10 @@ def test_demand_of_each_pool_is_what_is_told_first(run, live):
     a_day(live)
     data = answered(run("forecast", "--horizon", "2h", "--json"))
     assert (data["metric"], data["by"], data["unit"], data["simulated"]) == ("demand", "pool", "GPUs", False)
-    (told,) = data["series"]
-    assert told["name"] == "a"
-    assert [one["horizon_s"] for one in told["forecasts"]] == [300, 900, 1800, 3600, 7200]
-    assert all(one["low"] <= one["median"] <= one["high"] for one in told["forecasts"])
+    assert list(data["series"]) == ["a"]
+    told = data["series"]["a"]
+    assert list(told["forecast"]) == ["5m", "15m", "30m", "1h", "2h"]
+    assert all(one["low"] <= one["median"] <= one["high"] for one in told["forecast"].values())
     assert (told["latest"], told["known_s"]) == (0.0, 86_700.0)
     assert {value for _, value in told["points"]} == {0.0, 1.0}
 
@@ -119,9 +119,17 @@ def test_a_chart_with_its_band_and_its_figures(run, live):
 def test_readings_of_a_device_are_told_within_what_they_can_be(run, live):
     a_day(live)
     data = answered(run("forecast", "--metric", "gpu_utilization_ratio", "--device", "GPU-1", "--json"))
-    (told,) = data["series"]
-    assert (told["name"], told["capacity"], told["points"], data["by"]) == ("a1/GPU-1", 1.0, None, "series")
+    assert list(data["series"]) == ["a1/GPU-1"]
+    told = data["series"]["a1/GPU-1"]
+    assert (told["capacity"], told["points"], data["by"]) == (1.0, None, "series")
     assert data["age_s"] == 300.0
+
+
+def test_another_forecaster_may_be_asked(run, live):
+    a_day(live)
+    data = answered(run("forecast", "--model", "ewma", "--json"))
+    assert data["forecaster"].startswith("ewma ")
+    assert {one["model"] for one in data["series"]["a"]["forecast"].values()} == {"ewma"}
 
 
 def test_what_is_unknown_is_named_with_its_reason(run, live):
@@ -205,6 +213,10 @@ def test_simulated_is_said(run, world, live):
         (["--metric", "run-time", "--pool", "a"], "leave the other options out"),
         (["--metric", "power_w", "--node", "zz1"], "zz1"),
         (["--metric", "power_w", "--by", "tenant"], "only demand and arrivals"),
+        (["--model", "quantile"], "did you mean quantiles?"),
+        (["--backtest"], "give --series FILE"),
+        (["--series", "x.csv", "--pool", "a"], "--series is about a file"),
+        (["--series", "x.csv", "--score"], "--series is about a file"),
     ],
 )
 def test_what_cannot_be_told_is_refused_with_exit_code_2(run, live, arguments, words):

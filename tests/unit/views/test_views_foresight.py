@@ -43,13 +43,10 @@ def foresight(rows, told, subject=DEMAND, age_s=10.0, horizons=(1, 12), unit="GP
 def test_json_has_null_for_what_is_unknown():
     seen = foresight({"a": [NAN, 2.0, NAN], "b": [0.0, 0.0, 3.0]}, {"a": (None, None), "b": (3.0, None)})
     data = json.loads(json.dumps(foresight_data(seen, simulated=True), allow_nan=False))
-    first, second = data["series"]
+    first, second = data["series"].values()
     assert (first["latest"], first["known_s"], second["latest"], second["known_s"]) == (None, 600.0, 3.0, 900.0)
     assert first["points"] == [[NOW_S - 600, None], [NOW_S - 300, 2.0], [NOW_S, None]]
-    assert second["forecasts"] == [
-        {"horizon_s": 300.0, "at_s": NOW_S + 300.0, "low": 2.0, "median": 3.0, "high": 4.0, "model": "last"},
-        {"horizon_s": 3600.0, "at_s": NOW_S + 3600.0, "low": None, "median": None, "high": None, "model": None},
-    ]
+    assert second["forecast"] == {"5m": {"low": 2.0, "median": 3.0, "high": 4.0, "model": "last"}, "1h": None}
     assert (data["simulated"], data["at_s"], data["age_s"], data["forecaster"]) == (True, NOW_S, 10.0, "auto 1")
 
 
