@@ -16,7 +16,7 @@ _gpualloc() {
         'free:What could be had now, in one line'
         'status:When work was last placed, what waits, who holds the lock'
         'history:Readings over time, as a chart or as numbers'
-        'forecast:What will be needed, from what was'
+        'forecast:What series are going to be, and how sure that is'
         'audit:What was done, to what, by whom'
         'submit:Ask for devices and limits for a command'
         'run:Submit, place, follow the output, return the exit code'
@@ -122,13 +122,16 @@ _gpualloc() {
                     ;;
                 forecast)
                     _arguments \
-                        '*--metric[A metric, demand, arrivals or run-time. (default; demand)]:value:{_gpualloc_ask metrics}' \
-                        '*--by[Demand by pool, tenant, profile or all. (default; pool)]:value:' \
-                        '*--pool[Only this pool.]:value:' \
+                        '*--metric[A metric, demand, arrivals or run-time. (default; demand)]:value:{_gpualloc_ask foreseen}' \
+                        '*--by[Demand by pool, tenant, profile or all. (default; pool)]:value:(pool tenant profile all)' \
+                        '*--pool[Only this pool.]:value:{_gpualloc_ask pools}' \
                         '*--node[Only this node.]:value:{_gpualloc_ask nodes}' \
                         '*--device[Only this device.]:value:' \
-                        '*--horizon[How far ahead. (default; 6h)]:value:' \
+                        '*--horizon[How far ahead. (default; 6h; of a file 2h)]:value:' \
+                        '*--model[Forecast with this; one more row of a back-test.]:value:' \
                         '*--score[Compare what was forecast before with what came.]' \
+                        '*--series[CSV; time_s, series, value(, capacity) (docs/forecast.md).]:value:_files' \
+                        '*--backtest[Tell how good the models were on the last part of the file.]' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \

@@ -415,16 +415,10 @@ class History(Protocol):
         nodes: Sequence[str] | None = None,
         key: str | None = None,
     ) -> Grid:
-        """Means of one metric over steps, of all series of a kind in one go, those with nothing known left out.
+        """Means over steps of one metric of all series of a kind (of these nodes; of this device, instance or workload).
 
-        Args:
-            metric: which reading.
-            kind: of what.
-            since_s: where the first step begins, a multiple of `step_s`. Each tick of the grid is the end of a step.
-            step_s: length of a step.
-            ticks: number of steps.
-            nodes: only of these nodes; None is of any.
-            key: only of this device, instance or workload.
+        Series without any sample then are left out. The first step begins at `since_s`, a multiple of `step_s`; each
+        tick of the grid is the end of its step.
         """
         ...
 
