@@ -415,11 +415,7 @@ class History(Protocol):
         nodes: Sequence[str] | None = None,
         key: str | None = None,
     ) -> Grid:
-        """Means over steps of one metric of all series of a kind (of these nodes; of this device, instance or workload).
-
-        Series without any sample then are left out. The first step begins at `since_s`, a multiple of `step_s`; each
-        tick of the grid is the end of its step.
-        """
+        """Means over steps, the first of which begins at `since_s`, a multiple of `step_s`; a tick is the end of one."""
         ...
 
     def span(self) -> tuple[int, int] | None:
