@@ -415,7 +415,7 @@ class History(Protocol):
         nodes: Sequence[str] | None = None,
         key: str | None = None,
     ) -> Grid:
-        """Means over steps, the first of which begins at `since_s`, a multiple of `step_s`; a tick is the end of one."""
+        """Means over steps; the first begins at `since_s`, a multiple of `step_s`, and a tick is the end of a step."""
         ...
 
     def span(self) -> tuple[int, int] | None:

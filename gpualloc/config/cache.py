@@ -78,6 +78,7 @@ def _config(body: dict[str, Any], host: str) -> Config:
         nodes=specs_of(pools, host),
         policy=str(body["policy"]),
         policy_profile=str(body["policy_profile"]),
+        forecaster=str(body["forecaster"]),
         sample_every_s=float(body["sample_every_s"]),
         history_retention_s=float(body["history_retention_s"]),
         apply=ApplySettings(**body["apply"]),
