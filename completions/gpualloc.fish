@@ -51,7 +51,7 @@ complete -c gpualloc -n '__fish_seen_subcommand_from forecast' -l horizon -r -d 
 complete -c gpualloc -n '__fish_seen_subcommand_from forecast' -l model -r -d 'Forecast with this; one more row of a back-test.'
 complete -c gpualloc -n '__fish_seen_subcommand_from forecast' -l score -d 'Compare what was forecast before with what came.'
 complete -c gpualloc -n '__fish_seen_subcommand_from forecast' -l series -r -F -d 'CSV: time_s, series, value[, capacity] (docs/forecast.md).'
-complete -c gpualloc -n '__fish_seen_subcommand_from forecast' -l backtest -d 'Tell how good the models were on the last part of the file.'
+complete -c gpualloc -n '__fish_seen_subcommand_from forecast' -l backtest -d 'Tell how good the models were on the last part of the past.'
 complete -c gpualloc -n '__fish_seen_subcommand_from forecast' -l config -r -F -d 'Configuration file.'
 complete -c gpualloc -n '__fish_seen_subcommand_from forecast' -l sim -r -F -d 'Use a simulated cluster: its name or its file.'
 complete -c gpualloc -n '__fish_seen_subcommand_from forecast' -l state-dir -r -a '(__fish_complete_directories)' -d 'Where all state is kept.'

@@ -131,7 +131,7 @@ _gpualloc() {
                         '*--model[Forecast with this; one more row of a back-test.]:value:' \
                         '*--score[Compare what was forecast before with what came.]' \
                         '*--series[CSV; time_s, series, value(, capacity) (docs/forecast.md).]:value:_files' \
-                        '*--backtest[Tell how good the models were on the last part of the file.]' \
+                        '*--backtest[Tell how good the models were on the last part of the past.]' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gpualloc.cli import shared
-from gpualloc.cli.forecast_live import Asked, live, scored
+from gpualloc.cli.forecast_live import Asked, live, recorded, scored
 from gpualloc.cli.outcome import Answer
 from gpualloc.cli.progress import counted
 from gpualloc.cli.trace_files import opened
@@ -53,7 +53,7 @@ def forecast(
         typer.Option("--series", metavar="FILE", help="CSV: time_s, series, value[, capacity] (docs/forecast.md)."),
     ] = None,
     backtest: Annotated[
-        bool, typer.Option("--backtest", help="Tell how good the models were on the last part of the file.")
+        bool, typer.Option("--backtest", help="Tell how good the models were on the last part of the past.")
     ] = False,
 ) -> Answer:
     """Draw what demand, readings or the series of a file were, with the band of what they are going to be."""
@@ -62,12 +62,15 @@ def forecast(
         if asked != Asked(horizon=asked.horizon, model=model) or score:
             raise UsageError("--series is about a file, the other options about what was recorded here")
         return _of_file(series, parse_duration_s(horizon or _FILE_HORIZON), model, backtest=backtest)
-    if backtest:
-        raise UsageError(
-            "--backtest is about a file", hint="give --series FILE; --score is about what was forecast here"
-        )
+    if score and backtest:
+        raise UsageError("--score and --backtest exclude each other")
     with shared.open_world(ctx) as world:
-        return scored(world, metric) if score else live(world, asked)
+        if score:
+            return scored(world, asked)
+        if not backtest:
+            return live(world, asked)
+        grid = recorded(world, asked)
+    return _scored(grid, parse_duration_s(asked.horizon), model)
 
 
 def _of_file(file: str, longest_s: float, model: str | None, *, backtest: bool) -> Answer:

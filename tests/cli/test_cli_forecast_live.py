@@ -132,6 +132,16 @@ def test_another_forecaster_may_be_asked(run, live):
     assert {one["model"] for one in data["series"]["a"]["forecast"].values()} == {"ewma"}
 
 
+def test_models_can_be_scored_on_the_past_of_our_own(run, live):
+    a_day(live)
+    data = answered(run("forecast", "--backtest", "--horizon", "1h", "--json"))
+    assert {"last", "chosen"} <= set(data["mase"])
+    assert list(data["chosen_models"]) == ["a"]
+    ran = run("forecast", "--backtest", "--horizon", "24h")
+    assert ran.code == 2
+    assert "a shorter --horizon" in ran.err
+
+
 def test_what_is_unknown_is_named_with_its_reason(run, live):
     live.clock.at_s = BEGUN_S + 600.0
     submit(live, 1, BEGUN_S)
@@ -214,7 +224,9 @@ def test_simulated_is_said(run, world, live):
         (["--metric", "power_w", "--node", "zz1"], "zz1"),
         (["--metric", "power_w", "--by", "tenant"], "only demand and arrivals"),
         (["--model", "quantile"], "did you mean quantiles?"),
-        (["--backtest"], "give --series FILE"),
+        (["--backtest"], "nothing of demand is recorded yet"),
+        (["--backtest", "--metric", "run-time"], "no series that a back-test"),
+        (["--score", "--pool", "a"], "--score takes --metric"),
         (["--series", "x.csv", "--pool", "a"], "--series is about a file"),
         (["--series", "x.csv", "--score"], "--series is about a file"),
     ],
