@@ -12,6 +12,7 @@ from gpualloc.forecast.conformal import correct
 from gpualloc.forecast.grid import Matrix
 from gpualloc.forecast.models import Bands
 from gpualloc.forecast.past import Past
+from gpualloc.forecast.recent import units
 from gpualloc.forecast.scores import errors, mean_known, pinball
 
 NAIVE = "last"
@@ -60,7 +61,7 @@ def chosen(raw: Mapping[str, Bands], became: Matrix, scale: Matrix, known: int, 
         overlap: origins that one outcome overlaps with; parts of the time are no shorter.
     """
     seen = slice(0, known)
-    unit = np.where(scale[:, seen] > 0, scale[:, seen], 1.0)
+    unit = units(scale[:, seen])
     losses = {name: pinball(bands[:, seen], became[:, seen]) / unit for name, bands in raw.items()}
     points = {name: errors(bands[:, seen], became[:, seen]) / unit for name, bands in raw.items()}
     parts = _parts(losses[NAIVE], overlap)

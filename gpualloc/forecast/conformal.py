@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from gpualloc.forecast.grid import Matrix
 from gpualloc.forecast.models import Bands
+from gpualloc.forecast.recent import units
 from gpualloc.model.forecast import QUANTILES
 
 RATE = 0.2
@@ -60,7 +61,7 @@ def stretched(raw: Bands, scale: Matrix, powers: Matrix) -> Bands:
 def stretches(raw: Bands, became: Matrix, scale: Matrix, delay: int, ticks_between: int) -> Matrix:
     """The logarithm of the factor that edges stretch by, by side and origin; `correct` says what it is."""
     middle = raw[..., 1]
-    unit = np.where(scale > 0, scale, 1.0)
+    unit = units(scale)
     widths, excess = _widths(raw, scale), np.stack([middle - became, became - middle]) / unit
     told = ~np.isnan(excess) & ~np.isnan(widths)
     rate = RATE * (delay * ticks_between) ** -FADING * ticks_between
@@ -69,7 +70,7 @@ def stretches(raw: Bands, became: Matrix, scale: Matrix, delay: int, ticks_betwe
 
 def _widths(raw: Bands, scale: Matrix) -> Matrix:
     """From the median to each edge, by side, series and origin, in parts of the scale and with the margin."""
-    unit = np.where(scale > 0, scale, 1.0)
+    unit = units(scale)
     return np.stack([raw[..., 1] - raw[..., 0], raw[..., 2] - raw[..., 1]]) / unit + MARGIN
 
 

@@ -30,7 +30,8 @@ class Tracker:
     def __init__(self, grid: Grid, horizons: Sequence[int]) -> None:
         past = past_of(grid)
         self._horizons = tuple(horizons)
-        self._recent = past.recent
+        self.recent = past.recent
+        """What is remembered of the series."""
         learned = [_Learned(past, horizon, grid) for horizon in horizons]
         self._edges = np.stack([one.edges for one in learned], axis=1)
         """By series, horizon and side, in the unit of the series."""
@@ -42,12 +43,12 @@ class Tracker:
 
     def see(self, values: Matrix) -> None:
         """Take in the values of the next tick, one for each series; NaN is unknown."""
-        self._recent.see(values)
+        self.recent.see(values)
         self._positive &= ~(values < 0)
 
     def bands(self) -> Matrix:
         """By series, horizon and quantile; NaN where nothing can be told."""
-        recent = self._recent
+        recent = self.recent
         latest = np.where(recent.fresh, recent.latest, np.nan)[:, None]
         scale = recent.scale[:, None]
         features = recent.features()
@@ -84,7 +85,6 @@ class _Learned:
 
 def _around(latest: Matrix, off: Matrix) -> Matrix:
     """Bands around the latest values, by series and horizon, with edges so far off, by side."""
-    middle = np.broadcast_to(latest, off.shape[:2])
-    return np.stack(
-        [np.minimum(latest + off[..., 0], middle), middle, np.maximum(latest + off[..., 1], middle)], axis=-1
-    )
+    middle = np.where(np.isnan(off).any(axis=-1), np.nan, latest)
+    low, high = np.minimum(latest + off[..., 0], middle), np.maximum(latest + off[..., 1], middle)
+    return np.stack([low, middle, high], axis=-1)

@@ -14,7 +14,7 @@ import numpy as np
 from gpualloc.forecast import linear
 from gpualloc.forecast.grid import Matrix, known_quantiles
 from gpualloc.forecast.past import Past
-from gpualloc.forecast.recent import HOUR_S
+from gpualloc.forecast.recent import HOUR_S, units
 from gpualloc.model.forecast import QUANTILES
 
 FEWEST_RESIDUALS = 20
@@ -76,12 +76,14 @@ class Empirical:
 
     name = "quantiles"
 
-    def bands(self, past: Past, horizon: int, cuts: Sequence[int]) -> Bands:  # noqa: ARG002  the same at every horizon
+    def bands(self, past: Past, horizon: int, cuts: Sequence[int]) -> Bands:
         """As `Model.bands`."""
         out = np.full((len(past.rows), len(past.ticks), len(QUANTILES)), np.nan)
         if cuts:
             first = past.origin(cuts[0])
             out[:, first:] = _over_windows(past, 4 * HOUR_S, QUANTILES, first)
+        # Of what lies further ahead than all that was seen nothing can be told.
+        out[:, past.ticks < horizon + FEWEST_RESIDUALS] = np.nan
         out[np.isnan(past.seen.latest)] = np.nan
         return ordered(out, past)
 
@@ -114,7 +116,7 @@ class Linear:
             begin: those of an earlier fit.
         """
         seen, known = past.seen, past.known_by(cut, horizon)
-        scale = np.where(seen.scale > 0, seen.scale, 1.0)
+        scale = units(seen.scale)
         change = ((past.became(horizon) - seen.latest) / scale)[:, :known]
         told = ~np.isnan(change)
         features, targets = seen.features[:, :known][told], change[told]

@@ -28,6 +28,8 @@ MAX_AGE_S = HOUR_S
 MAX_AGE_TICKS = 12
 FEATURES = 4 + len(LEVEL_SPANS_S) + len(CHANGE_SPANS_S) + 3
 
+_TINY = 1e-100
+
 
 class Recent:
     """The recent past of each series, up to the tick that was seen last.
@@ -108,7 +110,7 @@ class Recent:
 
     def features(self) -> Matrix:
         """What the regressions look at, a row for each series, in parts of its scale; without a unit."""
-        scale = np.where(self._scale > 0, self._scale, 1.0)
+        scale = units(self._scale)
         day = 2 * math.pi * (self.ticks * self.step_s % DAY_S) / DAY_S
         out: Matrix = np.empty((len(scale), FEATURES))
         out[:, 0] = 1.0
@@ -159,6 +161,11 @@ def replay(rows: Matrix, step_s: float, capacity: Matrix, ticks: Sequence[int]) 
             at += 1
     seen = Replay(latest.T, level.T, scale.T, features.transpose(1, 0, 2))
     return seen, recent
+
+
+def units(scale: Matrix) -> Matrix:
+    """What values are divided by to be parts of their scale: the scale, or 1 where there is as good as none."""
+    return np.where(scale > _TINY, scale, 1.0)
 
 
 def _rates(spans_s: Sequence[float], step_s: float) -> Matrix:

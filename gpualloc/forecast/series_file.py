@@ -70,7 +70,7 @@ def read(lines: Iterable[str], source: str) -> Grid:
 
 def _rows(lines: Iterable[str], source: str) -> Iterator[tuple[int, str, float, float, float]]:
     """Line, name, time, value (NaN: unknown) and capacity (NaN: not told) of each row that is not empty."""
-    reader = csv.reader(lines, strict=True)
+    reader = csv.reader(lines, strict=True, skipinitialspace=True)
     header: list[str] | None = None
     places: list[int] = []
     while True:

@@ -135,12 +135,12 @@ def _recent(panel: Panel) -> Points:
 
 def _axis(panel: Panel, past: Points, now: int, look: Look) -> str:
     """When the chart begins, where now is, and how far it reaches; the mark for now stands below its column."""
-    start = stamp(past[0][0])
-    ahead = f"+{duration(panel.bands[-1][0] - past[-1][0])}" if panel.bands else ""
-    mark = f"now {stamp(past[-1][0])} ▲"
-    room = max(1, now + 1 - cells(start) - cells(mark))
-    line = f"{start}{' ' * room}{mark}"
-    return look.paint(f"{line}{ahead:>{max(1, look.width - cells(line))}}", Role.QUIET)
+    start, mark = stamp(past[0][0]), f"now {stamp(past[-1][0])} ▲"
+    told = [at_s for at_s, band in panel.bands if band is not None]
+    ahead = f" +{duration(told[-1] - past[-1][0])}" if told else ""
+    now = min(now, look.width - 1 - cells(ahead))
+    line = f"{start}{mark:>{max(1, now + 1 - cells(start))}}"
+    return look.paint(f"{line}{ahead:>{max(0, look.width - cells(line))}}".rstrip(), Role.QUIET)
 
 
 def _figures(panel: Panel, look: Look) -> str:
