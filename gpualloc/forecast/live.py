@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gpualloc.forecast.backtest import cuts_of
 from gpualloc.forecast.conformal import stretched, stretches
@@ -39,12 +40,12 @@ class Tracker:
         """By feature, horizon and side."""
         self._powers = np.stack([one.powers for one in learned], axis=1)
         """By side and horizon."""
-        self._positive = ~(np.fmin.reduce(past.rows, axis=1, initial=0.0) < 0)
+        self._positive: NDArray[np.bool_] = ~(past.rows < 0).any(axis=1)
 
     def see(self, values: Matrix) -> None:
         """Take in the values of the next tick, one for each series; NaN is unknown."""
         self.recent.see(values)
-        self._positive &= ~(values < 0)
+        self._positive = self._positive & ~(values < 0)
 
     def bands(self) -> Matrix:
         """By series, horizon and quantile; NaN where nothing can be told."""
