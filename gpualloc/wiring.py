@@ -317,6 +317,12 @@ class _ForecasterAtFirstUse:
         """As `Forecaster.forecast`."""
         return self._forecaster().forecast(grid, horizons)
 
+    def least_ticks(self, horizon: int) -> int | None:
+        """What the forecaster says that it needs; None when it does not say."""
+        from gpualloc.engine.foresee import least_ticks
+
+        return least_ticks(self._forecaster(), horizon)
+
     def _forecaster(self) -> Forecaster:
         if self._loaded is None:
             from gpualloc.forecast.registry import load as load_forecaster

@@ -50,7 +50,9 @@ def forecast(
     score: Annotated[bool, typer.Option("--score", help="Compare what was forecast before with what came.")] = False,
     series: Annotated[
         str | None,
-        typer.Option("--series", metavar="FILE", help="CSV: time_s, series, value[, capacity] (docs/forecast.md)."),
+        typer.Option(
+            "--series", metavar="FILE", help="CSV: time_s, series, value[, capacity] (docs/foresight-forecast.md)."
+        ),
     ] = None,
     backtest: Annotated[
         bool, typer.Option("--backtest", help="Tell how good the models were on the last part of the past.")

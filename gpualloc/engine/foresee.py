@@ -69,7 +69,8 @@ def foresee(
     forecasts = within_bounds(teller.forecast(grid, steps), grid)
     span = ctx.history.span()
     age_s = None if span is None else max(0.0, ctx.clock.now_s() - span[1])
-    return Foresight(subject, unit_of(what), grid, forecasts, age_s, f"{by_whom.name} {by_whom.version}")
+    least = tuple(None if (ticks := least_ticks(by_whom, step)) is None else ticks * grid.step_s for step in steps)
+    return Foresight(subject, unit_of(what), grid, forecasts, age_s, f"{by_whom.name} {by_whom.version}", least)
 
 
 def remember(ctx: Context, foresight: Foresight) -> int:
@@ -96,6 +97,16 @@ def remember(ctx: Context, foresight: Foresight) -> int:
         if (band := _finite(foresight.forecasts.band(series, place))) is not None
     ]
     return ctx.history.keep(kept) if kept else 0
+
+
+def least_ticks(forecaster: Forecaster, horizon: int) -> int | None:
+    """How many known ticks the forecaster needs to tell of so many ticks ahead; None when it does not say.
+
+    A forecaster says so with a method `least_ticks(horizon)`, beside what `ports.Forecaster` asks of it.
+    """
+    says = getattr(forecaster, "least_ticks", None)
+    ticks = says(horizon) if callable(says) else None
+    return ticks if isinstance(ticks, int) else None
 
 
 def within_bounds(forecasts: Forecasts, grid: Grid) -> Forecasts:

@@ -57,6 +57,8 @@ class Foresight:
     """Seconds since the fleet was last sampled: what happened after is not in it, but for submissions. None: never."""
     forecaster: str
     """Name and version."""
+    least_s: tuple[float | None, ...] = ()
+    """By horizon: how much of the past the forecaster needs, without gaps; None, or empty: it does not say."""
 
     @property
     def horizons_s(self) -> tuple[float, ...]:

@@ -111,6 +111,8 @@ def _missing(seen: Foresight, rows: Sequence[int], horizon_s: float, why: str) -
         known = sorted(seen.known_s(row) for row in rows)
         shortest, longest = duration(known[0]), duration(known[-1])
         why = f"only {shortest if shortest == longest else f'{shortest} to {longest}'} of the past {_SHORT}"
+        least_s = seen.least_s[seen.horizons_s.index(horizon_s)] if seen.least_s else None
+        why += f", {duration(least_s)} are needed" if least_s is not None and least_s > known[0] else ""
     return f"nothing is told {span(horizon_s)} ahead of {whose}: {why}"
 
 

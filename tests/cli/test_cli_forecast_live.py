@@ -147,7 +147,7 @@ def test_what_is_unknown_is_named_with_its_reason(run, live):
     submit(live, 1, BEGUN_S)
     text = run("forecast", "--horizon", "6h").out
     assert "nothing is told 5m ahead of a" in text
-    assert "of the past is known" in text
+    assert "only 15m00s of the past is known, 1h50m are needed" in text.replace("\n ", "")
     assert "nothing was ever sampled" in text
 
 

@@ -10,12 +10,13 @@ from fakes.memory_context import MemoryFleet, memory_context
 from fakes.sample_world import device
 
 from gpualloc.engine.context import Settings
-from gpualloc.engine.foresee import PAST_S, foresee, remember
+from gpualloc.engine.foresee import PAST_S, foresee, least_ticks, remember
 from gpualloc.engine.score import score
 from gpualloc.errors import NotFoundError, UsageError
+from gpualloc.forecast.registry import load
 from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.audit import AuditEntry
-from gpualloc.model.forecast import Forecasts
+from gpualloc.model.forecast import Forecasts, Grid
 from gpualloc.model.foresight import ANY_POOL, By, Subject
 from gpualloc.model.inventory import Node, NodeSpec, NodeState
 from gpualloc.model.sample import Sample, SeriesKey, SeriesKind
@@ -223,6 +224,24 @@ def test_what_cannot_be_looked_ahead_at_is_refused(world, arguments, error, word
     with pytest.raises(error) as caught:
         foresee(world, what, horizons, **options)
     assert words in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(("horizon", "least"), [(1, 22), (12, 33), (72, 93)])
+def test_what_auto_says_that_it_needs_is_what_it_needs(horizon, least):
+    rising = array("d", [float(at * at % 17) for at in range(least)])
+    assert least_ticks(load("auto"), horizon) == least
+    told = [
+        load("auto").forecast(Grid(("a",), 0, STEP_S, ticks, rising[:ticks]), [horizon]).band(0, 0)
+        for ticks in (least - 1, least)
+    ]
+    assert told[0] is None
+    assert told[1] is not None
+
+
+def test_a_forecaster_need_not_say_what_it_needs(world):
+    submit(world, 1, BEGUN_S)
+    assert foresee(world, "demand", [300.0]).least_s == (None,)
+    assert foresee(world, "demand", [300.0, 3600.0], forecaster=load("auto")).least_s == (22 * 300.0, 33 * 300.0)
 
 
 def test_each_horizon_is_kept_a_few_times_while_it_passes(world):

@@ -3,6 +3,7 @@
 import json
 import math
 from array import array
+from dataclasses import replace
 
 import pytest
 from fakes.sample_world import HOSTILE
@@ -59,6 +60,13 @@ def test_what_is_unknown_is_grouped_by_its_reason():
         "nothing is told 5m ahead of c: the latest value is not known",
         "nothing is told 1h ahead of d, e and 1 more: only 5m00s to 45m00s of the past is known",
     ]
+
+
+def test_how_much_of_the_past_is_needed_is_said_where_the_forecaster_says_it():
+    seen = replace(foresight({"a": [1.0] * 9}, {"a": (1.0, None)}), least_s=(None, 9900.0))
+    assert notes(seen) == ["nothing is told 1h ahead of a: only 45m00s of the past is known, 2h45m are needed"]
+    gaps = replace(seen, least_s=(None, 600.0))
+    assert notes(gaps) == ["nothing is told 1h ahead of a: only 45m00s of the past is known"]
 
 
 @pytest.mark.parametrize(
