@@ -24,6 +24,8 @@ from gpualloc.forecast.backtest import BackTest, backtest, parts
 from gpualloc.forecast.grid import doubles, matrix
 from gpualloc.forecast.horizons import Horizon, up_to
 from gpualloc.forecast.live import Tracker
+from gpualloc.forecast.models import Bands, Model
+from gpualloc.forecast.past import Past
 from gpualloc.forecast.series_file import read
 from gpualloc.model.forecast import QUANTILES, Grid
 
@@ -145,12 +147,12 @@ def ml() -> None:
 class Timed:
     """A model with a clock."""
 
-    def __init__(self, model) -> None:
+    def __init__(self, model: Model) -> None:
         self._model, self.name, self.seconds = model, model.name, 0.0
 
-    def bands(self, *arguments):
+    def bands(self, past: Past, horizon: int, cuts: Sequence[int]) -> Bands:
         began = time.perf_counter()
-        told = self._model.bands(*arguments)
+        told = self._model.bands(past, horizon, cuts)
         self.seconds += time.perf_counter() - began
         return told
 

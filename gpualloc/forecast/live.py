@@ -40,7 +40,7 @@ class Tracker:
         """By feature, horizon and side."""
         self._powers = np.stack([one.powers for one in learned], axis=1)
         """By side and horizon."""
-        self._positive: NDArray[np.bool_] = ~(past.rows < 0).any(axis=1)
+        self._positive: NDArray[np.bool_] = ~np.asarray(np.any(past.rows < 0, axis=1), np.bool_)
 
     def see(self, values: Matrix) -> None:
         """Take in the values of the next tick, one for each series; NaN is unknown."""

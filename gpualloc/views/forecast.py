@@ -104,7 +104,10 @@ def forecast_text(panels: Sequence[Panel], look: Look) -> str:
         return "there are no series to forecast"
     if len(panels) > CHARTS_AT_MOST:
         return "\n".join(_lines(panels, look))
-    return "\n\n".join(_panel(panel, look) for panel in panels)
+    blocks = [_panel(panel, look) for panel in panels]
+    if any(band is not None for panel in panels for _, band in panel.bands):
+        blocks.append(look.paint("shaded: where 90 of 100 values are expected", Role.QUIET))
+    return "\n\n".join(blocks)
 
 
 def _panel(panel: Panel, look: Look) -> str:
