@@ -110,7 +110,7 @@ def test_a_chart_with_its_band_and_its_figures(run, live):
     a_day(live)
     text = run("forecast", "--by", "tenant", "--horizon", "1h").out
     assert "demand by tenant" in text
-    assert "░" in text
+    assert "shaded: where 90 of 100" in text
     assert all(word in text for word in ("ann", "now 2027", "5 %", "median", "95 %", "GPUs"))
     assert max(map(len, text.splitlines())) <= 80
     assert "hunter2" not in text

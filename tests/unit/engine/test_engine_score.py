@@ -3,7 +3,7 @@
 import statistics
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.engine.score import pinball, scores_of
@@ -24,6 +24,7 @@ KEPT = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(KEPT, NUMBER), max_size=30))
 def test_each_row_is_the_mean_of_its_forecasts(pairs):
     scores = scores_of(pairs)
@@ -62,6 +63,7 @@ def test_a_naive_row_that_was_always_right_has_no_ratio():
     assert (score.last_error, score.ratio) == (0.0, None)
 
 
+@settings(deadline=None)
 @given(NUMBER, NUMBER)
 def test_the_pinball_loss_of_a_point_is_half_its_error(edge, came):
     assert pinball(Band(edge, edge, edge), came) == pytest.approx(abs(edge - came) / 2, abs=1e-9)

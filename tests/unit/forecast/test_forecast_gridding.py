@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.forecast.gridding import Span, counts, joined, levels, ticks_of
@@ -20,18 +20,21 @@ SPANS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(SPANS, TIMES)
 def test_levels_are_what_a_plain_loop_finds(spans, times):
     plain = [sum(span.milli for span in spans if span.from_s <= at_s < span.to_s) / 1000 for at_s in times]
     assert levels(spans, times) == plain
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(-20, 120), max_size=30), TIMES, st.integers(1, 30))
 def test_counts_are_what_a_plain_loop_finds(moments, times, step_s):
     plain = [float(sum(at_s - step_s < moment <= at_s for moment in moments)) for at_s in times]
     assert counts(sorted(moments), times, step_s) == plain
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 500), max_size=30))
 def test_steps_beside_each_other_count_everything_once(moments):
     times = ticks_of(50, 50, 10)

@@ -4,7 +4,7 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.forecast.run_times import PastRun, RunTimes
@@ -88,6 +88,7 @@ RUNS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(RUNS, st.integers(0, 1000))
 def test_quantiles_ascend_and_are_run_times_that_were_seen(runs, elapsed_s):
     told = RunTimes(runs)
@@ -102,6 +103,7 @@ def test_quantiles_ascend_and_are_run_times_that_were_seen(runs, elapsed_s):
         assert (found.low, found.median, found.high)[: len(quantiles)] == tuple(quantiles)
 
 
+@settings(deadline=None)
 @given(RUNS)
 def test_the_order_of_runs_does_not_matter(runs):
     there, back = RunTimes(runs), RunTimes(runs[::-1])

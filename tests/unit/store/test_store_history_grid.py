@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.errors import NotFoundError
@@ -164,7 +164,7 @@ def kept_history(tmp_path_factory):
         yield history
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None)
 @given(
     points=st.dictionaries(st.integers(0, 400), st.none() | st.integers(0, 100), max_size=40),
     since=st.integers(0, 6),

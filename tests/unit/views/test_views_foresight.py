@@ -90,7 +90,7 @@ def test_text_fits_and_foreign_names_do_no_harm(width):
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "simulated" in text
-    assert "░" in text
+    assert "shaded: where 90 of 100" in text
     assert width < 80 or max(map(cells, text.splitlines())) <= width
 
 
