@@ -426,8 +426,8 @@ class History(Protocol):
         """Store forecasts to be scored later; one of the same series, moment and horizon is replaced. Returns rows."""
         ...
 
-    def kept(self, subject: Subject | None = None, *, since_s: float = 0.0) -> tuple[KeptForecast, ...]:
-        """Forecasts made since then (of one subject, or of all), by subject, series, moment and horizon."""
+    def kept(self, what: str | None = None) -> tuple[KeptForecast, ...]:
+        """Forecasts that are kept, of one metric or of all, by subject, series, moment and horizon."""
         ...
 
     def last_kept(self, subject: Subject) -> Mapping[int, int]:

@@ -230,9 +230,9 @@ class _HistoryAtFirstUse:
         """As `History.keep`."""
         return self._history().keep(forecasts)
 
-    def kept(self, subject: Subject | None = None, *, since_s: float = 0.0) -> tuple[KeptForecast, ...]:
+    def kept(self, what: str | None = None) -> tuple[KeptForecast, ...]:
         """As `History.kept`."""
-        return self._history().kept(subject, since_s=since_s)
+        return self._history().kept(what)
 
     def last_kept(self, subject: Subject) -> Mapping[int, int]:
         """As `History.last_kept`."""

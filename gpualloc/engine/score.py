@@ -21,7 +21,7 @@ Pair = tuple[KeptForecast, float]
 
 def score(ctx: Context, what: str | None = None) -> Scored:
     """Compare the forecasts that are kept (of one kind, or all) with what came. Reads only what is remembered."""
-    kept = [one for one in ctx.history.kept() if what in (None, one.subject.what)]
+    kept = ctx.history.kept(what)
     span = ctx.history.span()
     # What ended after the last look at the fleet is not in the books yet.
     seen_s = -math.inf if span is None else span[1]

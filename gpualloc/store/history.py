@@ -148,9 +148,9 @@ class SqliteHistory:
             past_forecasts.put(connection, forecasts)
         return len(forecasts)
 
-    def kept(self, subject: Subject | None = None, *, since_s: float = 0.0) -> tuple[KeptForecast, ...]:
+    def kept(self, what: str | None = None) -> tuple[KeptForecast, ...]:
         """As `ports.History.kept`."""
-        return past_forecasts.select(self._database, subject, since_s)
+        return past_forecasts.select(self._database, what)
 
     def last_kept(self, subject: Subject) -> Mapping[int, int]:
         """As `ports.History.last_kept`."""

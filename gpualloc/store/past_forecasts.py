@@ -12,7 +12,8 @@ from gpualloc.store.database import Database
 _COLUMNS = "made_at_s, step_s, horizon_s, model, low, median, high, last"
 _SELECT = (
     f"SELECT what, parts, pool, name, {_COLUMNS} FROM forecast_series "  # noqa: S608 (constants)
-    "JOIN forecast ON forecast.series = forecast_series.id WHERE made_at_s >= ?"
+    "JOIN forecast ON forecast.series = forecast_series.id WHERE ? IS NULL OR what = ? "
+    "ORDER BY what, parts, pool, name, made_at_s, horizon_s"
 )
 _SUBJECT = "what = ? AND parts = ? AND pool = ?"
 _LAST_MADE = (
@@ -36,14 +37,9 @@ def put(connection: sqlite3.Connection, forecasts: Sequence[KeptForecast]) -> No
     connection.executemany(_INSERT, rows)
 
 
-def select(database: Database, subject: Subject | None, since_s: float) -> tuple[KeptForecast, ...]:
-    """Forecasts made since then, by subject, series, moment and horizon."""
-    values: list[object] = [since_s]
-    query = _SELECT
-    if subject is not None:
-        query += f" AND {_SUBJECT}"
-        values += [subject.what, subject.by.value, subject.pool]
-    rows = database.rows(f"{query} ORDER BY what, parts, pool, name, made_at_s, horizon_s", values)
+def select(database: Database, what: str | None) -> tuple[KeptForecast, ...]:
+    """Forecasts of one metric or of all, by subject, series, moment and horizon."""
+    rows = database.rows(_SELECT, (what, what))
     return tuple(
         KeptForecast(
             Subject(what, By(parts), pool), name, made_at_s, step_s, horizon_s, model, Band(low, median, high), last

@@ -249,7 +249,7 @@ def test_each_horizon_is_kept_a_few_times_while_it_passes(world):
     for minute in range(60):
         world.clock.at_s = BEGUN_S + 3600.0 + 60 * minute
         remember(world, foresee(world, "demand", [300.0, 7200.0], pool="a"))
-    kept = world.history.kept(Subject("demand", By.POOL, "a"))
+    kept = world.history.kept("demand")
     made = {
         horizon_s: [one.made_at_s - BEGUN_S for one in kept if one.horizon_s == horizon_s] for horizon_s in (300, 7200)
     }
