@@ -430,8 +430,8 @@ class History(Protocol):
         """Forecasts that are kept, of one metric or of all, by subject, series, moment and horizon."""
         ...
 
-    def last_kept(self, subject: Subject) -> Mapping[int, int]:
-        """When a forecast of the subject was last kept, by horizon; both in seconds."""
+    def last_kept(self, subject: Subject, since_s: float) -> Mapping[tuple[str, int], int]:
+        """When a forecast was last kept, if since then, by series of the subject and horizon in seconds."""
         ...
 
     def prune(self, before_s: float) -> int:

@@ -234,9 +234,9 @@ class _HistoryAtFirstUse:
         """As `History.kept`."""
         return self._history().kept(what)
 
-    def last_kept(self, subject: Subject) -> Mapping[int, int]:
+    def last_kept(self, subject: Subject, since_s: float) -> Mapping[tuple[str, int], int]:
         """As `History.last_kept`."""
-        return self._history().last_kept(subject)
+        return self._history().last_kept(subject, since_s)
 
     def prune(self, before_s: float) -> int:
         """As `History.prune`."""

@@ -7,6 +7,7 @@ import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeGuard
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.demand_series import demand_grid
@@ -38,7 +39,7 @@ def foresee(
     device: str | None = None,
     forecaster: Forecaster | None = None,
 ) -> Foresight:
-    """Look ahead at series of one kind. Reads only what is remembered: no node is looked at, nothing is written.
+    """Look ahead at series of one kind, from what is remembered alone: no node is looked at, and no lock is taken.
 
     Args:
         ctx: the ports.
@@ -57,12 +58,12 @@ def foresee(
     subject = _subject(what, by, pool)
     check_pool(ctx, pool)
     step_s = _step_s(ctx, horizons_s)
-    if what in _UNITS:
-        if node is not None or device is not None:
-            raise UsageError(f"{what} is not of nodes or devices", hint="--pool chooses a pool")
+    if what not in _UNITS:
+        grid = _of_samples(ctx, subject, step_s, node, device)
+    elif node is None and device is None:
         grid = _of_books(ctx, subject, step_s)
     else:
-        grid = _of_samples(ctx, subject, step_s, node, device)
+        raise UsageError(f"{what} is not of nodes or devices", hint="--pool chooses a pool")
     by_whom = forecaster or ctx.forecaster
     steps = sorted({max(1, math.ceil(horizon_s / step_s - 1e-9)) for horizon_s in horizons_s})
     teller = by_whom if grid.names and grid.ticks else NoForecaster()
@@ -79,23 +80,17 @@ def remember(ctx: Context, foresight: Foresight) -> int:
     Raises:
         StateError: the history cannot be written.
     """
-    made_at_s, last = round(foresight.grid.end_s), ctx.history.last_kept(foresight.subject)
-    kept = [
-        KeptForecast(
-            foresight.subject,
-            name,
-            made_at_s,
-            round(foresight.grid.step_s),
-            round(horizon_s),
-            foresight.forecasts.models[series][place],
-            band,
-            foresight.latest(series),
-        )
-        for place, horizon_s in enumerate(foresight.horizons_s)
-        if _due(made_at_s, last.get(round(horizon_s)), round(horizon_s), round(foresight.grid.step_s))
-        for series, name in enumerate(foresight.grid.names)
-        if (band := _finite(foresight.forecasts.band(series, place))) is not None
-    ]
+    grid, subject = foresight.grid, foresight.subject
+    made_at_s, step_s = round(grid.end_s), round(grid.step_s)
+    horizons_s = [round(horizon_s) for horizon_s in foresight.horizons_s]
+    last = ctx.history.last_kept(subject, made_at_s - max(horizons_s))
+    kept = []
+    for series, name in enumerate(grid.names):
+        for place, horizon_s in enumerate(horizons_s):
+            band, model = foresight.forecasts.band(series, place), foresight.forecasts.models[series][place]
+            if _finite(band) and _due(made_at_s, last.get((name, horizon_s)), horizon_s, step_s):
+                was = foresight.latest(series)
+                kept.append(KeptForecast(subject, name, made_at_s, step_s, horizon_s, model, band, was))
     return ctx.history.keep(kept) if kept else 0
 
 
@@ -214,7 +209,5 @@ def _due(made_at_s: int, last_s: int | None, horizon_s: int, step_s: int) -> boo
     return last_s is None or abs(made_at_s - last_s) >= max(step_s, horizon_s // KEPT_PER_HORIZON)
 
 
-def _finite(band: Band | None) -> Band | None:
-    if band is None or not all(map(math.isfinite, (band.low, band.median, band.high))):
-        return None
-    return band
+def _finite(band: Band | None) -> TypeGuard[Band]:
+    return band is not None and all(map(math.isfinite, (band.low, band.median, band.high)))

@@ -152,9 +152,9 @@ class SqliteHistory:
         """As `ports.History.kept`."""
         return past_forecasts.select(self._database, what)
 
-    def last_kept(self, subject: Subject) -> Mapping[int, int]:
+    def last_kept(self, subject: Subject, since_s: float) -> Mapping[tuple[str, int], int]:
         """As `ports.History.last_kept`."""
-        return past_forecasts.last_made(self._database, subject)
+        return past_forecasts.last_made(self._database, subject, since_s)
 
     def prune(self, before_s: float) -> int:
         """Delete samples older than that, and series that have none left; forecasts too. Returns samples deleted."""

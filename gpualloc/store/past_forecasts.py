@@ -17,8 +17,8 @@ _SELECT = (
 )
 _SUBJECT = "what = ? AND parts = ? AND pool = ?"
 _LAST_MADE = (
-    "SELECT horizon_s, max(made_at_s) FROM forecast_series "  # noqa: S608 (constants)
-    f"JOIN forecast ON forecast.series = forecast_series.id WHERE {_SUBJECT} GROUP BY horizon_s"
+    "SELECT name, horizon_s, max(made_at_s) FROM forecast_series "  # noqa: S608 (constants)
+    f"CROSS JOIN forecast ON forecast.series = forecast_series.id WHERE {_SUBJECT} AND made_at_s >= ? GROUP BY 1, 2"
 )
 _INSERT = f"INSERT OR REPLACE INTO forecast (series, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 (constants)
 _Key = tuple[str, str, str, str]
@@ -48,9 +48,10 @@ def select(database: Database, what: str | None) -> tuple[KeptForecast, ...]:
     )
 
 
-def last_made(database: Database, subject: Subject) -> Mapping[int, int]:
-    """When a forecast of the subject was last stored, by horizon."""
-    return dict(database.rows(_LAST_MADE, (subject.what, subject.by.value, subject.pool)))
+def last_made(database: Database, subject: Subject, since_s: float) -> Mapping[tuple[str, int], int]:
+    """When a forecast was last stored, if since then, by series of the subject and horizon."""
+    rows = database.rows(_LAST_MADE, (subject.what, subject.by.value, subject.pool, since_s))
+    return {(name, horizon_s): made_at_s for name, horizon_s, made_at_s in rows}
 
 
 def prune(connection: sqlite3.Connection, before_s: float) -> None:

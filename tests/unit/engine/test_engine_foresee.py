@@ -257,6 +257,22 @@ def test_each_horizon_is_kept_a_few_times_while_it_passes(world):
     assert {(one.series, one.model, one.last, one.step_s) for one in kept} == {("a", "last", 1.0, 300)}
 
 
+def test_each_device_is_kept_however_they_were_looked_at(world):
+    sample(world, BEGUN_S + 3300, 0.5)
+    sample(world, BEGUN_S + 3300, 0.5, "b1", "GPU-2")
+    for chosen in ({"node": "a1"}, {"node": "b1"}, {}):
+        remember(world, foresee(world, USE, [300.0], **chosen))
+    assert [one.series for one in world.history.kept()] == ["a1/GPU-1", "b1/GPU-2"]
+
+
+def test_when_the_clock_was_set_back_forecasts_are_kept_again(world):
+    submit(world, 1, BEGUN_S)
+    remember(world, foresee(world, "demand", [300.0], pool="a"))
+    world.clock.at_s -= 1800
+    remember(world, foresee(world, "demand", [300.0], pool="a"))
+    assert [one.made_at_s - BEGUN_S for one in world.history.kept()] == [1800, 3600]
+
+
 def test_what_nothing_was_told_of_is_not_kept(world):
     submit(world, 1, BEGUN_S)
     limited = replace(world, forecaster=LastValue(most_ticks=1))

@@ -44,12 +44,12 @@ def test_the_same_moment_again_replaces_it(history):
     assert [one.model for one in history.kept()] == ["median"]
 
 
-def test_when_a_subject_was_last_kept_is_told_by_horizon(history):
-    assert dict(history.last_kept(DEMAND)) == {}
-    history.keep(
-        [ONE, replace(ONE, made_at_s=2000), replace(ONE, horizon_s=60, series="b"), replace(ONE, subject=POWER)]
-    )
-    assert dict(history.last_kept(DEMAND)) == {600: 2000, 60: 1000}
+def test_when_a_series_was_last_kept_is_told_by_horizon(history):
+    assert dict(history.last_kept(DEMAND, 0)) == {}
+    later, other = replace(ONE, made_at_s=2000), replace(ONE, horizon_s=60, series="b")
+    history.keep([ONE, later, other, replace(ONE, subject=POWER)])
+    assert dict(history.last_kept(DEMAND, 1000)) == {("a100", 600): 2000, ("b", 60): 1000}
+    assert dict(history.last_kept(DEMAND, 1001)) == {("a100", 600): 2000}
 
 
 def test_pruning_takes_them_too(history):
