@@ -20,7 +20,7 @@ from pathlib import Path
 from gpualloc.engine.demand_series import series_at
 from gpualloc.forecast.gridding import ticks_of
 from gpualloc.model.forecast import Band, Grid
-from gpualloc.model.foresight import By, KeptForecast, Subject
+from gpualloc.model.foresight import By, KeptForecast, Steps, Subject
 from gpualloc.model.inventory import NodeSpec
 from gpualloc.model.sample import METRICS, SeriesKind
 from gpualloc.model.workload import Request, Workload, WorkloadState
@@ -82,7 +82,7 @@ def timed(what: str, do: Callable[[], object]) -> object:
 
 def read(history: SqliteHistory, days: int) -> Grid:
     """All devices over all days."""
-    return history.grid(USE, SeriesKind.DEVICE, START_S, STEP_S, days * DAY_S // STEP_S)
+    return history.grid(USE, SeriesKind.DEVICE, Steps(START_S, STEP_S, days * DAY_S // STEP_S))
 
 
 def kept(count: int) -> list[KeptForecast]:
@@ -116,7 +116,10 @@ def main() -> None:
             assert isinstance(again, Grid)
             assert first.values == again.values
             assert len(again.names) == asked.devices
-            timed("one device", lambda: history.grid(USE, SeriesKind.DEVICE, START_S, STEP_S, 4032, key="GPU-00000000"))
+            timed(
+                "one device",
+                lambda: history.grid(USE, SeriesKind.DEVICE, Steps(START_S, STEP_S, 4032), key="GPU-00000000"),
+            )
             forecasts = kept(asked.devices)
             timed(f"{len(forecasts):,} forecasts kept", lambda: history.keep(forecasts))
             timed(f"{len(forecasts):,} forecasts read back", history.kept)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gpualloc.model.desired import Cordon, DesiredDevice
     from gpualloc.model.enforcement import Sighting
     from gpualloc.model.forecast import Forecasts, Grid
-    from gpualloc.model.foresight import KeptForecast, Subject
+    from gpualloc.model.foresight import KeptForecast, Steps, Subject
     from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
     from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState
     from gpualloc.model.sample import Metric, Sample, Series, SeriesKind
@@ -405,21 +405,17 @@ class History(Protocol):
         ...
 
     def grid(
-        self,
-        metric: Metric,
-        kind: SeriesKind,
-        since_s: int,
-        step_s: int,
-        ticks: int,
-        *,
-        nodes: Sequence[str] | None = None,
-        key: str | None = None,
+        self, metric: Metric, kind: SeriesKind, steps: Steps, nodes: Sequence[str] | None = None, key: str | None = None
     ) -> Grid:
-        """Means over steps; the first begins at `since_s`, a multiple of `step_s`, and a tick is the end of a step."""
+        """Means over steps, of these nodes, and of this device, instance or workload; a tick is the end of a step."""
         ...
 
     def span(self) -> tuple[int, int] | None:
         """Epoch seconds of the oldest and the newest sample of anything; None when there is none."""
+        ...
+
+    def workloads_seen(self) -> Mapping[str, float]:
+        """Epoch seconds of the newest sample of each workload, by id."""
         ...
 
     def keep(self, forecasts: Sequence[KeptForecast]) -> int:

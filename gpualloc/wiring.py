@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gpualloc.engine.doctor import LocalFacts
     from gpualloc.model.decision import Problem
     from gpualloc.model.forecast import Forecasts, Grid
-    from gpualloc.model.foresight import KeptForecast, Subject
+    from gpualloc.model.foresight import KeptForecast, Steps, Subject
     from gpualloc.model.sample import Metric, Sample, Series, SeriesKind
     from gpualloc.ports import Clock, Crew, Forecaster, HookEvent, HookOutcome, Policy, Session
     from gpualloc.store.history import SqliteHistory
@@ -209,22 +209,18 @@ class _HistoryAtFirstUse:
         return self._history().read(metric, since_s, until_s, node=node, key=key)
 
     def grid(
-        self,
-        metric: Metric,
-        kind: SeriesKind,
-        since_s: int,
-        step_s: int,
-        ticks: int,
-        *,
-        nodes: Sequence[str] | None = None,
-        key: str | None = None,
+        self, metric: Metric, kind: SeriesKind, steps: Steps, nodes: Sequence[str] | None = None, key: str | None = None
     ) -> Grid:
         """As `History.grid`."""
-        return self._history().grid(metric, kind, since_s, step_s, ticks, nodes=nodes, key=key)
+        return self._history().grid(metric, kind, steps, nodes, key)
 
     def span(self) -> tuple[int, int] | None:
         """As `History.span`."""
         return self._history().span()
+
+    def workloads_seen(self) -> Mapping[str, float]:
+        """As `History.workloads_seen`."""
+        return self._history().workloads_seen()
 
     def keep(self, forecasts: Sequence[KeptForecast]) -> int:
         """As `History.keep`."""

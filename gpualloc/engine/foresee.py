@@ -10,12 +10,12 @@ from dataclasses import replace
 from typing import TypeGuard
 
 from gpualloc.engine.context import Context
-from gpualloc.engine.demand_series import demand_grid
+from gpualloc.engine.demand_series import demand_at
 from gpualloc.engine.serial import NoForecaster
 from gpualloc.errors import NotFoundError, UsageError
-from gpualloc.forecast.gridding import ticks_of
+from gpualloc.forecast.gridding import joined, ticks_of
 from gpualloc.model.forecast import QUANTILES, Band, Forecasts, Grid
-from gpualloc.model.foresight import ARRIVALS, DEMAND, By, Foresight, KeptForecast, Subject
+from gpualloc.model.foresight import ARRIVALS, DEMAND, By, Foresight, KeptForecast, Steps, Subject
 from gpualloc.model.sample import METRICS, Metric, SeriesKind
 from gpualloc.ports import Forecaster
 
@@ -164,7 +164,8 @@ def _of_books(ctx: Context, subject: Subject, step_s: int) -> Grid:
     """Up to now: a submission counts at once. Without any tick when nothing was ever asked of this state."""
     now_s, begun_s = int(ctx.clock.now_s()), ctx.journal.begun_at_s()
     ticks = 0 if begun_s is None else int(min(PAST_S, max(0.0, now_s - begun_s)) // step_s) + 1
-    return demand_grid(ctx, subject, ticks_of(now_s - (ticks - 1) * step_s, step_s, ticks), step_s)
+    times = ticks_of(now_s - (ticks - 1) * step_s, step_s, ticks)
+    return joined(demand_at(ctx, subject, times, step_s), times, step_s)
 
 
 def _of_samples(ctx: Context, subject: Subject, step_s: int, node: str | None, device: str | None) -> Grid:
@@ -173,15 +174,8 @@ def _of_samples(ctx: Context, subject: Subject, step_s: int, node: str | None, d
     end_s = int(ctx.clock.now_s()) // step_s * step_s
     oldest_s = end_s if span is None else max(span[0], end_s - PAST_S)
     since_s = min(end_s, oldest_s // step_s * step_s)
-    grid = ctx.history.grid(
-        metric,
-        kind_of(metric),
-        since_s,
-        step_s,
-        (end_s - since_s) // step_s,
-        nodes=_nodes(ctx, subject.pool, node),
-        key=device,
-    )
+    steps = Steps(since_s, step_s, (end_s - since_s) // step_s)
+    grid = ctx.history.grid(metric, kind_of(metric), steps, _nodes(ctx, subject.pool, node), device)
     return replace(grid, capacity=_capacity(ctx, metric, grid))
 
 
@@ -199,7 +193,8 @@ def _capacity(ctx: Context, metric: Metric, grid: Grid) -> tuple[float | None, .
     if metric.name != "gpu_memory_used_mib" or not grid.ticks:
         return ()
     step_s = round(grid.step_s)
-    total = ctx.history.grid(METRICS["gpu_memory_total_mib"], SeriesKind.DEVICE, round(grid.end_s) - step_s, step_s, 1)
+    last = Steps(round(grid.end_s) - step_s, step_s, 1)
+    total = ctx.history.grid(METRICS["gpu_memory_total_mib"], SeriesKind.DEVICE, last)
     of = {name: value for name, value in zip(total.names, total.values, strict=True) if not math.isnan(value)}
     return tuple(of.get(name) for name in grid.names)
 

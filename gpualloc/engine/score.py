@@ -10,7 +10,7 @@ from gpualloc.engine.context import Context
 from gpualloc.engine.demand_series import demand_at
 from gpualloc.engine.foresee import kind_of
 from gpualloc.model.forecast import QUANTILES, Band
-from gpualloc.model.foresight import CHOSEN, By, KeptForecast, Score, Scored, Subject
+from gpualloc.model.foresight import CHOSEN, By, KeptForecast, Score, Scored, Steps, Subject
 from gpualloc.model.sample import METRICS
 
 Came = Callable[[KeptForecast], float | None]
@@ -23,14 +23,17 @@ def score(ctx: Context, what: str | None = None) -> Scored:
     """Compare the forecasts that are kept (of one kind, or all) with what came. Reads only what is remembered."""
     kept = ctx.history.kept(what)
     span = ctx.history.span()
-    # What ended after the last look at the fleet is not in the books yet.
     seen_s = -math.inf if span is None else span[1]
     due = [one for one in kept if one.due_s <= seen_s]
     pairs: list[Pair] = []
+    unknown = 0
     for (subject, step_s), group in _grouped(due, lambda one: (one.subject, one.step_s)).items():
         came = _came(ctx, subject, step_s, group)
-        pairs += [(one, value) for one in group if (value := came(one)) is not None]
-    return Scored(scores_of(pairs), len(kept), len(kept) - len(due), len(due) - len(pairs))
+        found = [(one, value) for one in group if (value := came(one)) is not None]
+        pairs += found
+        # The books may tell later what the samples never will.
+        unknown += len(group) - len(found) if subject.by is By.SERIES else 0
+    return Scored(scores_of(pairs), len(kept), len(kept) - len(pairs) - unknown, unknown)
 
 
 def scores_of(pairs: Iterable[Pair]) -> tuple[Score, ...]:
@@ -85,7 +88,7 @@ def _came(ctx: Context, subject: Subject, step_s: int, forecasts: Sequence[KeptF
     series = demand_at(ctx, subject, times, step_s)
     # A series that nothing was asked of then is at 0: the books are complete.
     nothing = [0.0] * len(times)
-    return lambda one: series.get(one.series, nothing)[places[one.due_s]]
+    return lambda one: _known(series.get(one.series, nothing)[places[one.due_s]])
 
 
 def _sampled(ctx: Context, subject: Subject, step_s: int, times: Sequence[int]) -> Came:
@@ -93,7 +96,7 @@ def _sampled(ctx: Context, subject: Subject, step_s: int, times: Sequence[int]) 
     if metric is None:
         return lambda _one: None
     ticks = (times[-1] - since_s) // step_s
-    grid = ctx.history.grid(metric, kind_of(metric), since_s, step_s, ticks)
+    grid = ctx.history.grid(metric, kind_of(metric), Steps(since_s, step_s, ticks))
     rows: Mapping[str, int] = {name: row * ticks for row, name in enumerate(grid.names)}
 
     def came(one: KeptForecast) -> float | None:
@@ -101,10 +104,13 @@ def _sampled(ctx: Context, subject: Subject, step_s: int, times: Sequence[int]) 
         row = rows.get(one.series)
         if row is None or beside:
             return None
-        value = grid.values[row + tick - 1]
-        return None if math.isnan(value) else value
+        return _known(grid.values[row + tick - 1])
 
     return came
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _grouped(

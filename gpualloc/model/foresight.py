@@ -46,6 +46,21 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps that means are taken over."""
+
+    since_s: int
+    """Where the first begins, a multiple of `step_s`."""
+    step_s: int
+    count: int
+
+    @property
+    def until_s(self) -> int:
+        """Where the last one ends."""
+        return self.since_s + self.count * self.step_s
+
+
+@dataclass(frozen=True, slots=True)
 class Foresight:
     """What series were, and what they are expected to become."""
 

@@ -111,17 +111,30 @@ def running(world, number, at_s, node="a1"):
     submit(world, number, at_s, allocation=allocation, started_at_s=float(at_s), state=WorkloadState.RUNNING)
 
 
-def test_demand_is_unknown_where_running_work_was_not_looked_at_for_long(world):
+def seen_running(world, number, at_s, node="a1"):
+    world.history.append([Sample(SeriesKey(SeriesKind.WORKLOAD, node, f"w{number:08d}"), at_s, {})])
+
+
+def test_demand_is_unknown_where_running_work_was_not_seen_for_long(world):
     running(world, 1, BEGUN_S)
     submit(world, 2, BEGUN_S)
-    sample(world, BEGUN_S + 1800, 0.5)
+    seen_running(world, 1, BEGUN_S + 1800)
+    # The node was looked at later, and the work was not there: it ended, and the books do not know it yet.
+    sample(world, BEGUN_S + 3590, 0.5)
     seen = foresee(world, "demand", [300.0])
     assert row(seen.grid, "a") == [2.0] * 10 + [None] * 3
     assert row(seen.grid, "b") == [0.0] * 13
-    assert (seen.age_s, seen.latest(0), seen.forecasts.band(0, 0)) == (1800.0, None, None)
+    assert (seen.age_s, seen.latest(0), seen.forecasts.band(0, 0)) == (10.0, None, None)
     assert None not in row(foresee(world, "arrivals", [300.0]).grid, "a")
-    sample(world, BEGUN_S + 2700, 0.5)
+    seen_running(world, 1, BEGUN_S + 2700)
     assert row(foresee(world, "demand", [300.0]).grid, "a") == [2.0] * 13
+
+
+def test_a_gang_is_seen_while_one_of_its_members_is(world):
+    running(world, 1, BEGUN_S)
+    seen_running(world, 1, BEGUN_S + 600)
+    seen_running(world, 1, BEGUN_S + 3000, "b1")
+    assert foresee(world, "demand", [300.0]).latest(0) == 1.0
 
 
 def test_work_that_was_just_started_runs_although_nobody_looked_since(world):
@@ -295,6 +308,18 @@ def test_demand_is_scored_with_what_the_books_tell_later(world):
     assert (told.count, told.series, told.error, told.last_error, told.ratio) == (2, 2, 0.5, 0.5, 1.0)
     assert told.covered == 1.0
     assert told.pinball == pytest.approx(((0.1 + 0.5 + 0.0) / 3 + (0.0 + 0.0 + 0.05) / 3) / 2)
+
+
+def test_demand_is_not_scored_before_the_books_can_tell(world):
+    running(world, 1, BEGUN_S)
+    seen_running(world, 1, BEGUN_S + 3600)
+    remember(world, foresee(world, "demand", [1800.0], pool="a"))
+    world.clock.at_s = BEGUN_S + 9000.0
+    sample(world, BEGUN_S + 9000, 0.5)
+    assert (score(world).early, score(world).unknown, score(world).scores) == (1, 0, ())
+    seen_running(world, 1, BEGUN_S + 9000)
+    (told,) = score(world).scores
+    assert (told.count, told.error) == (1, 0.0)
 
 
 def test_readings_are_scored_with_what_was_sampled_later(world):
