@@ -42,7 +42,9 @@ def settle(raw: Mapping[str, Bands], past: Past, horizon: int, until: int) -> tu
     """
     became = past.became(horizon)
     delay = -(-horizon // past.stride)
-    names = chosen(raw, became, past.seen.scale, past.known_by(until, horizon), delay)
+    before = slice(0, past.origin(until))
+    tried = {name: bands[:, before] for name, bands in raw.items()}
+    names = chosen(tried, became[:, before], past.seen.scale[:, before], past.known_by(until, horizon), delay)
     picked: Bands = np.full_like(raw[NAIVE], np.nan)
     for series, name in enumerate(names):
         if name:
@@ -51,13 +53,13 @@ def settle(raw: Mapping[str, Bands], past: Past, horizon: int, until: int) -> tu
 
 
 def chosen(raw: Mapping[str, Bands], became: Matrix, scale: Matrix, known: int, overlap: int) -> tuple[str, ...]:
-    """The model of each series, by its bands at the first `known` origins; empty where none tells anything.
+    """The model of each series, by its bands at origins before the choice; empty where none told anything.
 
     Args:
         raw: bands of each model by series, origin and quantile; the naive one among them.
         became: the outcomes, by series and origin.
         scale: what series are measured by, by series and origin, so that they count alike.
-        known: origins whose outcome may be looked at.
+        known: how many of the origins, from the first on, have an outcome that may be looked at.
         overlap: origins that one outcome overlaps with; parts of the time are no shorter.
     """
     seen = slice(0, known)
@@ -65,7 +67,7 @@ def chosen(raw: Mapping[str, Bands], became: Matrix, scale: Matrix, known: int, 
     losses = {name: pinball(bands[:, seen], became[:, seen]) / unit for name, bands in raw.items()}
     points = {name: errors(bands[:, seen], became[:, seen]) / unit for name, bands in raw.items()}
     parts = _parts(losses[NAIVE], overlap)
-    tells = {name: ~np.isnan(bands[:, -1, 1]) for name, bands in raw.items()}
+    tells = {name: np.logical_or.reduce(~np.isnan(bands[..., 1]), axis=1) for name, bands in raw.items()}
     answers = np.full(len(became), _usual(losses), dtype=object)
     for other in SAME_POINT:
         clearly = _better(losses, other, answers, parts, CLEAR)

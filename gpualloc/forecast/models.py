@@ -123,17 +123,32 @@ class Linear:
         return tuple(linear.fit(features, targets, *one) for one in zip(QUANTILES, begin, strict=True))
 
 
-def spread(last: Bands, pooled: Bands) -> Bands:
-    """The candidate `spread`: the last value, its edges half way between those of `last` and of `linear`.
+def spread(last: Bands, pooled: Bands, day: Matrix, weight: float) -> Bands:
+    """The candidate `spread`: the last value, each edge the weighted mean of three.
 
-    The one knows the series, the other how it has been lately; their mean is better than either.
+    The first knows how far the series was off, the second how it has been lately, the third where it has been: their
+    mean is better than any.
+
+    Args:
+        last: bands of `last`.
+        pooled: bands of `linear`.
+        day: the outer quantiles of the day before, by series, origin and side; where NaN the mean is that of two.
+        weight: what the day counts, that of the others being 1 each.
     """
-    out = (last + pooled) / 2
     middle = last[..., 1]
-    out[..., 1] = np.where(np.isnan(out[..., 1]), np.nan, middle)
-    out[..., 0] = np.minimum(out[..., 0], middle)
-    out[..., 2] = np.maximum(out[..., 2], middle)
+    out = np.full_like(last, np.nan)
+    out[..., 1] = np.where(np.isnan(pooled[..., 1]), np.nan, middle)
+    for side, place, outwards in ((0, 0, np.minimum), (1, -1, np.maximum)):
+        both = last[..., place] + pooled[..., place]
+        third = outwards(day[..., side], middle)
+        mean = np.where(np.isnan(third), both / 2, (both + weight * third) / (2 + weight))
+        out[..., place] = outwards(mean, middle)
     return out
+
+
+def day_weight(horizon: int, step_s: float) -> float:
+    """What the day before counts in `spread`: nothing close by, as much as the others far ahead."""
+    return horizon * step_s / (horizon * step_s + HOUR_S)
 
 
 def spans(past: Past, cuts: Sequence[int]) -> list[tuple[int, slice]]:
@@ -203,7 +218,7 @@ BASIC: tuple[Model, ...] = (
 
 
 class Spread:
-    """The last value; its edges half way between those of `last` and of `linear`."""
+    """The last value; its edges the mean of those of `last`, of `linear` and of the day before."""
 
     name = "spread"
 
@@ -219,4 +234,4 @@ NAMES = (*(model.name for model in BASIC), "spread")
 def candidates(past: Past, horizon: int, cuts: Sequence[int]) -> dict[str, Bands]:
     """The bands of all candidates, as `Model.bands` tells them."""
     told = {model.name: model.bands(past, horizon, cuts) for model in BASIC}
-    return {**told, "spread": spread(told["last"], told["linear"])}
+    return {**told, "spread": spread(told["last"], told["linear"], past.seen.day, day_weight(horizon, past.step_s))}

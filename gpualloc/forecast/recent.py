@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gpualloc.forecast.grid import Matrix
+from gpualloc.forecast.grid import Matrix, known_quantiles
+from gpualloc.model.forecast import QUANTILES
 
 HOUR_S = 3600.0
 DAY_S = 86400.0
@@ -23,6 +24,10 @@ CHANGE_SPANS_S = (900.0, 2700.0, 10_000.0, 30_000.0, 100_000.0)
 """Times over which the size of changes is averaged."""
 RANGE_SPAN_S = DAY_S
 """Time in which the highest and the lowest value fade towards the level."""
+SAMPLE_S = 1800.0
+"""Every so often the value is kept, for a day."""
+FEWEST_SAMPLES = 12
+"""With fewer of them known nothing is told of the day."""
 MAX_AGE_S = HOUR_S
 """A series whose latest value is older gets no forecast; so does one that missed more than `MAX_AGE_TICKS`."""
 MAX_AGE_TICKS = 12
@@ -54,6 +59,9 @@ class Recent:
         self._often: Matrix = np.zeros(count)
         self._high: Matrix = np.zeros(count)
         self._low: Matrix = np.zeros(count)
+        self._every = max(1, round(SAMPLE_S / step_s))
+        self._samples: Matrix = np.full((max(FEWEST_SAMPLES, round(DAY_S / (self._every * step_s))), count), np.nan)
+        self._day: Matrix | None = None
         self._level_rates = _rates(LEVEL_SPANS_S, step_s)
         self._change_rates = _rates(CHANGE_SPANS_S, step_s)
         self._range_rate = float(_rates((RANGE_SPAN_S,), step_s)[0, 0])
@@ -80,6 +88,14 @@ class Recent:
         oldest = max(MAX_AGE_TICKS, int(MAX_AGE_S / self.step_s))
         return self._begun & (self.age <= oldest)
 
+    def day(self) -> Matrix:
+        """The outer quantiles of what the last day held, by series and side; NaN where too little of it is known."""
+        if self._day is None:
+            samples = np.ascontiguousarray(self._samples.T)
+            self._day = known_quantiles(samples, (QUANTILES[0], QUANTILES[-1]))
+            self._day[(~np.isnan(samples)).sum(axis=1) < FEWEST_SAMPLES] = np.nan
+        return self._day
+
     def see(self, values: Matrix) -> None:
         """Take in the values of the next tick, NaN where unknown; nothing but the age of such a series changes."""
         known = ~np.isnan(values)
@@ -100,6 +116,9 @@ class Recent:
         np.copyto(self._scale, np.maximum(self._scale, np.abs(value)), where=~self._fixed)
         self._now = value
         self.age = np.where(known, 0, self.age + 1)
+        if self.ticks % self._every == 0:
+            self._samples[self.ticks // self._every % len(self._samples)] = values
+            self._day = None
         self.ticks += 1
 
     def _begin(self, value: Matrix, begins: NDArray[np.bool_]) -> None:
@@ -136,6 +155,8 @@ class Replay:
     scale: Matrix
     features: NDArray[np.float64]
     """By series, tick and feature."""
+    day: NDArray[np.float64]
+    """By series, tick and side."""
 
 
 def replay(rows: Matrix, step_s: float, capacity: Matrix, ticks: Sequence[int]) -> tuple[Replay, Recent]:
@@ -151,6 +172,7 @@ def replay(rows: Matrix, step_s: float, capacity: Matrix, ticks: Sequence[int]) 
     count = len(rows)
     latest, level, scale = (np.full((len(ticks), count), np.nan) for _ in range(3))
     features: Matrix = np.empty((len(ticks), count, FEATURES))
+    day: Matrix = np.empty((len(ticks), count, 2))
     at = 0
     columns = np.ascontiguousarray(rows.T)
     for tick, values in enumerate(columns):
@@ -158,8 +180,9 @@ def replay(rows: Matrix, step_s: float, capacity: Matrix, ticks: Sequence[int]) 
         if at < len(ticks) and ticks[at] == tick:
             latest[at] = np.where(recent.fresh, recent.latest, np.nan)
             level[at], scale[at], features[at] = recent.level, recent.scale, recent.features()
+            day[at] = recent.day()
             at += 1
-    seen = Replay(latest.T, level.T, scale.T, features.transpose(1, 0, 2))
+    seen = Replay(latest.T, level.T, scale.T, features.transpose(1, 0, 2), day.transpose(1, 0, 2))
     return seen, recent
 
 

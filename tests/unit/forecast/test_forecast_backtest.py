@@ -46,6 +46,17 @@ def test_the_choice_sees_nothing_of_the_part_that_is_scored(grid, walk):
     assert told_by(grid(rows), 6)[1] == told_by(grid(other), 6)[1]
 
 
+def test_a_gap_in_the_future_changes_neither_choice_nor_past_bands(grid, walk):
+    rows = walk(2, 900)
+    other = rows.copy()
+    other[0, 800:] = math.nan
+    one, names, _ = told_by(grid(rows), 6)
+    two, others, _ = told_by(grid(other), 6)
+    assert names == others
+    assert "" not in names
+    np.testing.assert_array_equal(one["chosen"][:, :800], two["chosen"][:, :800])
+
+
 def test_figures_are_those_of_a_loop(grid, walk):
     rows = walk(2, 900)
     found = backtest(grid(rows, capacity=(64.0, 32.0)), [6])
