@@ -130,7 +130,7 @@ _gpualloc() {
                         '*--horizon[How far ahead. (default; 6h; of a file 2h)]:value:' \
                         '*--model[Forecast with this; one more row of a back-test.]:value:' \
                         '*--score[Compare what was forecast before with what came.]' \
-                        '*--series[CSV; time_s, series, value(, capacity) (docs/forecast.md).]:value:_files' \
+                        '*--series[CSV; time_s, series, value(, capacity) (docs/foresight-forecast.md).]:value:_files' \
                         '*--backtest[Tell how good the models were on the last part of the past.]' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
