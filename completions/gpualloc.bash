@@ -82,11 +82,16 @@ _gpualloc() {
             ;;
         'forecast')
             case $previous in
-                --series) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --metric) _gpualloc_ask foreseen; return ;;
+                --by) _gpualloc_reply -W 'pool tenant profile all'; return ;;
+                --pool) _gpualloc_ask pools; return ;;
+                --node) _gpualloc_ask nodes; return ;;
+                --device) :; return ;;
                 --horizon) :; return ;;
                 --model) :; return ;;
+                --series) compopt -o filenames; _gpualloc_reply -f; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--series --horizon --backtest --model --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--metric --by --pool --node --device --horizon --model --score --series --backtest --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'audit')

@@ -135,10 +135,16 @@ _gpualloc() {
                     ;;
                 forecast)
                     _arguments \
-                        '*--series[CSV; time_s, series, value(, capacity) (docs/forecast.md).]:value:_files' \
-                        '*--horizon[How far ahead, 24h at most. (default; 2h)]:value:' \
-                        '*--backtest[Tell how good the models were on the last part of the series.]' \
+                        '*--metric[A metric, demand, arrivals or run-time. (default; demand)]:value:{_gpualloc_ask foreseen}' \
+                        '*--by[Demand by pool, tenant, profile or all. (default; pool)]:value:(pool tenant profile all)' \
+                        '*--pool[Only this pool.]:value:{_gpualloc_ask pools}' \
+                        '*--node[Only this node.]:value:{_gpualloc_ask nodes}' \
+                        '*--device[Only this device.]:value:' \
+                        '*--horizon[How far ahead. (default; 6h; of a file 2h)]:value:' \
                         '*--model[Forecast with this; one more row of a back-test.]:value:' \
+                        '*--score[Compare what was forecast before with what came.]' \
+                        '*--series[CSV; time_s, series, value(, capacity) (docs/foresight-forecast.md).]:value:_files' \
+                        '*--backtest[Tell how good the models were on the last part of the past.]' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \

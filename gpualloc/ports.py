@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gpualloc.model.desired import Cordon, DesiredDevice
     from gpualloc.model.enforcement import Sighting
     from gpualloc.model.forecast import Forecasts, Grid
+    from gpualloc.model.foresight import KeptForecast, Steps, Subject
     from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
     from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState
     from gpualloc.model.sample import Digest, Metric, Sample, Series, SeriesKind
@@ -339,6 +340,10 @@ class Journal(Protocol):
         """Audit entries, oldest first; with a limit, the newest that many."""
         ...
 
+    def begun_at_s(self) -> float | None:
+        """Epoch seconds of the first entry of the audit trail; None when nothing was ever done."""
+        ...
+
     def verify_audit(self) -> int | None:
         """Check the hash chain: None when whole, else the seq of the first entry that does not fit."""
         ...
@@ -403,10 +408,35 @@ class History(Protocol):
         self, kind: SeriesKind, metrics: Sequence[Metric], start_s: int, step_s: int, ticks: int
     ) -> Iterator[Digest]:
         """Series of one kind on a grid of ticks, by node and key, those with no row in it left out."""
+
+    def grid(
+        self, metric: Metric, kind: SeriesKind, steps: Steps, nodes: Sequence[str] | None = None, key: str | None = None
+    ) -> Grid:
+        """Means over steps, of these nodes, and of this device, instance or workload; a tick is the end of a step."""
+        ...
+
+    def span(self) -> tuple[int, int] | None:
+        """Epoch seconds of the oldest and the newest sample of anything; None when there is none."""
+        ...
+
+    def workloads_seen(self) -> Mapping[str, float]:
+        """Epoch seconds of the newest sample of each workload, by id."""
+        ...
+
+    def keep(self, forecasts: Sequence[KeptForecast]) -> int:
+        """Store forecasts to be scored later; one of the same series, moment and horizon is replaced. Returns rows."""
+        ...
+
+    def kept(self, what: str | None = None) -> tuple[KeptForecast, ...]:
+        """Forecasts that are kept, of one metric or of all, by subject, series, moment and horizon."""
+        ...
+
+    def last_kept(self, subject: Subject, since_s: float) -> Mapping[tuple[str, int], int]:
+        """When a forecast was last kept, if since then, by series of the subject and horizon in seconds."""
         ...
 
     def prune(self, before_s: float) -> int:
-        """Delete samples older than that; returns rows deleted."""
+        """Delete samples older than that, and forecasts made before; returns samples deleted."""
         ...
 
     def close(self) -> None:

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from gpualloc.engine.context import Context
     from gpualloc.engine.doctor import LocalFacts
     from gpualloc.model.decision import Problem
+    from gpualloc.model.forecast import Forecasts, Grid
+    from gpualloc.model.foresight import KeptForecast, Steps, Subject
     from gpualloc.model.sample import Digest, Metric, Sample, Series, SeriesKind
-    from gpualloc.ports import Clock, Crew, HookEvent, HookOutcome, Policy, Session
+    from gpualloc.ports import Clock, Crew, Forecaster, HookEvent, HookOutcome, Policy, Session
     from gpualloc.store.history import SqliteHistory
     from gpualloc.store.profiles import SavedProfiles
 
@@ -87,6 +89,7 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
             history=history,
             clock=clock,
             policy=_PolicyAtFirstUse(config.policy, config.policy_profile, paths),
+            forecaster=_ForecasterAtFirstUse(config.forecaster),
             actor=actor(),
             simulated=sim is not None,
             settings=Settings(
@@ -212,6 +215,32 @@ class _HistoryAtFirstUse:
         """As `History.digests`."""
         return self._history().digests(kind, metrics, start_s, step_s, ticks)
 
+    def grid(
+        self, metric: Metric, kind: SeriesKind, steps: Steps, nodes: Sequence[str] | None = None, key: str | None = None
+    ) -> Grid:
+        """As `History.grid`."""
+        return self._history().grid(metric, kind, steps, nodes, key)
+
+    def span(self) -> tuple[int, int] | None:
+        """As `History.span`."""
+        return self._history().span()
+
+    def workloads_seen(self) -> Mapping[str, float]:
+        """As `History.workloads_seen`."""
+        return self._history().workloads_seen()
+
+    def keep(self, forecasts: Sequence[KeptForecast]) -> int:
+        """As `History.keep`."""
+        return self._history().keep(forecasts)
+
+    def kept(self, what: str | None = None) -> tuple[KeptForecast, ...]:
+        """As `History.kept`."""
+        return self._history().kept(what)
+
+    def last_kept(self, subject: Subject, since_s: float) -> Mapping[tuple[str, int], int]:
+        """As `History.last_kept`."""
+        return self._history().last_kept(subject, since_s)
+
     def prune(self, before_s: float) -> int:
         """As `History.prune`."""
         return self._history().prune(before_s)
@@ -268,6 +297,41 @@ class _PolicyAtFirstUse:
 
         profiles = SavedProfiles(self._paths.profiles)
         return profiled(policy, profiles.read(self._profile), str(profiles.path(self._profile)))
+
+
+class _ForecasterAtFirstUse:
+    """`ports.Forecaster` that is looked up among the installed packages when it first forecasts."""
+
+    def __init__(self, configured: str) -> None:
+        self._configured = configured
+        self._loaded: Forecaster | None = None
+
+    @property
+    def name(self) -> str:
+        """As `Forecaster.name`."""
+        return self._forecaster().name
+
+    @property
+    def version(self) -> str:
+        """As `Forecaster.version`."""
+        return self._forecaster().version
+
+    def forecast(self, grid: Grid, horizons: Sequence[int]) -> Forecasts:
+        """As `Forecaster.forecast`."""
+        return self._forecaster().forecast(grid, horizons)
+
+    def least_ticks(self, horizon: int) -> int | None:
+        """What the forecaster says that it needs; None when it does not say."""
+        from gpualloc.engine.foresee import least_ticks
+
+        return least_ticks(self._forecaster(), horizon)
+
+    def _forecaster(self) -> Forecaster:
+        if self._loaded is None:
+            from gpualloc.forecast.registry import load as load_forecaster
+
+            self._loaded = load_forecaster(self._configured)
+        return self._loaded
 
 
 class _HooksAtFirstUse:

@@ -15,7 +15,7 @@ app = shared.verb_app()
 
 @app.command()
 def complete(ctx: typer.Context, kind: Annotated[str, typer.Argument(metavar="KIND")]) -> None:
-    """Print the nodes, workloads, policies, profiles, metrics or simulated clusters; no node is asked."""
+    """Print the nodes, pools, workloads, policies, profiles, metrics or simulated clusters; no node is asked."""
     try:
         found = _values(ctx, kind)
     except GpuallocError:
@@ -34,6 +34,11 @@ def _values(ctx: typer.Context, kind: str) -> list[str]:
         from gpualloc.model.sample import METRICS
 
         return list(METRICS)
+    if kind == "foreseen":
+        from gpualloc.model.foresight import ARRIVALS, DEMAND, RUN_TIME
+        from gpualloc.model.sample import METRICS
+
+        return [DEMAND, ARRIVALS, RUN_TIME, *METRICS]
     if kind == "profiles":
         from gpualloc.wiring import saved_profiles
 
@@ -41,6 +46,8 @@ def _values(ctx: typer.Context, kind: str) -> list[str]:
     with shared.open_world(ctx) as world:
         if kind == "nodes":
             return [spec.name for spec in world.fleet.specs()]
+        if kind == "pools":
+            return sorted({spec.pool for spec in world.fleet.specs()})
         if kind == "workloads":
             return [text for named in shared.names_of(world).items() for text in named]
     return []

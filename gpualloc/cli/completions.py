@@ -24,8 +24,10 @@ _ASKED = {
     "POLICY": "policies",
     "SAVED": "profiles",
     "METRIC": "metrics",
+    "FORESEEN": "foreseen",
+    "POOL": "pools",
 }
-_FIXED = {"SHELL": tuple(SHELLS)}
+_FIXED = {"SHELL": tuple(SHELLS), "PARTS": ("pool", "tenant", "profile", "all")}
 
 
 @dataclass(frozen=True, slots=True)

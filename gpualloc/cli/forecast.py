@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gpualloc.cli import shared
+from gpualloc.cli.forecast_live import Asked, live, recorded, scored
 from gpualloc.cli.outcome import Answer
 from gpualloc.cli.progress import counted
 from gpualloc.cli.trace_files import opened
@@ -19,35 +20,66 @@ if TYPE_CHECKING:
     from gpualloc.model.forecast import Grid
     from gpualloc.ports import Forecaster
 
-app = shared.verb_app(no_args_is_help=True)
+app = shared.verb_app()
+
+_LIVE_HORIZON, _FILE_HORIZON = "6h", "2h"
 
 
 @app.command()
 def forecast(
+    ctx: typer.Context,
     *,
-    series: Annotated[
+    metric: Annotated[
         str | None,
-        typer.Option("--series", metavar="FILE", help="CSV: time_s, series, value[, capacity] (docs/forecast.md)."),
+        typer.Option("--metric", metavar="FORESEEN", help="A metric, demand, arrivals or run-time. [default: demand]"),
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="PARTS", help="Demand by pool, tenant, profile or all. [default: pool]"),
+    ] = None,
+    pool: Annotated[str | None, typer.Option("--pool", metavar="POOL", help="Only this pool.")] = None,
+    node: Annotated[str | None, typer.Option("--node", metavar="NODE", help="Only this node.")] = None,
+    device: Annotated[str | None, typer.Option("--device", metavar="UUID", help="Only this device.")] = None,
     horizon: Annotated[
-        str, typer.Option("--horizon", metavar="DURATION", help="How far ahead, 24h at most. [default: 2h]")
-    ] = "2h",
-    backtest: Annotated[
-        bool, typer.Option("--backtest", help="Tell how good the models were on the last part of the series.")
-    ] = False,
+        str | None, typer.Option("--horizon", metavar="DURATION", help="How far ahead. [default: 6h; of a file 2h]")
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option("--model", metavar="FORECASTER", help="Forecast with this; one more row of a back-test."),
     ] = None,
+    score: Annotated[bool, typer.Option("--score", help="Compare what was forecast before with what came.")] = False,
+    series: Annotated[
+        str | None,
+        typer.Option(
+            "--series", metavar="FILE", help="CSV: time_s, series, value[, capacity] (docs/foresight-forecast.md)."
+        ),
+    ] = None,
+    backtest: Annotated[
+        bool, typer.Option("--backtest", help="Tell how good the models were on the last part of the past.")
+    ] = False,
 ) -> Answer:
-    """Draw what series were and the band of what they are going to be, or score the models on the past."""
-    longest_s = parse_duration_s(horizon)
-    if series is None:
-        raise UsageError("nothing says what to forecast", hint="give --series FILE")
-    with opened(series) as stream:
+    """Draw what demand, readings or the series of a file were, with the band of what they are going to be."""
+    asked = Asked(metric, by, pool, node, device, horizon or _LIVE_HORIZON, model)
+    if series is not None:
+        if asked != Asked(horizon=asked.horizon, model=model) or score:
+            raise UsageError("--series is about a file, the other options about what was recorded here")
+        return _of_file(series, parse_duration_s(horizon or _FILE_HORIZON), model, backtest=backtest)
+    if score and backtest:
+        raise UsageError("--score and --backtest exclude each other")
+    with shared.open_world(ctx) as world:
+        if score:
+            return scored(world, asked)
+        if not backtest:
+            return live(world, asked)
+        grid = recorded(world, asked)
+    return _scored(grid, parse_duration_s(asked.horizon), model)
+
+
+def _of_file(file: str, longest_s: float, model: str | None, *, backtest: bool) -> Answer:
+    with opened(file) as stream:
         from gpualloc.forecast.series_file import read
 
-        grid = read(text_lines(stream, series), series)
+        grid = read(text_lines(stream, file), file)
     return _scored(grid, longest_s, model) if backtest else _drawn(grid, longest_s, model)
 
 

@@ -80,6 +80,7 @@ def _config(body: dict[str, Any], host: str) -> Config:
         policy=str(body["policy"]),
         policy_profile=str(body["policy_profile"]),
         objective=Objective(body["objective"]),
+        forecaster=str(body["forecaster"]),
         sample_every_s=float(body["sample_every_s"]),
         history_retention_s=float(body["history_retention_s"]),
         apply=ApplySettings(**body["apply"]),

@@ -78,6 +78,7 @@ KEYS = (
         "what places are chosen for: money, early ends, watts, or as the policy itself decides",
         '"balanced"',
     ),
+    Key("forecaster", "the name of an installed forecaster", "which forecaster looks ahead", '"auto"'),
     Key("sampling.every", "a duration of 1s to 1h", "width of the grid that samples are put on", '"10s"'),
     Key("history.retention", "a duration of 1h to 366d", "how long samples are kept", '"14d"'),
     Key("apply.grace", "a duration of up to 1h", "time between TERM and KILL when work is stopped", '"10s"'),

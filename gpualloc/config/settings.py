@@ -137,6 +137,7 @@ class Config:
     """Name of a saved profile of the policy; empty: it decides by its own numbers."""
     objective: Objective = Objective.BALANCED
     """What places are chosen for."""
+    forecaster: str = "auto"
     sample_every_s: float = 10.0
     history_retention_s: float = 14 * 86400.0
     apply: ApplySettings = ApplySettings()

@@ -33,6 +33,7 @@ def _general(config: Config) -> Iterator[tuple[str, object, str | None]]:
     yield "policy", config.policy, None
     yield "policy_profile", config.policy_profile, None
     yield "objective", config.objective.value, None
+    yield "forecaster", config.forecaster, None
     yield "sampling.every", config.sample_every_s, "s"
     yield "history.retention", config.history_retention_s, "s"
     yield "apply.grace", config.apply.grace_s, "s"

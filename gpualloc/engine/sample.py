@@ -12,10 +12,12 @@ from gpualloc.model.sample import Sample, SeriesKey, SeriesKind
 
 PRUNE_EVERY_TICKS = 360
 """Old samples are dropped every that many ticks: retention need not be exact."""
+PRUNE_AFTER_S = 3600.0
+"""By how much the oldest sample is too old when a single tick drops what is."""
 
 
-def sample(ctx: Context, snapshot: Snapshot | None = None, *, every_s: float | None = None) -> int:
-    """Store one tick of everything seen; looks at the fleet when no snapshot is given.
+def sample(ctx: Context, snapshot: Snapshot | None = None) -> int:
+    """Store one tick of everything seen; looks at the fleet when no snapshot is given. Old samples are dropped.
 
     Returns:
         the number of rows stored.
@@ -24,9 +26,11 @@ def sample(ctx: Context, snapshot: Snapshot | None = None, *, every_s: float | N
         UnreachableError: no node answered.
     """
     seen = snapshot or observe(ctx)
-    grid_s = every_s or ctx.settings.sample_every_s
-    at_s = int(seen.at_s // grid_s * grid_s)
-    return ctx.history.append(list(samples_of(seen, at_s)))
+    rows = _append(ctx, seen, ctx.settings.sample_every_s)
+    span, before_s = ctx.history.span(), seen.at_s - ctx.settings.history_retention_s
+    if span is not None and span[0] < before_s - PRUNE_AFTER_S:
+        ctx.history.prune(before_s)
+    return rows
 
 
 def sample_every(
@@ -44,7 +48,7 @@ def sample_every(
     while not stopped():
         now_s = ctx.clock.now_s()
         try:
-            rows, trouble = sample(ctx, every_s=every_s), None
+            rows, trouble = _append(ctx, observe(ctx), every_s), None
         except UnreachableError as error:
             rows, trouble = 0, error.message
         on_tick(int(now_s // every_s * every_s), rows, trouble)
@@ -52,6 +56,10 @@ def sample_every(
             ctx.history.prune(now_s - ctx.settings.history_retention_s)
         ticks += 1
         _sleep_to_next(ctx, every_s, stopped)
+
+
+def _append(ctx: Context, seen: Snapshot, grid_s: float) -> int:
+    return ctx.history.append(list(samples_of(seen, int(seen.at_s // grid_s * grid_s))))
 
 
 def samples_of(snapshot: Snapshot, at_s: int) -> Iterator[Sample]:

@@ -49,3 +49,57 @@ def m001_series_and_samples(db: Database) -> None:
         ) WITHOUT ROWID
         """
     )
+
+
+@migrations()
+def m002_forecasts_and_means(db: Database) -> None:
+    """Make the tables of forecasts that are kept to be scored, and of means that are kept to be read again."""
+    db.conn.execute(
+        """
+        CREATE TABLE forecast_series (
+            id INTEGER PRIMARY KEY,
+            what TEXT NOT NULL,
+            parts TEXT NOT NULL,
+            pool TEXT NOT NULL,
+            name TEXT NOT NULL,
+            UNIQUE (what, parts, pool, name)
+        )
+        """
+    )
+    db.conn.execute(
+        """
+        CREATE TABLE forecast (
+            series INTEGER NOT NULL,
+            made_at_s INTEGER NOT NULL,
+            horizon_s INTEGER NOT NULL,
+            step_s INTEGER NOT NULL,
+            model TEXT NOT NULL,
+            low REAL NOT NULL,
+            median REAL NOT NULL,
+            high REAL NOT NULL,
+            last REAL,
+            PRIMARY KEY (series, made_at_s, horizon_s)
+        ) WITHOUT ROWID
+        """
+    )
+    db.conn.execute(
+        """
+        CREATE TABLE mean (
+            chunk INTEGER NOT NULL,
+            metric TEXT NOT NULL,
+            series INTEGER NOT NULL,
+            means BLOB NOT NULL,
+            PRIMARY KEY (chunk, metric, series)
+        ) WITHOUT ROWID
+        """
+    )
+    db.conn.execute(
+        """
+        CREATE TABLE rolled (
+            chunk INTEGER NOT NULL,
+            metric TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            PRIMARY KEY (chunk, metric, kind)
+        ) WITHOUT ROWID
+        """
+    )

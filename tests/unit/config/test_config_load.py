@@ -179,7 +179,8 @@ nodes = "x[1-"
         (
             "zzz = 1",
             "line 1: zzz: no such key",
-            "keys here: apply, enforce, gangs, history, hooks, mig, objective, policy, policy_profile, pools, sampling",
+            "keys here: apply, enforce, forecaster, gangs, history, hooks, mig, objective, policy, policy_profile, "
+            "pools, sampling",
         ),
         ("a = [1,\n2\n", "line 2: not valid TOML", None),
         ("policy = " + "9" * 5000, "not valid TOML", None),
@@ -290,6 +291,11 @@ def test_the_cached_result_is_the_same(read, write):
     checked = read(file)
     assert checked == read(file)
     assert (checked.config.objective, checked.config.gang_ports) == ("cost", (31000, 31009))
+
+
+def test_the_cached_result_keeps_the_forecaster(read, write):
+    file = write('forecaster = "ewma"\n')
+    assert [read(file).config.forecaster for _ in range(2)] == ["ewma", "ewma"]
 
 
 def test_the_cache_is_private_and_follows_every_change(read, write, tmp_path):
