@@ -9,6 +9,7 @@ from enum import StrEnum
 from gpualloc.errors import UsageError
 from gpualloc.model.allocation import Allocation, HeldBy, Share
 from gpualloc.model.cpus import NEAR
+from gpualloc.model.declared import DeclaredPhase, check_declared
 
 MAX_NAME_CHARS = 200
 MAX_GPUS = 65_536
@@ -117,6 +118,8 @@ class Request:
     member's."""
     per_node: int | None = None
     """Devices on each member of a gang; None is as they are free."""
+    declared: tuple[DeclaredPhase, ...] = ()
+    """What its owner expects it to use, from its start on; empty is not declared."""
 
     @property
     def share(self) -> Share:
@@ -213,6 +216,9 @@ def check_request(request: Request) -> Request:
         if not key or "=" in key:
             raise UsageError(f"{key!r} is not the name of an environment variable", hint="write --env KEY=VALUE")
     _check_giving_way(request)
+    check_declared(
+        request.declared, gpus=request.gpus, gpu_memory_mib=request.gpu_memory_mib, fraction=request.fraction
+    )
     return request
 
 

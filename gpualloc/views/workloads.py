@@ -10,6 +10,7 @@ from gpualloc.model.ending import seen_exit_code, verdict
 from gpualloc.model.gang import members_of
 from gpualloc.model.progress import Progress
 from gpualloc.model.workload import Request, Workload, WorkloadState
+from gpualloc.views.declared import declared_facts
 from gpualloc.views.look import Look, Role
 from gpualloc.views.progress import progress_brief, progress_data, progress_text
 from gpualloc.views.table import Cell, Column, table
@@ -164,6 +165,10 @@ def _request_data(request: Request) -> dict[str, object]:
             "command": list(request.checkpoint_command),
             "grace_s": request.checkpoint_grace_s,
         },
+        "declared": [
+            {"for_s": one.for_s, "gpu": one.gpu, "memory_mib": one.memory_mib, "phase": one.phase}
+            for one in request.declared
+        ],
     }
 
 
@@ -248,6 +253,7 @@ def workload_text(workload: Workload, now_s: float, *, progress: Progress | None
         ("state", workload.state.value + (f": {escape(workload.reason)}" if workload.reason else "")),
         ("command", escape(shlex.join(workload.request.command))),
         ("asks for", request_text(workload.request)),
+        *declared_facts(workload.request.declared),
         *((("progress", progress_text(progress)),) if progress else ()),
         ("submitted", f"{stamp(workload.submitted_at_s)} ({ago(now_s - workload.submitted_at_s)})"),
         *_started(workload, now_s),
