@@ -1,6 +1,6 @@
 """How well changes in a workload's series are found, and what they cost: made series with known changes.
 
-    .venv/bin/python bench/phases.py [--seeds 20] [--first-seed 1000] [--ruptures]
+    .venv/bin/python bench/phases.py [--seeds 20] [--first-seed 1000] [--ruptures] [--demand]
 
 A day at a reading every 10 s. For each family of series and each rule: precision and recall within 30 s, changes
 found that are none per day, and the time for a day. The families are drawn at random: level, noise (AR(1), so that it
@@ -8,12 +8,17 @@ wobbles), gaps, and where the changes lie. Beside `phases` stand two rules that 
 the use against what was seen since the last alarm, and a threshold on the difference of two windows. The one number of
 each rule was chosen on the families with changes, seeds 1 to 10. `--ruptures` adds the PELT of that library (mean of
 Gaussian series, on the use, with the readings' own noise), where it is installed.
+
+`--demand` instead predicts the use of the next hours from what was seen of the day so far, at eight moments of each
+day: how often the actual mean of an interval lies in the band, how wide the bands are, and the error of the median
+beside that of the mean of the last 15 minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -23,6 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpualloc.forecast.change_points import partition
+from gpualloc.forecast.phases import MEMORY, USE
+from gpualloc.forecast.profile import demand_profile
+from gpualloc.forecast.regime import Past
+from gpualloc.model.forecast import Grid
 from gpualloc.sim.use import Pattern, utilization
 
 Array = NDArray[np.float64]
@@ -34,6 +43,7 @@ ALARM = 40.0
 """Standard deviations in sum at which CUSUM says that something changed."""
 APART = 0.2
 """Difference of two minutes' use at which the threshold rule does."""
+AHEAD_S = (900.0, 3600.0, 3 * 3600.0)
 FLOORS = (0.03, 400.0, 8.0)
 
 
@@ -77,6 +87,18 @@ def steps(random: Random) -> Case:
             memory[end:] = random.uniform(10_000, 75_000)
         first = end
     return measured(random, use, memory, changes)
+
+
+def faint(random: Random) -> Case:
+    """A few levels that differ by little, under more noise."""
+    changes = sorted(random.sample(range(60, TICKS - 60, 60), random.randint(3, 8)))
+    use, first, level = np.empty(TICKS), 0, random.uniform(0.4, 0.6)
+    for end in [*changes, TICKS]:
+        use[first:end] = level
+        level += random.choice([-1, 1]) * random.uniform(0.04, 0.12)
+        first = end
+    values = np.clip(use + noise(random, random.uniform(0.04, 0.1), random.uniform(0.3, 0.8)), 0.0, 1.0)
+    return Case(np.stack((values, np.full(TICKS, 25_000.0), 90 + 560 * values), axis=1), changes)
 
 
 def epochs(random: Random) -> Case:
@@ -127,6 +149,7 @@ def simulated(pattern: Pattern) -> Callable[[Random], Case]:
 
 FAMILIES: dict[str, Callable[[Random], Case]] = {
     "levels": steps,
+    "faint levels": faint,
     "epochs": epochs,
     "stalls": stalls,
     "nothing": quiet,
@@ -216,19 +239,51 @@ def line(family: str, name: str, rule: Callable[[Array], list[int]], cases: Sequ
     )
 
 
+def demand_lines(family: str, cases: Sequence[Case]) -> list[str]:
+    """A row for each interval ahead."""
+    inside: dict[int, list[bool]] = {at: [] for at in range(len(AHEAD_S))}
+    widths: dict[int, list[float]] = {at: [] for at in inside}
+    errors: dict[int, list[tuple[float, float]]] = {at: [] for at in inside}
+    for case in cases:
+        use = case.values[:, 0]
+        for now in range(TICKS // 12, TICKS - int(AHEAD_S[-1]) // STEP_S, TICKS // 9):
+            grid = Grid((USE, MEMORY), 0.0, STEP_S, now, array("d", case.values[:now, :2].T.reshape(-1)))
+            for at, demand in enumerate(demand_profile(Past(grid), (), (), AHEAD_S)):
+                first, end = (now + int(edge_s) // STEP_S for edge_s in (demand.start_s, demand.end_s))
+                actual, last = float(np.nanmean(use[first:end])), float(np.nanmean(use[now - 90 : now]))
+                if demand.use is not None:
+                    inside[at].append(demand.use.low <= actual <= demand.use.high)
+                    widths[at].append(demand.use.high - demand.use.low)
+                    errors[at].append((abs(demand.use.median - actual), abs(last - actual)))
+    return [
+        f"| {family} | to {AHEAD_S[at] / 60:g} min | {len(inside[at])} | {100 * fmean(inside[at]):.0f} "
+        f"| {100 * fmean(widths[at]):.1f} | {100 * fmean(one for one, _ in errors[at]):.2f} "
+        f"| {100 * fmean(one for _, one in errors[at]):.2f} |"
+        for at in inside
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=1000)
     parser.add_argument("--ruptures", action="store_true")
+    parser.add_argument("--demand", action="store_true")
     chosen = parser.parse_args()
+    seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
+    if chosen.demand:
+        print("| series | ahead | told | in the band % | width, points | error | error of the last 15 min |")
+        print("| --- | --- | --- | --- | --- | --- | --- |")
+        for family, make in FAMILIES.items():
+            print("\n".join(demand_lines(family, [make(Random(seed)) for seed in seeds])), flush=True)
+        return
     rules = {"phases": by_phases, "CUSUM": by_cusum, "threshold": by_threshold}
     if chosen.ruptures:
         rules["ruptures PELT"] = by_ruptures
     print("| series | rule | changes | precision % | recall % | false a day | CPU ms a day |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for family, make in FAMILIES.items():
-        cases = [make(Random(seed)) for seed in range(chosen.first_seed, chosen.first_seed + chosen.seeds)]
+        cases = [make(Random(seed)) for seed in seeds]
         for name, rule in rules.items():
             print(line(family, name, rule, cases), flush=True)
 

@@ -13,17 +13,10 @@ from enum import StrEnum
 import numpy as np
 
 from gpualloc.forecast.change_points import Array
-from gpualloc.forecast.phases import MEMORY, USE, Phase, PhaseName, Phases, find_phases
+from gpualloc.forecast.phases import MEMORY, USE
+from gpualloc.forecast.regime import Past, Regime, band_of, column_of
 from gpualloc.model.declared import DeclaredPhase
-from gpualloc.model.forecast import QUANTILES, Band, Grid
-
-_LEAST_TICKS = 12
-"""Known readings from which the own past speaks."""
-_LEAST_PERIODS = 3
-"""Whole periods from which epochs are expected to go on."""
-_SAME_LEVEL = 0.15
-"""Steady phases whose use differs by less are alike."""
-_GOES_ON = frozenset({PhaseName.STEADY, PhaseName.EPOCH, PhaseName.STALL, PhaseName.DIP})
+from gpualloc.model.forecast import QUANTILES, Band
 
 
 class Source(StrEnum):
@@ -32,21 +25,6 @@ class Source(StrEnum):
     OWN = "own past"
     OTHERS = "earlier runs"
     DECLARED = "declared"
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """What was measured of one run."""
-
-    grid: Grid
-    """Series named by metric, as for `find_phases`; of all its devices together."""
-    from_age_s: float = 0.0
-    """How long the run had lasted when the grid begins."""
-
-    @property
-    def age_s(self) -> float:
-        """How long it had lasted when the grid ends."""
-        return self.from_age_s + self.grid.ticks * self.grid.step_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +61,7 @@ def demand_profile(
         gpus: its devices.
     """
     age_s = 0.0 if own is None else own.age_s
-    regime = None if own is None else _Regime.of(own)
+    regime = None if own is None else Regime.of(own)
     found, start_s = [], 0.0
     for end_s in horizons:
         interval = _Interval(start_s, end_s, age_s)
@@ -118,11 +96,11 @@ class _Interval:
 
     def use_of(self, others: Sequence[Past]) -> Band | None:
         """The mean use that earlier runs had at the same age."""
-        return _band([float(known.mean()) for known in self._known(others, USE)])
+        return band_of([float(known.mean()) for known in self._known(others, USE)])
 
     def memory_of(self, others: Sequence[Past]) -> Band | None:
         """The most memory that earlier runs had at the same age."""
-        return _band([float(known.max()) for known in self._known(others, MEMORY)])
+        return band_of([float(known.max()) for known in self._known(others, MEMORY)])
 
     def _known(self, others: Sequence[Past], name: str) -> list[Array]:
         cut = [self._cut(past, name) for past in others]
@@ -133,80 +111,12 @@ class _Interval:
             max(0, round((self.age_s + edge_s - past.from_age_s) / past.grid.step_s))
             for edge_s in (self.start_s, self.end_s)
         )
-        column = _column(past.grid, name)[first : max(end, first + 1)]
+        column = column_of(past.grid, name)[first : max(end, first + 1)]
         return column[~np.isnan(column)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Regime:
-    """The newest stretch of a run in which it goes on as it is."""
-
-    values: Array
-    """Use, tick by tick."""
-    memory: Array
-    step_s: float
-    period: int | None
-    """Ticks from one epoch boundary to the next; None when there are no even ones."""
-
-    @property
-    def length_s(self) -> float:
-        """How long it has been so."""
-        return len(self.values) * self.step_s
-
-    @staticmethod
-    def of(past: Past) -> _Regime | None:
-        """None when it has only begun, or too little is known of it."""
-        found = find_phases(past.grid, from_start=past.from_age_s == 0.0)
-        first_s = _goes_on_since(found)
-        if first_s is None:
-            return None
-        first = round((first_s - past.grid.start_s) / past.grid.step_s)
-        values, memory = (_column(past.grid, name)[first:] for name in (USE, MEMORY))
-        if np.count_nonzero(~np.isnan(values)) < _LEAST_TICKS:
-            return None
-        period = None if found.period_s is None else round(found.period_s / past.grid.step_s)
-        whole = period is not None and len(values) >= _LEAST_PERIODS * period
-        return _Regime(values, memory, past.grid.step_s, period if whole else None)
-
-    def use(self, start_s: float, end_s: float) -> Band | None:
-        """The mean use of intervals of that length: of those at the same place of the epoch, else of all."""
-        length = max(1, round((end_s - start_s) / self.step_s))
-        ticks = len(self.values)
-        starts = np.arange(max(1, ticks - length + 1))
-        if self.period is not None and length < self.period * _LEAST_PERIODS:
-            at = (ticks + round(start_s / self.step_s)) % self.period
-            starts = starts[starts % self.period == at] if length < ticks else starts
-        known = ~np.isnan(self.values)
-        sums = np.concatenate(([0.0], np.where(known, self.values, 0.0).cumsum()))
-        counts = np.concatenate(([0], known.cumsum()))
-        ends = np.minimum(starts + length, ticks)
-        seen = counts[ends] - counts[starts]
-        means = (sums[ends] - sums[starts])[seen > 0] / seen[seen > 0]
-        return _band(means.tolist())
-
-
-def _goes_on_since(found: Phases) -> float | None:
-    """Since when it goes on as it is; None while it warms up, or when its use is not known."""
-    since_s, steady = None, None
-    for phase in reversed(found.phases):
-        if phase.name not in _GOES_ON:
-            if since_s is None and phase.name in (PhaseName.IDLE, PhaseName.TAIL):
-                return phase.start_s
-            break
-        if phase.name is PhaseName.STEADY:
-            if steady is not None and not _alike(steady, phase):
-                break
-            steady = steady or phase
-        since_s = phase.start_s
-    return since_s
-
-
-def _alike(one: Phase, other: Phase) -> bool:
-    return one.use is not None and other.use is not None and abs(one.use - other.use) < _SAME_LEVEL
-
-
 def _memory(
-    own: Past | None, regime: _Regime | None, others: Band | None, said: DeclaredPhase, gpus: int
+    own: Past | None, regime: Regime | None, others: Band | None, said: DeclaredPhase, gpus: int
 ) -> dict[Source, Band]:
     """What each source says of the memory; those that know nothing are left out."""
     bands = {
@@ -217,9 +127,9 @@ def _memory(
     return {source: band for source, band in bands.items() if band is not None}
 
 
-def _own_memory(own: Past, regime: _Regime | None) -> Band | None:
+def _own_memory(own: Past, regime: Regime | None) -> Band | None:
     """From what it has now to the most it ever had."""
-    past = _column(own.grid, MEMORY)
+    past = column_of(own.grid, MEMORY)
     past = past[~np.isnan(past)]
     if not len(past):
         return None
@@ -253,20 +163,3 @@ def _declared_at(declared: Sequence[DeclaredPhase], age_s: float) -> int | None:
 
 def _said(value: float | None) -> Band | None:
     return None if value is None else Band(value, value, value)
-
-
-def _band(values: Sequence[float]) -> Band | None:
-    """The quantiles of what was seen; of few values the lowest and the highest."""
-    if not len(values):
-        return None
-    low, median, high = np.quantile(np.asarray(values, dtype=np.float64), QUANTILES).tolist()
-    few = len(values) < round(1 / QUANTILES[0])
-    return Band(min(values) if few else low, median, max(values) if few else high)
-
-
-def _column(grid: Grid, name: str) -> Array:
-    """A series of the grid; unknown throughout when it is not in it."""
-    if name not in grid.names:
-        return np.full(grid.ticks, np.nan)
-    at = grid.names.index(name)
-    return np.asarray(grid.values[at * grid.ticks : (at + 1) * grid.ticks], dtype=np.float64)

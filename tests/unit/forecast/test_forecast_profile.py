@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpualloc.forecast.phases import MEMORY, USE
-from gpualloc.forecast.profile import Past, Source, demand_profile
+from gpualloc.forecast.profile import Source, demand_profile
+from gpualloc.forecast.regime import Past
 from gpualloc.model.declared import DeclaredPhase
 from gpualloc.model.forecast import Grid
 
