@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 VARIABLE = "GPUALLOC_PROGRESS"
 """Names the file in the workload's environment; not set where its account could not reach the file."""
 FILE = "progress.jsonl"
-TAIL_BYTES = 8192
+TAIL_BYTES = 4096
 """What is read of its end."""
 MOST_LINES = 64
 MOST_POINTS = 16
