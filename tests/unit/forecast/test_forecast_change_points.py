@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gpualloc.forecast.change_points import LEAST_TICKS, partition
@@ -79,6 +79,7 @@ def test_changes_smaller_than_the_floor_say_nothing():
     assert bounds_of(values, [400.0]) == (0, 200)
 
 
+@settings(deadline=None)
 @given(st.floats(-1e6, 1e6), st.integers(0, 400), st.integers(1, 3), SEEDS)
 def test_constant_series_never_change_whatever_is_missing(level, ticks, count, seed):
     values = np.full((ticks, count), level)
@@ -86,6 +87,7 @@ def test_constant_series_never_change_whatever_is_missing(level, ticks, count, s
     assert bounds_of(values) == (0, ticks)
 
 
+@settings(deadline=None)
 @given(SEEDS, st.floats(0.01, 100.0), st.floats(-1000.0, 1000.0))
 @example(1, 100.0, 0.0)
 def test_units_and_zero_do_not_matter(seed, factor, shift):
@@ -98,6 +100,7 @@ def test_units_and_zero_do_not_matter(seed, factor, shift):
     assert moved.effects == pytest.approx(plain.effects, rel=1e-4)
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(0, 300), st.integers(1, 6))
 def test_parts_are_whole_and_none_is_shorter_than_the_shortest(seed, ticks, least):
     values = np.random.default_rng(seed).choice([0.0, 1.0, np.nan], (ticks, 2))
@@ -109,6 +112,7 @@ def test_parts_are_whole_and_none_is_shorter_than_the_shortest(seed, ticks, leas
     assert 0.0 <= found.unexplained <= 1.0
 
 
+@settings(deadline=None)
 @given(SEEDS)
 def test_the_order_of_the_series_does_not_matter(seed):
     random = np.random.default_rng(seed)
@@ -116,6 +120,7 @@ def test_the_order_of_the_series_does_not_matter(seed):
     assert bounds_of(values) == bounds_of(values[:, ::-1])
 
 
+@settings(deadline=None)
 @given(SEEDS, st.floats(0.0, 0.4))
 def test_a_clear_step_is_found_over_gaps(seed, missing):
     values = noisy([0.2, 0.8], [120, 120], seed)

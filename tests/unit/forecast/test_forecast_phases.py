@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.forecast.phases import MEMORY, POWER, USE, PhaseName, find_phases
@@ -111,6 +111,7 @@ def test_simulated_training_shows_its_validations():
     assert found.period_s == 600.0
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 400), st.booleans())
 def test_phases_cover_the_time_without_a_gap(seed, ticks, from_start):
     random = np.random.default_rng(seed)

@@ -4,7 +4,7 @@ from array import array
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.forecast.phases import MEMORY, USE
@@ -116,6 +116,7 @@ def test_what_nobody_knows_is_unknown():
     assert demand_profile(None, (), (), []) == ()
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 2**32 - 1),
     st.integers(0, 300),
