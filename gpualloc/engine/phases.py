@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
 from gpualloc.engine.context import Context
 from gpualloc.errors import NotFoundError
-from gpualloc.forecast.phases import MEMORY, POWER, USE, Phases, find_phases
+from gpualloc.forecast.phases import MEMORY, POWER, USE, find_phases
 from gpualloc.forecast.profile import Demand, demand_profile
 from gpualloc.forecast.regime import Past
+from gpualloc.forecast.workload import WorkloadPhases
 from gpualloc.model.forecast import Grid
 from gpualloc.model.sample import METRICS, Series
 from gpualloc.model.workload import Workload
@@ -24,22 +24,6 @@ MOST_TICKS = 40_000
 """Of a longer time only the newest part is looked at."""
 _MOST_OTHERS = 8
 """Earlier runs that are looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkloadPhases:
-    """What is known of a workload over time."""
-
-    workload: Workload
-    grid: Grid
-    """What was sampled of it, on all its nodes together."""
-    from_start: bool
-    """Whether the grid begins when it was started."""
-    found: Phases
-    demand: tuple[Demand, ...]
-    """What is expected of it from the last sample on, if it runs on; empty for work that ended."""
-    others: int
-    """How many earlier runs of its owner under its name were looked at."""
 
 
 def phases_of(ctx: Context, reference: str, since_s: float | None = None) -> WorkloadPhases:

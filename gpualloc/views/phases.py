@@ -9,9 +9,9 @@ from itertools import groupby
 from operator import itemgetter
 from statistics import fmean, median
 
-from gpualloc.engine.phases import WorkloadPhases
 from gpualloc.forecast.phases import Phase, PhaseName
 from gpualloc.forecast.profile import Demand
+from gpualloc.forecast.workload import WorkloadPhases
 from gpualloc.model.forecast import Band, Grid
 from gpualloc.views.chart import chart
 from gpualloc.views.look import Look, Role
