@@ -139,11 +139,12 @@ class _Sums:
 def _suspects(sums: _Sums, least: int) -> NDArray[np.intp]:
     """Ticks before which a change may be: where the means of windows on both sides differ most, for several widths."""
     score = np.zeros(sums.ticks + 1)
+    levels = np.ascontiguousarray(sums.all[:, :2])
+    at = np.arange(least, sums.ticks - least + 1)
     width = least
     while 2 * width <= sums.ticks:
-        at = np.arange(least, sums.ticks - least + 1)
-        left = sums.between(np.maximum(at - width, 0), at)
-        right = sums.between(at, np.minimum(at + width, sums.ticks))
+        left = levels[at] - levels[np.maximum(at - width, 0)]
+        right = levels[np.minimum(at + width, sums.ticks)] - levels[at]
         here = _step(left, right)
         peak = here >= np.maximum(_shifted(here, 1), _shifted(here, -1))
         score[at] = np.maximum(score[at], np.where(peak & (here > _SUSPECT), here, 0.0))

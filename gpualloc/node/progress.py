@@ -9,6 +9,7 @@ import math
 import os
 import stat
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -49,10 +50,11 @@ def make(folder: "Folder", account: "Account") -> "str | None":
 
 
 def note_resumed(folder: "Folder") -> None:
-    """Remember that the work was resumed now. Raises OSError."""
+    """Remember that the work was resumed now; where that cannot be written, its pace counts the pause for a while."""
     path = folder.file(_RESUMED)
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-    os.utime(path)
+    with suppress(OSError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        os.utime(path)
 
 
 def read(folder: "Folder") -> "dict[str, Any] | None":
@@ -130,7 +132,7 @@ def _entry(line: bytes) -> "dict[str, Any]":
     phase = content.get("phase")
     if isinstance(phase, str):
         entry["phase"] = phase[:MOST_PHASE_CHARS].encode("utf-8", "replace").decode("utf-8")
-    return entry
+    return entry if set(entry) - {"time_s"} else {}
 
 
 def _is_number(value: Any, low: float, high: float) -> bool:

@@ -105,6 +105,7 @@ HOSTILE = {
     "no numbers": b'{"step": NaN, "loss": Infinity}\n{"step": true}\n{"step": "7"}\n',
     "huge": b'{"step": ' + b"9" * 900 + b"}\n",
     "zeros": bytes(20_000),
+    "only a time": b'{"time_s": 1.5}\n',
 }
 
 
