@@ -22,6 +22,8 @@ HORIZONS_S = (900.0, 3600.0, 3 * 3600.0, 6 * 3600.0)
 """Ends of the intervals for which the next use is told."""
 MOST_TICKS = 40_000
 """Of a longer time only the newest part is looked at."""
+_BEGIN_TICKS = 2
+"""Samples that begin at most so many ticks after the work are from its start."""
 _MOST_OTHERS = 8
 """Earlier runs that are looked at."""
 
@@ -44,32 +46,47 @@ def phases_of(ctx: Context, reference: str, since_s: float | None = None) -> Wor
             f"nothing was sampled of {workload.id} in this time; it is {workload.state.value}",
             hint="`gpualloc sample --every` keeps what running work uses",
         )
-    began_s = workload.started_at_s or grid.start_s
-    from_start = grid.start_s - began_s < 2 * grid.step_s
-    others = () if workload.state.ended else _others(ctx, workload)
-    own = Past(grid, 0.0 if from_start else grid.start_s - began_s)
-    demand: tuple[Demand, ...] = ()
-    if not workload.state.ended:
-        request = workload.request
-        demand = demand_profile(own, others, request.declared, HORIZONS_S, gpus=request.gpus)
-    found = find_phases(grid, from_start=from_start)
-    return WorkloadPhases(workload, grid, from_start, found, demand, len(others))
+    own = _past(workload, grid)
+    others = () if workload.state.ended else earlier_runs(ctx, workload)
+    demand = () if workload.state.ended else _demand(workload, own, others, HORIZONS_S)
+    found = find_phases(grid, from_start=own.from_age_s == 0.0)
+    return WorkloadPhases(workload, grid, own.from_age_s == 0.0, found, demand, len(others))
 
 
-def _others(ctx: Context, workload: Workload) -> tuple[Past, ...]:
-    """What was sampled of the newest other runs of that owner and name, each from its start."""
+def demand_of(ctx: Context, workload: Workload, horizons: Sequence[float] = HORIZONS_S) -> tuple[Demand, ...]:
+    """What work that waits or runs is expected to use, from its start or from its last sample on.
+
+    Args:
+        ctx: the ports.
+        workload: the work; nothing needs to have been sampled of it.
+        horizons: ends of the intervals in seconds, ascending.
+    """
+    grid = None if workload.started_at_s is None else _grid(ctx, workload, None)
+    return _demand(workload, None if grid is None else _past(workload, grid), earlier_runs(ctx, workload), horizons)
+
+
+def earlier_runs(ctx: Context, workload: Workload) -> tuple[Past, ...]:
+    """What was sampled of the newest other runs of that owner and name, oldest first."""
     alike = [
         other
         for other in ctx.journal.workloads()
         if (other.owner, other.name) == (workload.owner, workload.name) and other.id != workload.id
     ]
     newest = sorted((other for other in alike if other.started_at_s), key=lambda other: other.started_at_s or 0.0)
-    pasts = []
-    for other in newest[-_MOST_OTHERS:]:
-        grid = _grid(ctx, other, None)
-        if grid is not None:
-            pasts.append(Past(grid, max(0.0, grid.start_s - (other.started_at_s or grid.start_s))))
-    return tuple(pasts)
+    seen = [(other, _grid(ctx, other, None)) for other in newest[-_MOST_OTHERS:]]
+    return tuple(_past(other, grid) for other, grid in seen if grid is not None)
+
+
+def _past(workload: Workload, grid: Grid) -> Past:
+    age_s = grid.start_s - (workload.started_at_s or grid.start_s)
+    return Past(grid, age_s if age_s >= _BEGIN_TICKS * grid.step_s else 0.0)
+
+
+def _demand(
+    workload: Workload, own: Past | None, others: Sequence[Past], horizons: Sequence[float]
+) -> tuple[Demand, ...]:
+    request = workload.request
+    return demand_profile(own, others, request.declared, horizons, gpus=request.gpus)
 
 
 def _grid(ctx: Context, workload: Workload, since_s: float | None) -> Grid | None:

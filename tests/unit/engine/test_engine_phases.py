@@ -7,9 +7,10 @@ import pytest
 from fakes import sample_world as world
 from fakes.memory_context import MemoryJournal, memory_context
 
-from gpualloc.engine.phases import HORIZONS_S, phases_of
+from gpualloc.engine.phases import HORIZONS_S, demand_of, phases_of
 from gpualloc.errors import NotFoundError
 from gpualloc.forecast.profile import Source
+from gpualloc.model.declared import DeclaredPhase
 from gpualloc.model.sample import Sample, SeriesKey, SeriesKind
 from gpualloc.model.workload import WorkloadState
 from gpualloc.store.history import SqliteHistory
@@ -116,3 +117,16 @@ def test_one_sample_is_one_phase_and_none_is_an_error(history):
         phases_of(ctx, "nobody")
     keep(history, training, to_s=BEGAN_S + 10)
     assert len(phases_of(ctx, WORK.id).found.phases) == 1
+
+
+def test_waiting_work_is_expected_to_do_as_earlier_runs_did_and_as_declared(history):
+    earlier = replace(WORK, id="w0000000a", state=WorkloadState.FINISHED, ended_at_s=BEGAN_S + 3600)
+    declared = replace(WORK.request, declared=(DeclaredPhase(None, 0.4, 1000),))
+    waits = replace(WORK, state=WorkloadState.PENDING, started_at_s=None, allocation=None, request=declared)
+    keep(history, lambda age_s: 0.8, earlier, to_s=BEGAN_S + 3600)
+    ctx = memory_context(history=history, journal=MemoryJournal((earlier, waits)))
+    soon, later = demand_of(ctx, waits, (1800.0, 4 * 3600.0))
+    assert (soon.use_source, soon.use.median) == (Source.OTHERS, pytest.approx(0.8))
+    assert soon.memory_mib.high == 30_000.0
+    assert (later.use_source, later.use.median) == (Source.OTHERS, pytest.approx(0.8)), "as far as it ran"
+    assert demand_of(memory_context(history=history), waits, (1800.0,))[0].use_source is Source.DECLARED
