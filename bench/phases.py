@@ -1,6 +1,6 @@
 """How well changes in a workload's series are found, and what they cost: made series with known changes.
 
-    .venv/bin/python bench/phases.py [--seeds 20] [--first-seed 1000] [--ruptures] [--demand]
+    .venv/bin/python bench/phases.py [--seeds 20] [--first-seed 1000] [--ruptures] [--demand | --names]
 
 A day at a reading every 10 s. For each family of series and each rule: precision and recall within 30 s, changes
 found that are none per day, and the time for a day. The families are drawn at random: level, noise (AR(1), so that it
@@ -11,7 +11,7 @@ Gaussian series, on the use, with the readings' own noise), where it is installe
 
 `--demand` instead predicts the use of the next hours from what was seen of the day so far, at eight moments of each
 day: how often the actual mean of an interval lies in the band, how wide the bands are, and the error of the median
-beside that of the mean of the last 15 minutes.
+beside that of the mean of the last 15 minutes. `--names` tells how many of the parts that are there were called so.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from statistics import fmean
@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpualloc.forecast.change_points import partition
-from gpualloc.forecast.phases import MEMORY, USE
+from gpualloc.forecast.phases import MEMORY, USE, PhaseName, find_phases
 from gpualloc.forecast.profile import demand_profile
 from gpualloc.forecast.regime import Past
 from gpualloc.model.forecast import Grid
@@ -39,6 +39,7 @@ STEP_S = 10
 TICKS = 86_400 // STEP_S
 NEAR = 3
 """Ticks within which a found change is the one that is there."""
+NAMED = ("epochs", "stalls", "sim: training")
 ALARM = 40.0
 """Standard deviations in sum at which CUSUM says that something changed."""
 APART = 0.2
@@ -263,14 +264,39 @@ def demand_lines(family: str, cases: Sequence[Case]) -> list[str]:
     ]
 
 
+def name_lines(cases: Mapping[str, Sequence[Case]]) -> list[str]:
+    """A row for each kind of part: those between two changes, by what is known of how they were made."""
+    right: dict[tuple[str, str], list[bool]] = {}
+    for family, several in cases.items():
+        for case in several:
+            grid = Grid((USE, MEMORY), 0.0, STEP_S, TICKS, array("d", case.values[:, :2].T.reshape(-1)))
+            found = find_phases(grid, from_start=True).phases
+            dips = PhaseName.STALL if family == "stalls" else PhaseName.EPOCH
+            kinds = [PhaseName.STEADY, dips] * len(case.changes)
+            truth = [PhaseName.WARM_UP, *kinds] if family == "epochs" else kinds
+            edges = [0, *case.changes, TICKS]
+            for kind, first, end in zip(truth, edges, edges[1:], strict=False):
+                middle_s = (first + end) / 2 * STEP_S
+                name = next(phase.name for phase in found if phase.end_s > middle_s)
+                right.setdefault((family, kind.value), []).append(name is kind)
+    return [f"| {family} | {kind} | {len(told)} | {100 * fmean(told):.1f} |" for (family, kind), told in right.items()]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=1000)
     parser.add_argument("--ruptures", action="store_true")
     parser.add_argument("--demand", action="store_true")
+    parser.add_argument("--names", action="store_true")
     chosen = parser.parse_args()
     seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
+    if chosen.names:
+        print("| series | part | there | called so % |")
+        print("| --- | --- | --- | --- |")
+        made = {family: [FAMILIES[family](Random(seed)) for seed in seeds] for family in NAMED}
+        print("\n".join(name_lines(made)))
+        return
     if chosen.demand:
         print("| series | ahead | told | in the band % | width, points | error | error of the last 15 min |")
         print("| --- | --- | --- | --- | --- | --- | --- |")
