@@ -123,7 +123,8 @@ class HostedWork:
         step_s = duration_s / _STEPS
         passed_s = max(0.0, now_s - self.started_at_s - self.stood_still_s - stood_s)
         step = min(_STEPS, int(passed_s / step_s))
-        told = [{"age_s": passed_s - one * step_s, "step": one} for one in range(max(0, step - _POINTS + 1), step + 1)]
+        steps = range(max(0, step - _POINTS + 1), step + 1)
+        told = [{"age_s": max(0.0, passed_s - one * step_s), "step": one} for one in steps]
         return {
             "step": step,
             "of": _STEPS,

@@ -3,9 +3,12 @@
 from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gpualloc.sim.cluster import ClusterSpec, HostSpec
 from gpualloc.sim.state import SimulatedCluster
+from gpualloc.sim.work import HostedWork
 
 SPEC = HostSpec("n1", ("A100-40GB", "A100-40GB"), cpus=8, memory_gib=256, driver="580.95.05")
 W = "w00000000"
@@ -59,3 +62,13 @@ def test_what_has_no_end_or_is_over_tells_nothing(host):
     assert told(host, 3600.0) is None
     host.do({**step(host, "start", ("python", "train.py")), "attempt": 2})
     assert told(host, 3700.0) is None
+
+
+@settings(deadline=None)
+@given(st.floats(0.001, 1e6), st.floats(0, 1))
+def test_nothing_is_told_ahead_of_time(duration_s, part):
+    work = HostedWork(W, "c" * 32, 1, 1, "ann", ("sleep", f"{duration_s:f}"), BEGIN_S, None, "", {}, 1.0, 1)
+    told = work.progress(BEGIN_S + duration_s * part)
+    if told is not None:
+        assert 0 <= told["step"] <= told["of"]
+        assert all(point["age_s"] >= 0 for point in told["points"])
