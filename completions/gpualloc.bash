@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history assess forecast audit submit run ps show why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history assess forecast audit submit run ps show phases why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -127,6 +127,7 @@ _gpualloc() {
                 --per-node) :; return ;;
                 --label) :; return ;;
                 --near) :; return ;;
+                --profile-file) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --cpu-weight) :; return ;;
                 --io-weight) :; return ;;
                 --preempt) :; return ;;
@@ -135,7 +136,7 @@ _gpualloc() {
                 --checkpoint-grace) :; return ;;
                 --resize-command) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --gang --per-node --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --resize-command --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --gang --per-node --label --near --numa --profile-file --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --resize-command --json -h --help'
             else :; fi
             ;;
         'run')
@@ -164,6 +165,7 @@ _gpualloc() {
                 --per-node) :; return ;;
                 --label) :; return ;;
                 --near) :; return ;;
+                --profile-file) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --cpu-weight) :; return ;;
                 --io-weight) :; return ;;
                 --preempt) :; return ;;
@@ -172,7 +174,7 @@ _gpualloc() {
                 --checkpoint-grace) :; return ;;
                 --resize-command) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --objective --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --gang --per-node --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --resize-command -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --objective --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --gang --per-node --label --near --numa --profile-file --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --resize-command -h --help'
             else :; fi
             ;;
         'ps')
@@ -181,6 +183,13 @@ _gpualloc() {
             ;;
         'show')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else _gpualloc_ask workloads; fi
+            ;;
+        'phases')
+            case $previous in
+                --since) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--since --config --sim --state-dir --json -h --help'
             else _gpualloc_ask workloads; fi
             ;;
         'why')

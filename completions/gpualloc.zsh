@@ -23,6 +23,7 @@ _gpualloc() {
         'run:Submit, place, follow the output, return the exit code'
         'ps:Workloads that wait, run, or ended in the last day'
         'show:Everything known of one workload'
+        'phases:How a workload used its GPUs over time, and will use next'
         'why:Why a workload waits, and what would help'
         'logs:The output of a workload'
         'wait:Wait until a workload ends'
@@ -198,6 +199,7 @@ _gpualloc() {
                         '*--label[Only on nodes with this label.]:value:' \
                         '*--near[Only where this data or mount is there.]:value:' \
                         '*--numa[All GPUs near one NUMA node.]' \
+                        '*--profile-file[What it is expected to use over its run, as TOML or JSON.]:value:_files' \
                         '*--cpu-weight[Part of contended CPU time; others have 100.]:value:' \
                         '*--io-weight[Part of contended disk time; others have 100.]:value:' \
                         '*--preempt[How it gives way; suspend, checkpoint, stop or never.]:value:' \
@@ -243,6 +245,7 @@ _gpualloc() {
                         '*--label[Only on nodes with this label.]:value:' \
                         '*--near[Only where this data or mount is there.]:value:' \
                         '*--numa[All GPUs near one NUMA node.]' \
+                        '*--profile-file[What it is expected to use over its run, as TOML or JSON.]:value:_files' \
                         '*--cpu-weight[Part of contended CPU time; others have 100.]:value:' \
                         '*--io-weight[Part of contended disk time; others have 100.]:value:' \
                         '*--preempt[How it gives way; suspend, checkpoint, stop or never.]:value:' \
@@ -266,6 +269,17 @@ _gpualloc() {
                     ;;
                 show)
                     _arguments \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask workloads}'
+                    ;;
+                phases)
+                    _arguments \
+                        '*--since[How far back. (default; to its start)]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \

@@ -56,6 +56,7 @@ VERBS: dict[str, Verb] = {
     "run": Verb("Submit, place, follow the output, return the exit code", WORK, "run", json=False),
     "ps": Verb("Workloads that wait, run, or ended in the last day", WORK, "ps"),
     "show": Verb("Everything known of one workload", WORK, "show"),
+    "phases": Verb("How a workload used its GPUs over time, and will use next", WORK, "phases"),
     "why": Verb("Why a workload waits, and what would help", WORK, "why"),
     "logs": Verb("The output of a workload", WORK, "logs"),
     "wait": Verb("Wait until a workload ends", WORK, "wait"),

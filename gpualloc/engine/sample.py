@@ -84,10 +84,8 @@ def samples_of(snapshot: Snapshot, at_s: int) -> Iterator[Sample]:
                 )
         for record in node.workloads:
             if record.end is None:
-                used = _memory_of(node, record.workload)
-                yield Sample(
-                    SeriesKey(SeriesKind.WORKLOAD, node.name, record.workload), at_s, {"gpu_memory_used_mib": used}
-                )
+                values = _workload_values(node, record.workload)
+                yield Sample(SeriesKey(SeriesKind.WORKLOAD, node.name, record.workload), at_s, values)
 
 
 def _host_values(node: Node) -> Mapping[str, float | None]:
@@ -111,6 +109,37 @@ def _device_values(device: Device) -> Mapping[str, float | None]:
         "temperature_c": device.temperature_c,
         "sm_clock_mhz": device.sm_clock_mhz,
     }
+
+
+def _workload_values(node: Node, workload: str) -> Mapping[str, float | None]:
+    """What it uses on the node; of devices that it shares only its memory is known.
+
+    Utilization is the mean over its devices, power their sum.
+    """
+    devices = _own_devices(node, workload)
+    used = [device.gpu_utilization_ratio for device in devices if device.gpu_utilization_ratio is not None]
+    power_w = [device.power_w for device in devices if device.power_w is not None]
+    return {
+        "gpu_memory_used_mib": _memory_of(node, workload),
+        "gpu_utilization_ratio": sum(used) / len(used) if used and len(used) == len(devices) else None,
+        "power_w": sum(power_w) if power_w and len(power_w) == len(devices) else None,
+    }
+
+
+def _own_devices(node: Node, workload: str) -> list[Device]:
+    """The devices it holds or uses; empty when one of them is not all its own, or is not told of.
+
+    An instance is a part of its device, whose readings are of the whole.
+    """
+    holders: dict[str, set[str | None]] = {}
+    for claim in node.claims:
+        holders.setdefault(claim.device, set()).add(claim.workload if claim.mig_instance is None else None)
+    for process in node.processes:
+        holders.setdefault(process.device, set()).add(process.workload if process.mig_instance is None else None)
+    held = {claim.device for claim in node.claims if claim.workload == workload}
+    held |= {process.device for process in node.processes if process.workload == workload}
+    own = [device for device in node.devices if device.uuid in held]
+    return own if len(own) == len(held) and all(holders[uuid] == {workload} for uuid in held) else []
 
 
 def _memory_of(node: Node, workload: str) -> int | None:
