@@ -69,14 +69,12 @@ def _words(results: Sequence[ScaleResult]) -> list[str]:
     """What the columns are, and how the policies compare."""
     figures = results[0].figures
     lines = [
-        f"mean and 95 %: time to capacity of {plural(figures.time_to_capacity.count, 'rise')} of the demand, "
-        f"which is {figures.demand_gpu_hours:.0f} GPU-hours"
+        f"mean, 95 %: time to capacity of {plural(figures.time_to_capacity.count, 'rise')} "
+        f"of a demand of {figures.demand_gpu_hours:.0f} GPU-hours"
     ]
     for result in results:
         if result.spends_as is not None:
-            lines.append(
-                f"{result.policy} risks as much as spends what {result.spends_as} would have by then"
-            )
+            lines.append(f"{result.policy} risks as much as spends what {result.spends_as} would have by then")
         elif result.risk is not None:
             lines.append(f"{result.policy} takes a risk of {result.risk:g}")
         if result.interruptions or result.cost:
