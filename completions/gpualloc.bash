@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history audit submit run ps show why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history forecast audit submit run ps show why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -70,6 +70,18 @@ _gpualloc() {
                 --device) :; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--metric --since --node --device --csv --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'forecast')
+            case $previous in
+                --metric) _gpualloc_ask metrics; return ;;
+                --by) :; return ;;
+                --pool) :; return ;;
+                --node) _gpualloc_ask nodes; return ;;
+                --device) :; return ;;
+                --horizon) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--metric --by --pool --node --device --horizon --score --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'audit')

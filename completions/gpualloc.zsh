@@ -16,6 +16,7 @@ _gpualloc() {
         'free:What could be had now, in one line'
         'status:When work was last placed, what waits, who holds the lock'
         'history:Readings over time, as a chart or as numbers'
+        'forecast:What will be needed, from what was'
         'audit:What was done, to what, by whom'
         'submit:Ask for devices and limits for a command'
         'run:Submit, place, follow the output, return the exit code'
@@ -111,6 +112,23 @@ _gpualloc() {
                         '*--node[Only this node.]:value:{_gpualloc_ask nodes}' \
                         '*--device[Only this device.]:value:' \
                         '*--csv[Answer as CSV.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                forecast)
+                    _arguments \
+                        '*--metric[A metric, demand, arrivals or run-time. (default; demand)]:value:{_gpualloc_ask metrics}' \
+                        '*--by[Demand by pool, tenant, profile or all. (default; pool)]:value:' \
+                        '*--pool[Only this pool.]:value:' \
+                        '*--node[Only this node.]:value:{_gpualloc_ask nodes}' \
+                        '*--device[Only this device.]:value:' \
+                        '*--horizon[How far ahead. (default; 6h)]:value:' \
+                        '*--score[Compare what was forecast before with what came.]' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \

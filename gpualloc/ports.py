@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from gpualloc.model.desired import Cordon, DesiredDevice
     from gpualloc.model.enforcement import Sighting
     from gpualloc.model.forecast import Forecasts, Grid
+    from gpualloc.model.foresight import KeptForecast, Subject
     from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
     from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState
-    from gpualloc.model.sample import Metric, Sample, Series
+    from gpualloc.model.sample import Metric, Sample, Series, SeriesKind
     from gpualloc.model.workload import Workload, WorkloadState
 
 
@@ -339,6 +340,10 @@ class Journal(Protocol):
         """Audit entries, oldest first; with a limit, the newest that many."""
         ...
 
+    def begun_at_s(self) -> float | None:
+        """Epoch seconds of the first entry of the audit trail; None when nothing was ever done."""
+        ...
+
     def verify_audit(self) -> int | None:
         """Check the hash chain: None when whole, else the seq of the first entry that does not fit."""
         ...
@@ -399,8 +404,48 @@ class History(Protocol):
         """Series of one metric in the window, those with no row in it left out."""
         ...
 
+    def grid(
+        self,
+        metric: Metric,
+        kind: SeriesKind,
+        since_s: int,
+        step_s: int,
+        ticks: int,
+        *,
+        nodes: Sequence[str] | None = None,
+        key: str | None = None,
+    ) -> Grid:
+        """Means of one metric over steps, of all series of a kind in one go, those with nothing known left out.
+
+        Args:
+            metric: which reading.
+            kind: of what.
+            since_s: where the first step begins, a multiple of `step_s`. Each tick of the grid is the end of a step.
+            step_s: length of a step.
+            ticks: number of steps.
+            nodes: only of these nodes; None is of any.
+            key: only of this device, instance or workload.
+        """
+        ...
+
+    def span(self) -> tuple[int, int] | None:
+        """Epoch seconds of the oldest and the newest sample of anything; None when there is none."""
+        ...
+
+    def keep(self, forecasts: Sequence[KeptForecast]) -> int:
+        """Store forecasts to be scored later; one of the same series, moment and horizon is replaced. Returns rows."""
+        ...
+
+    def kept(self, subject: Subject | None = None, *, since_s: float = 0.0) -> tuple[KeptForecast, ...]:
+        """Forecasts made since then (of one subject, or of all), by subject, series, moment and horizon."""
+        ...
+
+    def last_kept(self, subject: Subject) -> Mapping[int, int]:
+        """When a forecast of the subject was last kept, by horizon; both in seconds."""
+        ...
+
     def prune(self, before_s: float) -> int:
-        """Delete samples older than that; returns rows deleted."""
+        """Delete samples older than that, and forecasts made before; returns samples deleted."""
         ...
 
     def close(self) -> None:

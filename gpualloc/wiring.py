@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from gpualloc.engine.context import Context
     from gpualloc.engine.doctor import LocalFacts
     from gpualloc.model.decision import Problem
-    from gpualloc.model.sample import Metric, Sample, Series
-    from gpualloc.ports import Clock, Crew, HookEvent, HookOutcome, Policy, Session
+    from gpualloc.model.forecast import Forecasts, Grid
+    from gpualloc.model.foresight import KeptForecast, Subject
+    from gpualloc.model.sample import Metric, Sample, Series, SeriesKind
+    from gpualloc.ports import Clock, Crew, Forecaster, HookEvent, HookOutcome, Policy, Session
     from gpualloc.store.history import SqliteHistory
     from gpualloc.store.profiles import SavedProfiles
 
@@ -87,6 +89,7 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
             history=history,
             clock=clock,
             policy=_PolicyAtFirstUse(config.policy, config.policy_profile, paths),
+            forecaster=_ForecasterAtFirstUse(config.forecaster),
             actor=actor(),
             simulated=sim is not None,
             settings=Settings(
@@ -205,6 +208,36 @@ class _HistoryAtFirstUse:
         """As `History.read`."""
         return self._history().read(metric, since_s, until_s, node=node, key=key)
 
+    def grid(
+        self,
+        metric: Metric,
+        kind: SeriesKind,
+        since_s: int,
+        step_s: int,
+        ticks: int,
+        *,
+        nodes: Sequence[str] | None = None,
+        key: str | None = None,
+    ) -> Grid:
+        """As `History.grid`."""
+        return self._history().grid(metric, kind, since_s, step_s, ticks, nodes=nodes, key=key)
+
+    def span(self) -> tuple[int, int] | None:
+        """As `History.span`."""
+        return self._history().span()
+
+    def keep(self, forecasts: Sequence[KeptForecast]) -> int:
+        """As `History.keep`."""
+        return self._history().keep(forecasts)
+
+    def kept(self, subject: Subject | None = None, *, since_s: float = 0.0) -> tuple[KeptForecast, ...]:
+        """As `History.kept`."""
+        return self._history().kept(subject, since_s=since_s)
+
+    def last_kept(self, subject: Subject) -> Mapping[int, int]:
+        """As `History.last_kept`."""
+        return self._history().last_kept(subject)
+
     def prune(self, before_s: float) -> int:
         """As `History.prune`."""
         return self._history().prune(before_s)
@@ -261,6 +294,35 @@ class _PolicyAtFirstUse:
 
         profiles = SavedProfiles(self._paths.profiles)
         return profiled(policy, profiles.read(self._profile), str(profiles.path(self._profile)))
+
+
+class _ForecasterAtFirstUse:
+    """`ports.Forecaster` that is looked up among the installed packages when it first forecasts."""
+
+    def __init__(self, configured: str) -> None:
+        self._configured = configured
+        self._loaded: Forecaster | None = None
+
+    @property
+    def name(self) -> str:
+        """As `Forecaster.name`."""
+        return self._forecaster().name
+
+    @property
+    def version(self) -> str:
+        """As `Forecaster.version`."""
+        return self._forecaster().version
+
+    def forecast(self, grid: Grid, horizons: Sequence[int]) -> Forecasts:
+        """As `Forecaster.forecast`."""
+        return self._forecaster().forecast(grid, horizons)
+
+    def _forecaster(self) -> Forecaster:
+        if self._loaded is None:
+            from gpualloc.forecast.registry import load as load_forecaster
+
+            self._loaded = load_forecaster(self._configured)
+        return self._loaded
 
 
 class _HooksAtFirstUse:

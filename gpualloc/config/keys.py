@@ -72,6 +72,7 @@ KEYS = (
         "weights or expressions that the policy decides by; empty: its own",
         '""',
     ),
+    Key("forecaster", "the name of an installed forecaster", "which forecaster looks ahead", '"auto"'),
     Key("sampling.every", "a duration of 1s to 1h", "width of the grid that samples are put on", '"10s"'),
     Key("history.retention", "a duration of 1h to 366d", "how long samples are kept", '"14d"'),
     Key("apply.grace", "a duration of up to 1h", "time between TERM and KILL when work is stopped", '"10s"'),

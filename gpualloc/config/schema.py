@@ -19,6 +19,7 @@ from gpualloc.model.workload import LABEL_NAME, MAX_LABEL_CHARS
 
 HOUR_S = 3600.0
 POLICY_GROUP = "gpualloc.policies"
+FORECASTER_GROUP = "gpualloc.forecasters"
 
 _PROFILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ACCOUNT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]{0,127}")
@@ -62,7 +63,15 @@ def _memory_mib(value: object) -> object:
 
 
 def _known_policy(name: str) -> str:
-    known = sorted(point.name for point in entry_points(group=POLICY_GROUP))
+    return _installed(POLICY_GROUP, name)
+
+
+def _known_forecaster(name: str) -> str:
+    return _installed(FORECASTER_GROUP, name)
+
+
+def _installed(group: str, name: str) -> str:
+    known = sorted(point.name for point in entry_points(group=group))
     if known and name not in known:
         raise ValueError(f"installed: {', '.join(known)}")
     return name
@@ -281,6 +290,7 @@ class File(_Table):
 
     policy: Annotated[str, AfterValidator(_known_policy)] = "pack"
     policy_profile: Annotated[str, AfterValidator(_profile_name)] = ""
+    forecaster: Annotated[str, AfterValidator(_known_forecaster)] = "auto"
     sampling: SamplingTable = SamplingTable()
     history: HistoryTable = HistoryTable()
     apply: ApplyTable = ApplyTable()
@@ -297,6 +307,7 @@ class File(_Table):
             nodes=specs_of(pools, host),
             policy=self.policy,
             policy_profile=self.policy_profile,
+            forecaster=self.forecaster,
             sample_every_s=self.sampling.every,
             history_retention_s=self.history.retention,
             repartition=Repartition(self.mig.repartition),

@@ -134,6 +134,7 @@ class Config:
     policy: str = "pack"
     policy_profile: str = ""
     """Name of a saved profile of the policy; empty: it decides by its own numbers."""
+    forecaster: str = "auto"
     sample_every_s: float = 10.0
     history_retention_s: float = 14 * 86400.0
     apply: ApplySettings = ApplySettings()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from gpualloc.engine.serial import NoHooks, OneAtATime
+from gpualloc.engine.serial import NoForecaster, NoHooks, OneAtATime
 from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
 from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.model.plan import Run
-from gpualloc.ports import Clock, Crew, Fleet, History, Hooks, Journal, Policy
+from gpualloc.ports import Clock, Crew, Fleet, Forecaster, History, Hooks, Journal, Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ class Context:
     simulated: bool = False
     settings: Settings = field(default_factory=Settings)
     hooks: Hooks = field(default_factory=NoHooks)
+    forecaster: Forecaster = field(default_factory=NoForecaster)
     crew: Callable[[], Crew] = OneAtATime
     """Makes the crew of one run."""
     stopped: Callable[[], bool] = lambda: False

@@ -1,10 +1,13 @@
-"""What stands in the ports of a run where nothing else is given: one piece of work at a time, and no hooks."""
+"""What stands in the ports where nothing else is given: one piece of work at a time, no hooks, nothing foretold."""
 
 from __future__ import annotations
 
+import math
+from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from gpualloc.model.forecast import QUANTILES, Forecasts, Grid
 from gpualloc.ports import HookEvent, HookOutcome
 
 
@@ -36,3 +39,15 @@ class NoHooks:
     def run(self, name: str, event: HookEvent) -> HookOutcome | None:  # noqa: ARG002  the port's signature
         """None."""
         return None
+
+
+class NoForecaster:
+    """`ports.Forecaster` that can tell nothing of any series."""
+
+    name = "none"
+    version = "1"
+
+    def forecast(self, grid: Grid, horizons: Sequence[int]) -> Forecasts:
+        """Unknown everywhere."""
+        values = array("d", [math.nan]) * (len(grid.names) * len(horizons) * len(QUANTILES))
+        return Forecasts(tuple(horizons), values, (("",) * len(horizons),) * len(grid.names))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gpualloc.errors import NotFoundError
+from gpualloc.model.forecast import Grid
+from gpualloc.model.foresight import KeptForecast, Subject
 from gpualloc.model.sample import METRICS, Metric, Sample, Series, SeriesKey, SeriesKind
+from gpualloc.store import past_forecasts
 from gpualloc.store.database import Database, Schema
+from gpualloc.store.history_grid import Steps, read_grid
 from gpualloc.store.paths import StatePaths
 
 if TYPE_CHECKING:
@@ -23,10 +27,10 @@ def _migrations() -> Migrations:
 
 
 SCHEMA = Schema(
-    version=1,
+    version=2,
     migrations=_migrations,
     synchronous="NORMAL",
-    remedy="it holds only samples: delete it (and its -wal and -shm) to begin anew",
+    remedy="it holds only samples and past forecasts: delete it (and its -wal and -shm) to begin anew",
 )
 
 _PLACES = {metric.name: (place, metric.scale) for place, metric in enumerate(METRICS.values(), start=2)}
@@ -36,6 +40,10 @@ _NAMES = ", ".join(_PLACES)
 _INSERT = f"INSERT OR REPLACE INTO sample (series, at_s, {_NAMES}) VALUES (?{', ?' * (_WIDTH - 1)})"  # noqa: S608 (names of METRICS)
 _SELECT_SERIES = "SELECT id, kind, node, key FROM series"
 _SELECT_POINTS = "SELECT at_s, {column} FROM sample WHERE series = ? AND at_s BETWEEN ? AND ? ORDER BY at_s"
+_SPAN = (
+    "SELECT min((SELECT min(at_s) FROM sample WHERE series = series.id)), "
+    "max((SELECT max(at_s) FROM sample WHERE series = series.id)) FROM series"
+)
 _LARGEST = (1 << 63) - 1
 
 
@@ -95,16 +103,58 @@ class SqliteHistory:
         Raises:
             NotFoundError: the metric is not one that is kept.
         """
-        if METRICS.get(metric.name) != metric:
-            raise NotFoundError(f"there is no metric {metric.name!r}", hint=f"there are: {', '.join(METRICS)}")
+        _check_kept(metric)
         query = _SELECT_POINTS.format(column=metric.name)
-        for series_id, series in self._matching(metric, node, key):
+        for series_id, series in self._matching(sorted(metric.kinds), node, key):
             rows = self._database.rows(query, (series_id, since_s, until_s))
             if rows:
                 yield Series(series, metric, tuple((float(at_s), _value(stored, metric)) for at_s, stored in rows))
 
+    def grid(
+        self,
+        metric: Metric,
+        kind: SeriesKind,
+        since_s: int,
+        step_s: int,
+        ticks: int,
+        *,
+        nodes: Sequence[str] | None = None,
+        key: str | None = None,
+    ) -> Grid:
+        """As `ports.History.grid`; series are sorted by node and key, and called `node/key`.
+
+        Raises:
+            NotFoundError: the metric is not one that is kept.
+        """
+        _check_kept(metric)
+        found = [(one, its) for one, its in self._matching([kind], None, key) if nodes is None or its.node in nodes]
+        return read_grid(self._database, metric, found, Steps(since_s, step_s, ticks))
+
+    def span(self) -> tuple[int, int] | None:
+        """Epoch seconds of the oldest and the newest sample of anything; None when there is none."""
+        row = self._database.row(_SPAN)
+        return None if row is None or row[0] is None else (row[0], row[1])
+
+    def keep(self, forecasts: Sequence[KeptForecast]) -> int:
+        """As `ports.History.keep`, in one transaction.
+
+        Raises:
+            StateError: the disk is full or the place cannot be written.
+        """
+        with self._database.transaction() as connection:
+            past_forecasts.put(connection, forecasts)
+        return len(forecasts)
+
+    def kept(self, subject: Subject | None = None, *, since_s: float = 0.0) -> tuple[KeptForecast, ...]:
+        """As `ports.History.kept`."""
+        return past_forecasts.select(self._database, subject, since_s)
+
+    def last_kept(self, subject: Subject) -> Mapping[int, int]:
+        """As `ports.History.last_kept`."""
+        return past_forecasts.last_made(self._database, subject)
+
     def prune(self, before_s: float) -> int:
-        """Delete samples older than that, and series that have none left; returns samples deleted."""
+        """Delete samples older than that, and series that have none left; forecasts too. Returns samples deleted."""
         with self._appending, self._database.transaction() as connection:
             self._series_version = None
             ids = connection.execute("SELECT id FROM series").fetchall()
@@ -113,14 +163,14 @@ class SqliteHistory:
                 "DELETE FROM sample WHERE series = ? AND at_s < ?", [(series_id, before_s) for (series_id,) in ids]
             ).rowcount
             connection.execute("DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM sample WHERE series = series.id)")
+            past_forecasts.prune(connection, before_s)
         return max(deleted, 0)
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
 
-    def _matching(self, metric: Metric, node: str | None, key: str | None) -> list[tuple[int, SeriesKey]]:
-        kinds = sorted(metric.kinds)
+    def _matching(self, kinds: Sequence[SeriesKind], node: str | None, key: str | None) -> list[tuple[int, SeriesKey]]:
         conditions: dict[str, Sequence[str]] = {f"kind IN ({', '.join('?' * len(kinds))})": kinds}
         if node is not None:
             conditions["node = ?"] = [node]
@@ -133,6 +183,11 @@ class SqliteHistory:
         return [
             (series_id, SeriesKey(SeriesKind(kind), its_node, its_key)) for series_id, kind, its_node, its_key in rows
         ]
+
+
+def _check_kept(metric: Metric) -> None:
+    if METRICS.get(metric.name) != metric:
+        raise NotFoundError(f"there is no metric {metric.name!r}", hint=f"there are: {', '.join(METRICS)}")
 
 
 def _all_series(connection: sqlite3.Connection) -> dict[SeriesKey, int]:

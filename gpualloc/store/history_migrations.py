@@ -49,3 +49,36 @@ def m001_series_and_samples(db: Database) -> None:
         ) WITHOUT ROWID
         """
     )
+
+
+@migrations()
+def m002_forecasts(db: Database) -> None:
+    """Make the tables of forecasts that are kept to be scored."""
+    db.conn.execute(
+        """
+        CREATE TABLE forecast_series (
+            id INTEGER PRIMARY KEY,
+            what TEXT NOT NULL,
+            parts TEXT NOT NULL,
+            pool TEXT NOT NULL,
+            name TEXT NOT NULL,
+            UNIQUE (what, parts, pool, name)
+        )
+        """
+    )
+    db.conn.execute(
+        """
+        CREATE TABLE forecast (
+            series INTEGER NOT NULL,
+            made_at_s INTEGER NOT NULL,
+            horizon_s INTEGER NOT NULL,
+            step_s INTEGER NOT NULL,
+            model TEXT NOT NULL,
+            low REAL NOT NULL,
+            median REAL NOT NULL,
+            high REAL NOT NULL,
+            last REAL,
+            PRIMARY KEY (series, made_at_s, horizon_s)
+        ) WITHOUT ROWID
+        """
+    )

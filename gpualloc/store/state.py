@@ -137,6 +137,10 @@ class SqliteJournal:
         """Audit entries, oldest first; with a limit, the newest that many."""
         return trail.select(self._database, since_s=since_s, workload=workload, limit=limit)
 
+    def begun_at_s(self) -> float | None:
+        """Epoch seconds of the first entry of the audit trail; None when nothing was ever done."""
+        return trail.begun_at_s(self._database)
+
     def verify_audit(self) -> int | None:
         """Check the hash chain from the first entry to the remembered last one.
 

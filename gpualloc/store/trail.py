@@ -53,6 +53,12 @@ def select(
     return tuple(_entry(row) for row in reversed(rows))
 
 
+def begun_at_s(database: Database) -> float | None:
+    """When the first entry was written; None when there is none."""
+    row = database.row("SELECT at_s FROM audit ORDER BY seq LIMIT 1")
+    return None if row is None else float(row[0])
+
+
 def first_broken(database: Database) -> int | None:
     """The seq of the first entry that is missing, changed or not chained to the one before; None when whole."""
     with database.snapshot() as connection:

@@ -62,6 +62,9 @@ class MemoryJournal:
     def save_plan(self, plan):
         self.saved_plans.append(plan)
 
+    def begun_at_s(self):
+        return min((entry.at_s for entry in self._audit), default=None)
+
     def verify_audit(self):
         return self._broken_at
 

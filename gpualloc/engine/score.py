@@ -1,0 +1,106 @@
+"""How forecasts turned out: what was forecast beside what came, and beside the naive row that was kept with it."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from gpualloc.engine.context import Context
+from gpualloc.engine.demand_series import demand_at
+from gpualloc.engine.foresee import kind_of
+from gpualloc.model.forecast import QUANTILES, Band
+from gpualloc.model.foresight import By, KeptForecast, Score, Scored, Subject
+from gpualloc.model.sample import METRICS
+
+Came = Callable[[KeptForecast], float | None]
+"""What came of a forecast; None where that is not known."""
+
+
+def score(ctx: Context, what: str | None = None) -> Scored:
+    """Compare the forecasts that are kept (of one kind, or all) with what came. Reads only what is remembered."""
+    kept = [one for one in ctx.history.kept() if what in (None, one.subject.what)]
+    span = ctx.history.span()
+    # What ended after the last look at the fleet is not in the books yet.
+    seen_s = -math.inf if span is None else span[1]
+    due = [one for one in kept if one.due_s <= seen_s]
+    pairs: list[tuple[KeptForecast, float]] = []
+    for (subject, step_s), group in _grouped(due, lambda one: (one.subject, one.step_s)).items():
+        came = _came(ctx, subject, step_s, group)
+        pairs += [(one, value) for one in group if (value := came(one)) is not None]
+    return Scored(scores_of(pairs), len(kept), len(kept) - len(due), len(due) - len(pairs))
+
+
+def scores_of(pairs: Iterable[tuple[KeptForecast, float]]) -> tuple[Score, ...]:
+    """The scores of forecasts with what came of each, by subject, horizon and model. Pure."""
+    groups: defaultdict[tuple[Subject, int, str], list[tuple[KeptForecast, float]]] = defaultdict(list)
+    for one, value in pairs:
+        groups[one.subject, one.horizon_s, one.model].append((one, value))
+    return tuple(_score(*key, group) for key, group in sorted(groups.items(), key=lambda item: item[0]))
+
+
+def pinball(band: Band, value: float) -> float:
+    """Mean pinball loss of the three quantiles of a band."""
+    edges = zip(QUANTILES, (band.low, band.median, band.high), strict=True)
+    return sum(max(part * (value - edge), (part - 1) * (value - edge)) for part, edge in edges) / len(QUANTILES)
+
+
+def _score(subject: Subject, horizon_s: int, model: str, pairs: Sequence[tuple[KeptForecast, float]]) -> Score:
+    beside = [(abs(one.band.median - value), abs(one.last - value)) for one, value in pairs if one.last is not None]
+    own, last = (sum(column) for column in zip(*beside, strict=True)) if beside else (0.0, 0.0)
+    return Score(
+        subject,
+        horizon_s,
+        model,
+        len(pairs),
+        len({one.series for one, _ in pairs}),
+        _mean(abs(one.band.median - value) for one, value in pairs),
+        last / len(beside) if beside else None,
+        own / last if last > 0 else None,
+        _mean(pinball(one.band, value) for one, value in pairs),
+        _mean(float(one.band.low <= value <= one.band.high) for one, value in pairs),
+    )
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found)
+
+
+def _came(ctx: Context, subject: Subject, step_s: int, forecasts: Sequence[KeptForecast]) -> Came:
+    times = sorted({one.due_s for one in forecasts})
+    if subject.by is By.SERIES:
+        return _sampled(ctx, subject, step_s, times)
+    places = {at_s: place for place, at_s in enumerate(times)}
+    series = demand_at(ctx, subject, times, step_s)
+    # A series that nothing was asked of then is at 0: the books are complete.
+    nothing = [0.0] * len(times)
+    return lambda one: series.get(one.series, nothing)[places[one.due_s]]
+
+
+def _sampled(ctx: Context, subject: Subject, step_s: int, times: Sequence[int]) -> Came:
+    metric, since_s = METRICS.get(subject.what), times[0] // step_s * step_s - step_s
+    if metric is None:
+        return lambda _one: None
+    ticks = (times[-1] - since_s) // step_s
+    grid = ctx.history.grid(metric, kind_of(metric), since_s, step_s, ticks)
+    rows: Mapping[str, int] = {name: row * ticks for row, name in enumerate(grid.names)}
+
+    def came(one: KeptForecast) -> float | None:
+        tick, beside = divmod(one.due_s - since_s, step_s)
+        row = rows.get(one.series)
+        if row is None or beside:
+            return None
+        value = grid.values[row + tick - 1]
+        return None if math.isnan(value) else value
+
+    return came
+
+
+def _grouped(
+    forecasts: Iterable[KeptForecast], key: Callable[[KeptForecast], tuple[Subject, int]]
+) -> dict[tuple[Subject, int], list[KeptForecast]]:
+    groups: dict[tuple[Subject, int], list[KeptForecast]] = {}
+    for one in forecasts:
+        groups.setdefault(key(one), []).append(one)
+    return groups
