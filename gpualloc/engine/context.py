@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from gpualloc.engine.serial import NoForecaster, NoHooks, OneAtATime
+from gpualloc.engine.serial import NoForecaster, NoHooks, NoScaleHook, OneAtATime
 from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
 from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.model.plan import Run
-from gpualloc.ports import Clock, Crew, Fleet, Forecaster, History, Hooks, Journal, Policy
+from gpualloc.model.scaling import ScalingSettings
+from gpualloc.ports import Clock, Crew, Fleet, Forecaster, History, Hooks, Journal, Policy, ScaleHook
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Settings:
     """Watts that the busy devices of a pool may take together, by pool; pools without one have no limit."""
     gang_ports: tuple[int, int] = GANG_PORTS
     """First and last port on which a gang's members may meet."""
+    scaling: Mapping[str, ScalingSettings] = field(default_factory=dict)
+    """How the size of pools follows their demand, by pool; pools without it keep their size."""
     max_disturbed: int = 10
     """Most workloads, foreign processes and devices that one run may disturb unless an operator named them."""
 
@@ -52,6 +55,7 @@ class Context:
     simulated: bool = False
     settings: Settings = field(default_factory=Settings)
     hooks: Hooks = field(default_factory=NoHooks)
+    scale_hook: ScaleHook = field(default_factory=NoScaleHook)
     forecaster: Forecaster = field(default_factory=NoForecaster)
     crew: Callable[[], Crew] = OneAtATime
     """Makes the crew of one run."""

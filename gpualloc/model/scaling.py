@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 DAY_S = 86_400
+WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _EPOCH_WEEKDAY = 3
 """1970-01-01 was a Thursday; Monday is 0."""
 
@@ -31,6 +32,12 @@ class Hours:
     until_s: int
     """As `from_s`, not included; at or before it: of the next day."""
     nodes: int
+
+    def __str__(self) -> str:
+        """As the configuration writes it."""
+        days = ",".join(WEEKDAYS[day] for day in self.days)
+        times = "-".join(f"{at_s // 3600:02d}:{at_s % 3600 // 60:02d}" for at_s in (self.from_s, self.until_s))
+        return f"{days} {times} = {self.nodes}"
 
     def hold(self, at_s: float) -> bool:
         """Whether a moment, in epoch seconds, is in these hours."""
