@@ -10,7 +10,7 @@ import numpy as np
 from gpualloc.errors import UsageError
 from gpualloc.forecast.choose import settle
 from gpualloc.forecast.grid import Matrix
-from gpualloc.forecast.models import CANDIDATES, Bands, Model
+from gpualloc.forecast.models import Bands, Model, candidates
 from gpualloc.forecast.past import Past, past_of
 from gpualloc.forecast.recent import DAY_S
 from gpualloc.forecast.scores import errors, mean_known, misses, pinball
@@ -83,7 +83,7 @@ class BackTest:
 def backtest(
     grid: Grid,
     horizons: Sequence[int],
-    models: Sequence[Model] = CANDIDATES,
+    others: Sequence[Model] = (),
     progress: Callable[[int], None] | None = None,
 ) -> BackTest:
     """Score the models, and the choice among them, on the last part of a grid.
@@ -94,7 +94,7 @@ def backtest(
     Args:
         grid: the series.
         horizons: in ticks, ascending.
-        models: which to try; the naive one among them. Only those of `CANDIDATES` are chosen from.
+        others: models to score beside the candidates; they are never chosen.
         progress: told how many horizons are done.
 
     Raises:
@@ -105,14 +105,13 @@ def backtest(
     test, cuts = parts(grid)
     scores: dict[str, list[Score]] = {}
     names = []
-    candidates = {model.name for model in CANDIDATES}
     for done, horizon in enumerate(horizons, 1):
-        raw = {model.name: model.bands(past, horizon, cuts) for model in models}
-        own = {name: bands for name, bands in raw.items() if name in candidates}
-        picked, bands = settle(own, past, horizon, test)
+        raw = candidates(past, horizon, cuts)
+        picked, bands = settle(raw, past, horizon, test)
         names.append(picked)
         became = past.became(horizon)
-        for name, told in {**raw, CHOSEN: bands}.items():
+        beside = {model.name: model.bands(past, horizon, cuts) for model in others}
+        for name, told in {**raw, **beside, CHOSEN: bands}.items():
             scores.setdefault(name, []).append(_score(told, became, past.origin(test)))
         if progress is not None:
             progress(done)

@@ -16,8 +16,8 @@ from gpualloc.forecast.scores import errors, mean_known, pinball
 NAIVE = "last"
 SAME_POINT = ("last", "spread")
 """Models whose median is the last value: between these a choice risks nothing on the point."""
-MOST_BLOCKS = 12
-FEWEST_BLOCKS = 4
+MOST_PARTS = 12
+FEWEST_PARTS = 4
 """Parts of the time in which both models were tried; with fewer there is no evidence."""
 LEAST_GAIN = 0.05
 """Part by which another point must be better, in its error and in its band."""
@@ -49,7 +49,7 @@ def settle(raw: Mapping[str, Bands], past: Past, horizon: int, until: int) -> tu
 
 
 def chosen(raw: Mapping[str, Bands], became: Matrix, scale: Matrix, known: int, overlap: int) -> tuple[str, ...]:
-    """The model of each series, by its bands at the first `known` origins.
+    """The model of each series, by its bands at the first `known` origins; empty where none tells anything.
 
     Args:
         raw: bands of each model by series, origin and quantile; the naive one among them.
@@ -60,62 +60,63 @@ def chosen(raw: Mapping[str, Bands], became: Matrix, scale: Matrix, known: int, 
     """
     seen = slice(0, known)
     unit = np.where(scale[:, seen] > 0, scale[:, seen], 1.0)
-    told = [name for name in raw if not np.isnan(raw[name][:, -1]).all() or name == NAIVE]
-    losses = {name: pinball(raw[name][:, seen], became[:, seen]) / unit for name in told}
-    points = {name: errors(raw[name][:, seen], became[:, seen]) / unit for name in told}
-    both = ~np.isnan(losses[NAIVE])
-    usual = _usual(losses, both)
-    answers = []
-    for series in range(len(became)):
-        name = usual if usual in told else NAIVE
-        blocks = _blocks(both[series], overlap)
-        for other in told:
-            mine, theirs = losses[name][series], losses[other][series]
-            if other == name or not _tells(raw[other], series):
-                continue
-            if not _tells(raw[name], series):
-                name = other
-            elif other in SAME_POINT and name in SAME_POINT:
-                if _better(theirs, mine, blocks, SIGMAS_SAME_POINT, 0.0):
-                    name = other
-            elif other not in SAME_POINT and (
-                _better(theirs, mine, blocks, SIGMAS, LEAST_GAIN)
-                and _better(points[other][series], points[NAIVE][series], blocks, SIGMAS, LEAST_GAIN)
-            ):
-                name = other
-        answers.append(name if _tells(raw[name], series) else "")
+    losses = {name: pinball(bands[:, seen], became[:, seen]) / unit for name, bands in raw.items()}
+    points = {name: errors(bands[:, seen], became[:, seen]) / unit for name, bands in raw.items()}
+    parts = _parts(losses[NAIVE], overlap)
+    tells = {name: ~np.isnan(bands[:, -1, 1]) for name, bands in raw.items()}
+    answers = np.full(len(became), _usual(losses), dtype=object)
+    for other in SAME_POINT:
+        clearly = _better(losses, other, answers, parts, SIGMAS_SAME_POINT, 0.0)
+        answers[clearly & tells[other]] = other
+    for other in raw:
+        if other not in SAME_POINT:
+            naive = np.full(len(became), NAIVE, dtype=object)
+            clearly = _better(losses, other, answers, parts, SIGMAS, LEAST_GAIN)
+            clearly &= _better(points, other, naive, parts, SIGMAS, LEAST_GAIN)
+            answers[clearly & tells[other]] = other
+    for series, answer in enumerate(answers):
+        if not tells[answer][series]:
+            answers[series] = NAIVE if tells[NAIVE][series] else ""
     return tuple(answers)
 
 
-def _usual(losses: Mapping[str, Matrix], both: NDArray[np.bool_]) -> str:
-    """Of the models around the last value the one with the least loss over all series together."""
-    totals = {}
-    for name in SAME_POINT:
-        if name in losses:
-            of_all = losses[name][both & ~np.isnan(losses[name])]
-            totals[name] = of_all.mean() if len(of_all) else np.inf
-    return min(totals, key=lambda name: totals[name])
+def _usual(losses: Mapping[str, Matrix]) -> str:
+    """Of the models around the last value the one with the least loss over all series, where all of them tell."""
+    both = ~np.isnan(sum(losses[name] for name in SAME_POINT))
+    if not both.any():
+        return NAIVE
+    return min(SAME_POINT, key=lambda name: float(losses[name][both].mean()))
 
 
-def _tells(bands: Bands, series: int) -> bool:
-    return not bool(np.isnan(bands[series, :, 1]).all())
+def _parts(told: Matrix, overlap: int) -> list[slice]:
+    """The time in which something was told, in equal parts, none shorter than two outcomes overlap."""
+    places = np.flatnonzero(~np.isnan(told).all(axis=0))
+    count = min(MOST_PARTS, len(places) // max(1, overlap))
+    if count < FEWEST_PARTS:
+        return []
+    ends = np.linspace(places[0], places[-1] + 1, count + 1).astype(int)
+    return [slice(first, last) for first, last in zip(ends[:-1], ends[1:], strict=True)]
 
 
-def _blocks(told: NDArray[np.bool_], overlap: int) -> Sequence[NDArray[np.int64]]:
-    """The origins with an outcome in equal parts, none shorter than two outcomes overlap."""
-    places = np.flatnonzero(told)
-    count = min(MOST_BLOCKS, len(places) // max(1, overlap))
-    return np.array_split(places, count) if count >= FEWEST_BLOCKS else []
-
-
-def _better(theirs: Matrix, mine: Matrix, blocks: Sequence[NDArray[np.int64]], sigmas: float, gain: float) -> bool:
-    """Whether the loss of the one is clearly below that of the other, part by part of the time."""
-    if not blocks:
-        return False
-    one = np.array([mean_known(theirs[block]) for block in blocks])
-    other = np.array([mean_known(mine[block]) for block in blocks])
-    apart = other - one
-    if np.isnan(apart).any():
-        return False
-    error = apart.std(ddof=1) / np.sqrt(len(apart))
-    return bool(apart.mean() > sigmas * error and apart.mean() > gain * other.mean())
+def _better(
+    losses: Mapping[str, Matrix],
+    other: str,
+    than: NDArray[np.object_],
+    parts: Sequence[slice],
+    sigmas: float,
+    gain: float,
+) -> NDArray[np.bool_]:
+    """Of which series the loss of `other` is clearly below that of the model named, part by part of the time."""
+    if not parts:
+        return np.zeros(len(than), np.bool_)
+    theirs = np.stack([mean_known(losses[other][:, part]) for part in parts], axis=1)
+    mine = np.empty_like(theirs)
+    for name in set(than):
+        rows = than == name
+        mine[rows] = np.stack([mean_known(losses[name][rows, part]) for part in parts], axis=1)
+    apart = mine - theirs
+    mean = apart.mean(axis=1)
+    error = apart.std(axis=1, ddof=1) / np.sqrt(len(parts))
+    # A part without a value makes all of it NaN, and nothing is better than that.
+    found: NDArray[np.bool_] = (mean > sigmas * error) & (mean > gain * mine.mean(axis=1))
+    return found

@@ -65,3 +65,21 @@ def on_even_times(times: Matrix, values: Matrix, start_s: float, step_s: float, 
     out: Matrix = np.full(ticks, np.nan)
     np.divide(sums, counts, out=out, where=counts > 0)
     return out
+
+
+def known_quantiles(values: Matrix, quantiles: Sequence[float]) -> Matrix:
+    """Quantiles of what is known along the last axis, straight between neighbours; NaN where nothing is known.
+
+    Returns:
+        As the values, with a quantile each in place of the last axis.
+    """
+    if not values.shape[-1]:
+        return np.full((*values.shape[:-1], len(quantiles)), np.nan)
+    ranked = np.sort(values, axis=-1)  # NaN comes last
+    last = (~np.isnan(values)).sum(axis=-1)[..., None] - 1
+    places = np.maximum(last, 0) * np.asarray(quantiles)
+    below = np.floor(places).astype(np.int64)
+    low = np.take_along_axis(ranked, below, axis=-1)
+    high = np.take_along_axis(ranked, np.minimum(below + 1, np.maximum(last, 0)), axis=-1)
+    found: Matrix = low + (places - below) * (high - low)
+    return found

@@ -9,7 +9,8 @@ from gpualloc.forecast.grid import Matrix
 MAX_ROWS = 10_000
 """Rows that are fitted at most; of more an even choice is taken."""
 FEWEST_ROWS_PER_COLUMN = 10
-_STEPS = 25
+_STEPS, _STEPS_AGAIN = 25, 8
+"""Steps at most from nothing, and from the weights of an earlier fit."""
 _CLOSE = 1e-5
 _NEAR = 1e-3
 """Residuals below count as this, so that no row gets all the weight."""
@@ -37,7 +38,7 @@ def fit(features: Matrix, targets: Matrix, quantile: float, begin: Matrix | None
     else:
         weights = begin
     ridge = _RIDGE * float(np.einsum("ij,ij->", features, features)) / columns * np.eye(columns)
-    for _ in range(_STEPS):
+    for _ in range(_STEPS if begin is None else _STEPS_AGAIN):
         residuals = targets - features @ weights
         pull = np.where(residuals > 0, quantile, 1 - quantile) / np.maximum(np.abs(residuals), _NEAR)
         pulled = (features * pull[:, None]).T

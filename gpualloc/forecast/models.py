@@ -6,20 +6,22 @@ is fitted on outcomes that were known at some tick and then used for origins fro
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from gpualloc.forecast import linear
-from gpualloc.forecast.grid import Matrix
+from gpualloc.forecast.grid import Matrix, known_quantiles
 from gpualloc.forecast.past import Past
 from gpualloc.forecast.recent import HOUR_S
 from gpualloc.model.forecast import QUANTILES
 
 FEWEST_RESIDUALS = 20
 """Residuals of a series from which the edges of its band are taken; with fewer there is none."""
+
+_PART = 4_000_000
+"""Values of windows that are looked at together."""
 
 Bands = Matrix
 """By series, origin and quantile."""
@@ -104,18 +106,11 @@ class Linear:
         return ordered(out, past)
 
 
-class Spread:
-    """The last value; its edges half way between the past errors of the series itself and what `linear` tells."""
-
-    name = "spread"
-
-    def bands(self, past: Past, horizon: int, cuts: Sequence[int]) -> Bands:
-        """As `Model.bands`."""
-        return spread(LAST.bands(past, horizon, cuts), LINEAR.bands(past, horizon, cuts))
-
-
 def spread(last: Bands, pooled: Bands) -> Bands:
-    """The mean of two bands, in quantile space, around the median of the first."""
+    """The candidate `spread`: the last value, its edges half way between those of `last` and of `linear`.
+
+    The one knows the series, the other how it has been lately; their mean is better than either.
+    """
     out = (last + pooled) / 2
     middle = last[..., 1]
     out[..., 1] = np.where(np.isnan(out[..., 1]), np.nan, middle)
@@ -132,15 +127,9 @@ def spans(past: Past, cuts: Sequence[int]) -> list[tuple[int, slice]]:
 
 def edges(residuals: Matrix) -> tuple[Matrix, Matrix]:
     """The outer quantiles of the known residuals of each row; NaN for a row with too few."""
-    known = ~np.isnan(residuals)
-    enough = known.sum(axis=1) >= FEWEST_RESIDUALS
-    low: Matrix = np.full(len(residuals), np.nan)
-    high = low.copy()
-    for rows in (enough & known.all(axis=1), enough & ~known.all(axis=1)):
-        if rows.any():
-            take = np.quantile if known[rows].all() else np.nanquantile
-            low[rows], high[rows] = take(residuals[rows], (QUANTILES[0], QUANTILES[-1]), axis=1)
-    return low, high
+    found = known_quantiles(residuals, (QUANTILES[0], QUANTILES[-1]))
+    found[(~np.isnan(residuals)).sum(axis=1) < FEWEST_RESIDUALS] = np.nan
+    return found[:, 0], found[:, 1]
 
 
 def ordered(bands: Bands, past: Past) -> Bands:
@@ -177,26 +166,28 @@ def _median(past: Past, _: int) -> Matrix:
 
 def _over_windows(past: Past, seconds: float, quantiles: Sequence[float], first: int) -> Matrix:
     """Quantiles over so long before each origin from place `first` on; in parts, so that memory stays bounded."""
-    part = max(1, 4_000_000 // max(1, len(past.rows) * round(seconds / past.step_s + 12)))
-    found = []
-    for at in range(first, len(past.ticks), part):
-        window = past.windows(seconds, at, min(at + part, len(past.ticks)))
-        take = np.nanquantile if np.isnan(window).any() else np.quantile
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "All-NaN slice", RuntimeWarning)
-            found.append(np.moveaxis(take(window, quantiles, axis=-1), 0, -1))
+    part = max(1, _PART // max(1, len(past.rows) * round(seconds / past.step_s)))
+    starts = range(first, len(past.ticks), part)
+    ends = [min(start + part, len(past.ticks)) for start in starts]
+    found = [
+        known_quantiles(past.windows(seconds, start, end), quantiles) for start, end in zip(starts, ends, strict=True)
+    ]
     return np.concatenate(found, axis=1)
 
 
-LAST = Around("last", _last)
-LINEAR = Linear()
-CANDIDATES: tuple[Model, ...] = (
-    LAST,
+BASIC: tuple[Model, ...] = (
+    Around("last", _last),
     Around("ewma", _level),
     Around("half-day", _half_day),
     Around("median", _median),
     Empirical(),
-    LINEAR,
-    Spread(),
+    Linear(),
 )
-"""In the order of tables; the naive one first."""
+NAMES = (*(model.name for model in BASIC), "spread")
+"""The candidates in the order of tables, the naive one first."""
+
+
+def candidates(past: Past, horizon: int, cuts: Sequence[int]) -> dict[str, Bands]:
+    """The bands of all candidates, as `Model.bands` tells them."""
+    told = {model.name: model.bands(past, horizon, cuts) for model in BASIC}
+    return {**told, "spread": spread(told["last"], told["linear"])}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gpualloc.forecast.grid import Matrix, capacities, matrix
-from gpualloc.forecast.recent import DAY_S, HOUR_S, Recent, Replay, replay
+from gpualloc.forecast.recent import DAY_S, Recent, Replay, replay
 from gpualloc.model.forecast import Grid
 
 MAX_ORIGINS = 400_000
@@ -61,7 +60,7 @@ class Past:
         return int(np.searchsorted(self.ticks, tick, side="left"))
 
     def windows(self, seconds: float, first: int, last: int) -> Matrix:
-        """The values of so long before and at the origins from place `first` to before `last`, NaN before the series."""
+        """The values of so long up to each origin from place `first` to before `last`, NaN before the series."""
         width = max(_FEWEST_IN_WINDOW, round(seconds / self.step_s))
         places = self.ticks[first:last, None] - np.arange(width)[None, ::-1]
         found = self.carried[:, np.maximum(places, 0)]
@@ -84,11 +83,3 @@ def carried(rows: Matrix) -> Matrix:
     places = np.where(np.isnan(rows), 0, np.arange(rows.shape[1]))
     np.maximum.accumulate(places, axis=1, out=places)
     return np.take_along_axis(rows, places, axis=1)
-
-
-def ticks_of(seconds: Sequence[float], step_s: float) -> tuple[int, ...]:
-    """Horizons in ticks, at least 1."""
-    return tuple(max(1, round(one / step_s)) for one in seconds)
-
-
-__all__ = ["HOUR_S", "Past", "carried", "past_of", "ticks_of"]

@@ -33,19 +33,18 @@ class Recent:
     """The recent past of each series, up to the tick that was seen last.
 
     Args:
-        series: how many.
         step_s: seconds between ticks.
-        scale: what each series is measured by, such as its capacity, above 0; NaN where the highest value so far is.
+        scale: what each series is measured by, such as its capacity, above 0; NaN where it is the highest value so far.
     """
 
     def __init__(self, step_s: float, scale: Matrix) -> None:
         count = len(scale)
         self.step_s = step_s
         self.ticks = 0
-        self.latest: Matrix = np.full(count, np.nan)
-        """The latest known value; NaN where none was known yet."""
         self.age: NDArray[np.int64] = np.zeros(count, np.int64)
-        """Ticks since then."""
+        """Ticks since the latest known value."""
+        self._begun: NDArray[np.bool_] = np.zeros(count, np.bool_)
+        self._now: Matrix = np.zeros(count)
         self._fixed = ~np.isnan(scale)
         self._scale = np.where(self._fixed, scale, 0.0)
         self._levels: Matrix = np.zeros((len(LEVEL_SPANS_S), count))
@@ -55,61 +54,17 @@ class Recent:
         self._low: Matrix = np.zeros(count)
         self._level_rates = _rates(LEVEL_SPANS_S, step_s)
         self._change_rates = _rates(CHANGE_SPANS_S, step_s)
-        (self._range_rate,) = _rates((RANGE_SPAN_S,), step_s)[0]
+        self._range_rate = float(_rates((RANGE_SPAN_S,), step_s)[0, 0])
+
+    @property
+    def latest(self) -> Matrix:
+        """The latest known value; NaN where none was known yet."""
+        return np.where(self._begun, self._now, np.nan)
 
     @property
     def scale(self) -> Matrix:
         """What each series is measured by: its capacity, or the highest value so far; 0 until it was above 0."""
         return self._scale
-
-    def see(self, values: Matrix) -> None:
-        """Take in the values of the next tick, NaN where unknown; nothing but the age of such a series changes."""
-        known = ~np.isnan(values)
-        every = bool(known.all())
-        first = np.isnan(self.latest) if self.ticks == 0 or not every or np.isnan(self.latest).any() else None
-        value = values if every else np.where(known, values, self.latest)
-        self.ticks += 1
-        if first is not None and first.any():
-            self._begin(value, known & first)
-        moved = np.abs(value - self.latest)
-        size, changed = (moved, moved > 0) if every else (np.where(known, moved, 0.0), known & (moved > 0))
-        self._levels += (self._level_rates if every else self._level_rates * known) * (
-            np.nan_to_num(value) - self._levels
-        )
-        self._changes += (self._change_rates if every else self._change_rates * known) * (
-            np.nan_to_num(size) - self._changes
-        )
-        rate = self._range_rate if every else self._range_rate * known
-        self._often += rate * (changed - self._often)
-        middle = self._levels[-1]
-        np.maximum(self._high - rate * (self._high - middle), np.nan_to_num(value), out=self._high)
-        np.minimum(self._low - rate * (self._low - middle), np.nan_to_num(value), out=self._low)
-        self.latest = value
-        self.age = np.where(known, 0, self.age + 1)
-        np.copyto(self._scale, np.maximum(self._scale, np.nan_to_num(np.abs(value))), where=~self._fixed)
-
-    def _begin(self, value: Matrix, begins: NDArray[np.bool_]) -> None:
-        """The first known value is all that is known of a series."""
-        self.latest = np.where(begins, value, self.latest)
-        for kept in (*self._levels, self._high, self._low):
-            np.copyto(kept, value, where=begins)
-
-    def features(self) -> Matrix:
-        """What the regressions look at, a row for each series, in parts of its scale; without a unit."""
-        scale = np.where(self._scale > 0, self._scale, 1.0)
-        day = 2 * math.pi * (self.ticks * self.step_s % DAY_S) / DAY_S
-        out: Matrix = np.empty((len(scale), FEATURES))
-        out[:, 0] = 1.0
-        out[:, 1] = self.latest / scale
-        out[:, 2] = (self._high - self.latest) / scale
-        out[:, 3] = (self.latest - self._low) / scale
-        at = 4 + len(LEVEL_SPANS_S)
-        out[:, 4:at] = ((self._levels - self.latest) / scale).T
-        out[:, at : at + len(CHANGE_SPANS_S)] = (self._changes / scale).T
-        out[:, -3] = self._often
-        out[:, -2] = math.sin(day)
-        out[:, -1] = math.cos(day)
-        return out
 
     @property
     def level(self) -> Matrix:
@@ -120,7 +75,52 @@ class Recent:
     def fresh(self) -> NDArray[np.bool_]:
         """Of which series the latest value is new enough to forecast from."""
         oldest = max(MAX_AGE_TICKS, int(MAX_AGE_S / self.step_s))
-        return ~np.isnan(self.latest) & (self.age <= oldest)
+        return self._begun & (self.age <= oldest)
+
+    def see(self, values: Matrix) -> None:
+        """Take in the values of the next tick, NaN where unknown; nothing but the age of such a series changes."""
+        known = ~np.isnan(values)
+        every = bool(known.all())
+        value = values if every else np.where(known, values, self._now)
+        if not self._begun.all():
+            self._begin(value, known & ~self._begun)
+        moved = np.abs(value - self._now)
+        # A rate of 0 leaves what is remembered as it is.
+        part: float | Matrix = 1.0 if every else known.astype(np.float64)
+        rate = self._range_rate * part
+        self._levels += self._level_rates * part * (value - self._levels)
+        self._changes += self._change_rates * part * (moved - self._changes)
+        self._often += rate * ((moved > 0) - self._often)
+        day = self._levels[-1]
+        self._high = np.maximum(self._high - rate * (self._high - day), value)
+        self._low = np.minimum(self._low - rate * (self._low - day), value)
+        np.copyto(self._scale, np.maximum(self._scale, np.abs(value)), where=~self._fixed)
+        self._now = value
+        self.age = np.where(known, 0, self.age + 1)
+        self.ticks += 1
+
+    def _begin(self, value: Matrix, begins: NDArray[np.bool_]) -> None:
+        """The first known value is all that is known of a series."""
+        for kept in (self._now, *self._levels, self._high, self._low):
+            np.copyto(kept, value, where=begins)
+        self._begun = self._begun | begins
+
+    def features(self) -> Matrix:
+        """What the regressions look at, a row for each series, in parts of its scale; without a unit."""
+        scale = np.where(self._scale > 0, self._scale, 1.0)
+        day = 2 * math.pi * (self.ticks * self.step_s % DAY_S) / DAY_S
+        out: Matrix = np.empty((len(scale), FEATURES))
+        out[:, 0] = 1.0
+        out[:, 1] = self._now / scale
+        out[:, 2] = (self._high - self._now) / scale
+        out[:, 3] = (self._now - self._low) / scale
+        at = 4 + len(LEVEL_SPANS_S)
+        out[:, 4:at] = ((self._levels - self._now) / scale).T
+        out[:, at : at + len(CHANGE_SPANS_S)] = (self._changes / scale).T
+        out[:, -3] = self._often
+        out[:, -2] = math.sin(day)
+        out[:, -1] = math.cos(day)
+        return out
 
 
 @dataclass(frozen=True, slots=True)
