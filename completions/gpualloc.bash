@@ -477,11 +477,12 @@ _gpualloc() {
                 --min) :; return ;;
                 --max) :; return ;;
                 --risk) :; return ;;
+                --slo) :; return ;;
                 --prices) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --price) :; return ;;
                 --seed) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--demand --policy --provision --gpus-per-node --min --max --risk --sum --prices --price --seed --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--demand --policy --provision --gpus-per-node --min --max --risk --sum --slo --prices --price --seed --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'tune')

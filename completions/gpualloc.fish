@@ -505,6 +505,7 @@ complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_s
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from scale' -l max -r -d 'Most nodes of a pool; left out: 10, or what its demand takes.'
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from scale' -l risk -r -d 'Chance of a shortfall that predictive takes; left out: as much as spends what reactive would.'
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from scale' -l sum -d 'One pool for the sum of all series, not one for each.'
+complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from scale' -l slo -r -d 'Longest time to capacity that is no miss. [default: 300s]'
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from scale' -l prices -r -F -d 'History of spot prices: buy spot nodes by it.'
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from scale' -l price -r -d 'Price of one GPU that stays for an hour.'
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from scale' -l seed -r -d 'Draw the interruptions from this.'

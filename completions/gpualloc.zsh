@@ -616,6 +616,7 @@ _gpualloc() {
                         '*--max[Most nodes of a pool; left out; 10, or what its demand takes.]:value:' \
                         '*--risk[Chance of a shortfall that predictive takes; left out; as much as spends what reactive would.]:value:' \
                         '*--sum[One pool for the sum of all series, not one for each.]' \
+                        '*--slo[Longest time to capacity that is no miss. (default; 300s)]:value:' \
                         '*--prices[History of spot prices; buy spot nodes by it.]:value:_files' \
                         '*--price[Price of one GPU that stays for an hour.]:value:' \
                         '*: :(packing churn compare bound scale)'

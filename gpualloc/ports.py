@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
     from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState
     from gpualloc.model.sample import Metric, Sample, Series, SeriesKind
-    from gpualloc.model.spot import Lot
+    from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
     from gpualloc.model.workload import Workload, WorkloadState
 
 
@@ -195,35 +195,6 @@ class Hooks(Protocol):
     def run(self, name: str, event: HookEvent) -> HookOutcome | None:
         """Run the program configured under that name; None when none is. Never raises for what the program does."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class ScaleOrder:
-    """What a program that adds nodes, or takes them away, is asked for."""
-
-    id: str
-    pool: str
-    up: bool
-    """Whether nodes are added; else those named are taken away."""
-    count: int
-    why: str
-    lots: tuple[Lot, ...] = ()
-    """From which offers to take them, in the order in which to try; only of an order to add."""
-    nodes: tuple[str, ...] = ()
-    """Nodes to take away, on which nothing runs; only of an order to take away."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScaleAnswer:
-    """What became of an order."""
-
-    nodes: tuple[str, ...]
-    """Names of the nodes that were added or taken away."""
-    problem: str | None = None
-    """None when it went well, else why not; some nodes may be there, or gone, nevertheless."""
-    output: str = ""
-    """The beginning of what the program said on stderr."""
-    seconds: float = 0.0
 
 
 class ScaleHook(Protocol):

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from gpualloc.model.forecast import Forecasts, Grid
     from gpualloc.model.foresight import KeptForecast, Subject
     from gpualloc.model.sample import Metric, Sample, Series, SeriesKind
-    from gpualloc.ports import Clock, Crew, Forecaster, HookEvent, HookOutcome, Policy, ScaleAnswer, ScaleOrder, Session
+    from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
+    from gpualloc.ports import Clock, Crew, Forecaster, HookEvent, HookOutcome, Policy, Session
     from gpualloc.store.history import SqliteHistory
     from gpualloc.store.profiles import SavedProfiles
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import IO
 
 from gpualloc.adapters.fields import Fields, MalformedError, clean
-from gpualloc.ports import ScaleAnswer, ScaleOrder
+from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
 
 FORMAT = 1
 """Version of the order."""

@@ -31,52 +31,62 @@ _POLICIES = {
     **{name.value: name for name in ScalingName if name is not ScalingName.SCHEDULED},
 }
 
+Demand = Annotated[
+    str, typer.Option("--demand", metavar="FILE", help="GPUs in use and waited for over time (docs/scaling.md).")
+]
+Policies = Annotated[
+    list[str],
+    typer.Option(
+        "--policy",
+        metavar="POLICY",
+        help="reactive, predictive, threshold, step or target-tracking; several are compared.",
+    ),
+]
+Provision = Annotated[
+    str,
+    typer.Option("--provision", metavar="DURATION", help="From the order of a node until it serves. [default: 300s]"),
+]
+GpusPerNode = Annotated[str, typer.Option("--gpus-per-node", metavar="N", help="GPUs of a node. [default: 8]")]
+Fewest = Annotated[str, typer.Option("--min", metavar="NODES", help="Fewest nodes of a pool. [default: 1]")]
+Most = Annotated[
+    str | None,
+    typer.Option("--max", metavar="NODES", help="Most nodes of a pool; left out: 10, or what its demand takes."),
+]
+Risk = Annotated[
+    str | None,
+    typer.Option(
+        "--risk",
+        metavar="PART",
+        help="Chance of a shortfall that predictive takes; left out: as much as spends what reactive would.",
+    ),
+]
+Summed = Annotated[bool, typer.Option("--sum", help="One pool for the sum of all series, not one for each.")]
+Slo = Annotated[
+    str, typer.Option("--slo", metavar="DURATION", help="Longest time to capacity that is no miss. [default: 300s]")
+]
+Prices = Annotated[
+    str | None, typer.Option("--prices", metavar="FILE", help="History of spot prices: buy spot nodes by it.")
+]
+OnDemand = Annotated[
+    str | None, typer.Option("--price", metavar="NUMBER", help="Price of one GPU that stays for an hour.")
+]
+Seed = Annotated[str | None, typer.Option("--seed", metavar="N", help="Draw the interruptions from this.")]
+
 
 def scale(
     *,
-    demand: Annotated[
-        str, typer.Option("--demand", metavar="FILE", help="GPUs in use and waited for over time (docs/scaling.md).")
-    ],
-    policy: Annotated[
-        list[str],
-        typer.Option(
-            "--policy",
-            metavar="POLICY",
-            help="reactive, predictive, threshold, step or target-tracking; several are compared.",
-        ),
-    ],
-    provision: Annotated[
-        str,
-        typer.Option(
-            "--provision", metavar="DURATION", help="From the order of a node until it serves. [default: 300s]"
-        ),
-    ] = "300s",
-    gpus_per_node: Annotated[
-        str, typer.Option("--gpus-per-node", metavar="N", help="GPUs of a node. [default: 8]")
-    ] = "8",
-    low: Annotated[str, typer.Option("--min", metavar="NODES", help="Fewest nodes of a pool. [default: 1]")] = "1",
-    high: Annotated[
-        str | None,
-        typer.Option("--max", metavar="NODES", help="Most nodes of a pool; left out: 10, or what its demand takes."),
-    ] = None,
-    risk: Annotated[
-        str | None,
-        typer.Option(
-            "--risk",
-            metavar="PART",
-            help="Chance of a shortfall that predictive takes; left out: as much as spends what reactive would.",
-        ),
-    ] = None,
-    summed: Annotated[
-        bool, typer.Option("--sum", help="One pool for the sum of all series, not one for each.")
-    ] = False,
-    prices: Annotated[
-        str | None, typer.Option("--prices", metavar="FILE", help="History of spot prices: buy spot nodes by it.")
-    ] = None,
-    price: Annotated[
-        str | None, typer.Option("--price", metavar="NUMBER", help="Price of one GPU that stays for an hour.")
-    ] = None,
-    seed: Annotated[str | None, typer.Option("--seed", metavar="N", help="Draw the interruptions from this.")] = None,
+    demand: Demand,
+    policy: Policies,
+    provision: Provision = "300s",
+    gpus_per_node: GpusPerNode = "8",
+    low: Fewest = "1",
+    high: Most = None,
+    risk: Risk = None,
+    summed: Summed = False,
+    slo: Slo = "300s",
+    prices: Prices = None,
+    price: OnDemand = None,
+    seed: Seed = None,
 ) -> Answer:
     """Let pools follow a recorded demand, and measure how soon there is capacity and what it takes."""
     settings = _settings(provision, low, high, risk, spot=prices is not None)
@@ -88,15 +98,13 @@ def scale(
         prices=_prices(prices),
         per_gpu_hour=None if price is None else _price(price),
         seed=seed_of(seed) or 0,
+        slo_s=parse_duration_s(slo),
     )
-    names = _names(policy)
     results = []
-    with counted(len(names) * len(trial.demand.names), "pools") as progress:
-        for done, name in enumerate(names):
-            before = done * len(trial.demand.names)
-            shown = None if progress is None else lambda pools, before=before: progress(before + pools)
-            result = simulate_scale(_with_policy(trial, _POLICIES[name], matched=risk is None), shown)
-            results.append(replace(result, policy=name, spends_as=result.spends_as and REACTIVE))
+    for name in _names(policy):
+        with counted(len(trial.demand.names), f"pools, {name}") as progress:
+            result = simulate_scale(_with_policy(trial, _POLICIES[name], matched=risk is None), progress)
+        results.append(replace(result, policy=name, spends_as=result.spends_as and REACTIVE))
     return Answer(scale_data(results), lambda look: scale_text(results, look))
 
 

@@ -17,13 +17,13 @@ from gpualloc.engine.settle import catch_up, catch_up_locked
 from gpualloc.errors import GpuallocError, HookError, NotFoundError, UsageError
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.inventory import Node, Snapshot
-from gpualloc.model.scaling import ScalingSettings
+from gpualloc.model.scaling import ScaleAnswer, ScaleOrder, ScalingSettings
 from gpualloc.model.spot import Lot, Offer, PriceHistory, Purchase
 from gpualloc.model.workload import Workload
 from gpualloc.policies.scaling.offers import lots, spot_offers
 from gpualloc.policies.scaling.pool import Move, decide
 from gpualloc.policies.scaling.registry import policy_of, rules_of
-from gpualloc.ports import JournalWriter, ScaleAnswer, ScaleOrder
+from gpualloc.ports import JournalWriter
 
 ZONE_LABEL = "zone"
 """Label of a node that says in which zone it lies."""

@@ -8,7 +8,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from gpualloc.model.forecast import QUANTILES, Forecasts, Grid
-from gpualloc.ports import HookEvent, HookOutcome, ScaleAnswer, ScaleOrder
+from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
+from gpualloc.ports import HookEvent, HookOutcome
 
 
 class OneAtATime:

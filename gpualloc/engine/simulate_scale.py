@@ -38,6 +38,8 @@ class ScaleTrial:
     """Price of a GPU that stays; None is unknown."""
     seed: int = 0
     """Of the interruptions."""
+    slo_s: float = 300.0
+    """Longest time to capacity that is no miss."""
 
 
 def simulate_scale(trial: ScaleTrial, progress: Callable[[int], None] | None = None) -> ScaleResult:
@@ -59,6 +61,7 @@ def simulate_scale(trial: ScaleTrial, progress: Callable[[int], None] | None = N
         provision_s=trial.settings.warmup_s,
         risk=trial.settings.risk if predictive and trial.match is None else None,
         spends_as=trial.match.policy.value if predictive and trial.match is not None else None,
+        slo_s=trial.slo_s,
         start_s=trial.demand.start_s,
         step_s=trial.demand.step_s,
         pools=tuple(pools),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gpualloc.model.spot import Lot
+
 DAY_S = 86_400
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _EPOCH_WEEKDAY = 3
@@ -96,3 +98,32 @@ class ScalingSettings:
     """None: nodes are only bought to stay."""
     prices: str | None = None
     """File with the history of spot prices; None: there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleOrder:
+    """What a program that adds nodes, or takes them away, is asked for."""
+
+    id: str
+    pool: str
+    up: bool
+    """Whether nodes are added; else those named are taken away."""
+    count: int
+    why: str
+    lots: tuple[Lot, ...] = ()
+    """From which offers to take them, in the order in which to try; only of an order to add."""
+    nodes: tuple[str, ...] = ()
+    """Nodes to take away, on which nothing runs; only of an order to take away."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleAnswer:
+    """What became of an order."""
+
+    nodes: tuple[str, ...]
+    """Names of the nodes that were added or taken away."""
+    problem: str | None = None
+    """None when it went well, else why not; some nodes may be there, or gone, nevertheless."""
+    output: str = ""
+    """The beginning of what the program said on stderr."""
+    seconds: float = 0.0

@@ -50,6 +50,10 @@ class ScaleFigures:
         """Over all rises."""
         return times(self.rises)
 
+    def misses(self, slo_s: float) -> int:
+        """Rises that waited longer than that for capacity."""
+        return sum(rise > slo_s for rise in self.rises)
+
     @property
     def shortfall(self) -> Times:
         """Over all shortfalls."""

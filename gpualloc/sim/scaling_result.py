@@ -45,6 +45,8 @@ class ScaleResult:
     """Chance of a shortfall that was taken; None: does not apply, or as large as the spending allowed."""
     spends_as: str | None
     """Policy whose GPU-hours were matched; None: none was."""
+    slo_s: float
+    """Longest time to capacity that is no miss."""
     start_s: float
     step_s: float
     pools: tuple[PoolResult, ...]

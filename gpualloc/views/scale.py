@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
 from gpualloc.model.spot import Lot
 from gpualloc.policies.scaling.pool import Move, Standing
-from gpualloc.ports import ScaleAnswer, ScaleOrder
 from gpualloc.views.look import Look, Role
 from gpualloc.views.text import UNKNOWN, escape, percent, plural
 

@@ -17,7 +17,7 @@ MOMENTS = 120
 _HEIGHT = 4
 _COLUMNS = (
     Column("policy"),
-    *(Column(name, right=True) for name in ("GPU-hours", "unmet", "mean", "95 %", "shortfalls", "up", "down")),
+    *(Column(name, right=True) for name in ("GPU-hours", "unmet", "mean", "95 %", "late", "shortfalls", "up", "down")),
 )
 
 
@@ -59,6 +59,7 @@ def _row(result: ScaleResult) -> list[str | Cell]:
         Cell(f"{figures.unmet_gpu_hours:.1f}", Role.BAD if figures.unmet_gpu_hours else None),
         f"{waits.mean_s:.1f}s",
         f"{waits.p95_s:.0f}s",
+        str(figures.misses(result.slo_s)),
         str(shortfalls.count),
         str(result.ups),
         str(result.downs),
@@ -70,7 +71,8 @@ def _words(results: Sequence[ScaleResult]) -> list[str]:
     figures = results[0].figures
     lines = [
         f"mean, 95 %: time to capacity of {plural(figures.time_to_capacity.count, 'rise')} "
-        f"of a demand of {figures.demand_gpu_hours:.0f} GPU-hours"
+        f"of a demand of {figures.demand_gpu_hours:.0f} GPU-hours",
+        f"late: not within {duration(results[0].slo_s)}",
     ]
     for result in results:
         if result.spends_as is not None:
@@ -114,6 +116,8 @@ def _result_data(result: ScaleResult) -> dict[str, object]:
         "demand_gpu_hours": rounded(figures.demand_gpu_hours),
         "unmet_gpu_hours": rounded(figures.unmet_gpu_hours),
         "time_to_capacity_s": _wait_data(figures.time_to_capacity),
+        "slo_s": rounded(result.slo_s),
+        "slo_misses": figures.misses(result.slo_s),
         "shortfalls": _times_data(figures.shortfall),
         "scale_ups": result.ups,
         "scale_downs": result.downs,

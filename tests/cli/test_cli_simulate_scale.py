@@ -33,8 +33,8 @@ def test_it_answers_what_scripts_rely_on(call, policy):
     data = data_of(call("--demand", "alone.csv", "--policy", policy, "--provision", "300s", "--json"))
     assert data.keys() == {
         "simulated", "policy", "gpus_per_node", "provision_s", "risk", "spends_as", "gpu_hours", "demand_gpu_hours",
-        "unmet_gpu_hours", "time_to_capacity_s", "shortfalls", "scale_ups", "scale_downs", "interruptions", "cost",
-        "pools", "timeline",
+        "unmet_gpu_hours", "time_to_capacity_s", "slo_s", "slo_misses", "shortfalls", "scale_ups", "scale_downs",
+        "interruptions", "cost", "pools", "timeline",
     }  # fmt: skip
     assert data["time_to_capacity_s"].keys() == {"mean", "p95", "longest", "rises"}
     assert (data["simulated"], data["policy"], data["provision_s"], data["cost"]) == (True, policy, 300.0, None)
@@ -52,6 +52,8 @@ def test_the_time_to_capacity_by_hand(call):
     assert data["time_to_capacity_s"]["mean"] == 1800.0
     later = data_of(call("--demand", "alone.csv", "--policy", "reactive", "--provision", "15m", "--json"))
     assert later["time_to_capacity_s"]["mean"] == 2400.0
+    assert (later["slo_s"], later["slo_misses"]) == (300.0, 1)
+    assert data_of(call("--demand", "alone.csv", "--policy", "reactive", "--slo", "30m", "--json"))["slo_misses"] == 0
     at_once = data_of(call("--demand", "alone.csv", "--policy", "target-tracking", "--provision", "15m", "--json"))
     assert at_once["time_to_capacity_s"]["mean"] == 900.0
 

@@ -8,8 +8,8 @@ import pytest
 from fakes.command import wait_until
 
 from gpualloc.adapters.scale_hook import MAX_ANSWER_BYTES, MAX_OUTPUT_BYTES, ProgramScaleHook
+from gpualloc.model.scaling import ScaleOrder
 from gpualloc.model.spot import Lot, Offer, Purchase
-from gpualloc.ports import ScaleOrder
 
 LOTS = (Lot(Offer(Purchase.SPOT, "z1", 1.5, 0.1), 2), Lot(Offer(Purchase.ON_DEMAND, None, None), 1))
 UP = ScaleOrder("s00000001", "train", True, 3, "load 90%", LOTS)
