@@ -179,7 +179,8 @@ def _proposal(ctx: Context, pool: str, prices: PriceHistory, snapshot: Snapshot,
     settings = _settings_of(ctx, pool)
     seen = view(ctx, pool, settings, snapshot, work)
     move = decide(seen.standing, rules_of(settings), policy_of(settings))
-    empty = tuple(node.name for node in seen.leaving if is_empty(node, work))
+    gone = seen.taken
+    empty = tuple(node.name for node in seen.leaving if node.name not in gone and is_empty(node, work))
     proposal = Proposal(pool, settings, seen, move, empty=empty)
     if move.nodes > 0:
         return replace(proposal, lots=_lots(ctx, proposal, prices))

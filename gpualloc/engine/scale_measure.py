@@ -40,6 +40,8 @@ class PoolView:
     """Nodes that were ordered and are not in the configuration yet."""
     unknown: tuple[str, ...]
     """Why the reading is not complete; empty when it is."""
+    taken: frozenset[str]
+    """Nodes that a program has said it took away lately; some may still answer."""
 
 
 def view(ctx: Context, pool: str, settings: ScalingSettings, snapshot: Snapshot, work: Sequence[Workload]) -> PoolView:
@@ -74,7 +76,7 @@ def view(ctx: Context, pool: str, settings: ScalingSettings, snapshot: Snapshot,
     if settings.policy is ScalingName.PREDICTIVE:
         standing = _looking_ahead(ctx, pool, settings, standing, booked=booked, beside=beside)
     leaving = tuple(node for node in nodes if node.name in gone)
-    return PoolView(standing, serving, leaving, ordered, unknown)
+    return PoolView(standing, serving, leaving, ordered, unknown, _taken(entries))
 
 
 def is_leaving(cordon: Cordon, pool: str) -> bool:
@@ -110,6 +112,12 @@ def _on_their_way(ctx: Context, entries: Sequence[AuditEntry], settings: Scaling
         elif isinstance(named, list):
             coming[detail.get("order")] = len({str(name) for name in named} - configured)
     return sum(coming.values())
+
+
+def _taken(entries: Sequence[AuditEntry]) -> frozenset[str]:
+    details = [entry.detail for entry in entries]
+    done = [each["nodes"] for each in details if (each.get("direction"), each.get("state")) == ("down", "done")]
+    return frozenset(str(name) for names in done if isinstance(names, list) for name in names)
 
 
 def _latest(entries: Sequence[AuditEntry], direction: str, state: str) -> float | None:

@@ -22,6 +22,8 @@ READ_AGAIN_S = 3 * 3600.0
 """How often a pool's past is read again."""
 LOOK_BACK_S = 14 * 86_400.0
 """How much of a pool's past is read."""
+SPARE_FROM_CAUTION = 2.0
+"""What is saved beyond this caution also pays for spare nodes: a young past knows no large rise."""
 DAY_S = 86_400.0
 
 Floats = NDArray[np.float64]
@@ -91,12 +93,18 @@ class Foreseeing(Reacting):
             self._budget.spend(state.nodes)
         if standing.demand_gpus is None:
             return standing
-        demand, at_s = standing.demand_gpus, standing.at_s
-        return replace(
-            standing,
-            soon_gpus=self._soon.highest(demand, at_s, self._caution),
-            later_gpus=self._later.highest(demand, at_s, self._caution),
+        soon_gpus, later_gpus = (
+            self._ready_for(one, standing.demand_gpus, standing.at_s) for one in (self._soon, self._later)
         )
+        return replace(standing, soon_gpus=soon_gpus, later_gpus=later_gpus)
+
+    def _ready_for(self, outlook: Outlook, demand_gpus: float, at_s: float) -> float | None:
+        """The highest demand to be ready for, with a spare node for each step of caution that savings pay for."""
+        highest = outlook.highest(demand_gpus, at_s, self._caution)
+        if highest is None or self._budget is None:
+            return highest
+        spare = max(0.0, self._caution - SPARE_FROM_CAUTION) * self._pool.gpus_per_node
+        return max(highest, demand_gpus + spare)
 
     def _read(self, tick: int) -> tuple[Outlook, Outlook]:
         past = self._series[max(0, tick + 1 - self._back) : tick + 1]

@@ -191,7 +191,7 @@ def test_a_node_without_work_goes_at_once(world):
     assert leaving(ctx) == list(order.nodes)
     assert entries(ctx) == [("down", "drained"), ("down", "asked"), ("down", "done")]
     again = proposed(ctx)
-    assert again.view.standing.nodes == 2
+    assert (again.view.standing.nodes, again.empty) == (2, ()), "it is not taken away twice"
     assert again.move.nodes == 0
 
 
@@ -244,7 +244,7 @@ def test_strangers_keep_their_node(world):
     done = scaled(ctx)
     assert [order.nodes for order, _ in done.answers] == [("n1",)]
     settled = later(ctx, 700)
-    assert [order.nodes for order, _ in scaled(settled).answers] == [("n1", "n2")]
+    assert [order.nodes for order, _ in scaled(settled).answers] == [("n1", "n2")], "n1 was said to go, and answers"
     assert proposed(later(ctx, 1400)).move.nodes == 0
 
 
