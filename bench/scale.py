@@ -136,31 +136,33 @@ def by_pool(reactive: ScaleResult, ahead: ScaleResult) -> None:
 def choose(demand: Grid) -> None:
     """The outlook's numbers on days 8 to 21 of four pools, and the same on the last 10 days of the three others."""
     fitted, held = take(demand, range(0, len(demand.names), 2)), take(demand, range(1, len(demand.names), 2))
+    parts = [(fitted, CHOSEN_ON), (held, SHOWN_ON)]
     print(f"fitted on {', '.join(fitted.names)}; looked at on {', '.join(held.names)}")
     print("\n| level width | hour width | floor | look back | sooner than target tracking, fitted | held back |")
     print("| --- | --- | --- | --- | --- | --- |")
+    curves = [
+        [(lead_s, tracked(one, replace(PRESET, warmup_s=lead_s), days)) for lead_s in LEADS_S] for one, days in parts
+    ]
     was = outlook.LEVEL_WIDTH, outlook.HOUR_WIDTH, outlook.FLOOR, scale_pilots.LOOK_BACK_S
     tried = [was, (9.0, 99.0, 0.0, was[3]), (9.0, was[1], *was[2:]), (was[0], 99.0, *was[2:])]
     tried += [(0.25, *was[1:]), (was[0], 2.0, *was[2:]), (*was[:2], 0.01, was[3]), (*was[:2], 0.2, was[3])]
     tried += [(*was[:3], 7 * 86_400.0), (*was[:3], 28 * 86_400.0)]
     for numbers in tried:
         with_numbers(*numbers)
-        gains = [gain_over_tracking(fitted, CHOSEN_ON), gain_over_tracking(held, SHOWN_ON)]
+        gains = [gain_over(curve, *part) for curve, part in zip(curves, parts, strict=True)]
         print(f"| {numbers[0]:g} | {numbers[1]:g} | {numbers[2]:g} | {numbers[3] / 86_400:g} d |", end="")
         print(" | ".join(f" {100 * gain:.0f} %" for gain in gains), "|")
     with_numbers(*was)
 
 
-def gain_over_tracking(demand: Grid, days: tuple[int, int]) -> float:
-    """How much sooner at equal GPU-hours, in the mean over times until a node serves and risks."""
+def gain_over(curves: Sequence[tuple[float, list[Point]]], demand: Grid, days: tuple[int, int]) -> float:
+    """How much sooner than curves at equal GPU-hours, in the mean over times until a node serves and risks."""
     gains = []
-    for lead_s in LEADS_S:
-        settings = replace(PRESET, warmup_s=lead_s)
-        tracking = tracked(demand, settings, days)
+    for lead_s, curve in curves:
         for risk in (0.03, 0.01, 0.003):
-            one = point("", predicted(demand, settings, risk), days)
-            if tracking[0].gpu_hours <= one.gpu_hours <= tracking[-1].gpu_hours:
-                gains.append(1 - one.wait_s / max(at(tracking, one.gpu_hours)[0], 1e-9))
+            one = point("", predicted(demand, replace(PRESET, warmup_s=lead_s), risk), days)
+            if curve[0].gpu_hours <= one.gpu_hours <= curve[-1].gpu_hours:
+                gains.append(1 - one.wait_s / max(at(curve, one.gpu_hours)[0], 1e-9))
     return statistics.mean(gains)
 
 
