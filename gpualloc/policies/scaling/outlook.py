@@ -66,7 +66,8 @@ class Outlook:
         """
         if len(self._rises) < LEAST:
             return None
-        total = self._total(int(_parts(np.array(demand_gpus / self._peak))), int(at_s // 3600 % _HOURS))
+        level = min(int(demand_gpus / self._peak * LEVELS), LEVELS - 1)
+        total = self._total(level, int(at_s // 3600 % _HOURS))
         share = 1.0 - 10.0 ** -min(caution, MOST_CAUTION)
         place = min(int(np.searchsorted(total, share * total[-1])), len(total) - 1)
         return demand_gpus + float(self._rises[place]) * max(1.0, caution - MOST_CAUTION + 1.0)
