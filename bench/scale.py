@@ -156,7 +156,7 @@ def choose(demand: Grid) -> None:
 
 
 def gain_over(curves: Sequence[tuple[float, list[Point]]], demand: Grid, days: tuple[int, int]) -> float:
-    """How much sooner than curves at equal GPU-hours, with the preset's risk; the mean over times until a node serves."""
+    """How much sooner than curves at equal GPU-hours, with the preset's risk; a mean over times until one serves."""
     gains = []
     for lead_s, curve in curves:
         one = point("", predicted(demand, replace(PRESET, warmup_s=lead_s), PRESET.risk), days)
