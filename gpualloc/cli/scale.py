@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from gpualloc.cli.reporting import tell_step
 from gpualloc.cli.stopping import stoppable
 from gpualloc.cli.trace_files import opened
 from gpualloc.engine.context import Context
-from gpualloc.engine.scale import Proposal, Scaled, interrupted, propose, scaled_pools
+from gpualloc.engine.scale import Proposal, Scaled, interrupted, propose, scaled_pools, too_slow
 from gpualloc.engine.scale import scale as scale_pool
 from gpualloc.errors import UsageError
 from gpualloc.model.scaling import ScalingSettings
@@ -89,7 +90,9 @@ def _interrupted(
     with shared.open_world(ctx) as world:
         with stoppable(world) as going:
             done = interrupted(going, node, in_s, wait_s=wait_s, on_step=tell_step)
-        return drained(done, evict=True, simulated=world.simulated)
+        answer = drained(done, evict=True, simulated=world.simulated)
+    late = () if in_s is None else too_slow(done, in_s)
+    return replace(answer, messages=tuple(f"{work} asks for longer than {in_s:g}s to save itself" for work in late))
 
 
 def _size(done: Scaled, *, applied: bool) -> PoolSize:
@@ -105,6 +108,7 @@ def _size(done: Scaled, *, applied: bool) -> PoolSize:
         unknown=proposal.view.unknown,
         lots=proposal.lots,
         drained=proposal.drained,
+        held=tuple((node.name, node.cordon or "") for node in proposal.view.held),
         leaving=tuple(node.name for node in proposal.view.leaving),
         empty=proposal.empty,
         applied=applied,

@@ -20,6 +20,7 @@ from gpualloc.model.inventory import Node, Snapshot
 from gpualloc.model.scaling import ScaleAnswer, ScaleOrder, ScalingSettings
 from gpualloc.model.spot import Lot, Offer, PriceHistory, Purchase
 from gpualloc.model.workload import Workload
+from gpualloc.planning.giving_way import Way
 from gpualloc.policies.scaling.offers import lots, spot_offers
 from gpualloc.policies.scaling.pool import Move, decide
 from gpualloc.policies.scaling.registry import policy_of, rules_of
@@ -151,6 +152,12 @@ def interrupted(
         detail = {"state": "interrupted", "in_s": in_s, "staying": list(done.staying)}
         writer.save((), (AuditEntry(ctx.clock.now_s(), ENTRY, ctx.actor, None, node, detail),))
     return done
+
+
+def too_slow(done: Drain, in_s: float) -> tuple[str, ...]:
+    """Ids of the work that saves itself by its checkpoint hook and may take longer for it than there is time."""
+    by_hook = [each.workload for each in done.concerned if each.way_out and each.way_out.way is Way.CHECKPOINT]
+    return tuple(work.id for work in by_hook if work.request.checkpoint_grace_s > in_s)
 
 
 def scaled_pools(ctx: Context, named: Sequence[str]) -> tuple[str, ...]:

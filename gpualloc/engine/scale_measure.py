@@ -33,7 +33,9 @@ class PoolView:
 
     standing: Standing
     serving: tuple[Node, ...]
-    """Nodes of the pool that take work or could, by name; those that do not answer too."""
+    """Nodes of the pool that take work, by name; those that do not answer too."""
+    held: tuple[Node, ...]
+    """Nodes that take no work for another reason than that they are given back, by name: they count as not there."""
     leaving: tuple[Node, ...]
     """Nodes that are being given back, by name."""
     ordered: int
@@ -54,14 +56,17 @@ def view(ctx: Context, pool: str, settings: ScalingSettings, snapshot: Snapshot,
         snapshot: its nodes as they were seen.
         work: all that has not ended, and what ended within the step before.
     """
-    gone = {cordon.node for cordon in ctx.journal.cordons() if is_leaving(cordon, pool)}
+    going = {cordon.node for cordon in ctx.journal.cordons() if is_leaving(cordon, pool)}
     nodes = [node for node in snapshot.nodes if node.spec.pool == pool]
-    serving = tuple(node for node in nodes if node.name not in gone)
+    serving = tuple(node for node in nodes if node.cordon is None)
+    held = tuple(node for node in nodes if node.cordon is not None and node.name not in going)
     entries = orders_of(ctx, pool, settings)
     ordered = _on_their_way(ctx, entries, settings)
     unknown = tuple(why for node in serving for why in _unread(node))
     now_s, specs = ctx.clock.now_s(), ctx.fleet.specs()
-    booked = _booked(pool, specs, work, now_s) - _elsewhere(work, gone)
+    booked = _booked(pool, specs, work, now_s) - _elsewhere(
+        work, {node.name for node in nodes} - {node.name for node in serving}
+    )
     beside = _strangers(serving, work) + _waiting_anywhere(pool, specs, work)
     standing = Standing(
         at_s=now_s,
@@ -75,8 +80,8 @@ def view(ctx: Context, pool: str, settings: ScalingSettings, snapshot: Snapshot,
     )
     if settings.policy is ScalingName.PREDICTIVE:
         standing = _looking_ahead(ctx, pool, settings, standing, booked=booked, beside=beside)
-    leaving = tuple(node for node in nodes if node.name in gone)
-    return PoolView(standing, serving, leaving, ordered, unknown, _taken(entries))
+    leaving = tuple(node for node in nodes if node.name in going)
+    return PoolView(standing, serving, held, leaving, ordered, unknown, _taken(entries))
 
 
 def is_leaving(cordon: Cordon, pool: str) -> bool:
@@ -152,7 +157,7 @@ def _booked(pool: str, specs: Sequence[NodeSpec], work: Sequence[Workload], now_
 
 
 def _elsewhere(work: Sequence[Workload], gone: set[str]) -> float:
-    """GPUs of work that runs to its end on nodes which are given back."""
+    """GPUs of work that lives only on nodes which take no new work: it needs no room elsewhere."""
     there = [each for each in work if each.state in THERE and each.allocation is not None]
     return (
         sum(gpu_milli(each) for each in there if each.allocation and gone.issuperset(each.allocation.nodes)) / GPU_MILLI

@@ -28,6 +28,8 @@ class PoolSize:
     lots: tuple[Lot, ...]
     drained: tuple[str, ...]
     """Nodes to be given back now."""
+    held: tuple[tuple[str, str], ...]
+    """Nodes that take no work for another reason, and the reason: they count as not there."""
     leaving: tuple[str, ...]
     """Nodes that are given back already."""
     empty: tuple[str, ...]
@@ -59,6 +61,7 @@ def size_data(size: PoolSize) -> dict[str, object]:
         "why": size.move.why,
         "offers": [_lot_data(lot) for lot in size.lots],
         "drained": list(size.drained),
+        "held": [{"node": node, "reason": reason} for node, reason in size.held],
         "leaving": list(size.leaving),
         "empty": list(size.empty),
         "applied": size.applied,
@@ -83,6 +86,7 @@ def _lines(size: PoolSize, look: Look) -> list[str]:
         f"  {size.policy}: {_change(size, look)}: {escape(size.move.why)}",
     ]
     lines += [f"  not read: {escape(why)}" for why in size.unknown]
+    lines += [f"  takes no work: {escape(node)}: {escape(reason)}" for node, reason in size.held]
     lines += [f"  {_lot(lot)}" for lot in size.lots]
     if size.drained:
         lines.append(f"  drained: {escape(', '.join(size.drained))}")

@@ -33,7 +33,7 @@ def test_what_would_be_done_is_told_and_nothing_is_done(run, scaled):
     assert pool.keys() == {
         "pool", "policy", "nodes", "ordered", "min_nodes", "max_nodes", "gpus_per_node", "demand_gpus", "complete",
         "unknown", "cpu_ratio", "load", "soon_gpus", "later_gpus", "change", "wished", "why", "offers", "drained",
-        "leaving", "empty", "applied", "orders",
+        "held", "leaving", "empty", "applied", "orders",
     }  # fmt: skip
     assert (pool["pool"], pool["policy"], pool["applied"], pool["orders"]) == (POOL, "threshold", False, [])
     assert pool["demand_gpus"] > 0

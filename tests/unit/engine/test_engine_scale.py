@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from gpualloc.adapters.scale_hook import ProgramScaleHook
-from gpualloc.engine.cordon import uncordon
+from gpualloc.engine.cordon import cordon, uncordon
 from gpualloc.engine.rebalance import rebalance
 from gpualloc.engine.release import release
-from gpualloc.engine.scale import interrupted, propose, scale, scaled_pools
+from gpualloc.engine.scale import interrupted, propose, scale, scaled_pools, too_slow
 from gpualloc.engine.scale_measure import LEAVING
 from gpualloc.engine.submit import submit
 from gpualloc.errors import HookError, LockedError, NotFoundError, UnreachableError, UsageError
@@ -79,11 +79,8 @@ def with_settings(ctx, settings):
     )
 
 
-def run(ctx, gpus, count=1, **request):
-    ids = [
-        submit(ctx, "x", Request(FOREVER, gpus=gpus, preempt=Preemption.STOP, **request)).workload.id
-        for _ in range(count)
-    ]
+def run(ctx, gpus, count=1, preempt=Preemption.STOP, **request):
+    ids = [submit(ctx, "x", Request(FOREVER, gpus=gpus, preempt=preempt, **request)).workload.id for _ in range(count)]
     rebalance(replace(ctx, simulated=True))
     return ids
 
@@ -315,7 +312,31 @@ def test_a_node_that_is_taken_away_is_emptied_first(world):
     assert (entry.node, entry.detail["state"], entry.detail["in_s"]) == ("n2", "interrupted", 120.0)
     (made,) = ctx.journal.cordons()
     assert (made.node, made.drain, made.reason) == ("n2", True, "taken away in 120s")
-    assert proposed(ctx).view.standing.nodes == 3
+    after = proposed(ctx).view
+    assert (after.standing.nodes, [node.name for node in after.held], after.leaving) == (2, ["n2"], ())
+
+
+def test_what_cannot_be_saved_in_time_is_named(world):
+    ctx = world()
+    saving = {"nodes": ("n1",), "preempt": Preemption.CHECKPOINT, "checkpoint_signal": "USR1"}
+    (slow,) = run(ctx, 1, checkpoint_grace_s=300.0, **saving)
+    (fast,) = run(ctx, 1, checkpoint_grace_s=60.0, **saving)
+    done = interrupted(ctx, "n1", 120.0)
+    assert {each.workload.id for each in done.concerned} == {slow, fast}
+    assert too_slow(done, 120.0) == (slow,)
+    assert too_slow(done, 600.0) == ()
+
+
+def test_a_node_that_an_operator_keeps_from_work_counts_as_not_there(world):
+    ctx = world()
+    cordon(ctx, ["n3"], None, "new disks")
+    view = proposed(ctx).view
+    assert (view.standing.nodes, [node.name for node in view.held]) == (2, ["n3"])
+    done = scaled(ctx)
+    assert [order.nodes for order, _ in done.answers] == [("n1",)]
+    late = later(ctx, 700)
+    assert proposed(late).move.nodes == 0, "one is the least"
+    assert leaving(ctx) == ["n1"]
 
 
 def test_simulated_nodes_buy_nothing(world):
