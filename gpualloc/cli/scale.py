@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from gpualloc.cli.trace_files import opened
 from gpualloc.engine.context import Context
 from gpualloc.engine.scale import Proposal, Scaled, interrupted, propose, scaled_pools, too_slow
 from gpualloc.engine.scale import scale as scale_pool
-from gpualloc.errors import UsageError
+from gpualloc.errors import UnreachableError, UsageError
 from gpualloc.model.scaling import ScalingSettings
 from gpualloc.model.spot import PriceHistory
 from gpualloc.model.units import parse_duration_s
@@ -51,10 +52,10 @@ def scale(
     with shared.open_world(ctx, looks=True) as world:
         pools = scaled_pools(world, names or ())
         with stoppable(world) as going:
-            done = [_one(going, pool, wait_s, apply=apply) for pool in pools]
+            done, unreached = _each(going, pools, wait_s, apply=apply)
         simulated = world.simulated
     sizes = [_size(each, applied=apply) for each in done]
-    errors = tuple(error for each in done if (error := each.error) is not None)
+    errors = (*(error for each in done if (error := each.error) is not None), *unreached)
     changes = detailed and any(each.proposal.changes for each in done)
     return Answer(
         {"simulated": simulated, "pools": [size_data(size) for size in sizes]},
@@ -62,6 +63,21 @@ def scale(
         errors=errors,
         exit_code=errors[0].exit_code if errors else CHANGES if changes else 0,
     )
+
+
+def _each(
+    world: Context, pools: Sequence[str], wait_s: float, *, apply: bool
+) -> tuple[list[Scaled], list[UnreachableError]]:
+    """What became of each pool, and what is wrong with those of which no node answers; raises when that is all."""
+    done, unreached = [], []
+    for pool in pools:
+        try:
+            done.append(_one(world, pool, wait_s, apply=apply))
+        except UnreachableError as error:
+            unreached.append(error)
+    if not done:
+        raise unreached[0]
+    return done, unreached
 
 
 def _one(world: Context, pool: str, wait_s: float, *, apply: bool) -> Scaled:

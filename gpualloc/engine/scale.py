@@ -26,6 +26,8 @@ from gpualloc.policies.scaling.pool import Move, decide
 from gpualloc.policies.scaling.registry import policy_of, rules_of
 from gpualloc.ports import JournalWriter
 
+ANSWER_WAIT_S = 60.0
+"""How long to wait at least for the lock, to put in the audit trail what a program did."""
 ZONE_LABEL = "zone"
 """Label of a node that says in which zone it lies."""
 
@@ -94,7 +96,7 @@ def propose(ctx: Context, pool: str, prices: PriceHistory) -> Proposal:
 def scale(
     ctx: Context, pool: str, prices: PriceHistory, *, wait_s: float = 0.0, on_step: OnStep | None = None
 ) -> Scaled:
-    """Do what `propose` would say now, under the apply lock.
+    """Do what `propose` would say now, decided under the apply lock.
 
     Nodes are added by the operator's program. A node that is given back is drained first, and taken away by the
     program once nothing runs there: in this call, or in a later one.
@@ -116,18 +118,20 @@ def scale(
     with ctx.journal.write("scale", wait_s) as writer:
         recover(ctx, writer, on_step)
         proposal = _look_again(ctx, writer, pool, prices)
-        if proposal.move.nodes > 0:
-            answers.append(_ordered(ctx, writer, _up(ctx, proposal)))
-        elif proposal.drained:
+        order = _asked(ctx, writer, _up(ctx, proposal)) if proposal.move.nodes > 0 else None
+        if proposal.drained:
             _need_program(proposal.settings.down_hook, pool, "down")
             put(ctx, writer, [(name, None) for name in proposal.drained], LEAVING + pool, drain=True)
             writer.save((), (_entry(ctx, pool, "down", "drained", nodes=list(proposal.drained)),))
+    if order is not None:
+        answers.append((order, _carried_out(ctx, order, wait_s)))
     check_going(ctx)
     emptied = _evicted(ctx, proposal, wait_s, on_step)
     with ctx.journal.write("scale", wait_s) as writer:
         latest = _look_again(ctx, writer, pool, prices)
-        if latest.empty:
-            answers.append(_ordered(ctx, writer, _down(ctx, latest)))
+        order = _asked(ctx, writer, _down(ctx, latest)) if latest.empty else None
+    if order is not None:
+        answers.append((order, _carried_out(ctx, order, wait_s)))
     return Scaled(proposal, tuple(answers), emptied)
 
 
@@ -259,19 +263,35 @@ def _down(ctx: Context, proposal: Proposal) -> ScaleOrder:
     )
 
 
-def _ordered(ctx: Context, writer: JournalWriter, order: ScaleOrder) -> tuple[ScaleOrder, ScaleAnswer]:
-    """Have the program carry an order out; it is in the audit trail before, and with its outcome after."""
-    settings = _settings_of(ctx, order.pool)
-    direction = "up" if order.up else "down"
-    command = settings.up_hook if order.up else settings.down_hook
-    _need_program(command, order.pool, direction)
-    told: Mapping[str, object] = {"order": order.id, "count": order.count, "why": order.why}
-    writer.save((), (_entry(ctx, order.pool, direction, "asked", **told, asked=list(order.nodes)),))
-    answer = ctx.scale_hook.run(command, settings.hook_timeout_s, order)
+def _asked(ctx: Context, writer: JournalWriter, order: ScaleOrder) -> ScaleOrder:
+    """Put an order in the audit trail before its program runs: from now on no other command gives it."""
+    _need_program(_command(ctx, order), order.pool, _direction(order))
+    writer.save((), (_entry(ctx, order.pool, _direction(order), "asked", **_told(order), nodes=list(order.nodes)),))
+    return order
+
+
+def _carried_out(ctx: Context, order: ScaleOrder, wait_s: float) -> ScaleAnswer:
+    """Have the program carry the order out, without the apply lock, since that may take minutes."""
+    answer = ctx.scale_hook.run(_command(ctx, order), _settings_of(ctx, order.pool).hook_timeout_s, order)
     state = "done" if answer.problem is None else "failed"
     outcome = {"problem": answer.problem, "output": answer.output, "seconds": round(answer.seconds, 3)}
-    writer.save((), (_entry(ctx, order.pool, direction, state, **told, nodes=list(answer.nodes), **outcome),))
-    return order, answer
+    entry = _entry(ctx, order.pool, _direction(order), state, **_told(order), nodes=list(answer.nodes), **outcome)
+    with ctx.journal.write("scale", max(wait_s, ANSWER_WAIT_S)) as writer:
+        writer.save((), (entry,))
+    return answer
+
+
+def _command(ctx: Context, order: ScaleOrder) -> tuple[str, ...]:
+    settings = _settings_of(ctx, order.pool)
+    return settings.up_hook if order.up else settings.down_hook
+
+
+def _direction(order: ScaleOrder) -> str:
+    return "up" if order.up else "down"
+
+
+def _told(order: ScaleOrder) -> Mapping[str, object]:
+    return {"order": order.id, "count": order.count, "why": order.why}
 
 
 def _entry(ctx: Context, pool: str, direction: str, state: str, **more: object) -> AuditEntry:

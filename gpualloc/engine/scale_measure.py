@@ -43,7 +43,7 @@ class PoolView:
     unknown: tuple[str, ...]
     """Why the reading is not complete; empty when it is."""
     taken: frozenset[str]
-    """Nodes that a program has said it took away lately; some may still answer."""
+    """Nodes that a program takes away, or said lately that it did; some may still answer."""
 
 
 def view(ctx: Context, pool: str, settings: ScalingSettings, snapshot: Snapshot, work: Sequence[Workload]) -> PoolView:
@@ -120,9 +120,12 @@ def _on_their_way(ctx: Context, entries: Sequence[AuditEntry], settings: Scaling
 
 
 def _taken(entries: Sequence[AuditEntry]) -> frozenset[str]:
-    details = [entry.detail for entry in entries]
-    done = [each["nodes"] for each in details if (each.get("direction"), each.get("state")) == ("down", "done")]
-    return frozenset(str(name) for names in done if isinstance(names, list) for name in names)
+    """Nodes that programs took away or are taking away: those of the last entry of each order."""
+    named: dict[object, object] = {}
+    for entry in entries:
+        if entry.detail.get("direction") == "down" and "order" in entry.detail:
+            named[entry.detail["order"]] = entry.detail.get("nodes")
+    return frozenset(str(name) for names in named.values() if isinstance(names, list) for name in names)
 
 
 def _latest(entries: Sequence[AuditEntry], direction: str, state: str) -> float | None:

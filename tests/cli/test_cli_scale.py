@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 from fakes import sample_world
-from fakes.memory_context import memory_context
+from fakes.memory_context import MemoryFleet, memory_context
 
 from gpualloc.engine.context import Settings
+from gpualloc.model.inventory import NodeState
 from gpualloc.model.scaling import ScalingSettings, SpotRules
 
 POOL = sample_world.SNAPSHOT.nodes[0].spec.pool
@@ -66,6 +67,20 @@ def test_prices_are_read_from_the_file_that_is_configured(run, scaled, tmp_path)
     ran = run("scale")
     assert ran.code == 2
     assert "line 2" in ran.err
+
+
+def test_a_pool_that_does_not_answer_keeps_no_other_from_being_told(run, world):
+    nodes = sample_world.SNAPSHOT.nodes
+    far = replace(nodes[0], spec=replace(nodes[0].spec, name="far1", pool="far"), state=NodeState.UNREACHABLE)
+    settings = Settings(scaling={POOL: ScalingSettings(), "far": ScalingSettings()})
+    world.context = memory_context(settings=settings, fleet=MemoryFleet((*nodes, far)))
+    ran = run("scale", "--json")
+    answer = json.loads(ran.out)
+    assert ran.code == 3
+    assert [pool["pool"] for pool in answer["data"]["pools"]] == [POOL]
+    assert [error["code"] for error in answer["errors"]] == ["unreachable"]
+    assert run("scale", "far").code == 3
+    assert run("scale", POOL).code == 0
 
 
 def test_applying_takes_the_lock(run, scaled):

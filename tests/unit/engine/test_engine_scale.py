@@ -360,6 +360,21 @@ def test_what_is_not_configured_is_told(world):
         scaled_pools(replace(ctx, settings=replace(ctx.settings, scaling={})), [])
 
 
+def test_a_program_runs_without_the_lock_and_its_order_is_not_given_twice(world):
+    ctx = world()
+    run(ctx, 4, 4)
+    seen = []
+
+    class Slow:
+        def run(self, command, timeout_s, order):
+            seen.append((ctx.journal.lock_holder(), scaled(ctx).answers, proposed(ctx).view.ordered))
+            return ProgramScaleHook().run(command, timeout_s, order)
+
+    done = scaled(replace(ctx, scale_hook=Slow()))
+    assert [len(answer.nodes) for _, answer in done.answers] == [1]
+    assert seen == [(None, (), 1)]
+
+
 def test_one_command_at_a_time(world):
     ctx = world()
     with ctx.journal.write("something else"), pytest.raises(LockedError):
