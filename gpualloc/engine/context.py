@@ -65,7 +65,7 @@ class Context:
     """Told of each interrupted run that is taken up."""
 
     def fresh_id(self, prefix: str) -> str:
-        """A new id: `w` for a workload, `p` for a plan, `r` for a run."""
+        """A new id: `w` for a workload, `p` for a plan, `r` for a run, `s` for an order of nodes."""
         import secrets  # It brings the whole of OpenSSL, and commands that only look need no id.
 
         return new_id(prefix, secrets.token_bytes(RANDOM_BYTES))
