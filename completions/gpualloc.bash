@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history assess forecast audit submit run ps show phases why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history assess forecast audit submit run ps show phases why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain scale drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -330,6 +330,15 @@ _gpualloc() {
             if [[ $current == -* ]]; then _gpualloc_reply -W '--device --evict --reason --wait --config --sim --state-dir --json -h --help'
             else _gpualloc_ask nodes; fi
             ;;
+        'scale')
+            case $previous in
+                --interrupted) _gpualloc_ask nodes; return ;;
+                --in) :; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--apply --interrupted --in --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask pools; fi
+            ;;
         'drift')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--detailed-exitcode --config --sim --state-dir --json -h --help'
             else _gpualloc_ask nodes; fi
@@ -420,7 +429,7 @@ _gpualloc() {
             ;;
         'simulate')
             if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
-            else _gpualloc_reply -W 'packing churn compare bound'; fi
+            else _gpualloc_reply -W 'packing churn compare bound scale'; fi
             ;;
         'simulate packing')
             case $previous in
@@ -483,6 +492,23 @@ _gpualloc() {
                 --at) :; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --arrivals --key --order --seed --load --at --batch --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'simulate scale')
+            case $previous in
+                --demand) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --policy) _gpualloc_ask policies; return ;;
+                --provision) :; return ;;
+                --gpus-per-node) :; return ;;
+                --min) :; return ;;
+                --max) :; return ;;
+                --risk) :; return ;;
+                --slo) :; return ;;
+                --prices) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --price) :; return ;;
+                --seed) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--demand --policy --provision --gpus-per-node --min --max --risk --sum --slo --prices --price --seed --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'tune')

@@ -39,6 +39,7 @@ _gpualloc() {
         'cordon:Let nodes or a device take no new work'
         'uncordon:Let them take new work again'
         'drain:Empty nodes or a device'
+        'scale:How many nodes pools should have, and your programs that see to it'
         'drift:What is not as gpualloc made it'
         'reconcile:Make things again as gpualloc made them'
         'set:Power limits, clocks and compute mode of devices'
@@ -500,6 +501,21 @@ _gpualloc() {
                         '*--help[Show this message and exit.]' \
                         '*: :{_gpualloc_ask nodes}'
                     ;;
+                scale)
+                    _arguments \
+                        '*--apply[Do it; without it nothing is changed.]' \
+                        '*--interrupted[This node is going to be taken away; empty it.]:value:{_gpualloc_ask nodes}' \
+                        '*--in[With --interrupted; until it is gone.]:value:' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask pools}'
+                    ;;
                 drift)
                     _arguments \
                         '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
@@ -604,14 +620,14 @@ _gpualloc() {
                     _arguments \
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
-                        '*--policy[Policies, with commas between them.]:value:{_gpualloc_ask policies}' \
+                        '*--policy[reactive, predictive, threshold, step or target-tracking; several are compared.]:value:{_gpualloc_ask policies}' \
                         '*--nodes[Nodes of the trace (docs/traces.md).]:value:_files' \
                         '*--tasks[Tasks of the trace (docs/traces.md).]:value:_files' \
                         '*--from-history[Take the fleet as it is and all work it has had as the trace.]' \
                         '*--arrivals[Orders of arrival; a numpy archive (.npz).]:value:_files' \
                         '*--key[Which order of the archive.]:value:' \
                         '*--order[Order of arrival; one task row on each line.]:value:_files' \
-                        '*--seed[Draw the order from this; with a file of it, for the policy alone.]:value:' \
+                        '*--seed[Draw the interruptions from this.]:value:' \
                         '*--load[GPU demand to draw, as a part of all GPUs.]:value:' \
                         '*--add[Simulate also with these nodes more; 8xH100, 4x8xH100;cpus=128.]:value:' \
                         '*--profile[Saved weights of the policy'\''s scorers.]:value:_files' \
@@ -631,7 +647,17 @@ _gpualloc() {
                         '*--html[Write a page with curves.]:value:_files' \
                         '*--at[Load, in percent of all GPUs.]:value:' \
                         '*--batch[Also what batch makes of all that at once.]' \
-                        '*: :(packing churn compare bound)'
+                        '*--demand[GPUs in use and waited for over time (docs/scaling.md).]:value:_files' \
+                        '*--provision[From the order of a node until it serves. (default; 300s)]:value:' \
+                        '*--gpus-per-node[GPUs of a node. (default; 8)]:value:' \
+                        '*--min[Fewest nodes of a pool. (default; 1)]:value:' \
+                        '*--max[Most nodes of a pool; left out; 10, or what its demand takes.]:value:' \
+                        '*--risk[Chance of a shortfall that predictive takes; left out; as much as spends what reactive would.]:value:' \
+                        '*--sum[One pool for the sum of all series, not one for each.]' \
+                        '*--slo[Longest time to capacity that is no miss. (default; 300s)]:value:' \
+                        '*--prices[History of spot prices; buy spot nodes by it.]:value:_files' \
+                        '*--price[Price of one GPU that stays for an hour.]:value:' \
+                        '*: :(packing churn compare bound scale)'
                     ;;
                 tune)
                     _arguments \

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
     from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState
     from gpualloc.model.sample import Digest, Metric, Sample, Series, SeriesKind
+    from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
     from gpualloc.model.workload import Workload, WorkloadState
 
 
@@ -193,6 +194,14 @@ class Hooks(Protocol):
 
     def run(self, name: str, event: HookEvent) -> HookOutcome | None:
         """Run the program configured under that name; None when none is. Never raises for what the program does."""
+        ...
+
+
+class ScaleHook(Protocol):
+    """Programs of the operator that add nodes to a pool and take them away."""
+
+    def run(self, command: Sequence[str], timeout_s: float, order: ScaleOrder) -> ScaleAnswer:
+        """Run the program; never raises for what it does."""
         ...
 
 

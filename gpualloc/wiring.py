@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gpualloc.model.forecast import Forecasts, Grid
     from gpualloc.model.foresight import KeptForecast, Steps, Subject
     from gpualloc.model.sample import Digest, Metric, Sample, Series, SeriesKind
+    from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
     from gpualloc.ports import Clock, Crew, Forecaster, HookEvent, HookOutcome, Policy, Session
     from gpualloc.store.history import SqliteHistory
     from gpualloc.store.profiles import SavedProfiles
@@ -103,11 +104,13 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
                 max_disturbed=config.apply.max_disturbed,
                 gang_ports=config.gang_ports,
                 objective=config.objective,
+                scaling={pool.name: pool.scaling for pool in config.pools if pool.scaling is not None},
                 power_budgets={
                     pool.name: pool.power_budget_w for pool in config.pools if pool.power_budget_w is not None
                 },
             ),
             hooks=_HooksAtFirstUse(config),
+            scale_hook=_ScaleHookAtFirstUse(),
             crew=_crew,
         )
 
@@ -348,6 +351,16 @@ class _HooksAtFirstUse:
         from gpualloc.adapters.hooks import ProgramHooks
 
         return ProgramHooks(commands, self._config.hooks.timeout_s).run(name, event)
+
+
+class _ScaleHookAtFirstUse:
+    """`ports.ScaleHook` that learns to run programs when one is due."""
+
+    def run(self, command: Sequence[str], timeout_s: float, order: ScaleOrder) -> ScaleAnswer:
+        """As `ScaleHook.run`."""
+        from gpualloc.adapters.scale_hook import ProgramScaleHook
+
+        return ProgramScaleHook().run(command, timeout_s, order)
 
 
 def _crew() -> Crew:

@@ -72,6 +72,7 @@ VERBS: dict[str, Verb] = {
     "cordon": Verb("Let nodes or a device take no new work", CHANGE, "cordon"),
     "uncordon": Verb("Let them take new work again", CHANGE, "uncordon"),
     "drain": Verb("Empty nodes or a device", CHANGE, "drain"),
+    "scale": Verb("How many nodes pools should have, and your programs that see to it", CHANGE, "scale"),
     "drift": Verb("What is not as gpualloc made it", CHANGE, "drift"),
     "reconcile": Verb("Make things again as gpualloc made them", CHANGE, "reconcile"),
     "set": Verb("Power limits, clocks and compute mode of devices", CHANGE, "settings"),

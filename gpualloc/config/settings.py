@@ -12,6 +12,7 @@ from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
 from gpualloc.model.inventory import NodeSpec
 from gpualloc.model.objective import Objective
+from gpualloc.model.scaling import ScalingSettings
 
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What a node may be called: it becomes an argument of ssh and part of a key in the state."""
@@ -82,6 +83,8 @@ class Pool:
     """As `NodeSpec.interface`."""
     addresses: Mapping[str, str] = field(default_factory=dict)
     """`NodeSpec.address` by node; nodes without one are reached by their host name."""
+    scaling: ScalingSettings | None = None
+    """How its size follows its demand; None: it does not."""
 
 
 @dataclass(frozen=True, slots=True)

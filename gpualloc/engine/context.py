@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from gpualloc.engine.serial import NoForecaster, NoHooks, OneAtATime
+from gpualloc.engine.serial import NoForecaster, NoHooks, NoScaleHook, OneAtATime
 from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
 from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.model.objective import Objective
 from gpualloc.model.plan import Run
-from gpualloc.ports import Clock, Crew, Fleet, Forecaster, History, Hooks, Journal, Policy
+from gpualloc.model.scaling import ScalingSettings
+from gpualloc.ports import Clock, Crew, Fleet, Forecaster, History, Hooks, Journal, Policy, ScaleHook
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Settings:
     """Watts that the busy devices of a pool may take together, by pool; pools without one have no limit."""
     gang_ports: tuple[int, int] = GANG_PORTS
     """First and last port on which a gang's members may meet."""
+    scaling: Mapping[str, ScalingSettings] = field(default_factory=dict)
+    """How the size of pools follows their demand, by pool; pools without it keep their size."""
     max_disturbed: int = 10
     """Most workloads, foreign processes and devices that one run may disturb unless an operator named them."""
     objective: Objective = Objective.BALANCED
@@ -55,6 +58,7 @@ class Context:
     simulated: bool = False
     settings: Settings = field(default_factory=Settings)
     hooks: Hooks = field(default_factory=NoHooks)
+    scale_hook: ScaleHook = field(default_factory=NoScaleHook)
     forecaster: Forecaster = field(default_factory=NoForecaster)
     crew: Callable[[], Crew] = OneAtATime
     """Makes the crew of one run."""
@@ -64,7 +68,7 @@ class Context:
     """Told of each interrupted run that is taken up."""
 
     def fresh_id(self, prefix: str) -> str:
-        """A new id: `w` for a workload, `p` for a plan, `r` for a run."""
+        """A new id: `w` for a workload, `p` for a plan, `r` for a run, `s` for an order of nodes."""
         import secrets  # It brings the whole of OpenSSL, and commands that only look need no id.
 
         return new_id(prefix, secrets.token_bytes(RANDOM_BYTES))
