@@ -9,6 +9,7 @@ from gpualloc.adapters.scale_hook import ProgramScaleHook
 from gpualloc.engine.cordon import cordon, uncordon
 from gpualloc.engine.rebalance import rebalance
 from gpualloc.engine.release import release
+from gpualloc.engine.sample import sample
 from gpualloc.engine.scale import interrupted, propose, scale, scaled_pools, too_slow
 from gpualloc.engine.scale_measure import LEAVING
 from gpualloc.engine.submit import submit
@@ -298,7 +299,11 @@ def test_the_predictive_policy_looks_at_the_past_of_the_pool(world):
     first = proposed(ctx).view.standing
     assert (first.soon_gpus, first.later_gpus) == (None, None)
     assert "too little is known" in proposed(ctx).move.why
-    after = proposed(later(ctx, 86_400)).view.standing
+    tomorrow = later(ctx, 86_400)
+    unseen = proposed(tomorrow).view.standing
+    assert (unseen.soon_gpus, unseen.later_gpus) == (None, None), "nobody looked whether its work still runs"
+    sample(tomorrow)
+    after = proposed(tomorrow).view.standing
     assert (after.soon_gpus, after.later_gpus) == (2.0, 2.0)
 
 
