@@ -8,7 +8,8 @@ from statistics import median
 
 Points = Sequence[tuple[float, float | None]]
 
-_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+"""Bits of the dots of a braille character, by row and column."""
 _LEVELS = "▁▂▃▄▅▆▇█"
 _GAP = 2.5
 """Two points that many usual distances apart have something missing between them."""
@@ -82,7 +83,7 @@ def plot(points: Points, columns: int, height: int, low: float, high: float) -> 
     for x, value in enumerate(_spread(points, columns * 2)):
         if value is not None:
             y = rows - round((value - low) / (high - low) * rows)
-            grid[y // 4][x // 2] |= _DOTS[y % 4][x % 2]
+            grid[y // 4][x // 2] |= DOTS[y % 4][x % 2]
     return grid
 
 

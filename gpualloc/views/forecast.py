@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpualloc.model.forecast import Band
+from gpualloc.model.forecast import Band, Forecasts, Grid
 from gpualloc.views.chart import Points, sparkline
 from gpualloc.views.forecast_chart import band_chart
 from gpualloc.views.look import Look, Role
@@ -40,13 +41,73 @@ class Panel:
     """The most it could be; None is unknown."""
 
 
+def panels_of(grid: Grid, forecasts: Forecasts, unit: str = "") -> tuple[Panel, ...]:
+    """The series of a grid with what a forecaster tells of them, in their order.
+
+    Args:
+        grid: the past.
+        forecasts: what is expected after its last tick.
+        unit: as `Panel.unit`.
+    """
+    times = [grid.start_s + tick * grid.step_s for tick in range(grid.ticks)]
+    return tuple(
+        Panel(
+            title=name,
+            unit=unit,
+            history=[
+                (at_s, None if math.isnan(value) else value)
+                for at_s, value in zip(times, grid.values[at * grid.ticks : (at + 1) * grid.ticks], strict=True)
+            ],
+            bands=[
+                (grid.end_s + ticks * grid.step_s, forecasts.band(at, place))
+                for place, ticks in enumerate(forecasts.horizons)
+            ],
+            models=forecasts.models[at],
+            capacity=grid.capacity[at] if grid.capacity else None,
+        )
+        for at, name in enumerate(grid.names)
+    )
+
+
+def forecast_data(panels: Sequence[Panel], horizons: Sequence[str]) -> dict[str, object]:
+    """`data` of `forecast --json`: by series and horizon the quantiles 0.05, 0.5 and 0.95 and the model that told them.
+
+    Args:
+        panels: the series.
+        horizons: what the bands of each are called.
+    """
+    return {
+        "series": {
+            panel.title: {
+                "at_s": panel.history[-1][0] if panel.history else None,
+                "unit": panel.unit,
+                "capacity": panel.capacity,
+                "forecast": {
+                    horizon: _band_data(band, model)
+                    for horizon, (_, band), model in zip(horizons, panel.bands, panel.models, strict=True)
+                },
+            }
+            for panel in panels
+        }
+    }
+
+
+def _band_data(band: Band | None, model: str) -> dict[str, object] | None:
+    if band is None:
+        return None
+    return {"low": band.low, "median": band.median, "high": band.high, "model": model}
+
+
 def forecast_text(panels: Sequence[Panel], look: Look) -> str:
     """A chart and a table for each panel, or a line each when there are many."""
     if not panels:
         return "there are no series to forecast"
     if len(panels) > CHARTS_AT_MOST:
         return "\n".join(_lines(panels, look))
-    return "\n\n".join(_panel(panel, look) for panel in panels)
+    blocks = [_panel(panel, look) for panel in panels]
+    if any(band is not None for panel in panels for _, band in panel.bands):
+        blocks.append(look.paint("shaded: where 90 of 100 values are expected", Role.QUIET))
+    return "\n\n".join(blocks)
 
 
 def _panel(panel: Panel, look: Look) -> str:
@@ -77,12 +138,12 @@ def _recent(panel: Panel) -> Points:
 
 def _axis(panel: Panel, past: Points, now: int, look: Look) -> str:
     """When the chart begins, where now is, and how far it reaches; the mark for now stands below its column."""
-    start = stamp(past[0][0])
-    ahead = f"+{duration(panel.bands[-1][0] - past[-1][0])}" if panel.bands else ""
-    mark = f"now {stamp(past[-1][0])} ▲"
-    room = max(1, now + 1 - cells(start) - cells(mark))
-    line = f"{start}{' ' * room}{mark}"
-    return look.paint(f"{line}{ahead:>{max(1, look.width - cells(line))}}", Role.QUIET)
+    start, mark = stamp(past[0][0]), f"now {stamp(past[-1][0])} ▲"
+    told = [at_s for at_s, band in panel.bands if band is not None]
+    ahead = f" +{duration(told[-1] - past[-1][0])}" if told else ""
+    now = min(now, look.width - 1 - cells(ahead))
+    line = f"{start}{mark:>{max(1, now + 1 - cells(start))}}"
+    return look.paint(f"{line}{ahead:>{max(0, look.width - cells(line))}}".rstrip(), Role.QUIET)
 
 
 def _figures(panel: Panel, look: Look) -> str:

@@ -6,12 +6,11 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 from gpualloc.model.forecast import Band
-from gpualloc.views.chart import Points, plot, value_range
+from gpualloc.views.chart import DOTS, Points, plot, value_range
 from gpualloc.views.look import Look, Role
 
 Bands = Sequence[tuple[float, Band]]
 _EMPTY = 0x2800
-_SHADE = "░"
 
 
 def band_chart(
@@ -34,19 +33,20 @@ def band_chart(
     labels = {0: number(high), height - 1: number(low)}
     margin = max(len(label) for label in labels.values())
     columns = look.width - margin - 2
-    start_s, now_s, end_s = history[0][0], history[-1][0], bands[-1][0] if bands else history[-1][0]
+    start_s, now_s = history[0][0], history[-1][0]
+    end_s = bands[-1][0] if bands else now_s
     line = plot([*history, (end_s, None)] if bands else history, columns, height, low, high)
-    shades: list[tuple[float, float] | None] = [None] * columns
+    shade = [[_EMPTY] * columns for _ in range(height)]
     if bands:
-        course = _course(history, bands, [start_s + (end_s - start_s) * (x + 0.5) / columns for x in range(columns)])
+        moments = [start_s + (end_s - start_s) * (x + 0.5) / (2 * columns) for x in range(2 * columns)]
+        course = _course(history, bands, moments)
         expected = [(start_s, None), *((at_s, band.median) for at_s, band in course), (end_s, bands[-1][1].median)]
-        _add(line, plot(expected, columns, height, low, high), columns - len(course))
-        shades[columns - len(course) :] = [(band.low, band.high) for _, band in course]
-    scale = (high - low) / height
-    drawn = []
-    for row, cells in enumerate(line):
-        bottom = high - (row + 1) * scale
-        drawn.append(f"{labels.get(row, ''):>{margin}} ┤{_row(cells, shades, bottom, bottom + scale, look)}")
+        _add(line, plot(expected, columns, height, low, high), columns - (len(course) + 1) // 2)
+        shade = _shade([band for _, band in course], columns, height, low, high)
+    drawn = [
+        f"{labels.get(row, ''):>{margin}} ┤{_row(dots, shades, look)}"
+        for row, (dots, shades) in enumerate(zip(line, shade, strict=True))
+    ]
     return drawn, margin + 2 + round((now_s - start_s) / ((end_s - start_s) or 1.0) * columns)
 
 
@@ -73,15 +73,25 @@ def _add(line: list[list[int]], more: list[list[int]], first: int) -> None:
         cells[first:] = [one | other for one, other in zip(cells[first:], added[first:], strict=True)]
 
 
-def _row(
-    cells: Sequence[int], shades: Sequence[tuple[float, float] | None], bottom: float, top: float, look: Look
-) -> str:
-    """Characters of a line: dots where there are some, shade where the band covers most of the cell."""
-    text, shaded = "", ""
-    for cell, shade in zip(cells, shades, strict=True):
-        middle = (bottom + top) / 2
-        if cell == _EMPTY and shade is not None and shade[0] <= middle <= shade[1]:
-            shaded += _SHADE
+def _shade(course: Sequence[Band], columns: int, height: int, low: float, high: float) -> list[list[int]]:
+    """Every other dot between the edges of the bands, which take the last columns of dots."""
+    grid = [[_EMPTY] * columns for _ in range(height)]
+    rows = 4 * height - 1
+    first = 2 * columns - len(course)
+    for x, band in enumerate(course, first):
+        top, bottom = (rows - round((edge - low) / (high - low) * rows) for edge in (band.high, band.low))
+        for y in range(top, bottom + 1):
+            if (x + y) % 2 == 0:
+                grid[y // 4][x // 2] |= DOTS[y % 4][x % 2]
+    return grid
+
+
+def _row(dots: Sequence[int], shades: Sequence[int], look: Look) -> str:
+    """Characters of a line: those that hold nothing but shade are quiet."""
+    text, quiet = "", ""
+    for dot, shade in zip(dots, shades, strict=True):
+        if dot == _EMPTY and shade != _EMPTY:
+            quiet += chr(shade)
             continue
-        text, shaded = text + look.paint(shaded, Role.QUIET) + chr(cell), ""
-    return (text + look.paint(shaded, Role.QUIET)).rstrip(chr(_EMPTY))
+        text, quiet = text + look.paint(quiet, Role.QUIET) + chr(dot | shade), ""
+    return (text + look.paint(quiet, Role.QUIET)).rstrip(chr(_EMPTY))

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from fakes.memory_context import MemoryFleet, memory_context
 from fakes.sample_world import device
-from gpualloc.forecast.registry import load
 
 from gpualloc.cli.forecast_live import horizons_to
+from gpualloc.forecast.registry import load
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.inventory import Node, NodeSpec, NodeState
 from gpualloc.model.sample import Sample, SeriesKey, SeriesKind
@@ -88,7 +88,7 @@ def test_an_empty_state_says_how_to_begin(run, live):
     ran = run("forecast")
     assert (ran.code, ran.err) == (0, "")
     assert "nothing was ever asked for" in ran.out
-    assert answered(run("forecast", "--json"))["series"][0]["latest"] is None
+    assert answered(run("forecast", "--json"))["series"]["a"]["latest"] is None
     assert "was sampled yet" in run("forecast", "--metric", "power_w").out
     assert "no work came to its end yet" in run("forecast", "--metric", "run-time").out
     assert "nothing to score yet" in run("forecast", "--score").out
@@ -98,10 +98,10 @@ def test_demand_of_each_pool_is_what_is_told_first(run, live):
     a_day(live)
     data = answered(run("forecast", "--horizon", "2h", "--json"))
     assert (data["metric"], data["by"], data["unit"], data["simulated"]) == ("demand", "pool", "GPUs", False)
-    (told,) = data["series"]
-    assert told["name"] == "a"
-    assert [one["horizon_s"] for one in told["forecasts"]] == [300, 900, 1800, 3600, 7200]
-    assert all(one["low"] <= one["median"] <= one["high"] for one in told["forecasts"])
+    assert list(data["series"]) == ["a"]
+    told = data["series"]["a"]
+    assert list(told["forecast"]) == ["5m", "15m", "30m", "1h", "2h"]
+    assert all(one["low"] <= one["median"] <= one["high"] for one in told["forecast"].values())
     assert (told["latest"], told["known_s"]) == (0.0, 86_700.0)
     assert {value for _, value in told["points"]} == {0.0, 1.0}
 
@@ -110,7 +110,7 @@ def test_a_chart_with_its_band_and_its_figures(run, live):
     a_day(live)
     text = run("forecast", "--by", "tenant", "--horizon", "1h").out
     assert "demand by tenant" in text
-    assert "░" in text
+    assert "shaded: where 90 of 100" in text
     assert all(word in text for word in ("ann", "now 2027", "5 %", "median", "95 %", "GPUs"))
     assert max(map(len, text.splitlines())) <= 80
     assert "hunter2" not in text
@@ -119,17 +119,35 @@ def test_a_chart_with_its_band_and_its_figures(run, live):
 def test_readings_of_a_device_are_told_within_what_they_can_be(run, live):
     a_day(live)
     data = answered(run("forecast", "--metric", "gpu_utilization_ratio", "--device", "GPU-1", "--json"))
-    (told,) = data["series"]
-    assert (told["name"], told["capacity"], told["points"], data["by"]) == ("a1/GPU-1", 1.0, None, "series")
+    assert list(data["series"]) == ["a1/GPU-1"]
+    told = data["series"]["a1/GPU-1"]
+    assert (told["capacity"], told["points"], data["by"]) == (1.0, None, "series")
     assert data["age_s"] == 300.0
+
+
+def test_another_forecaster_may_be_asked(run, live):
+    a_day(live)
+    data = answered(run("forecast", "--model", "ewma", "--json"))
+    assert data["forecaster"].startswith("ewma ")
+    assert {one["model"] for one in data["series"]["a"]["forecast"].values()} == {"ewma"}
+
+
+def test_models_can_be_scored_on_the_past_of_our_own(run, live):
+    a_day(live)
+    data = answered(run("forecast", "--backtest", "--horizon", "1h", "--json"))
+    assert {"last", "chosen"} <= set(data["mase"])
+    assert list(data["chosen_models"]) == ["a"]
+    ran = run("forecast", "--backtest", "--horizon", "24h")
+    assert ran.code == 2
+    assert "a shorter --horizon" in ran.err
 
 
 def test_what_is_unknown_is_named_with_its_reason(run, live):
     live.clock.at_s = BEGUN_S + 600.0
     submit(live, 1, BEGUN_S)
     text = run("forecast", "--horizon", "6h").out
-    assert "6h" in text
-    assert "of the past is known" in text
+    assert "nothing is told 5m ahead of a" in text
+    assert "only 15m00s of the past is known, 1h50m are needed" in text.replace("\n ", "")
     assert "nothing was ever sampled" in text
 
 
@@ -176,7 +194,7 @@ def test_run_times_are_scored_by_what_would_have_been_told(run, live):
     assert "nothing to score yet" in run("forecast", "--score", "--metric", "run-time").out
     a_day(live)
     (told,) = answered(run("forecast", "--score", "--metric", "run-time", "--json"))["scores"]
-    assert (told["metric"], told["horizon_s"], told["count"], told["mae"]) == ("run-time", None, 23, 0.0)
+    assert (told["metric"], told["horizon_s"], told["count"], told["mae"]) == ("run-time", None, 5, 0.0)
     assert "as it would have been told" in run("forecast", "--score", "--metric", "run-time").out
 
 
@@ -205,6 +223,12 @@ def test_simulated_is_said(run, world, live):
         (["--metric", "run-time", "--pool", "a"], "leave the other options out"),
         (["--metric", "power_w", "--node", "zz1"], "zz1"),
         (["--metric", "power_w", "--by", "tenant"], "only demand and arrivals"),
+        (["--model", "quantile"], "did you mean quantiles?"),
+        (["--backtest"], "nothing of demand is recorded yet"),
+        (["--backtest", "--metric", "run-time"], "no series that a back-test"),
+        (["--score", "--pool", "a"], "--score takes --metric"),
+        (["--series", "x.csv", "--pool", "a"], "--series is about a file"),
+        (["--series", "x.csv", "--score"], "--series is about a file"),
     ],
 )
 def test_what_cannot_be_told_is_refused_with_exit_code_2(run, live, arguments, words):
