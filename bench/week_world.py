@@ -51,8 +51,8 @@ SHARES = {
     "speech": ("h1", "h2", "h3"),
     "vision": ("a1", "a2"),
     "robots": ("a3",),
-    "students": ("a4",),
-    "services": ("h4",),
+    "students": ("a4", "h4"),
+    "services": ("a4", "h4"),
 }
 REACTIVE = RebalanceRules(predict=False, idle_after_s=3600.0)
 PREDICTIVE = RebalanceRules(idle_after_s=3600.0, trough_below=0.6)

@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history forecast assess audit submit run ps show why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history assess forecast audit submit run ps show phases why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain scale drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -72,6 +72,14 @@ _gpualloc() {
             if [[ $current == -* ]]; then _gpualloc_reply -W '--metric --since --node --device --csv --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
+        'assess')
+            case $previous in
+                --days) :; return ;;
+                --html) compopt -o filenames; _gpualloc_reply -f; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--days --html --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
         'forecast')
             case $previous in
                 --metric) _gpualloc_ask foreseen; return ;;
@@ -84,14 +92,6 @@ _gpualloc() {
                 --series) compopt -o filenames; _gpualloc_reply -f; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--metric --by --pool --node --device --horizon --model --score --series --backtest --config --sim --state-dir --json -h --help'
-            else :; fi
-            ;;
-        'assess')
-            case $previous in
-                --days) :; return ;;
-                --html) compopt -o filenames; _gpualloc_reply -f; return ;;
-            esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--days --html --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'audit')
@@ -127,6 +127,7 @@ _gpualloc() {
                 --per-node) :; return ;;
                 --label) :; return ;;
                 --near) :; return ;;
+                --profile-file) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --cpu-weight) :; return ;;
                 --io-weight) :; return ;;
                 --preempt) :; return ;;
@@ -135,7 +136,7 @@ _gpualloc() {
                 --checkpoint-grace) :; return ;;
                 --resize-command) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --gang --per-node --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --resize-command --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --gang --per-node --label --near --numa --profile-file --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --resize-command --json -h --help'
             else :; fi
             ;;
         'run')
@@ -164,6 +165,7 @@ _gpualloc() {
                 --per-node) :; return ;;
                 --label) :; return ;;
                 --near) :; return ;;
+                --profile-file) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --cpu-weight) :; return ;;
                 --io-weight) :; return ;;
                 --preempt) :; return ;;
@@ -172,7 +174,7 @@ _gpualloc() {
                 --checkpoint-grace) :; return ;;
                 --resize-command) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --objective --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --gang --per-node --label --near --numa --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --resize-command -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --objective --config --sim --state-dir --name --gpus --gpu-memory --gpu-model --fraction --share --profile --sm --several-instances --cpus --cpuset --memory --pids --priority --nodes --cwd --env --at-most --require -f --file --gang --per-node --label --near --numa --profile-file --cpu-weight --io-weight --preempt --checkpoint-signal --checkpoint-command --checkpoint-grace --resize-command -h --help'
             else :; fi
             ;;
         'ps')
@@ -181,6 +183,13 @@ _gpualloc() {
             ;;
         'show')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else _gpualloc_ask workloads; fi
+            ;;
+        'phases')
+            case $previous in
+                --since) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--since --config --sim --state-dir --json -h --help'
             else _gpualloc_ask workloads; fi
             ;;
         'why')
@@ -322,6 +331,15 @@ _gpualloc() {
             if [[ $current == -* ]]; then _gpualloc_reply -W '--device --evict --reason --wait --config --sim --state-dir --json -h --help'
             else _gpualloc_ask nodes; fi
             ;;
+        'scale')
+            case $previous in
+                --interrupted) _gpualloc_ask nodes; return ;;
+                --in) :; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--apply --interrupted --in --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask pools; fi
+            ;;
         'drift')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--detailed-exitcode --config --sim --state-dir --json -h --help'
             else _gpualloc_ask nodes; fi
@@ -412,7 +430,7 @@ _gpualloc() {
             ;;
         'simulate')
             if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
-            else _gpualloc_reply -W 'packing churn compare bound temporal'; fi
+            else _gpualloc_reply -W 'packing churn compare bound temporal scale'; fi
             ;;
         'simulate packing')
             case $previous in
@@ -486,6 +504,23 @@ _gpualloc() {
                 --seed) :; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--demand --gpu-memory-gib --policy --deadline --seed --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'simulate scale')
+            case $previous in
+                --demand) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --policy) _gpualloc_ask policies; return ;;
+                --provision) :; return ;;
+                --gpus-per-node) :; return ;;
+                --min) :; return ;;
+                --max) :; return ;;
+                --risk) :; return ;;
+                --slo) :; return ;;
+                --prices) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --price) :; return ;;
+                --seed) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--demand --policy --provision --gpus-per-node --min --max --risk --sum --slo --prices --price --seed --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'tune')

@@ -16,13 +16,14 @@ _gpualloc() {
         'free:What could be had now, in one line'
         'status:When work was last placed, what waits, who holds the lock'
         'history:Readings over time, as a chart or as numbers'
-        'forecast:What series are going to be, and how sure that is'
         'assess:What GPUs did, what was wasted, what could be saved'
+        'forecast:What series are going to be, and how sure that is'
         'audit:What was done, to what, by whom'
         'submit:Ask for devices and limits for a command'
         'run:Submit, place, follow the output, return the exit code'
         'ps:Workloads that wait, run, or ended in the last day'
         'show:Everything known of one workload'
+        'phases:How a workload used its GPUs over time, and will use next'
         'why:Why a workload waits, and what would help'
         'logs:The output of a workload'
         'wait:Wait until a workload ends'
@@ -38,6 +39,7 @@ _gpualloc() {
         'cordon:Let nodes or a device take no new work'
         'uncordon:Let them take new work again'
         'drain:Empty nodes or a device'
+        'scale:How many nodes pools should have, and your programs that see to it'
         'drift:What is not as gpualloc made it'
         'reconcile:Make things again as gpualloc made them'
         'set:Power limits, clocks and compute mode of devices'
@@ -121,6 +123,18 @@ _gpualloc() {
                         '*--help[Show this message and exit.]' \
                         '*: :'
                     ;;
+                assess)
+                    _arguments \
+                        '*--days[How far to look back. (default; 7)]:value:' \
+                        '*--html[Also write a page with charts.]:value:_files' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
                 forecast)
                     _arguments \
                         '*--metric[A metric, demand, arrivals or run-time. (default; demand)]:value:{_gpualloc_ask foreseen}' \
@@ -133,18 +147,6 @@ _gpualloc() {
                         '*--score[Compare what was forecast before with what came.]' \
                         '*--series[CSV; time_s, series, value(, capacity) (docs/foresight-forecast.md).]:value:_files' \
                         '*--backtest[Tell how good the models were on the last part of the past.]' \
-                        '*--config[Configuration file.]:value:_files' \
-                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
-                        '*--state-dir[Where all state is kept.]:value:_files -/' \
-                        '*--json[Answer as JSON (docs/json.md).]' \
-                        '*-h[Show this message and exit.]' \
-                        '*--help[Show this message and exit.]' \
-                        '*: :'
-                    ;;
-                assess)
-                    _arguments \
-                        '*--days[How far to look back. (default; 7)]:value:' \
-                        '*--html[Also write a page with charts.]:value:_files' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
@@ -198,6 +200,7 @@ _gpualloc() {
                         '*--label[Only on nodes with this label.]:value:' \
                         '*--near[Only where this data or mount is there.]:value:' \
                         '*--numa[All GPUs near one NUMA node.]' \
+                        '*--profile-file[What it is expected to use over its run, as TOML or JSON.]:value:_files' \
                         '*--cpu-weight[Part of contended CPU time; others have 100.]:value:' \
                         '*--io-weight[Part of contended disk time; others have 100.]:value:' \
                         '*--preempt[How it gives way; suspend, checkpoint, stop or never.]:value:' \
@@ -243,6 +246,7 @@ _gpualloc() {
                         '*--label[Only on nodes with this label.]:value:' \
                         '*--near[Only where this data or mount is there.]:value:' \
                         '*--numa[All GPUs near one NUMA node.]' \
+                        '*--profile-file[What it is expected to use over its run, as TOML or JSON.]:value:_files' \
                         '*--cpu-weight[Part of contended CPU time; others have 100.]:value:' \
                         '*--io-weight[Part of contended disk time; others have 100.]:value:' \
                         '*--preempt[How it gives way; suspend, checkpoint, stop or never.]:value:' \
@@ -266,6 +270,17 @@ _gpualloc() {
                     ;;
                 show)
                     _arguments \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask workloads}'
+                    ;;
+                phases)
+                    _arguments \
+                        '*--since[How far back. (default; to its start)]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
@@ -487,6 +502,21 @@ _gpualloc() {
                         '*--help[Show this message and exit.]' \
                         '*: :{_gpualloc_ask nodes}'
                     ;;
+                scale)
+                    _arguments \
+                        '*--apply[Do it; without it nothing is changed.]' \
+                        '*--interrupted[This node is going to be taken away; empty it.]:value:{_gpualloc_ask nodes}' \
+                        '*--in[With --interrupted; until it is gone.]:value:' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask pools}'
+                    ;;
                 drift)
                     _arguments \
                         '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
@@ -591,14 +621,14 @@ _gpualloc() {
                     _arguments \
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
-                        '*--policy[peak, lifetime, ts-dpbp, genetic, ... (docs).]:value:{_gpualloc_ask policies}' \
+                        '*--policy[reactive, predictive, threshold, step or target-tracking; several are compared.]:value:{_gpualloc_ask policies}' \
                         '*--nodes[Nodes of the trace (docs/traces.md).]:value:_files' \
                         '*--tasks[Tasks of the trace (docs/traces.md).]:value:_files' \
                         '*--from-history[Take the fleet as it is and all work it has had as the trace.]' \
                         '*--arrivals[Orders of arrival; a numpy archive (.npz).]:value:_files' \
                         '*--key[Which order of the archive.]:value:' \
                         '*--order[Order of arrival; one task row on each line.]:value:_files' \
-                        '*--seed[Draw the order from this; with a file of it, for the policy alone.]:value:' \
+                        '*--seed[Draw the interruptions from this.]:value:' \
                         '*--load[GPU demand to draw, as a part of all GPUs.]:value:' \
                         '*--add[Simulate also with these nodes more; 8xH100, 4x8xH100;cpus=128.]:value:' \
                         '*--profile[Saved weights of the policy'\''s scorers.]:value:_files' \
@@ -618,10 +648,19 @@ _gpualloc() {
                         '*--html[Write a page with curves.]:value:_files' \
                         '*--at[Load, in percent of all GPUs.]:value:' \
                         '*--batch[Also what batch makes of all that at once.]' \
-                        '*--demand[What items need over time (docs).]:value:_files' \
+                        '*--demand[GPUs in use and waited for over time (docs/scaling.md).]:value:_files' \
                         '*--gpu-memory-gib[Memory of each GPU.]:value:' \
                         '*--deadline[End the search with the best found by then.]:value:' \
-                        '*: :(packing churn compare bound temporal)'
+                        '*--provision[From the order of a node until it serves. (default; 300s)]:value:' \
+                        '*--gpus-per-node[GPUs of a node. (default; 8)]:value:' \
+                        '*--min[Fewest nodes of a pool. (default; 1)]:value:' \
+                        '*--max[Most nodes of a pool; left out; 10, or what its demand takes.]:value:' \
+                        '*--risk[Chance of a shortfall that predictive takes; left out; as much as spends what reactive would.]:value:' \
+                        '*--sum[One pool for the sum of all series, not one for each.]' \
+                        '*--slo[Longest time to capacity that is no miss. (default; 300s)]:value:' \
+                        '*--prices[History of spot prices; buy spot nodes by it.]:value:_files' \
+                        '*--price[Price of one GPU that stays for an hour.]:value:' \
+                        '*: :(packing churn compare bound temporal scale)'
                     ;;
                 tune)
                     _arguments \

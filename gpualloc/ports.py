@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from gpualloc.model.desired import Cordon, DesiredDevice
     from gpualloc.model.enforcement import Sighting
     from gpualloc.model.forecast import Forecasts, Grid
-    from gpualloc.model.foresight import KeptForecast, Subject
+    from gpualloc.model.foresight import KeptForecast, Steps, Subject
     from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
     from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState
     from gpualloc.model.sample import Digest, Metric, Sample, Series, SeriesKind
+    from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
     from gpualloc.model.workload import Workload, WorkloadState
 
 
@@ -193,6 +194,14 @@ class Hooks(Protocol):
 
     def run(self, name: str, event: HookEvent) -> HookOutcome | None:
         """Run the program configured under that name; None when none is. Never raises for what the program does."""
+        ...
+
+
+class ScaleHook(Protocol):
+    """Programs of the operator that add nodes to a pool and take them away."""
+
+    def run(self, command: Sequence[str], timeout_s: float, order: ScaleOrder) -> ScaleAnswer:
+        """Run the program; never raises for what it does."""
         ...
 
 
@@ -404,49 +413,35 @@ class History(Protocol):
         """Series of one metric in the window, those with no row in it left out."""
         ...
 
-    def grid(
-        self,
-        metric: Metric,
-        kind: SeriesKind,
-        since_s: int,
-        step_s: int,
-        ticks: int,
-        *,
-        nodes: Sequence[str] | None = None,
-        key: str | None = None,
-    ) -> Grid:
-        """Means of one metric over steps, of all series of a kind in one go, those with nothing known left out.
+    def digests(
+        self, kind: SeriesKind, metrics: Sequence[Metric], start_s: int, step_s: int, ticks: int
+    ) -> Iterator[Digest]:
+        """Series of one kind on a grid of ticks, by node and key, those with no row in it left out."""
 
-        Args:
-            metric: which reading.
-            kind: of what.
-            since_s: where the first step begins, a multiple of `step_s`. Each tick of the grid is the end of a step.
-            step_s: length of a step.
-            ticks: number of steps.
-            nodes: only of these nodes; None is of any.
-            key: only of this device, instance or workload.
-        """
+    def grid(
+        self, metric: Metric, kind: SeriesKind, steps: Steps, nodes: Sequence[str] | None = None, key: str | None = None
+    ) -> Grid:
+        """Means over steps, of these nodes, and of this device, instance or workload; a tick is the end of a step."""
         ...
 
     def span(self) -> tuple[int, int] | None:
         """Epoch seconds of the oldest and the newest sample of anything; None when there is none."""
         ...
 
+    def workloads_seen(self) -> Mapping[str, float]:
+        """Epoch seconds of the newest sample of each workload, by id."""
+        ...
+
     def keep(self, forecasts: Sequence[KeptForecast]) -> int:
         """Store forecasts to be scored later; one of the same series, moment and horizon is replaced. Returns rows."""
         ...
 
-    def kept(self, subject: Subject | None = None, *, since_s: float = 0.0) -> tuple[KeptForecast, ...]:
-        """Forecasts made since then (of one subject, or of all), by subject, series, moment and horizon."""
+    def kept(self, what: str | None = None) -> tuple[KeptForecast, ...]:
+        """Forecasts that are kept, of one metric or of all, by subject, series, moment and horizon."""
         ...
 
-    def last_kept(self, subject: Subject) -> Mapping[int, int]:
-        """When a forecast of the subject was last kept, by horizon; both in seconds."""
-
-    def digests(
-        self, kind: SeriesKind, metrics: Sequence[Metric], start_s: int, step_s: int, ticks: int
-    ) -> Iterator[Digest]:
-        """Series of one kind on a grid of ticks, by node and key, those with no row in it left out."""
+    def last_kept(self, subject: Subject, since_s: float) -> Mapping[tuple[str, int], int]:
+        """When a forecast was last kept, if since then, by series of the subject and horizon in seconds."""
         ...
 
     def prune(self, before_s: float) -> int:

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from gpualloc.engine.doctor import LocalFacts
     from gpualloc.model.decision import Problem
     from gpualloc.model.forecast import Forecasts, Grid
-    from gpualloc.model.foresight import KeptForecast, Subject
+    from gpualloc.model.foresight import KeptForecast, Steps, Subject
     from gpualloc.model.sample import Digest, Metric, Sample, Series, SeriesKind
+    from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
     from gpualloc.ports import Clock, Crew, Forecaster, HookEvent, HookOutcome, Policy, Session
     from gpualloc.store.history import SqliteHistory
     from gpualloc.store.profiles import SavedProfiles
@@ -105,11 +106,13 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
                 rebalance=config.rebalance,
                 rebalance_deadline_s=config.rebalance_deadline_s,
                 objective=config.objective,
+                scaling={pool.name: pool.scaling for pool in config.pools if pool.scaling is not None},
                 power_budgets={
                     pool.name: pool.power_budget_w for pool in config.pools if pool.power_budget_w is not None
                 },
             ),
             hooks=_HooksAtFirstUse(config),
+            scale_hook=_ScaleHookAtFirstUse(),
             crew=_crew,
         )
 
@@ -211,41 +214,37 @@ class _HistoryAtFirstUse:
         """As `History.read`."""
         return self._history().read(metric, since_s, until_s, node=node, key=key)
 
-    def grid(
-        self,
-        metric: Metric,
-        kind: SeriesKind,
-        since_s: int,
-        step_s: int,
-        ticks: int,
-        *,
-        nodes: Sequence[str] | None = None,
-        key: str | None = None,
-    ) -> Grid:
-        """As `History.grid`."""
-        return self._history().grid(metric, kind, since_s, step_s, ticks, nodes=nodes, key=key)
-
-    def span(self) -> tuple[int, int] | None:
-        """As `History.span`."""
-        return self._history().span()
-
-    def keep(self, forecasts: Sequence[KeptForecast]) -> int:
-        """As `History.keep`."""
-        return self._history().keep(forecasts)
-
-    def kept(self, subject: Subject | None = None, *, since_s: float = 0.0) -> tuple[KeptForecast, ...]:
-        """As `History.kept`."""
-        return self._history().kept(subject, since_s=since_s)
-
-    def last_kept(self, subject: Subject) -> Mapping[int, int]:
-        """As `History.last_kept`."""
-        return self._history().last_kept(subject)
-
     def digests(
         self, kind: SeriesKind, metrics: Sequence[Metric], start_s: int, step_s: int, ticks: int
     ) -> Iterator[Digest]:
         """As `History.digests`."""
         return self._history().digests(kind, metrics, start_s, step_s, ticks)
+
+    def grid(
+        self, metric: Metric, kind: SeriesKind, steps: Steps, nodes: Sequence[str] | None = None, key: str | None = None
+    ) -> Grid:
+        """As `History.grid`."""
+        return self._history().grid(metric, kind, steps, nodes, key)
+
+    def span(self) -> tuple[int, int] | None:
+        """As `History.span`."""
+        return self._history().span()
+
+    def workloads_seen(self) -> Mapping[str, float]:
+        """As `History.workloads_seen`."""
+        return self._history().workloads_seen()
+
+    def keep(self, forecasts: Sequence[KeptForecast]) -> int:
+        """As `History.keep`."""
+        return self._history().keep(forecasts)
+
+    def kept(self, what: str | None = None) -> tuple[KeptForecast, ...]:
+        """As `History.kept`."""
+        return self._history().kept(what)
+
+    def last_kept(self, subject: Subject, since_s: float) -> Mapping[tuple[str, int], int]:
+        """As `History.last_kept`."""
+        return self._history().last_kept(subject, since_s)
 
     def prune(self, before_s: float) -> int:
         """As `History.prune`."""
@@ -326,6 +325,12 @@ class _ForecasterAtFirstUse:
         """As `Forecaster.forecast`."""
         return self._forecaster().forecast(grid, horizons)
 
+    def least_ticks(self, horizon: int) -> int | None:
+        """What the forecaster says that it needs; None when it does not say."""
+        from gpualloc.engine.foresee import least_ticks
+
+        return least_ticks(self._forecaster(), horizon)
+
     def _forecaster(self) -> Forecaster:
         if self._loaded is None:
             from gpualloc.forecast.registry import load as load_forecaster
@@ -348,6 +353,16 @@ class _HooksAtFirstUse:
         from gpualloc.adapters.hooks import ProgramHooks
 
         return ProgramHooks(commands, self._config.hooks.timeout_s).run(name, event)
+
+
+class _ScaleHookAtFirstUse:
+    """`ports.ScaleHook` that learns to run programs when one is due."""
+
+    def run(self, command: Sequence[str], timeout_s: float, order: ScaleOrder) -> ScaleAnswer:
+        """As `ScaleHook.run`."""
+        from gpualloc.adapters.scale_hook import ProgramScaleHook
+
+        return ProgramScaleHook().run(command, timeout_s, order)
 
 
 def _crew() -> Crew:

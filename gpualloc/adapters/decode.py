@@ -11,6 +11,7 @@ from gpualloc.adapters.decode_device import DEVICE_UUID, MIG_UUID, decode_device
 from gpualloc.adapters.fields import MAX_NAME, Fields, MalformedError, clean
 from gpualloc.model.allocation import Claim, HeldBy, Hold, Limits, Share, WorkloadEnd, WorkloadRecord
 from gpualloc.model.inventory import CgroupSupport, HostReading, Node, NodeSpec, NodeState, Process, RunningProcess
+from gpualloc.model.progress import Progress
 from gpualloc.model.workload import CPUSET, ID_PATTERN
 from gpualloc.ports import LogChunk, StepResult
 
@@ -22,6 +23,9 @@ _MAX_FACT_ITEMS = 1024
 _CONTROLLER = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _MAX_PID = 4_194_304
 _MAX_MIB = 1 << 40
+_MAX_POINTS = 64
+_LEAST_STEPS, _MAX_STEPS = 1e-9, 1e15
+_MAX_LOSS = 1e30
 _NVML_WORDS = {
     "absent": "no NVIDIA driver library was found",
     "mismatch": "the NVIDIA driver and its library have different versions",
@@ -213,6 +217,19 @@ def _workload(fields: Fields) -> WorkloadRecord:
         held_by=_held_by(fields.record("held_by")) if fields.has("held_by") else HeldBy(),
         log_bytes=fields.integer("log_bytes"),
         bound=_bound(fields.record("bound")) if fields.has("bound") else None,
+        progress=_progress(fields.record("progress")) if fields.has("progress") else None,
+    )
+
+
+def _progress(fields: Fields) -> Progress:
+    points = fields.records("points")[-_MAX_POINTS:]
+    return Progress(
+        step=fields.number_or_none("step", 0, _MAX_STEPS),
+        of=fields.number_or_none("of", _LEAST_STEPS, _MAX_STEPS),
+        loss=fields.number_or_none("loss", -_MAX_LOSS, _MAX_LOSS),
+        phase=fields.text_or_none("phase"),
+        age_s=fields.number("age_s"),
+        points=tuple((point.number("age_s"), point.number("step", 0, _MAX_STEPS)) for point in points),
     )
 
 

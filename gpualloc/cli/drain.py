@@ -38,7 +38,11 @@ def drain(
         nodes = shared.chosen_nodes(world, names) or ()
         with stoppable(world) as going:
             done = drain_places(going, nodes, device, reason, evict=evict, wait_s=wait_s, on_step=tell_step)
-        simulated = world.simulated
+        return drained(done, evict=evict, simulated=world.simulated)
+
+
+def drained(done: Drain, *, evict: bool, simulated: bool) -> Answer:
+    """The answer after a drain, with the error it exits with when something stayed."""
     error = done.error
     errors = (*unreached(done.snapshot), *([error] if error else []))
     return Answer(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gpualloc.cli.profile_file import read_profile
 from gpualloc.cli.shared import chosen_nodes, given
 from gpualloc.cli.values import number, whole_number
 from gpualloc.errors import BrokenInputError, UsageError
@@ -100,8 +101,14 @@ def constraint_options(
         list[str] | None, typer.Option("--near", metavar="PATH", help="Only where this data or mount is there.")
     ] = None,
     numa: Annotated[bool, typer.Option("--numa", help="All GPUs near one NUMA node.")] = False,
+    profile_file: Annotated[
+        str | None,
+        typer.Option(
+            "--profile-file", metavar="FILE", help="What it is expected to use over its run, as TOML or JSON."
+        ),
+    ] = None,
 ) -> None:
-    """Declare what node and devices must be like; `request_of` reads it."""
+    """Declare what node and devices must be like, and what of them will be used; `request_of` reads it."""
 
 
 def contention_options(
@@ -147,7 +154,7 @@ _PAIRS = ("env", "label")
 _TEXTS = (
     "name", "gpus", "gpu-memory", "gpu-model", "fraction", "share", "profile", "sm", "per-node", "cpus", "cpuset",
     "memory", "pids", "priority", "cwd", "at-most", "require", "cpu-weight", "io-weight", "preempt",
-    "checkpoint-signal", "checkpoint-command", "checkpoint-grace", "resize-command",
+    "checkpoint-signal", "checkpoint-command", "checkpoint-grace", "resize-command", "profile-file",
 )  # fmt: skip
 
 
@@ -193,6 +200,7 @@ def request_of(ctx: typer.Context, world: Context) -> tuple[str, Request]:
         require=asked.get("require"),
         cpu_weight=_whole(asked, "cpu-weight") if "cpu-weight" in asked else None,
         io_weight=_whole(asked, "io-weight") if "io-weight" in asked else None,
+        declared=read_profile(Path(asked["profile-file"])) if "profile-file" in asked else (),
         **_giving_way(asked),
     )
     return asked["name"] if "name" in asked else _default_name(command), request

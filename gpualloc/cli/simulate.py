@@ -17,6 +17,7 @@ from gpualloc.cli.simulate_compare import compare
 from gpualloc.cli.simulate_inputs import Add, FromHistory, NodesFile, TasksFile, read_given
 from gpualloc.cli.simulate_options import Arrivals, Key, Load, OrderFile, PolicyName, ProfileFile, Seed
 from gpualloc.cli.simulate_policy import chosen_policy
+from gpualloc.cli.simulate_scale import scale
 from gpualloc.cli.simulate_temporal import temporal
 from gpualloc.cli.trace_files import OrderWanted, read_wanted, seed_of
 from gpualloc.cli.values import number
@@ -87,3 +88,4 @@ app.command()(churn)
 app.command()(compare)
 app.command()(bound)
 app.command()(temporal)
+app.command()(scale)

@@ -20,6 +20,7 @@ from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import EnforceMode, Rules
 from gpualloc.model.objective import Objective
 from gpualloc.model.rebalancing import FreezeWindow, RebalanceRules
+from gpualloc.model.scaling import Hours, ScalingName, ScalingSettings, SpotRules
 
 MAX_BYTES = 16 * 1024 * 1024
 
@@ -81,15 +82,16 @@ def _config(body: dict[str, Any], host: str) -> Config:
         policy=str(body["policy"]),
         policy_profile=str(body["policy_profile"]),
         objective=Objective(body["objective"]),
+        forecaster=str(body["forecaster"]),
         sample_every_s=float(body["sample_every_s"]),
         history_retention_s=float(body["history_retention_s"]),
         apply=ApplySettings(**body["apply"]),
         repartition=Repartition(body["repartition"]),
         hooks=_hooks(body["hooks"]),
         enforce=_rules(body["enforce"]),
+        gang_ports=_ports(body["gang_ports"]),
         rebalance=_rebalance(body["rebalance"]),
         rebalance_deadline_s=float(body["rebalance_deadline_s"]),
-        gang_ports=_ports(body["gang_ports"]),
     )
 
 
@@ -123,8 +125,24 @@ def _rules(body: dict[str, Any]) -> Rules:
 def _pool(body: dict[str, Any]) -> Pool:
     ssh = body.pop("ssh")
     options = tuple((str(key), str(value)) for key, value in ssh["options"])
+    scaling = body.pop("scaling")
     return Pool(
         ssh=SshSettings(user=ssh["user"], port=ssh["port"], options=options),
         nodes=tuple(body.pop("nodes")),
+        scaling=None if scaling is None else _scaling(scaling),
+        **body,
+    )
+
+
+def _scaling(body: dict[str, Any]) -> ScalingSettings:
+    spot = body.pop("spot")
+    hours = body.pop("hours")
+    return ScalingSettings(
+        policy=ScalingName(body.pop("policy")),
+        steps=tuple((float(load), int(nodes)) for load, nodes in body.pop("steps")),
+        hours=tuple(Hours(tuple(each.pop("days")), **each) for each in hours),
+        up_hook=tuple(str(word) for word in body.pop("up_hook")),
+        down_hook=tuple(str(word) for word in body.pop("down_hook")),
+        spot=None if spot is None else SpotRules(**spot),
         **body,
     )

@@ -64,6 +64,69 @@ class Key:
         return None if "*" in self.path or not self.text else ENVIRONMENT_PREFIX + self.path.replace(".", "__").upper()
 
 
+_SCALING = (
+    Key(
+        "pools.*.scaling.policy",
+        '"threshold", "step", "target-tracking", "scheduled" or "predictive"',
+        "how the size of the pool follows its demand",
+        '"threshold"',
+    ),
+    Key("pools.*.scaling.min", "a number of nodes, 0 or more", "fewest nodes of the pool", "1"),
+    Key("pools.*.scaling.max", "a number of nodes, 1 or more", "most nodes of the pool", "10"),
+    Key(
+        "pools.*.scaling.up",
+        "a load, above 0",
+        "from this load on nodes are added; also the load that target tracking has",
+        "0.7",
+    ),
+    Key("pools.*.scaling.down", "a load from 0 to 1, below up", "down to this load nodes are given back", "0.3"),
+    Key("pools.*.scaling.up_cooldown", "a duration", "after nodes were added, before more are", '"300s"'),
+    Key("pools.*.scaling.down_cooldown", "a duration", "after any change, before nodes are given back", '"600s"'),
+    Key(
+        "pools.*.scaling.warmup", "a duration of up to 24h", "from the order of a node until work runs there", '"300s"'
+    ),
+    Key(
+        "pools.*.scaling.horizon",
+        "a duration of up to 24h",
+        "how far ahead predictive looks before it gives a node back",
+        '"1h"',
+    ),
+    Key("pools.*.scaling.risk", "a chance above 0 and below 1", "chance of a shortfall that predictive takes", "0.01"),
+    Key(
+        "pools.*.scaling.steps",
+        "an array of pairs: a load, and nodes to add from it on",
+        "of the policy step",
+        "[[0.7, 1], [0.85, 2], [1.0, 4], [1.5, 8]]",
+    ),
+    Key(
+        "pools.*.scaling.schedule",
+        'an array of texts, such as ["Mon-Fri 08:00-20:00 = 6"]',
+        "of the policy scheduled: nodes in these hours, UTC; the first that hold count",
+        "[]",
+    ),
+    Key("pools.*.scaling.up_hook", _COMMAND, "adds nodes", "[]"),
+    Key("pools.*.scaling.down_hook", _COMMAND, "takes nodes away on which nothing runs", "[]"),
+    Key("pools.*.scaling.hook_timeout", "a duration of 1s to 1h", "how long one of them may take", '"300s"'),
+    Key(
+        "pools.*.scaling.evict",
+        "true or false",
+        "true: work on a node that is given back gives way, each by its own rule; false: only nodes without work go",
+        "false",
+    ),
+    Key("pools.*.scaling.spot", "true or false", "buy nodes that may be taken away, where that is cheaper", "false"),
+    Key(
+        "pools.*.scaling.max_interruptions_per_hour",
+        "a number, 0 or more",
+        "offers whose nodes are taken away more often, or nobody knows how often, are not taken; left out: no ceiling",
+    ),
+    Key(
+        "pools.*.scaling.spread",
+        "a number of nodes, 1 or more",
+        "most nodes that a zone has above the zone with the fewest; left out: zones do not matter",
+    ),
+    Key("pools.*.scaling.prices", "a file", "history of spot prices: docs/scaling.md; left out: there is none"),
+)
+
 KEYS = (
     Key("policy", "the name of an installed policy", "which policy decides places", '"pack"'),
     Key(
@@ -72,13 +135,13 @@ KEYS = (
         "weights or expressions that the policy decides by; empty: its own",
         '""',
     ),
-    Key("forecaster", "the name of an installed forecaster", "which forecaster looks ahead", '"auto"'),
     Key(
         "objective",
         '"cost", "jct", "energy" or "balanced"',
         "what places are chosen for: money, early ends, watts, or as the policy itself decides",
         '"balanced"',
     ),
+    Key("forecaster", "the name of an installed forecaster", "which forecaster looks ahead", '"auto"'),
     Key("sampling.every", "a duration of 1s to 1h", "width of the grid that samples are put on", '"10s"'),
     Key("history.retention", "a duration of 1h to 366d", "how long samples are kept", '"14d"'),
     Key("apply.grace", "a duration of up to 1h", "time between TERM and KILL when work is stopped", '"10s"'),
@@ -220,6 +283,7 @@ KEYS = (
         "under which other nodes reach a node; left out: its host name",
         "{}",
     ),
+    *_SCALING,
     Key(
         "pools.*.manage",
         "true or false",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from gpualloc.config.rebalance_table import RebalanceTable
+from gpualloc.config.schedule import read_hours
 from gpualloc.config.settings import ApplySettings, Config, HookSettings, Pool, SshSettings, specs_of
 from gpualloc.config.table import HOUR_S, Count, Duration, Table
 from gpualloc.errors import UsageError
@@ -17,9 +19,12 @@ from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, EnforceMode, Rules
 from gpualloc.model.objective import Objective
+from gpualloc.model.scaling import ScalingName, ScalingSettings, SpotRules
 from gpualloc.model.units import parse_memory_mib
 from gpualloc.model.workload import LABEL_NAME, MAX_LABEL_CHARS
 
+MAX_NODES = 100_000
+PRESET = ScalingSettings()
 POLICY_GROUP = "gpualloc.policies"
 FORECASTER_GROUP = "gpualloc.forecasters"
 
@@ -106,6 +111,17 @@ def _interface(name: str) -> str:
     if not _INTERFACE.fullmatch(name):
         raise ValueError("at most 15 letters, digits and . _ - : @")
     return name
+
+
+def _step(pair: list[float]) -> list[float]:
+    if len(pair) != 2 or not 0 < pair[0] < math.inf or pair[1] not in range(1, MAX_NODES + 1):
+        raise ValueError("as in: [0.85, 2]")
+    return pair
+
+
+def _hours(text: str) -> str:
+    read_hours(text)
+    return text
 
 
 def _address(text: str) -> str:
@@ -225,6 +241,66 @@ class ReservedTable(Table):
     memory: Memory = 0
 
 
+class ScalingTable(Table):
+    """`[pools.NAME.scaling]`."""
+
+    policy: Literal["threshold", "step", "target-tracking", "scheduled", "predictive"] = "threshold"
+    min: Annotated[Count, Field(ge=0, le=MAX_NODES)] = PRESET.min_nodes
+    max: Annotated[Count, Field(ge=1, le=MAX_NODES)] = PRESET.max_nodes
+    up: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] = PRESET.up_ratio
+    down: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = PRESET.down_ratio
+    up_cooldown: Duration = PRESET.up_cooldown_s
+    down_cooldown: Duration = PRESET.down_cooldown_s
+    warmup: Annotated[Duration, Field(le=24 * HOUR_S)] = PRESET.warmup_s
+    horizon: Annotated[Duration, Field(le=24 * HOUR_S)] = PRESET.horizon_s
+    risk: Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)] = PRESET.risk
+    steps: Annotated[list[Annotated[list[float], AfterValidator(_step)]], Field(min_length=1)] = [
+        list(step) for step in PRESET.steps
+    ]
+    schedule: list[Annotated[str, AfterValidator(_hours)]] = []
+    up_hook: Command = []
+    down_hook: Command = []
+    hook_timeout: Annotated[Duration, Field(ge=1, le=HOUR_S)] = PRESET.hook_timeout_s
+    evict: bool = False
+    spot: bool = False
+    max_interruptions_per_hour: Amount | None = None
+    spread: Annotated[Count, Field(ge=1, le=MAX_NODES)] | None = None
+    prices: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> ScalingTable:
+        """Refuse numbers that contradict each other."""
+        if self.min > self.max:
+            raise ValueError(f"min is {self.min}, and max is {self.max}")
+        if self.down >= self.up:
+            raise ValueError(f"down is {self.down:g}, and up is {self.up:g}")
+        return self
+
+    def settings(self) -> ScalingSettings:
+        """The settings these keys describe."""
+        rules = SpotRules(self.max_interruptions_per_hour, self.spread)
+        return ScalingSettings(
+            policy=ScalingName(self.policy),
+            min_nodes=self.min,
+            max_nodes=self.max,
+            up_ratio=self.up,
+            down_ratio=self.down,
+            up_cooldown_s=self.up_cooldown,
+            down_cooldown_s=self.down_cooldown,
+            warmup_s=self.warmup,
+            horizon_s=self.horizon,
+            risk=self.risk,
+            steps=tuple(sorted((load, int(nodes)) for load, nodes in self.steps)),
+            hours=tuple(read_hours(text) for text in self.schedule),
+            up_hook=tuple(self.up_hook),
+            down_hook=tuple(self.down_hook),
+            hook_timeout_s=self.hook_timeout,
+            evict=self.evict,
+            spot=rules if self.spot else None,
+            prices=self.prices,
+        )
+
+
 class PoolTable(Table):
     """`[pools.NAME]`."""
 
@@ -239,6 +315,7 @@ class PoolTable(Table):
     power_budget_w: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     interface: Annotated[str, AfterValidator(_interface)] | None = None
     addresses: dict[str, Annotated[str, AfterValidator(_address)]] = {}
+    scaling: ScalingTable | None = None
 
     def pool(self, name: str, nodes: Sequence[str], node_labels: Mapping[str, Mapping[str, str]]) -> Pool:
         """The pool these keys describe, on nodes (and with labels of nodes) that were expanded already."""
@@ -261,6 +338,7 @@ class PoolTable(Table):
             power_budget_w=self.power_budget_w,
             interface=self.interface,
             addresses=dict(self.addresses),
+            scaling=None if self.scaling is None else self.scaling.settings(),
         )
 
 
@@ -269,8 +347,8 @@ class File(Table):
 
     policy: Annotated[str, AfterValidator(_known_policy)] = "pack"
     policy_profile: Annotated[str, AfterValidator(_profile_name)] = ""
-    forecaster: Annotated[str, AfterValidator(_known_forecaster)] = "auto"
     objective: Literal["cost", "jct", "energy", "balanced"] = "balanced"
+    forecaster: Annotated[str, AfterValidator(_known_forecaster)] = "auto"
     sampling: SamplingTable = SamplingTable()
     history: HistoryTable = HistoryTable()
     apply: ApplyTable = ApplyTable()
@@ -288,8 +366,8 @@ class File(Table):
             nodes=specs_of(pools, host),
             policy=self.policy,
             policy_profile=self.policy_profile,
-            forecaster=self.forecaster,
             objective=Objective(self.objective),
+            forecaster=self.forecaster,
             sample_every_s=self.sampling.every,
             history_retention_s=self.history.retention,
             repartition=Repartition(self.mig.repartition),

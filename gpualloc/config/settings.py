@@ -13,6 +13,7 @@ from gpualloc.model.enforcement import NO_RULES, Rules
 from gpualloc.model.inventory import NodeSpec
 from gpualloc.model.objective import Objective
 from gpualloc.model.rebalancing import DEFAULT_RULES, RebalanceRules
+from gpualloc.model.scaling import ScalingSettings
 
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """What a node may be called: it becomes an argument of ssh and part of a key in the state."""
@@ -83,6 +84,8 @@ class Pool:
     """As `NodeSpec.interface`."""
     addresses: Mapping[str, str] = field(default_factory=dict)
     """`NodeSpec.address` by node; nodes without one are reached by their host name."""
+    scaling: ScalingSettings | None = None
+    """How its size follows its demand; None: it does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +139,9 @@ class Config:
     policy: str = "pack"
     policy_profile: str = ""
     """Name of a saved profile of the policy; empty: it decides by its own numbers."""
-    forecaster: str = "auto"
     objective: Objective = Objective.BALANCED
     """What places are chosen for."""
+    forecaster: str = "auto"
     sample_every_s: float = 10.0
     history_retention_s: float = 14 * 86400.0
     apply: ApplySettings = ApplySettings()

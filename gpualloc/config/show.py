@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gpualloc.config.load import Loaded
 from gpualloc.config.settings import Config, Origin, Pool, Source
 from gpualloc.model.rebalancing import FreezeWindow, RebalanceRules
+from gpualloc.model.scaling import ScalingSettings
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DEFAULT = Origin(Source.DEFAULT, "default")
@@ -35,6 +36,7 @@ def _general(config: Config) -> Iterator[tuple[str, object, str | None]]:
     yield "policy", config.policy, None
     yield "policy_profile", config.policy_profile, None
     yield "objective", config.objective.value, None
+    yield "forecaster", config.forecaster, None
     yield "sampling.every", config.sample_every_s, "s"
     yield "history.retention", config.history_retention_s, "s"
     yield "apply.grace", config.apply.grace_s, "s"
@@ -98,6 +100,32 @@ def _pool(pool: Pool) -> Iterator[tuple[str, object, str | None]]:
     yield table + "interface", pool.interface, None
     yield table + "addresses", dict(pool.addresses), None
     yield table + "manage", pool.manage, None
+    if pool.scaling is not None:
+        yield from _scaling(table + "scaling.", pool.scaling)
+
+
+def _scaling(table: str, scaling: ScalingSettings) -> Iterator[tuple[str, object, str | None]]:
+    yield table + "policy", scaling.policy.value, None
+    yield table + "min", scaling.min_nodes, None
+    yield table + "max", scaling.max_nodes, None
+    yield table + "up", scaling.up_ratio, None
+    yield table + "down", scaling.down_ratio, None
+    yield table + "up_cooldown", scaling.up_cooldown_s, "s"
+    yield table + "down_cooldown", scaling.down_cooldown_s, "s"
+    yield table + "warmup", scaling.warmup_s, "s"
+    yield table + "horizon", scaling.horizon_s, "s"
+    yield table + "risk", scaling.risk, None
+    yield table + "steps", [list(step) for step in scaling.steps], None
+    yield table + "schedule", [str(hours) for hours in scaling.hours], None
+    yield table + "up_hook", list(scaling.up_hook), None
+    yield table + "down_hook", list(scaling.down_hook), None
+    yield table + "hook_timeout", scaling.hook_timeout_s, "s"
+    yield table + "evict", scaling.evict, None
+    spot = scaling.spot
+    yield table + "spot", spot is not None, None
+    yield table + "max_interruptions_per_hour", None if spot is None else spot.max_interruptions_per_hour, None
+    yield table + "spread", None if spot is None else spot.spread, None
+    yield table + "prices", scaling.prices, None
 
 
 def _origin(loaded: Loaded, key: str) -> Origin:

@@ -73,13 +73,20 @@ def _pool_comments(node: str) -> Iterator[str]:
         "power_budget_w": "12000",
         "interface": '"ib0"',
         "addresses": '{ gpu01 = "10.0.0.1" }',
+        "scaling.schedule": '["Mon-Fri 08:00-20:00 = 6"]',
+        "scaling.up_hook": '["/usr/local/bin/add-nodes"]',
+        "scaling.down_hook": '["/usr/local/bin/take-nodes-away"]',
+        "scaling.max_interruptions_per_hour": "0.1",
+        "scaling.spread": "1",
+        "scaling.prices": '"/var/lib/gpualloc/prices.csv"',
         "manage": "true",
     }
     for key in KEYS:
         name = key.path.removeprefix("pools.*.")
-        if name in examples:
+        example = examples.get(name, key.default if name.startswith("scaling.") else None)
+        if example is not None:
             yield f"# {key.about} ({key.expected})"
-            yield f"#{name} = {examples[name]}"
+            yield f"#{name} = {example}"
     yield ""
 
 

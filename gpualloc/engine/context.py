@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from gpualloc.engine.serial import NoForecaster, NoHooks, OneAtATime
+from gpualloc.engine.serial import NoForecaster, NoHooks, NoScaleHook, OneAtATime
 from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
@@ -13,7 +13,8 @@ from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.model.objective import Objective
 from gpualloc.model.plan import Run
 from gpualloc.model.rebalancing import DEFAULT_RULES, RebalanceRules
-from gpualloc.ports import Clock, Crew, Fleet, Forecaster, History, Hooks, Journal, Policy
+from gpualloc.model.scaling import ScalingSettings
+from gpualloc.ports import Clock, Crew, Fleet, Forecaster, History, Hooks, Journal, Policy, ScaleHook
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ class Settings:
     rebalance: RebalanceRules = DEFAULT_RULES
     rebalance_deadline_s: float = 60.0
     """How long `rebalance` may take until it has decided."""
+    scaling: Mapping[str, ScalingSettings] = field(default_factory=dict)
+    """How the size of pools follows their demand, by pool; pools without it keep their size."""
     max_disturbed: int = 10
     """Most workloads, foreign processes and devices that one run may disturb unless an operator named them."""
     objective: Objective = Objective.BALANCED
@@ -59,6 +62,7 @@ class Context:
     simulated: bool = False
     settings: Settings = field(default_factory=Settings)
     hooks: Hooks = field(default_factory=NoHooks)
+    scale_hook: ScaleHook = field(default_factory=NoScaleHook)
     forecaster: Forecaster = field(default_factory=NoForecaster)
     crew: Callable[[], Crew] = OneAtATime
     """Makes the crew of one run."""
@@ -68,7 +72,7 @@ class Context:
     """Told of each interrupted run that is taken up."""
 
     def fresh_id(self, prefix: str) -> str:
-        """A new id: `w` for a workload, `p` for a plan, `r` for a run."""
+        """A new id: `w` for a workload, `p` for a plan, `r` for a run, `s` for an order of nodes."""
         import secrets  # It brings the whole of OpenSSL, and commands that only look need no id.
 
         return new_id(prefix, secrets.token_bytes(RANDOM_BYTES))

@@ -10,16 +10,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from gpualloc.engine.context import Context
-from gpualloc.forecast.gridding import Span, counts, joined, levels
+from gpualloc.forecast.gridding import Span, counts, levels, where_known
 from gpualloc.model.allocation import Share
-from gpualloc.model.forecast import Grid
 from gpualloc.model.foresight import ANY_POOL, ARRIVALS, By, Subject
 from gpualloc.model.inventory import NodeSpec
 from gpualloc.model.shapes import GPU_MILLI
 from gpualloc.model.workload import Workload, WorkloadState
 
 LOOK_HOLDS_S = 900.0
-"""How long after a look at the fleet its running work is taken to run still."""
+"""How long work is taken to run still after it was last seen to."""
 MIG_SLICES = 7
 """Compute slices of a GPU with MIG; one with fewer (A30) counts low."""
 _ON_NODES = (WorkloadState.RUNNING, WorkloadState.SUSPENDED)
@@ -27,29 +26,24 @@ _ON_NODES = (WorkloadState.RUNNING, WorkloadState.SUSPENDED)
 _SLICES = re.compile(r"([1-9])g\.")
 
 
-def demand_grid(ctx: Context, subject: Subject, times: Sequence[float], step_s: float) -> Grid:
-    """The demand or the arrivals of a subject on an even grid.
-
-    Unknown before anything was written to the state; demand also after the last look at the fleet, where work runs that
-    may have ended since.
-    """
-    workloads, specs = _workloads(ctx, times, step_s), ctx.fleet.specs()
-    series = series_at(workloads, specs, subject, times, step_s)
-    begun_s, span = ctx.journal.begun_at_s(), ctx.history.span()
-    since_s = math.inf if begun_s is None else begun_s
-    until_s = _known_until(workloads, specs, subject, -math.inf if span is None else span[1])
-    return joined(series, times, step_s, {name: (since_s, until_s.get(name, math.inf)) for name in series})
-
-
 def demand_at(ctx: Context, subject: Subject, times: Sequence[float], step_s: float) -> dict[str, list[float]]:
-    """The demand at ascending times, or the arrivals in the step before each, by name of the series."""
-    return series_at(_workloads(ctx, times, step_s), ctx.fleet.specs(), subject, times, step_s)
+    """The demand at ascending times, or the arrivals in the step before each, by name of the series.
+
+    NaN before anything was written to the state; demand also a while after work that runs by the books was last seen
+    to run: it may have ended.
+    """
+    workloads = ctx.journal.workloads(ended_since_s=times[0] - step_s) if times else ()
+    specs, begun_s = ctx.fleet.specs(), ctx.journal.begun_at_s()
+    since_s = math.inf if begun_s is None else begun_s
+    until_s = {} if subject.what == ARRIVALS else known_until(workloads, specs, subject, ctx.history.workloads_seen())
+    series = series_at(workloads, specs, subject, times, step_s)
+    return {name: where_known(values, times, since_s, until_s.get(name, math.inf)) for name, values in series.items()}
 
 
 def series_at(
     workloads: Sequence[Workload], specs: Sequence[NodeSpec], subject: Subject, times: Sequence[float], step_s: float
 ) -> dict[str, list[float]]:
-    """As `demand_at`, of these workloads. Pure.
+    """As `demand_at`, of these workloads, as if everything were known. Pure.
 
     Args:
         workloads: all that were submitted or not ended since a step before the first time.
@@ -97,25 +91,24 @@ def pool_of(workload: Workload, specs: Sequence[NodeSpec]) -> str:
     return allowed.pop() if len(allowed) == 1 else ANY_POOL
 
 
-def _workloads(ctx: Context, times: Sequence[float], step_s: float) -> tuple[Workload, ...]:
-    return ctx.journal.workloads(ended_since_s=times[0] - step_s) if times else ()
-
-
-def _known_until(
-    workloads: Sequence[Workload], specs: Sequence[NodeSpec], subject: Subject, look_s: float
+def known_until(
+    workloads: Sequence[Workload], specs: Sequence[NodeSpec], subject: Subject, seen: Mapping[str, float]
 ) -> dict[str, float]:
-    """Until when demand is known, by series: a while after the last look, or after the start of what runs since then.
+    """Until when demand is known, by series; those without running work are not among them: nothing of it can have
+    ended unseen.
 
-    A series without running work is not among them: nothing of it can have ended unseen.
+    Args:
+        workloads: as of `series_at`.
+        specs: as of `series_at`.
+        subject: as of `series_at`.
+        seen: when work was last seen to run, by id.
     """
     found: dict[str, float] = {}
-    if subject.what == ARRIVALS:
-        return found
     names = _namer(specs, subject)
     for work in workloads:
         name = names(work) if work.request.gpus and work.state in _ON_NODES else None
         if name is not None:
-            until_s = max(look_s, work.started_at_s or 0.0) + LOOK_HOLDS_S
+            until_s = max(seen.get(work.id, -math.inf), work.started_at_s or 0.0) + LOOK_HOLDS_S
             found[name] = min(until_s, found.get(name, math.inf))
     return found
 

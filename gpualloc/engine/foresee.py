@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import difflib
 import math
+from array import array
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeGuard
 
 from gpualloc.engine.context import Context
-from gpualloc.engine.demand_series import demand_grid
+from gpualloc.engine.demand_series import demand_at
 from gpualloc.engine.serial import NoForecaster
 from gpualloc.errors import NotFoundError, UsageError
-from gpualloc.forecast.gridding import ticks_of
-from gpualloc.model.forecast import Band, Grid
-from gpualloc.model.foresight import ARRIVALS, DEMAND, By, Foresight, KeptForecast, Subject
+from gpualloc.forecast.gridding import joined, ticks_of
+from gpualloc.model.forecast import QUANTILES, Band, Forecasts, Grid
+from gpualloc.model.foresight import ARRIVALS, DEMAND, By, Foresight, KeptForecast, Steps, Subject
 from gpualloc.model.sample import METRICS, Metric, SeriesKind
 from gpualloc.ports import Forecaster
 
@@ -37,7 +39,7 @@ def foresee(
     device: str | None = None,
     forecaster: Forecaster | None = None,
 ) -> Foresight:
-    """Look ahead at series of one kind. Reads only what is remembered: no node is looked at, nothing is written.
+    """Look ahead at series of one kind, from what is remembered alone: no node is looked at, and no lock is taken.
 
     Args:
         ctx: the ports.
@@ -56,18 +58,20 @@ def foresee(
     subject = _subject(what, by, pool)
     check_pool(ctx, pool)
     step_s = _step_s(ctx, horizons_s)
-    if what in _UNITS:
-        if node is not None or device is not None:
-            raise UsageError(f"{what} is not of nodes or devices", hint="--pool chooses a pool")
+    if what not in _UNITS:
+        grid = _of_samples(ctx, subject, step_s, node, device)
+    elif node is None and device is None:
         grid = _of_books(ctx, subject, step_s)
     else:
-        grid = _of_samples(ctx, subject, step_s, node, device)
+        raise UsageError(f"{what} is not of nodes or devices", hint="--pool chooses a pool")
     by_whom = forecaster or ctx.forecaster
     steps = sorted({max(1, math.ceil(horizon_s / step_s - 1e-9)) for horizon_s in horizons_s})
-    forecasts = by_whom.forecast(grid, steps) if grid.names and grid.ticks else NoForecaster().forecast(grid, steps)
+    teller = by_whom if grid.names and grid.ticks else NoForecaster()
+    forecasts = within_bounds(teller.forecast(grid, steps), grid)
     span = ctx.history.span()
     age_s = None if span is None else max(0.0, ctx.clock.now_s() - span[1])
-    return Foresight(subject, unit_of(what), grid, forecasts, age_s, f"{by_whom.name} {by_whom.version}")
+    least = tuple(None if (ticks := least_ticks(by_whom, step)) is None else ticks * grid.step_s for step in steps)
+    return Foresight(subject, unit_of(what), grid, forecasts, age_s, f"{by_whom.name} {by_whom.version}", least)
 
 
 def remember(ctx: Context, foresight: Foresight) -> int:
@@ -76,24 +80,40 @@ def remember(ctx: Context, foresight: Foresight) -> int:
     Raises:
         StateError: the history cannot be written.
     """
-    made_at_s, last = round(foresight.grid.end_s), ctx.history.last_kept(foresight.subject)
-    kept = [
-        KeptForecast(
-            foresight.subject,
-            name,
-            made_at_s,
-            round(foresight.grid.step_s),
-            round(horizon_s),
-            foresight.forecasts.models[series][place],
-            band,
-            foresight.latest(series),
-        )
-        for place, horizon_s in enumerate(foresight.horizons_s)
-        if _due(made_at_s, last.get(round(horizon_s)), round(horizon_s), round(foresight.grid.step_s))
-        for series, name in enumerate(foresight.grid.names)
-        if (band := _finite(foresight.forecasts.band(series, place))) is not None
-    ]
+    grid, subject = foresight.grid, foresight.subject
+    made_at_s, step_s = round(grid.end_s), round(grid.step_s)
+    horizons_s = [round(horizon_s) for horizon_s in foresight.horizons_s]
+    last = ctx.history.last_kept(subject, made_at_s - max(horizons_s))
+    kept = []
+    for series, name in enumerate(grid.names):
+        for place, horizon_s in enumerate(horizons_s):
+            band, model = foresight.forecasts.band(series, place), foresight.forecasts.models[series][place]
+            if _finite(band) and _due(made_at_s, last.get((name, horizon_s)), horizon_s, step_s):
+                was = foresight.latest(series)
+                kept.append(KeptForecast(subject, name, made_at_s, step_s, horizon_s, model, band, was))
     return ctx.history.keep(kept) if kept else 0
+
+
+def least_ticks(forecaster: Forecaster, horizon: int) -> int | None:
+    """How many known ticks the forecaster needs to tell of so many ticks ahead; None when it does not say.
+
+    A forecaster says so with a method `least_ticks(horizon)`, beside what `ports.Forecaster` asks of it.
+    """
+    says = getattr(forecaster, "least_ticks", None)
+    ticks = says(horizon) if callable(says) else None
+    return ticks if isinstance(ticks, int) else None
+
+
+def within_bounds(forecasts: Forecasts, grid: Grid) -> Forecasts:
+    """The forecasts with no edge below 0 or above the capacity: nothing that is looked ahead at can be there."""
+    width = len(forecasts.horizons) * len(QUANTILES)
+    values = array("d")
+    for row in range(len(grid.names)):
+        most = (grid.capacity[row] if grid.capacity else None) or math.inf
+        # NaN passes: it is not below, and not above.
+        told = forecasts.values[row * width : (row + 1) * width]
+        values.extend(0.0 if value < 0.0 else most if value > most else value for value in told)
+    return replace(forecasts, values=values)
 
 
 def unit_of(what: str) -> str:
@@ -144,7 +164,8 @@ def _of_books(ctx: Context, subject: Subject, step_s: int) -> Grid:
     """Up to now: a submission counts at once. Without any tick when nothing was ever asked of this state."""
     now_s, begun_s = int(ctx.clock.now_s()), ctx.journal.begun_at_s()
     ticks = 0 if begun_s is None else int(min(PAST_S, max(0.0, now_s - begun_s)) // step_s) + 1
-    return demand_grid(ctx, subject, ticks_of(now_s - (ticks - 1) * step_s, step_s, ticks), step_s)
+    times = ticks_of(now_s - (ticks - 1) * step_s, step_s, ticks)
+    return joined(demand_at(ctx, subject, times, step_s), times, step_s)
 
 
 def _of_samples(ctx: Context, subject: Subject, step_s: int, node: str | None, device: str | None) -> Grid:
@@ -153,15 +174,8 @@ def _of_samples(ctx: Context, subject: Subject, step_s: int, node: str | None, d
     end_s = int(ctx.clock.now_s()) // step_s * step_s
     oldest_s = end_s if span is None else max(span[0], end_s - PAST_S)
     since_s = min(end_s, oldest_s // step_s * step_s)
-    grid = ctx.history.grid(
-        metric,
-        kind_of(metric),
-        since_s,
-        step_s,
-        (end_s - since_s) // step_s,
-        nodes=_nodes(ctx, subject.pool, node),
-        key=device,
-    )
+    steps = Steps(since_s, step_s, (end_s - since_s) // step_s)
+    grid = ctx.history.grid(metric, kind_of(metric), steps, _nodes(ctx, subject.pool, node), device)
     return replace(grid, capacity=_capacity(ctx, metric, grid))
 
 
@@ -179,7 +193,8 @@ def _capacity(ctx: Context, metric: Metric, grid: Grid) -> tuple[float | None, .
     if metric.name != "gpu_memory_used_mib" or not grid.ticks:
         return ()
     step_s = round(grid.step_s)
-    total = ctx.history.grid(METRICS["gpu_memory_total_mib"], SeriesKind.DEVICE, round(grid.end_s) - step_s, step_s, 1)
+    last = Steps(round(grid.end_s) - step_s, step_s, 1)
+    total = ctx.history.grid(METRICS["gpu_memory_total_mib"], SeriesKind.DEVICE, last)
     of = {name: value for name, value in zip(total.names, total.values, strict=True) if not math.isnan(value)}
     return tuple(of.get(name) for name in grid.names)
 
@@ -189,7 +204,5 @@ def _due(made_at_s: int, last_s: int | None, horizon_s: int, step_s: int) -> boo
     return last_s is None or abs(made_at_s - last_s) >= max(step_s, horizon_s // KEPT_PER_HORIZON)
 
 
-def _finite(band: Band | None) -> Band | None:
-    if band is None or not all(map(math.isfinite, (band.low, band.median, band.high))):
-        return None
-    return band
+def _finite(band: Band | None) -> TypeGuard[Band]:
+    return band is not None and all(map(math.isfinite, (band.low, band.median, band.high)))

@@ -138,7 +138,7 @@ def _remaining_s(ctx: Context, running: Iterable[Workload]) -> dict[str, Band]:
     for work in running:
         ran_s = max(0.0, now_s - (work.started_at_s or now_s))
         told = classes.expect(work.owner, label_of(work.name), work.request.gpus, ran_s)
-        if told is not None and told.low is not None and told.median is not None:
+        if told is not None and told.median is not None:
             high_s = math.inf if told.high is None else told.high - ran_s
             found[work.id] = Band(max(0.0, told.low - ran_s), max(0.0, told.median - ran_s), high_s)
     return found

@@ -67,15 +67,15 @@ def score_run_times(ctx: Context) -> tuple[Score, ...]:
 def told_before(workloads: Sequence[Workload]) -> list[tuple[KeptForecast, float]]:
     """What would have been told of each of the newest runs when it began, with how long it took. Pure.
 
-    Only runs that came to their end, and of which something could be told.
+    Only runs that came to their end, and of which a whole band could be told.
     """
     runs = [(work.started_at_s or 0.0, run) for work in workloads for run in past_runs([work], math.inf)]
     runs.sort(key=lambda begun: begun[0])
     pairs = []
     for begun_s, run in [begun for begun in runs if begun[1].ended][-MOST_SCORED:]:
         told = RunTimes(_as_of(runs, begun_s)).expect(run.user, run.label, run.gpus)
-        if told is not None and told.low is not None and told.median is not None:
-            band = Band(told.low, told.median, told.longest_s if told.high is None else told.high)
+        if told is not None and told.median is not None and told.high is not None:
+            band = Band(told.low, told.median, told.high)
             last = _last_ended(runs, begun_s)
             pairs.append((KeptForecast(_SUBJECT, run.label, round(begun_s), 0, 0, "class", band, last), run.seconds))
     return pairs

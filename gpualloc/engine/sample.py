@@ -12,10 +12,12 @@ from gpualloc.model.sample import Sample, SeriesKey, SeriesKind
 
 PRUNE_EVERY_TICKS = 360
 """Old samples are dropped every that many ticks: retention need not be exact."""
+PRUNE_AFTER_S = 3600.0
+"""By how much the oldest sample is too old when a single tick drops what is."""
 
 
-def sample(ctx: Context, snapshot: Snapshot | None = None, *, every_s: float | None = None) -> int:
-    """Store one tick of everything seen; looks at the fleet when no snapshot is given.
+def sample(ctx: Context, snapshot: Snapshot | None = None) -> int:
+    """Store one tick of everything seen; looks at the fleet when no snapshot is given. Old samples are dropped.
 
     Returns:
         the number of rows stored.
@@ -24,9 +26,11 @@ def sample(ctx: Context, snapshot: Snapshot | None = None, *, every_s: float | N
         UnreachableError: no node answered.
     """
     seen = snapshot or observe(ctx)
-    grid_s = every_s or ctx.settings.sample_every_s
-    at_s = int(seen.at_s // grid_s * grid_s)
-    return ctx.history.append(list(samples_of(seen, at_s)))
+    rows = _append(ctx, seen, ctx.settings.sample_every_s)
+    span, before_s = ctx.history.span(), seen.at_s - ctx.settings.history_retention_s
+    if span is not None and span[0] < before_s - PRUNE_AFTER_S:
+        ctx.history.prune(before_s)
+    return rows
 
 
 def sample_every(
@@ -44,7 +48,7 @@ def sample_every(
     while not stopped():
         now_s = ctx.clock.now_s()
         try:
-            rows, trouble = sample(ctx, every_s=every_s), None
+            rows, trouble = _append(ctx, observe(ctx), every_s), None
         except UnreachableError as error:
             rows, trouble = 0, error.message
         on_tick(int(now_s // every_s * every_s), rows, trouble)
@@ -52,6 +56,10 @@ def sample_every(
             ctx.history.prune(now_s - ctx.settings.history_retention_s)
         ticks += 1
         _sleep_to_next(ctx, every_s, stopped)
+
+
+def _append(ctx: Context, seen: Snapshot, grid_s: float) -> int:
+    return ctx.history.append(list(samples_of(seen, int(seen.at_s // grid_s * grid_s))))
 
 
 def samples_of(snapshot: Snapshot, at_s: int) -> Iterator[Sample]:
@@ -76,10 +84,8 @@ def samples_of(snapshot: Snapshot, at_s: int) -> Iterator[Sample]:
                 )
         for record in node.workloads:
             if record.end is None:
-                used = _memory_of(node, record.workload)
-                yield Sample(
-                    SeriesKey(SeriesKind.WORKLOAD, node.name, record.workload), at_s, {"gpu_memory_used_mib": used}
-                )
+                values = _workload_values(node, record.workload)
+                yield Sample(SeriesKey(SeriesKind.WORKLOAD, node.name, record.workload), at_s, values)
 
 
 def _host_values(node: Node) -> Mapping[str, float | None]:
@@ -103,6 +109,37 @@ def _device_values(device: Device) -> Mapping[str, float | None]:
         "temperature_c": device.temperature_c,
         "sm_clock_mhz": device.sm_clock_mhz,
     }
+
+
+def _workload_values(node: Node, workload: str) -> Mapping[str, float | None]:
+    """What it uses on the node; of devices that it shares only its memory is known.
+
+    Utilization is the mean over its devices, power their sum.
+    """
+    devices = _own_devices(node, workload)
+    used = [device.gpu_utilization_ratio for device in devices if device.gpu_utilization_ratio is not None]
+    power_w = [device.power_w for device in devices if device.power_w is not None]
+    return {
+        "gpu_memory_used_mib": _memory_of(node, workload),
+        "gpu_utilization_ratio": sum(used) / len(used) if used and len(used) == len(devices) else None,
+        "power_w": sum(power_w) if power_w and len(power_w) == len(devices) else None,
+    }
+
+
+def _own_devices(node: Node, workload: str) -> list[Device]:
+    """The devices it holds or uses; empty when one of them is not all its own, or is not told of.
+
+    An instance is a part of its device, whose readings are of the whole.
+    """
+    holders: dict[str, set[str | None]] = {}
+    for claim in node.claims:
+        holders.setdefault(claim.device, set()).add(claim.workload if claim.mig_instance is None else None)
+    for process in node.processes:
+        holders.setdefault(process.device, set()).add(process.workload if process.mig_instance is None else None)
+    held = {claim.device for claim in node.claims if claim.workload == workload}
+    held |= {process.device for process in node.processes if process.workload == workload}
+    own = [device for device in node.devices if device.uuid in held]
+    return own if len(own) == len(held) and all(holders[uuid] == {workload} for uuid in held) else []
 
 
 def _memory_of(node: Node, workload: str) -> int | None:

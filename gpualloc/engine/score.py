@@ -10,33 +10,46 @@ from gpualloc.engine.context import Context
 from gpualloc.engine.demand_series import demand_at
 from gpualloc.engine.foresee import kind_of
 from gpualloc.model.forecast import QUANTILES, Band
-from gpualloc.model.foresight import By, KeptForecast, Score, Scored, Subject
+from gpualloc.model.foresight import CHOSEN, By, KeptForecast, Score, Scored, Steps, Subject
 from gpualloc.model.sample import METRICS
 
 Came = Callable[[KeptForecast], float | None]
 """What came of a forecast; None where that is not known."""
+Pair = tuple[KeptForecast, float]
+"""A forecast, and what came."""
 
 
 def score(ctx: Context, what: str | None = None) -> Scored:
     """Compare the forecasts that are kept (of one kind, or all) with what came. Reads only what is remembered."""
-    kept = [one for one in ctx.history.kept() if what in (None, one.subject.what)]
+    kept = ctx.history.kept(what)
     span = ctx.history.span()
-    # What ended after the last look at the fleet is not in the books yet.
     seen_s = -math.inf if span is None else span[1]
     due = [one for one in kept if one.due_s <= seen_s]
-    pairs: list[tuple[KeptForecast, float]] = []
+    pairs: list[Pair] = []
+    unknown = 0
     for (subject, step_s), group in _grouped(due, lambda one: (one.subject, one.step_s)).items():
         came = _came(ctx, subject, step_s, group)
-        pairs += [(one, value) for one in group if (value := came(one)) is not None]
-    return Scored(scores_of(pairs), len(kept), len(kept) - len(due), len(due) - len(pairs))
+        found = [(one, value) for one in group if (value := came(one)) is not None]
+        pairs += found
+        # The books may tell later what the samples never will.
+        unknown += len(group) - len(found) if subject.by is By.SERIES else 0
+    return Scored(scores_of(pairs), len(kept), len(kept) - len(pairs) - unknown, unknown)
 
 
-def scores_of(pairs: Iterable[tuple[KeptForecast, float]]) -> tuple[Score, ...]:
-    """The scores of forecasts with what came of each, by subject, horizon and model. Pure."""
-    groups: defaultdict[tuple[Subject, int, str], list[tuple[KeptForecast, float]]] = defaultdict(list)
+def scores_of(pairs: Iterable[Pair]) -> tuple[Score, ...]:
+    """The scores of forecasts with what came of each, by subject, horizon and model. Pure.
+
+    Where there are several models at a horizon, all of them together stand first, as `CHOSEN`.
+    """
+    groups: defaultdict[tuple[Subject, int], defaultdict[str, list[Pair]]] = defaultdict(lambda: defaultdict(list))
     for one, value in pairs:
-        groups[one.subject, one.horizon_s, one.model].append((one, value))
-    return tuple(_score(*key, group) for key, group in sorted(groups.items(), key=lambda item: item[0]))
+        groups[one.subject, one.horizon_s][one.model].append((one, value))
+    scores = []
+    for (subject, horizon_s), by_model in sorted(groups.items(), key=lambda item: item[0]):
+        if len(by_model) > 1:
+            scores.append(_score(subject, horizon_s, CHOSEN, [pair for found in by_model.values() for pair in found]))
+        scores += [_score(subject, horizon_s, model, found) for model, found in sorted(by_model.items())]
+    return tuple(scores)
 
 
 def pinball(band: Band, value: float) -> float:
@@ -45,7 +58,7 @@ def pinball(band: Band, value: float) -> float:
     return sum(max(part * (value - edge), (part - 1) * (value - edge)) for part, edge in edges) / len(QUANTILES)
 
 
-def _score(subject: Subject, horizon_s: int, model: str, pairs: Sequence[tuple[KeptForecast, float]]) -> Score:
+def _score(subject: Subject, horizon_s: int, model: str, pairs: Sequence[Pair]) -> Score:
     beside = [(abs(one.band.median - value), abs(one.last - value)) for one, value in pairs if one.last is not None]
     own, last = (sum(column) for column in zip(*beside, strict=True)) if beside else (0.0, 0.0)
     return Score(
@@ -75,7 +88,7 @@ def _came(ctx: Context, subject: Subject, step_s: int, forecasts: Sequence[KeptF
     series = demand_at(ctx, subject, times, step_s)
     # A series that nothing was asked of then is at 0: the books are complete.
     nothing = [0.0] * len(times)
-    return lambda one: series.get(one.series, nothing)[places[one.due_s]]
+    return lambda one: _known(series.get(one.series, nothing)[places[one.due_s]])
 
 
 def _sampled(ctx: Context, subject: Subject, step_s: int, times: Sequence[int]) -> Came:
@@ -83,7 +96,7 @@ def _sampled(ctx: Context, subject: Subject, step_s: int, times: Sequence[int]) 
     if metric is None:
         return lambda _one: None
     ticks = (times[-1] - since_s) // step_s
-    grid = ctx.history.grid(metric, kind_of(metric), since_s, step_s, ticks)
+    grid = ctx.history.grid(metric, kind_of(metric), Steps(since_s, step_s, ticks))
     rows: Mapping[str, int] = {name: row * ticks for row, name in enumerate(grid.names)}
 
     def came(one: KeptForecast) -> float | None:
@@ -91,10 +104,13 @@ def _sampled(ctx: Context, subject: Subject, step_s: int, times: Sequence[int]) 
         row = rows.get(one.series)
         if row is None or beside:
             return None
-        value = grid.values[row + tick - 1]
-        return None if math.isnan(value) else value
+        return _known(grid.values[row + tick - 1])
 
     return came
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _grouped(

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from gpualloc.model.forecast import QUANTILES, Forecasts, Grid
+from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
 from gpualloc.ports import HookEvent, HookOutcome
 
 
@@ -39,6 +40,14 @@ class NoHooks:
     def run(self, name: str, event: HookEvent) -> HookOutcome | None:  # noqa: ARG002  the port's signature
         """None."""
         return None
+
+
+class NoScaleHook:
+    """`ports.ScaleHook` where no program is ever run."""
+
+    def run(self, command: Sequence[str], timeout_s: float, order: ScaleOrder) -> ScaleAnswer:  # noqa: ARG002  the port's signature
+        """Nothing is added or taken away."""
+        return ScaleAnswer((), "no program can be run here")
 
 
 class NoForecaster:

@@ -7,9 +7,11 @@ from collections.abc import Callable
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.observe import observe
+from gpualloc.engine.progress import progress_of
 from gpualloc.engine.settle import catch_up
 from gpualloc.errors import GpuallocError, NotFoundError, UnreachableError
 from gpualloc.model.gang import members_of
+from gpualloc.model.progress import Progress
 from gpualloc.model.workload import Workload, WorkloadState
 
 POLL_S = 0.25
@@ -20,15 +22,21 @@ PATIENCE_S = 60.0
 
 def refresh(ctx: Context, workload: Workload) -> Workload:
     """The workload as it is now, its end recorded; an unreachable node leaves it as it was."""
+    return look_at(ctx, workload)[0]
+
+
+def look_at(ctx: Context, workload: Workload) -> tuple[Workload, Progress | None]:
+    """As `refresh`, and how far it says it is; None when it says nothing, or its node does not answer."""
     if workload.state in (WorkloadState.RUNNING, WorkloadState.SUSPENDED) and workload.allocation is not None:
         try:
-            shown = catch_up(ctx, observe(ctx, workload.allocation.nodes))
+            snapshot = observe(ctx, workload.allocation.nodes)
+            shown = catch_up(ctx, snapshot)
         except (UnreachableError, NotFoundError):
-            shown = ()
+            return ctx.journal.find(workload.id), None
         for other in shown:
             if other.id == workload.id:
-                return other
-    return ctx.journal.find(workload.id)
+                return other, progress_of([other], snapshot.reached).get(other.id)
+    return ctx.journal.find(workload.id), None
 
 
 def wait(

@@ -9,7 +9,7 @@ import numpy as np
 from gpualloc.forecast.backtest import cuts_of
 from gpualloc.forecast.choose import settle
 from gpualloc.forecast.grid import doubles
-from gpualloc.forecast.models import Bands, candidates
+from gpualloc.forecast.models import FEWEST_RESIDUALS, Bands, candidates
 from gpualloc.forecast.past import Past, past_of
 from gpualloc.model.forecast import QUANTILES, Forecasts, Grid
 
@@ -26,6 +26,10 @@ class Auto:
     def forecast(self, grid: Grid, horizons: Sequence[int]) -> Forecasts:
         """As `ports.Forecaster.forecast`."""
         return told(grid, horizons, _tell)
+
+    def least_ticks(self, horizon: int) -> int:
+        """How many known ticks it needs, without gaps, to tell of so many ticks ahead."""
+        return horizon + FEWEST_RESIDUALS + 1
 
 
 def _tell(past: Past, horizon: int, cuts: Sequence[int]) -> Telling:

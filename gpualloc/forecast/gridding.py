@@ -43,23 +43,14 @@ def ticks_of(start_s: float, step_s: float, ticks: int) -> list[float]:
     return [start_s + number * step_s for number in range(ticks)]
 
 
-def joined(
-    series: Mapping[str, Sequence[float]],
-    times: Sequence[float],
-    step_s: float,
-    known: Mapping[str, tuple[float, float]],
-) -> Grid:
-    """The series, each with a value for every tick, as a grid by name.
+def where_known(values: Sequence[float], times: Sequence[float], since_s: float, until_s: float) -> list[float]:
+    """The values, unknown before `since_s` and after `until_s`."""
+    return [value if since_s <= at_s <= until_s else math.nan for value, at_s in zip(values, times, strict=True)]
 
-    Args:
-        series: values by name.
-        times: of the ticks; not empty unless the values are.
-        step_s: seconds between them.
-        known: from when to when a series is known, both included; what lies beside it becomes unknown.
-    """
+
+def joined(series: Mapping[str, Sequence[float]], times: Sequence[float], step_s: float) -> Grid:
+    """The series, each with a value for every one of the even times, as a grid by name."""
     values: array[float] = array("d")
     for name in sorted(series):
-        since_s, until_s = known[name]
-        pairs = zip(series[name], times, strict=True)
-        values.extend(value if since_s <= at_s <= until_s else math.nan for value, at_s in pairs)
+        values.extend(series[name])
     return Grid(tuple(sorted(series)), times[0] if times else 0.0, step_s, len(times), values)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from gpualloc.model.progress import Progress
+
 
 class Share(StrEnum):
     """How a device is shared."""
@@ -205,3 +207,5 @@ class WorkloadRecord:
     log_bytes: int = 0
     bound: Limits | None = None
     """Limits in force now, read back from its group; None when it has ended, or the node does not tell."""
+    progress: Progress | None = None
+    """How far it says it is; None when it says nothing, or has ended."""

@@ -14,6 +14,8 @@ ARRIVALS = "arrivals"
 """Requests submitted in one step of a grid."""
 RUN_TIME = "run-time"
 """How long work runs; not a series, but told by the same verb."""
+CHOSEN = "chosen"
+"""Stands for whichever model was chosen at the time."""
 ANY_POOL = "*"
 """Stands for the pool of work that could be in several, or that was on nodes which are in none any more."""
 
@@ -44,6 +46,21 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps that means are taken over."""
+
+    since_s: int
+    """Where the first begins, a multiple of `step_s`."""
+    step_s: int
+    count: int
+
+    @property
+    def until_s(self) -> int:
+        """Where the last one ends."""
+        return self.since_s + self.count * self.step_s
+
+
+@dataclass(frozen=True, slots=True)
 class Foresight:
     """What series were, and what they are expected to become."""
 
@@ -55,6 +72,8 @@ class Foresight:
     """Seconds since the fleet was last sampled: what happened after is not in it, but for submissions. None: never."""
     forecaster: str
     """Name and version."""
+    least_s: tuple[float | None, ...] = ()
+    """By horizon: how much of the past the forecaster needs, without gaps; None, or empty: it does not say."""
 
     @property
     def horizons_s(self) -> tuple[float, ...]:
@@ -107,6 +126,7 @@ class Score:
     horizon_s: int
     """0 of run times, which are told of a whole run."""
     model: str
+    """`CHOSEN` is all of them together."""
     count: int
     """Forecasts that could be compared with what came."""
     series: int

@@ -12,7 +12,7 @@ def new_id(prefix: str, random: bytes) -> str:
     """An id such as `w3k7qd0xh`: the prefix and 8 characters made of the random bytes.
 
     Args:
-        prefix: `w` for a workload, `p` for a plan, `r` for a run.
+        prefix: `w` for a workload, `p` for a plan, `r` for a run, `s` for an order of nodes.
         random: exactly `RANDOM_BYTES` bytes from the system's secure source.
 
     Raises:

@@ -28,17 +28,18 @@ class Metric:
 
 
 _GPU = frozenset({SeriesKind.DEVICE})
+_USED = _GPU | {SeriesKind.WORKLOAD}
 _GPU_LIKE = frozenset({SeriesKind.DEVICE, SeriesKind.MIG_INSTANCE, SeriesKind.WORKLOAD})
 _NODE = frozenset({SeriesKind.NODE})
 
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("gpu_utilization_ratio", "ratio", 10_000, _GPU),
+        Metric("gpu_utilization_ratio", "ratio", 10_000, _USED),
         Metric("memory_utilization_ratio", "ratio", 10_000, _GPU),
         Metric("gpu_memory_used_mib", "MiB", 1, _GPU_LIKE),
         Metric("gpu_memory_total_mib", "MiB", 1, _GPU | {SeriesKind.MIG_INSTANCE}),
-        Metric("power_w", "W", 1000, _GPU),
+        Metric("power_w", "W", 1000, _USED),
         Metric("temperature_c", "°C", 1, _GPU),
         Metric("sm_clock_mhz", "MHz", 1, _GPU),
         Metric("cpu_utilization_ratio", "ratio", 10_000, _NODE),

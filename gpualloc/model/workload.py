@@ -9,6 +9,7 @@ from enum import StrEnum
 from gpualloc.errors import UsageError
 from gpualloc.model.allocation import Allocation, HeldBy, Share
 from gpualloc.model.cpus import NEAR
+from gpualloc.model.declared import DeclaredPhase, check_declared
 
 MAX_NAME_CHARS = 200
 MAX_GPUS = 65_536
@@ -122,6 +123,8 @@ class Request:
     number is never changed."""
     resize_command: tuple[str, ...] = ()
     """Command run as the owner that tells running work its new devices; empty when there is none."""
+    declared: tuple[DeclaredPhase, ...] = ()
+    """What its owner expects it to use, from its start on; empty is not declared."""
 
     @property
     def share(self) -> Share:
@@ -219,6 +222,9 @@ def check_request(request: Request) -> Request:
         if not key or "=" in key:
             raise UsageError(f"{key!r} is not the name of an environment variable", hint="write --env KEY=VALUE")
     _check_giving_way(request)
+    check_declared(
+        request.declared, gpus=request.gpus, gpu_memory_mib=request.gpu_memory_mib, fraction=request.fraction
+    )
     return request
 
 

@@ -145,6 +145,7 @@ class Keeper:
                 "controller": self._spec["controller"],
                 "attempt": self._spec["attempt"],
                 "pid": self._pid,
+                "uid": self._spec["account"]["uid"] if "account" in self._spec else None,
                 "start_ticks": start_ticks,
                 "started_at_s": processes.started_at_s(start_ticks),
                 "keeper_pid": os.getpid(),

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import accounts, cgroup, device_rule, keeper, processes, sharing
+from gpualloc.node import accounts, cgroup, device_rule, keeper, processes, progress, sharing
 from gpualloc.node.state import FORMAT, read_json, write_json
 from gpualloc.node.wire import Refused
 from gpualloc.node.workloads import told_end
@@ -125,6 +125,10 @@ class Launcher:
         env["CUDA_VISIBLE_DEVICES"] = ",".join(grant["mig_instance"] or grant["device"] for grant in step["grants"])
         env["GPUALLOC_WORKLOAD"] = step["workload"]
         env.update(sharing.client_environment(step["grants"], account))
+        told_in = progress.make(self._workloads.folder(step["workload"]), account)
+        env.pop(progress.VARIABLE, None)
+        if told_in is not None:
+            env[progress.VARIABLE] = told_in
         return {
             "format": FORMAT,
             "state_dir": self._state_dir,

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import cgroup, host, output, processes
+from gpualloc.node import cgroup, host, output, processes, progress
 from gpualloc.node.ledger import SHARED_FOLDERS, FileLedger
 from gpualloc.node.nvml import Nvml, deadline_s
 from gpualloc.node.parts import Parts, handler
@@ -119,9 +119,12 @@ class LocalMachine:
         return dict(told, pids=own, count=len(own), uses=uses, memory_mib=adoptable.memory_mib(own))
 
     def records(self) -> "list[dict[str, Any]]":
-        """What this node remembers of its workloads."""
+        """What this node remembers of its workloads, and how far those that run say they are."""
         records = self._workloads.records()
         self._ended = _ended(records)
+        for record in records:
+            if record["end"] is None:
+                record["progress"] = progress.read(self._workloads.folder(record["workload"]))
         return records
 
     def events(self, timeout_s: float) -> "dict[str, Any]":

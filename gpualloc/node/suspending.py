@@ -6,7 +6,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import claims, device_rule, host, processes
+from gpualloc.node import claims, device_rule, host, processes, progress
 from gpualloc.node.cuda import RUNNING
 from gpualloc.node.cuda_process import CudaProcess
 from gpualloc.node.cuda_work import DRIVER_ERRORS, NO_CUDA, CudaWork, reason_of
@@ -50,6 +50,7 @@ class Handler:
             self._let_in(step)
             facts = Resumption(work, _devices(step)).resume()
             self._keep_claims(step["workload"])
+            progress.note_resumed(self._workloads.folder(step["workload"]))
             return facts
 
     def verify(self, step: "dict[str, Any]") -> "dict[str, Any]":

@@ -5,6 +5,8 @@ spec.json     what was asked for, without the values of the environment
 started.json  written by the keeper once the command was executed
 end.json      written by the keeper when the last process ended
 log.<offset>  output
+progress.jsonl  how far the work says it is: its account writes it, nothing else here
+resumed       touched when it was resumed
 """
 
 import fcntl

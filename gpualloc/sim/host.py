@@ -168,7 +168,10 @@ class SimulatedHost:
 
     def records(self) -> list[dict[str, Any]]:
         """A record of each workload this node remembers."""
-        return [{**work.record(), "bound": self._bound(work)} for work in self.work.values()]
+        return [
+            {**work.record(), "bound": self._bound(work), "progress": work.progress(self.now_s)}
+            for work in self.work.values()
+        ]
 
     def logs(self, workload: str, offset: int, limit: int) -> dict[str, Any]:
         """A piece of what a workload wrote; refuses one that is not known."""

@@ -10,6 +10,10 @@ from gpualloc.sim.command import Behaviour, behaviour, shown
 from gpualloc.sim.use import Pattern
 
 _TERM = 15
+_STEPS = 100
+"""Steps of a command that ends by itself."""
+_POINTS = 8
+"""Steps of which it tells when they were."""
 
 
 @dataclass(slots=True)
@@ -132,6 +136,29 @@ class HostedWork:
             "held_by": dict(self.held_by),
             "log_bytes": len(self.log()),
             "end": self.end,
+        }
+
+    def progress(self, now_s: float) -> dict[str, Any] | None:
+        """How far it would say it is, as in a record of the wire: the part of its time that has passed, in steps.
+
+        None for a command without an end, and once it ended.
+        """
+        duration_s = self._behaviour.duration_s
+        if self.end is not None or not duration_s:
+            return None
+        stood_s = 0.0 if self.suspended_at_s is None else now_s - self.suspended_at_s
+        step_s = duration_s / _STEPS
+        passed_s = max(0.0, now_s - self.started_at_s - self.stood_still_s - stood_s)
+        step = min(_STEPS, int(passed_s / step_s))
+        steps = range(max(0, step - _POINTS + 1), step + 1)
+        told = [{"age_s": max(0.0, passed_s - one * step_s), "step": one} for one in steps]
+        return {
+            "step": step,
+            "of": _STEPS,
+            "loss": None,
+            "phase": None,
+            "age_s": told[-1]["age_s"] + stood_s,
+            "points": told if self.suspended_at_s is None else [],
         }
 
     def to_plain(self) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from gpualloc.errors import NotFoundError
 from gpualloc.model.forecast import Grid
-from gpualloc.model.foresight import KeptForecast, Subject
+from gpualloc.model.foresight import KeptForecast, Steps, Subject
 from gpualloc.model.sample import METRICS, Digest, Metric, Sample, Series, SeriesKey, SeriesKind
 from gpualloc.store import history_digest, history_means, past_forecasts
 from gpualloc.store.database import Database, Schema
-from gpualloc.store.history_grid import Steps, Wanted, read_grid
+from gpualloc.store.history_grid import Wanted, read_grid
 from gpualloc.store.paths import StatePaths
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ _SELECT_POINTS = "SELECT at_s, {column} FROM sample WHERE series = ? AND at_s BE
 _SPAN = (
     "SELECT min((SELECT min(at_s) FROM sample WHERE series = series.id)), "
     "max((SELECT max(at_s) FROM sample WHERE series = series.id)) FROM series"
+)
+_SEEN = (
+    "SELECT key, max((SELECT max(at_s) FROM sample WHERE series = series.id)) FROM series WHERE kind = ? GROUP BY key"
 )
 _LARGEST = (1 << 63) - 1
 
@@ -111,51 +114,6 @@ class SqliteHistory:
             if rows:
                 yield Series(series, metric, tuple((float(at_s), _value(stored, metric)) for at_s, stored in rows))
 
-    def grid(
-        self,
-        metric: Metric,
-        kind: SeriesKind,
-        since_s: int,
-        step_s: int,
-        ticks: int,
-        *,
-        nodes: Sequence[str] | None = None,
-        key: str | None = None,
-    ) -> Grid:
-        """As `ports.History.grid`; series are sorted by node and key, and called `node/key`.
-
-        Raises:
-            NotFoundError: the metric is not one that is kept.
-        """
-        _check_kept(metric)
-        found = [(one, its) for one, its in self._matching([kind], None, key) if nodes is None or its.node in nodes]
-        wanted = Wanted(metric, kind, found, all=nodes is None and key is None)
-        span = self.span()
-        return read_grid(self._database, wanted, Steps(since_s, step_s, ticks), span[1] if span else 0)
-
-    def span(self) -> tuple[int, int] | None:
-        """Epoch seconds of the oldest and the newest sample of anything; None when there is none."""
-        row = self._database.row(_SPAN)
-        return None if row is None or row[0] is None else (row[0], row[1])
-
-    def keep(self, forecasts: Sequence[KeptForecast]) -> int:
-        """As `ports.History.keep`, in one transaction.
-
-        Raises:
-            StateError: the disk is full or the place cannot be written.
-        """
-        with self._database.transaction() as connection:
-            past_forecasts.put(connection, forecasts)
-        return len(forecasts)
-
-    def kept(self, subject: Subject | None = None, *, since_s: float = 0.0) -> tuple[KeptForecast, ...]:
-        """As `ports.History.kept`."""
-        return past_forecasts.select(self._database, subject, since_s)
-
-    def last_kept(self, subject: Subject) -> Mapping[int, int]:
-        """As `ports.History.last_kept`."""
-        return past_forecasts.last_made(self._database, subject)
-
     def digests(
         self, kind: SeriesKind, metrics: Sequence[Metric], start_s: int, step_s: int, ticks: int
     ) -> Iterator[Digest]:
@@ -175,6 +133,47 @@ class SqliteHistory:
             found = history_digest.read(self._database, series_id, metrics, start_s=start_s, step_s=step_s, ticks=ticks)
             if found is not None:
                 yield Digest(SeriesKey(kind, node, key), start_s, step_s, *found)
+
+    def grid(
+        self, metric: Metric, kind: SeriesKind, steps: Steps, nodes: Sequence[str] | None = None, key: str | None = None
+    ) -> Grid:
+        """As `ports.History.grid`; series are sorted by node and key, and called `node/key`.
+
+        Raises:
+            NotFoundError: the metric is not one that is kept.
+        """
+        _check_kept(metric)
+        found = [(one, its) for one, its in self._matching([kind], None, key) if nodes is None or its.node in nodes]
+        wanted = Wanted(metric, kind, found, all=nodes is None and key is None)
+        span = self.span()
+        return read_grid(self._database, wanted, steps, span[1] if span else 0)
+
+    def span(self) -> tuple[int, int] | None:
+        """Epoch seconds of the oldest and the newest sample of anything; None when there is none."""
+        row = self._database.row(_SPAN)
+        return None if row is None or row[0] is None else (row[0], row[1])
+
+    def workloads_seen(self) -> Mapping[str, float]:
+        """Epoch seconds of the newest sample of each workload, by id; of a gang that of its member seen last."""
+        return dict(self._database.rows(_SEEN, (SeriesKind.WORKLOAD.value,)))
+
+    def keep(self, forecasts: Sequence[KeptForecast]) -> int:
+        """As `ports.History.keep`, in one transaction.
+
+        Raises:
+            StateError: the disk is full or the place cannot be written.
+        """
+        with self._database.transaction() as connection:
+            past_forecasts.put(connection, forecasts)
+        return len(forecasts)
+
+    def kept(self, what: str | None = None) -> tuple[KeptForecast, ...]:
+        """As `ports.History.kept`."""
+        return past_forecasts.select(self._database, what)
+
+    def last_kept(self, subject: Subject, since_s: float) -> Mapping[tuple[str, int], int]:
+        """As `ports.History.last_kept`."""
+        return past_forecasts.last_made(self._database, subject, since_s)
 
     def prune(self, before_s: float) -> int:
         """Delete samples older than that, and series that have none left; forecasts too. Returns samples deleted."""

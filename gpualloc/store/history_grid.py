@@ -10,27 +10,13 @@ from dataclasses import dataclass
 
 from gpualloc.errors import LockedError, StateError
 from gpualloc.model.forecast import Grid
+from gpualloc.model.foresight import Steps
 from gpualloc.model.sample import Metric, SeriesKey, SeriesKind
 from gpualloc.store import history_means
 from gpualloc.store.database import Database
 from gpualloc.store.history_means import CHUNK_S, CHUNK_STEPS, STEP_S, Target
 
 _ANY = "SELECT EXISTS (SELECT 1 FROM sample WHERE series = ? AND at_s >= ? AND at_s < ?)"
-
-
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """The steps that means are taken over."""
-
-    since_s: int
-    """Where the first begins, a multiple of `step_s`."""
-    step_s: int
-    count: int
-
-    @property
-    def until_s(self) -> int:
-        """Where the last one ends."""
-        return self.since_s + self.count * self.step_s
 
 
 @dataclass(frozen=True, slots=True)

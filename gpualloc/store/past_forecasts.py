@@ -12,12 +12,13 @@ from gpualloc.store.database import Database
 _COLUMNS = "made_at_s, step_s, horizon_s, model, low, median, high, last"
 _SELECT = (
     f"SELECT what, parts, pool, name, {_COLUMNS} FROM forecast_series "  # noqa: S608 (constants)
-    "JOIN forecast ON forecast.series = forecast_series.id WHERE made_at_s >= ?"
+    "JOIN forecast ON forecast.series = forecast_series.id WHERE ? IS NULL OR what = ? "
+    "ORDER BY what, parts, pool, name, made_at_s, horizon_s"
 )
 _SUBJECT = "what = ? AND parts = ? AND pool = ?"
 _LAST_MADE = (
-    "SELECT horizon_s, max(made_at_s) FROM forecast_series "  # noqa: S608 (constants)
-    f"JOIN forecast ON forecast.series = forecast_series.id WHERE {_SUBJECT} GROUP BY horizon_s"
+    "SELECT name, horizon_s, max(made_at_s) FROM forecast_series "  # noqa: S608 (constants)
+    f"CROSS JOIN forecast ON forecast.series = forecast_series.id WHERE {_SUBJECT} AND made_at_s >= ? GROUP BY 1, 2"
 )
 _INSERT = f"INSERT OR REPLACE INTO forecast (series, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 (constants)
 _Key = tuple[str, str, str, str]
@@ -36,14 +37,9 @@ def put(connection: sqlite3.Connection, forecasts: Sequence[KeptForecast]) -> No
     connection.executemany(_INSERT, rows)
 
 
-def select(database: Database, subject: Subject | None, since_s: float) -> tuple[KeptForecast, ...]:
-    """Forecasts made since then, by subject, series, moment and horizon."""
-    values: list[object] = [since_s]
-    query = _SELECT
-    if subject is not None:
-        query += f" AND {_SUBJECT}"
-        values += [subject.what, subject.by.value, subject.pool]
-    rows = database.rows(f"{query} ORDER BY what, parts, pool, name, made_at_s, horizon_s", values)
+def select(database: Database, what: str | None) -> tuple[KeptForecast, ...]:
+    """Forecasts of one metric or of all, by subject, series, moment and horizon."""
+    rows = database.rows(_SELECT, (what, what))
     return tuple(
         KeptForecast(
             Subject(what, By(parts), pool), name, made_at_s, step_s, horizon_s, model, Band(low, median, high), last
@@ -52,9 +48,10 @@ def select(database: Database, subject: Subject | None, since_s: float) -> tuple
     )
 
 
-def last_made(database: Database, subject: Subject) -> Mapping[int, int]:
-    """When a forecast of the subject was last stored, by horizon."""
-    return dict(database.rows(_LAST_MADE, (subject.what, subject.by.value, subject.pool)))
+def last_made(database: Database, subject: Subject, since_s: float) -> Mapping[tuple[str, int], int]:
+    """When a forecast was last stored, if since then, by series of the subject and horizon."""
+    rows = database.rows(_LAST_MADE, (subject.what, subject.by.value, subject.pool, since_s))
+    return {(name, horizon_s): made_at_s for name, horizon_s, made_at_s in rows}
 
 
 def prune(connection: sqlite3.Connection, before_s: float) -> None:

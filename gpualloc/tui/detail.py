@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gpualloc.model.inventory import Device, HostReading, MigInstance, Node
+from gpualloc.model.progress import Progress
 from gpualloc.model.workload import Workload
 from gpualloc.tui.cells import Cell, Role, cell, gib, watts
 from gpualloc.tui.rows import FleetRow, Moment, state_words
@@ -13,6 +14,7 @@ from gpualloc.tui.section import Section
 from gpualloc.tui.text import date_time_text, plain
 from gpualloc.tui.widgets.process_table import ProcessRow
 from gpualloc.tui.widgets.workload_table import held_text
+from gpualloc.views.progress import progress_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +51,15 @@ def process_detail(row: ProcessRow) -> Detail:
     return Detail(f"Process {process.pid} on {plain(row.node)}", (Section("Process", entries),))
 
 
-def workload_detail(workload: Workload) -> Detail:
-    """A workload; the values of its environment stay hidden."""
+def workload_detail(workload: Workload, progress: Progress | None = None) -> Detail:
+    """A workload, and how far it says it is; the values of its environment stay hidden."""
     request = workload.request
     stood = (
         ("id", cell(workload.id)),
         ("owner", _text(workload.owner)),
         ("state", cell(workload.state.value)),
         ("reason", _text(workload.reason, 1000, absent="nothing to tell")),
+        *(() if progress is None else (("progress", cell(progress_text(progress))),)),
         ("submitted", cell(date_time_text(workload.submitted_at_s))),
         ("started", cell(date_time_text(workload.started_at_s))),
         ("ended", cell(date_time_text(workload.ended_at_s))),

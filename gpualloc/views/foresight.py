@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Sequence
 
-from gpualloc.model.forecast import Grid
 from gpualloc.model.foresight import ANY_POOL, ARRIVALS, By, Foresight, Subject
-from gpualloc.views.forecast import Panel, forecast_text, span
+from gpualloc.views.forecast import Panel, forecast_data, forecast_text, panels_of, span
 from gpualloc.views.look import Look, Role
 from gpualloc.views.text import ago, duration, escape
 
@@ -21,7 +19,11 @@ _NOW_UNKNOWN = "the latest value is not known"
 
 
 def foresight_data(seen: Foresight, *, simulated: bool) -> dict[str, object]:
-    """`data` of `forecast --json`, of series of our own."""
+    """`data` of `forecast --json` of series of our own: as of a file, with what is known of the past beside it."""
+    panels = _panels(seen)
+    told = forecast_data(panels, [span(horizon_s) for horizon_s in seen.horizons_s])
+    series = told["series"]
+    assert isinstance(series, dict)
     return {
         "metric": seen.subject.what,
         "by": seen.subject.by.value,
@@ -32,17 +34,15 @@ def foresight_data(seen: Foresight, *, simulated: bool) -> dict[str, object]:
         "step_s": seen.grid.step_s,
         "age_s": seen.age_s,
         "forecaster": seen.forecaster,
-        "series": [
-            {
-                "name": name,
+        "series": {
+            name: {
+                **series[name],
                 "latest": seen.latest(row),
                 "known_s": seen.known_s(row),
-                "capacity": _capacity(seen.grid, row),
-                "points": None if seen.subject.by is By.SERIES else _points(seen, row),
-                "forecasts": _bands_data(seen, row),
+                "points": None if seen.subject.by is By.SERIES else panel.history,
             }
-            for row, name in enumerate(seen.grid.names)
-        ],
+            for row, (name, panel) in enumerate(zip(seen.grid.names, panels, strict=True))
+        },
     }
 
 
@@ -52,7 +52,7 @@ def foresight_text(seen: Foresight, look: Look, *, simulated: bool) -> str:
     told = [head + (", " + look.paint("simulated", Role.WARN) if simulated else "")]
     if not seen.grid.names or not seen.grid.ticks:
         return "\n".join([*told, _line(_empty(seen.subject), look)])
-    told.append(forecast_text([_panel(seen, row) for row in range(len(seen.grid.names))], look))
+    told.append(forecast_text(_panels(seen), look))
     return "\n".join([*told, *(_line(note, look) for note in notes(seen))])
 
 
@@ -68,8 +68,9 @@ def notes(seen: Foresight) -> list[str]:
         said.append(f"{ANY_POOL} is work that several pools could hold, or that was in one that is gone")
     if seen.age_s is None:
         said.append("nothing was ever sampled: `gpualloc sample` or `gpualloc rebalance` do")
-    elif seen.age_s > _STALE_STEPS * seen.grid.step_s:
-        said.append(f"the fleet was last sampled {ago(seen.age_s)}: what became of running work is not known since")
+    elif seen.age_s > _STALE_STEPS * seen.grid.step_s and seen.subject.what != ARRIVALS:
+        what = "nothing" if seen.subject.by is By.SERIES else "nothing of running work"
+        said.append(f"the fleet was last sampled {ago(seen.age_s)}: {what} is known since")
     return said
 
 
@@ -110,39 +111,10 @@ def _missing(seen: Foresight, rows: Sequence[int], horizon_s: float, why: str) -
         known = sorted(seen.known_s(row) for row in rows)
         shortest, longest = duration(known[0]), duration(known[-1])
         why = f"only {shortest if shortest == longest else f'{shortest} to {longest}'} of the past {_SHORT}"
+        least_s = seen.least_s[seen.horizons_s.index(horizon_s)] if seen.least_s else None
+        why += f", {duration(least_s)} are needed" if least_s is not None and least_s > known[0] else ""
     return f"nothing is told {span(horizon_s)} ahead of {whose}: {why}"
 
 
-def _panel(seen: Foresight, row: int) -> Panel:
-    now_s, name = seen.grid.end_s, seen.grid.names[row]
-    return Panel(
-        name,
-        seen.unit,
-        _points(seen, row),
-        [(now_s + horizon_s, seen.forecasts.band(row, place)) for place, horizon_s in enumerate(seen.horizons_s)],
-        seen.forecasts.models[row],
-        _capacity(seen.grid, row),
-    )
-
-
-def _points(seen: Foresight, row: int) -> list[tuple[float, float | None]]:
-    grid = seen.grid
-    values = grid.values[row * grid.ticks : (row + 1) * grid.ticks]
-    return [
-        (grid.start_s + tick * grid.step_s, None if math.isnan(value) else value) for tick, value in enumerate(values)
-    ]
-
-
-def _bands_data(seen: Foresight, row: int) -> list[dict[str, object]]:
-    found: list[dict[str, object]] = []
-    for place, horizon_s in enumerate(seen.horizons_s):
-        band = seen.forecasts.band(row, place)
-        told = (None, None, None) if band is None else (band.low, band.median, band.high)
-        edges = dict(zip(("low", "median", "high"), told, strict=True))
-        model = seen.forecasts.models[row][place] or None
-        found.append({"horizon_s": horizon_s, "at_s": seen.grid.end_s + horizon_s, **edges, "model": model})
-    return found
-
-
-def _capacity(grid: Grid, row: int) -> float | None:
-    return grid.capacity[row] if grid.capacity else None
+def _panels(seen: Foresight) -> tuple[Panel, ...]:
+    return panels_of(seen.grid, seen.forecasts, seen.unit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 
-from gpualloc.model.foresight import RUN_TIME, By, Score, Scored, Subject
+from gpualloc.model.foresight import CHOSEN, RUN_TIME, By, Score, Scored, Subject
 from gpualloc.views.forecast import span
 from gpualloc.views.look import Look, Role
 from gpualloc.views.table import Cell, Column, table
@@ -78,7 +78,8 @@ def _row(one: Score) -> list[str | Cell]:
         f"{one.pinball:.3g}",
         percent(one.covered),
     ]
-    return [span(one.horizon_s) if one.horizon_s else "-", escape(one.model), str(one.count), *figures]
+    model: str | Cell = Cell(CHOSEN, Role.STRONG) if one.model == CHOSEN else escape(one.model)
+    return [span(one.horizon_s) if one.horizon_s else "-", model, str(one.count), *figures]
 
 
 def _left_out(scored: Scored) -> list[str]:
@@ -91,7 +92,7 @@ def _left_out(scored: Scored) -> list[str]:
     if not scored.scores:
         said.append("too young to score: nothing that was forecast could be compared with what came yet")
     if scored.early:
-        said.append(f"{plural(scored.early, 'forecast')} wait for their time, or for a sample taken after it")
+        said.append(f"not compared yet: {plural(scored.early, 'forecast')}, too early or nothing sampled since")
     if scored.unknown:
-        said.append(f"of {plural(scored.unknown, 'forecast')} nobody knows what came: nothing was sampled then")
+        said.append(f"never to be compared: {plural(scored.unknown, 'forecast')}, nothing was sampled at the time")
     return said

@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from gpualloc.model.allocation import Allocation, Gang, Grant, HeldBy, Hold, Limits, Member, Share
 from gpualloc.model.ending import seen_exit_code, verdict
 from gpualloc.model.gang import members_of
+from gpualloc.model.progress import Progress
 from gpualloc.model.workload import Request, Workload, WorkloadState
+from gpualloc.views.declared import declared_facts
 from gpualloc.views.look import Look, Role
+from gpualloc.views.progress import progress_brief, progress_data, progress_text
 from gpualloc.views.table import Cell, Column, table
 from gpualloc.views.text import UNKNOWN, ago, duration, escape, memory, plural, stamp
 
@@ -31,20 +34,32 @@ _COLUMNS = (
     Column("exit", right=True),
     Column("reason", least=10, below=True),
 )
+_PROGRESS_AT = 5
+"""The place of the column for progress: after how long it runs."""
 
 
 def workloads_data(
-    workloads: Sequence[Workload], bound: Mapping[str, Limits] | None = None, *, simulated: bool
+    workloads: Sequence[Workload],
+    bound: Mapping[str, Limits] | None = None,
+    progress: Mapping[str, Progress] | None = None,
+    *,
+    simulated: bool,
 ) -> dict[str, object]:
-    """`data` of `ps --json`; `bound` has by workload id the limits in force on its node, as far as they were read."""
-    read = bound or {}
+    """`data` of `ps --json`.
+
+    `bound` has by workload id the limits in force on its node, as far as they were read, and `progress` how far those
+    are that say so.
+    """
+    read, told = bound or {}, progress or {}
     return {
         "simulated": simulated,
-        "workloads": [workload_data(workload, read.get(workload.id)) for workload in workloads],
+        "workloads": [workload_data(one, read.get(one.id), told.get(one.id)) for one in workloads],
     }
 
 
-def workload_data(workload: Workload, bound: Limits | None = None) -> dict[str, object]:
+def workload_data(
+    workload: Workload, bound: Limits | None = None, progress: Progress | None = None
+) -> dict[str, object]:
     """One workload as `ps --json` and `wait --json` give it."""
     allocation = workload.allocation
     return {
@@ -64,6 +79,7 @@ def workload_data(workload: Workload, bound: Limits | None = None) -> dict[str, 
         "ended_at_s": workload.ended_at_s,
         "adopted": workload.adopted,
         "members": [_member_data(member) for member in members_of(workload)] or None,
+        "progress": progress and progress_data(progress),
     }
 
 
@@ -82,10 +98,10 @@ def _member_state(member: Member) -> WorkloadState:
     return WorkloadState.RUNNING if member.end is None else verdict(member.end)[0]
 
 
-def workload_in_full(workload: Workload, *, simulated: bool) -> dict[str, object]:
+def workload_in_full(workload: Workload, *, progress: Progress | None = None, simulated: bool) -> dict[str, object]:
     """`data` of `show --json`."""
     return {
-        **workload_data(workload),
+        **workload_data(workload, progress=progress),
         "simulated": simulated,
         "attempt": workload.attempt,
         "request": _request_data(workload.request),
@@ -151,6 +167,10 @@ def _request_data(request: Request) -> dict[str, object]:
             "command": list(request.checkpoint_command),
             "grace_s": request.checkpoint_grace_s,
         },
+        "declared": [
+            {"for_s": one.for_s, "gpu": one.gpu, "memory_mib": one.memory_mib, "phase": one.phase}
+            for one in request.declared
+        ],
     }
 
 
@@ -179,12 +199,24 @@ def _gang_data(gang: Gang) -> dict[str, object]:
     return {"size": gang.size, "gpus": gang.gpus, "address": gang.address, "port": gang.port}
 
 
-def workloads_text(workloads: Sequence[Workload], now_s: float, look: Look, *, simulated: bool) -> str:
-    """The list, oldest first."""
+def workloads_text(
+    workloads: Sequence[Workload],
+    now_s: float,
+    look: Look,
+    progress: Mapping[str, Progress] | None = None,
+    *,
+    simulated: bool,
+) -> str:
+    """The list, oldest first; with a column for progress when any work tells it."""
     head = [look.paint("simulated", Role.WARN)] if simulated else []
     if not workloads:
         return "\n".join([*head, "no workloads"])
-    return "\n".join([*head, table(_COLUMNS, [_row(workload, now_s) for workload in workloads], look)])
+    columns, rows = list(_COLUMNS), [_row(workload, now_s) for workload in workloads]
+    if progress:
+        columns.insert(_PROGRESS_AT, Column("progress"))
+        for workload, row in zip(workloads, rows, strict=True):
+            row.insert(_PROGRESS_AT, progress_brief(progress.get(workload.id)))
+    return "\n".join([*head, table(columns, rows, look)])
 
 
 def _row(workload: Workload, now_s: float) -> list[str | Cell]:
@@ -214,7 +246,7 @@ def _where(workload: Workload) -> str:
     return escape(workload.allocation.node) + more + (f" ({plural(count, 'GPU')})" if count else "")
 
 
-def workload_text(workload: Workload, now_s: float, *, simulated: bool) -> str:
+def workload_text(workload: Workload, now_s: float, *, progress: Progress | None = None, simulated: bool) -> str:
     """Everything known of one workload, a line for each fact."""
     facts = [
         ("id", workload.id + (" (simulated)" if simulated else "")),
@@ -223,6 +255,8 @@ def workload_text(workload: Workload, now_s: float, *, simulated: bool) -> str:
         ("state", workload.state.value + (f": {escape(workload.reason)}" if workload.reason else "")),
         ("command", escape(shlex.join(workload.request.command))),
         ("asks for", request_text(workload.request)),
+        *declared_facts(workload.request.declared),
+        *((("progress", progress_text(progress)),) if progress else ()),
         ("submitted", f"{stamp(workload.submitted_at_s)} ({ago(now_s - workload.submitted_at_s)})"),
         *_started(workload, now_s),
         *((f"env {escape(key)}", HIDDEN) for key, _ in workload.request.env),

@@ -155,11 +155,9 @@ def test_what_cannot_be_done_is_said(call, text, more, said):
     assert said in err
 
 
-def test_a_file_that_is_not_there_and_none_at_all_are_told(call, capsys):
+def test_a_file_that_is_not_there_is_told(call, capsys):
     assert main(["forecast", "--series", "nowhere.csv"]) == 2
     assert "nowhere.csv cannot be read" in capsys.readouterr().err
-    assert main(["forecast", "--backtest"]) == 2
-    assert "--series FILE" in capsys.readouterr().err
 
 
 def test_a_name_cannot_paint_the_terminal(call):

@@ -115,6 +115,9 @@ class MemoryHistory:
         self.samples.extend(samples)
         return len(samples)
 
+    def span(self):
+        return None
+
 
 class FixedClock:
     """A time that stands still."""

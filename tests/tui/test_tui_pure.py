@@ -14,10 +14,12 @@ from tui.fleet_fixture import NOW_S, TICKS_S, fleet
 
 from gpualloc.model.allocation import HeldBy, Hold
 from gpualloc.model.inventory import DeviceState, Node, NodeState
+from gpualloc.model.progress import Progress
 from gpualloc.model.workload import WorkloadState
 from gpualloc.tui.arrange import SortKey, arranged, kept
 from gpualloc.tui.cells import Role, bar, cell, fitted, gib, memory_pair, percent, watts, width_of
 from gpualloc.tui.columns import GAP, MARGIN, Column, PlacedColumn, fit
+from gpualloc.tui.detail import workload_detail
 from gpualloc.tui.rows import FleetRow, Moment, Standing, fleet_rows, state_words
 from gpualloc.tui.seen import Seen, SeenNode
 from gpualloc.tui.text import age_text, clip, clip_middle, plain
@@ -240,3 +242,17 @@ def test_suspended_work_has_no_gpus() -> None:
     column = PlacedColumn(next(one for one in workload_table.COLUMNS if one.key == "gpus"), 0, 7)
     assert table.draw(held, column) != cell("none")
     assert table.draw(dataclasses.replace(held, state=WorkloadState.SUSPENDED), column) == cell("none")
+
+
+def test_progress_has_a_column_and_a_line_when_work_tells_it() -> None:
+    work = next(one for one in sample_world.WORKLOADS if one.allocation is not None)
+    told = Progress(50.0, 100.0, None, "train", 1.0)
+    table = workload_table.WorkloadTable()
+    assert workload_table.PROGRESS not in table.columns(200)
+    table.show_on((work,), {}, {work.id: told})
+    assert workload_table.PROGRESS in table.columns(200)
+    assert table.draw(work, PlacedColumn(workload_table.PROGRESS, 0, 16)) == cell("50 %")
+    assert ("progress", cell("step 50 of 100 (50 %), phase train, as it said 1s ago")) in workload_detail(
+        work, told
+    ).sections[0].entries
+    assert "progress" not in dict(workload_detail(work).sections[0].entries)

@@ -11,6 +11,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.screen import Screen
 
+from gpualloc.engine.progress import progress_of
+from gpualloc.model.progress import Progress
 from gpualloc.model.workload import Workload
 from gpualloc.tui.arrange import SortKey, arranged, kept, kept_workloads
 from gpualloc.tui.cells import Cell, Role, Span, cell
@@ -155,7 +157,7 @@ class FleetScreen(Screen[None]):
         workloads = self._seen.workloads
         indices = _indices(self._seen)
         shown = kept_workloads(ordered(workloads or ()), self._needle)
-        self.query_one(WorkloadTable).show_on(shown, indices)
+        self.query_one(WorkloadTable).show_on(shown, indices, self._progress())
         count = "looking" if workloads is None else str(len(shown))
         self.query_one("#workload-pane", Pane).entitle(
             _titled("Workloads", count, "" if self._is_wide else "w: processes")
@@ -187,6 +189,10 @@ class FleetScreen(Screen[None]):
     @property
     def _is_wide(self) -> bool:
         return self.has_class("wide")
+
+    def _progress(self) -> dict[str, Progress]:
+        nodes = (node.node for node in self._seen.nodes if node.node is not None)
+        return progress_of(self._seen.workloads or (), nodes)
 
     def _names(self) -> dict[str, str]:
         return {workload.id: workload.name for workload in self._seen.workloads or ()}
@@ -223,7 +229,7 @@ class FleetScreen(Screen[None]):
 
     def _describe_workload(self, key: str) -> Detail | None:
         found = next((one for one in self._seen.workloads or () if one.id == key), None)
-        return None if found is None else workload_detail(found)
+        return None if found is None else workload_detail(found, self._progress().get(key))
 
     # Keys.
 

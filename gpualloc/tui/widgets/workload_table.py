@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gpualloc.model.allocation import HeldBy, Hold
+from gpualloc.model.progress import Progress
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.tui.cells import Cell, Role, cell
 from gpualloc.tui.columns import Column, PlacedColumn
 from gpualloc.tui.text import plain
 from gpualloc.tui.widgets.table import Table
+from gpualloc.views.progress import progress_brief
 
 COLUMNS = (
     Column("id", "ID", least=9, most=9, priority=5),
@@ -21,6 +23,8 @@ COLUMNS = (
     Column("held", "HELD BY", least=10, most=18, priority=7),
     Column("reason", "REASON", least=18, most=120, priority=6),
 )
+PROGRESS = Column("progress", "PROGRESS", least=16, most=16, priority=3)
+"""Shown beside the others when any work tells how far it is."""
 _ORDER = {
     state: at
     for at, state in enumerate(
@@ -71,15 +75,18 @@ class WorkloadTable(Table[Workload]):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._indices: Mapping[str, int] = {}
+        self._progress: Mapping[str, Progress] = {}
 
-    def show_on(self, workloads: Sequence[Workload], indices: Mapping[str, int]) -> None:
-        """Draw these workloads; `indices` by device UUID name the devices they got."""
-        self._indices = indices
+    def show_on(
+        self, workloads: Sequence[Workload], indices: Mapping[str, int], progress: Mapping[str, Progress]
+    ) -> None:
+        """Draw these workloads; `indices` by device UUID name the devices they got, `progress` is by workload id."""
+        self._indices, self._progress = indices, progress
         self.show(workloads)
 
     def columns(self, width: int) -> Sequence[Column]:  # noqa: ARG002 (the same in every width)
         """The columns by priority."""
-        return COLUMNS
+        return (*COLUMNS[:4], PROGRESS, *COLUMNS[4:]) if self._progress else COLUMNS
 
     def key_of(self, row: Workload) -> str:
         """The workload's id."""
@@ -105,6 +112,8 @@ class WorkloadTable(Table[Workload]):
             return self._devices(row)
         if key == "held":
             return weakest_first(row.held_by)
+        if key == "progress":
+            return progress_brief(self._progress.get(row.id))
         return plain(row.reason or "")
 
     def _devices(self, row: Workload) -> str:

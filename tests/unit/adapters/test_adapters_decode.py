@@ -15,6 +15,7 @@ from gpualloc.adapters.decode import OBSERVED, decode_changed, decode_hello, dec
 from gpualloc.adapters.fields import MAX_TEXT, MalformedError
 from gpualloc.model.allocation import Claim, HeldBy, Hold, Limits, Share, WorkloadEnd, WorkloadRecord
 from gpualloc.model.inventory import Device, DeviceState, MigInstance, Node, NodeSpec, NodeState, Process
+from gpualloc.model.progress import Progress
 
 SPEC = NodeSpec("n1", "pool", "ssh")
 
@@ -260,3 +261,32 @@ def test_events():
     assert decode_changed({"changed": True})
     with pytest.raises(MalformedError):
         decode_changed({"changed": 1})
+
+
+PROGRESS = {
+    "step": 40,
+    "of": 100,
+    "loss": -0.5,
+    "phase": "train",
+    "age_s": 2.0,
+    "points": [{"age_s": 12.0, "step": 39}, {"age_s": 2.0, "step": 40}],
+}
+
+
+def test_progress_comes_through_and_may_be_left_out(answers):
+    record = answers["claims"]["workloads"][0]
+    assert look(answers).workloads[0].progress is None, "an older program does not tell"
+    record["progress"] = PROGRESS
+    told = Progress(40.0, 100.0, -0.5, "train", 2.0, ((12.0, 39.0), (2.0, 40.0)))
+    assert look(answers).workloads[0].progress == told
+    record["progress"] = {"age_s": 1, "points": []}
+    assert look(answers).workloads[0].progress == Progress(None, None, None, None, 1.0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"step": -1}, {"of": 0}, {"loss": "nan"}, {"age_s": None}, {"points": [[1, 2]]}, {"phase": 7}]
+)
+def test_progress_that_makes_no_sense_is_refused(answers, wrong):
+    answers["claims"]["workloads"][0]["progress"] = {**PROGRESS, **wrong}
+    with pytest.raises(MalformedError):
+        look(answers)

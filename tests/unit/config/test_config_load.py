@@ -293,6 +293,11 @@ def test_the_cached_result_is_the_same(read, write):
     assert (checked.config.objective, checked.config.gang_ports) == ("cost", (31000, 31009))
 
 
+def test_the_cached_result_keeps_the_forecaster(read, write):
+    file = write('forecaster = "ewma"\n')
+    assert [read(file).config.forecaster for _ in range(2)] == ["ewma", "ewma"]
+
+
 def test_the_cache_is_private_and_follows_every_change(read, write, tmp_path):
     file = write('[pools.p]\nnodes = "n1"\n')
     read(file)

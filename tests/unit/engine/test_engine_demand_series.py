@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.engine.demand_series import gpu_milli, pool_of, series_at
@@ -47,6 +47,7 @@ WORK = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(WORK, max_size=20))
 def test_demand_is_what_a_plain_loop_finds(workloads):
     times = [float(at_s) for at_s in range(0, 160, 7)]
@@ -65,6 +66,7 @@ def test_demand_is_what_a_plain_loop_finds(workloads):
         assert found.get(owner, [0.0] * len(times)) == pytest.approx(plain)
 
 
+@settings(deadline=None)
 @given(st.lists(WORK, max_size=20))
 def test_every_request_for_gpus_arrives_once(workloads):
     (arrivals,) = series(workloads, [float(at_s) for at_s in range(10, 120, 10)], ARRIVALS).values()

@@ -10,12 +10,13 @@ from fakes.memory_context import MemoryFleet, memory_context
 from fakes.sample_world import device
 
 from gpualloc.engine.context import Settings
-from gpualloc.engine.foresee import PAST_S, foresee, remember
+from gpualloc.engine.foresee import PAST_S, foresee, least_ticks, remember
 from gpualloc.engine.score import score
 from gpualloc.errors import NotFoundError, UsageError
+from gpualloc.forecast.registry import load
 from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.audit import AuditEntry
-from gpualloc.model.forecast import Forecasts
+from gpualloc.model.forecast import Forecasts, Grid
 from gpualloc.model.foresight import ANY_POOL, By, Subject
 from gpualloc.model.inventory import Node, NodeSpec, NodeState
 from gpualloc.model.sample import Sample, SeriesKey, SeriesKind
@@ -110,17 +111,30 @@ def running(world, number, at_s, node="a1"):
     submit(world, number, at_s, allocation=allocation, started_at_s=float(at_s), state=WorkloadState.RUNNING)
 
 
-def test_demand_is_unknown_where_running_work_was_not_looked_at_for_long(world):
+def seen_running(world, number, at_s, node="a1"):
+    world.history.append([Sample(SeriesKey(SeriesKind.WORKLOAD, node, f"w{number:08d}"), at_s, {})])
+
+
+def test_demand_is_unknown_where_running_work_was_not_seen_for_long(world):
     running(world, 1, BEGUN_S)
     submit(world, 2, BEGUN_S)
-    sample(world, BEGUN_S + 1800, 0.5)
+    seen_running(world, 1, BEGUN_S + 1800)
+    # The node was looked at later, and the work was not there: it ended, and the books do not know it yet.
+    sample(world, BEGUN_S + 3590, 0.5)
     seen = foresee(world, "demand", [300.0])
     assert row(seen.grid, "a") == [2.0] * 10 + [None] * 3
     assert row(seen.grid, "b") == [0.0] * 13
-    assert (seen.age_s, seen.latest(0), seen.forecasts.band(0, 0)) == (1800.0, None, None)
+    assert (seen.age_s, seen.latest(0), seen.forecasts.band(0, 0)) == (10.0, None, None)
     assert None not in row(foresee(world, "arrivals", [300.0]).grid, "a")
-    sample(world, BEGUN_S + 2700, 0.5)
+    seen_running(world, 1, BEGUN_S + 2700)
     assert row(foresee(world, "demand", [300.0]).grid, "a") == [2.0] * 13
+
+
+def test_a_gang_is_seen_while_one_of_its_members_is(world):
+    running(world, 1, BEGUN_S)
+    seen_running(world, 1, BEGUN_S + 600)
+    seen_running(world, 1, BEGUN_S + 3000, "b1")
+    assert foresee(world, "demand", [300.0]).latest(0) == 1.0
 
 
 def test_work_that_was_just_started_runs_although_nobody_looked_since(world):
@@ -178,6 +192,16 @@ def test_readings_are_chosen_by_pool_node_and_device(world):
     assert names(device="GPU-3") == ("b1/GPU-3",)
 
 
+def test_nothing_is_expected_below_0_or_above_what_is_there(world):
+    sample(world, BEGUN_S + 3300, 0.25)
+    band = foresee(world, USE, [300.0]).forecasts.band(0, 0)
+    assert (band.low, band.median, band.high) == (0.0, 0.25, 1.0)
+    submit(world, 1, BEGUN_S)
+    seen = foresee(world, "demand", [300.0])
+    assert [seen.forecasts.band(place, 0).low for place in (0, 1)] == [0.0, 0.0]
+    assert [seen.forecasts.band(place, 0).high for place in (0, 1)] == [2.0, 1.0]
+
+
 def test_the_memory_of_a_device_is_its_capacity(world):
     sample(world, BEGUN_S + 3000, 0.5, gpu_memory_used_mib=10, gpu_memory_total_mib=80_000)
     sample(world, BEGUN_S + 3300, 0.5, gpu_memory_used_mib=20, gpu_memory_total_mib=80_000)
@@ -215,17 +239,51 @@ def test_what_cannot_be_looked_ahead_at_is_refused(world, arguments, error, word
     assert words in (caught.value.hint or "")
 
 
+@pytest.mark.parametrize(("horizon", "least"), [(1, 22), (12, 33), (72, 93)])
+def test_what_auto_says_that_it_needs_is_what_it_needs(horizon, least):
+    rising = array("d", [float(at * at % 17) for at in range(least)])
+    assert least_ticks(load("auto"), horizon) == least
+    told = [
+        load("auto").forecast(Grid(("a",), 0, STEP_S, ticks, rising[:ticks]), [horizon]).band(0, 0)
+        for ticks in (least - 1, least)
+    ]
+    assert told[0] is None
+    assert told[1] is not None
+
+
+def test_a_forecaster_need_not_say_what_it_needs(world):
+    submit(world, 1, BEGUN_S)
+    assert foresee(world, "demand", [300.0]).least_s == (None,)
+    assert foresee(world, "demand", [300.0, 3600.0], forecaster=load("auto")).least_s == (22 * 300.0, 33 * 300.0)
+
+
 def test_each_horizon_is_kept_a_few_times_while_it_passes(world):
     submit(world, 1, BEGUN_S)
     for minute in range(60):
         world.clock.at_s = BEGUN_S + 3600.0 + 60 * minute
         remember(world, foresee(world, "demand", [300.0, 7200.0], pool="a"))
-    kept = world.history.kept(Subject("demand", By.POOL, "a"))
+    kept = world.history.kept("demand")
     made = {
         horizon_s: [one.made_at_s - BEGUN_S for one in kept if one.horizon_s == horizon_s] for horizon_s in (300, 7200)
     }
     assert made == {300: list(range(3600, 7200, 300)), 7200: [3600, 5400]}
     assert {(one.series, one.model, one.last, one.step_s) for one in kept} == {("a", "last", 1.0, 300)}
+
+
+def test_each_device_is_kept_however_they_were_looked_at(world):
+    sample(world, BEGUN_S + 3300, 0.5)
+    sample(world, BEGUN_S + 3300, 0.5, "b1", "GPU-2")
+    for chosen in ({"node": "a1"}, {"node": "b1"}, {}):
+        remember(world, foresee(world, USE, [300.0], **chosen))
+    assert [one.series for one in world.history.kept()] == ["a1/GPU-1", "b1/GPU-2"]
+
+
+def test_when_the_clock_was_set_back_forecasts_are_kept_again(world):
+    submit(world, 1, BEGUN_S)
+    remember(world, foresee(world, "demand", [300.0], pool="a"))
+    world.clock.at_s -= 1800
+    remember(world, foresee(world, "demand", [300.0], pool="a"))
+    assert [one.made_at_s - BEGUN_S for one in world.history.kept()] == [1800, 3600]
 
 
 def test_what_nothing_was_told_of_is_not_kept(world):
@@ -249,7 +307,19 @@ def test_demand_is_scored_with_what_the_books_tell_later(world):
     # Pool a: 1 was told and 2 came; pool b: 0 and 0.
     assert (told.count, told.series, told.error, told.last_error, told.ratio) == (2, 2, 0.5, 0.5, 1.0)
     assert told.covered == 1.0
-    assert told.pinball == pytest.approx(((0.1 + 0.5 + 0.0) / 3 + 0.1 / 3) / 2)
+    assert told.pinball == pytest.approx(((0.1 + 0.5 + 0.0) / 3 + (0.0 + 0.0 + 0.05) / 3) / 2)
+
+
+def test_demand_is_not_scored_before_the_books_can_tell(world):
+    running(world, 1, BEGUN_S)
+    seen_running(world, 1, BEGUN_S + 3600)
+    remember(world, foresee(world, "demand", [1800.0], pool="a"))
+    world.clock.at_s = BEGUN_S + 9000.0
+    sample(world, BEGUN_S + 9000, 0.5)
+    assert (score(world).early, score(world).unknown, score(world).scores) == (1, 0, ())
+    seen_running(world, 1, BEGUN_S + 9000)
+    (told,) = score(world).scores
+    assert (told.count, told.error) == (1, 0.0)
 
 
 def test_readings_are_scored_with_what_was_sampled_later(world):

@@ -71,21 +71,24 @@ def ended_run(number, started, seconds):
     return replace(RAN, id=f"w{number:08d}", started_at_s=float(started), ended_at_s=float(started + seconds))
 
 
+FORTY = [ended_run(number, number, 10) for number in range(40)]
+"""Enough for a whole band, also beside one that still runs."""
+
+
 def test_a_run_is_told_by_what_was_known_when_it_began():
-    # The third begins while the second still runs, and is told by the first alone: the second had run for 50 s.
-    runs = [ended_run(1, 0, 100), ended_run(2, 150, 400), ended_run(3, 200, 80)]
-    first, second = told_before(runs)
-    assert [(one.made_at_s, one.band.median, one.last, came) for one, came in (first, second)] == [
-        (150, 100.0, 100.0, 400.0),
-        (200, 100.0, 100.0, 80.0),
+    # The second of these begins while the first still runs: that had run for 50 s then.
+    first, second = ended_run(41, 150, 400), ended_run(42, 200, 8)
+    told = told_before([*FORTY, first, second])
+    assert [(one.made_at_s, one.band.median, one.band.high, one.last, came) for one, came in told[-2:]] == [
+        (150, 10.0, 10.0, 10.0, 400.0),
+        (200, 10.0, 10.0, 10.0, 8.0),
     ]
 
 
 def test_what_ended_later_is_no_help():
-    early = ended_run(1, 0, 1000)
-    assert told_before([early, ended_run(2, 10, 20)]) == []
+    assert told_before([*FORTY[:18], ended_run(19, 100, 1000), ended_run(41, 110, 5)]) == []
 
 
 def test_runs_that_did_not_come_to_their_end_are_not_compared():
-    released = replace(ended_run(2, 200, 50), state=WorkloadState.RELEASED)
-    assert told_before([ended_run(1, 0, 100), released]) == []
+    released = replace(ended_run(41, 200, 50), state=WorkloadState.RELEASED)
+    assert told_before([*FORTY, released]) == told_before(FORTY) != []

@@ -29,6 +29,7 @@ def quantile(values, part):
     return ranked[low] + (place - low) * (ranked[high] - ranked[low])
 
 
+@SLOW
 @given(st.lists(st.lists(st.none() | st.floats(-1e6, 1e6), min_size=5, max_size=5), min_size=1, max_size=4))
 def test_quantiles_are_those_of_what_is_known(rows):
     given_rows = np.array([[math.nan if value is None else value for value in row] for row in rows])

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from gpualloc.errors import BrokenInputError
@@ -94,6 +94,7 @@ ROWS = st.dictionaries(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ROWS, st.randoms(use_true_random=False))
 def test_the_order_of_rows_and_the_unit_of_time_do_not_matter(rows, shuffled):
     lines = [f"{60 * tick},{name},{'' if value is None else repr(value)}\n" for (tick, name), value in rows.items()]

@@ -5,10 +5,11 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.errors import NotFoundError
+from gpualloc.model.foresight import Steps
 from gpualloc.model.sample import METRICS, Metric, Sample, SeriesKey, SeriesKind
 from gpualloc.store.history import SqliteHistory
 from gpualloc.store.paths import StatePaths
@@ -33,20 +34,20 @@ def test_a_tick_is_the_end_of_its_step(history):
     history.append(
         [Sample(GPU, at_s, {USE.name: ratio}) for at_s, ratio in ((600, 0.2), (890, 0.4), (900, 1.0), (1499, 0.5))]
     )
-    grid = history.grid(USE, SeriesKind.DEVICE, 600, 300, 3)
+    grid = history.grid(USE, SeriesKind.DEVICE, Steps(600, 300, 3))
     assert (grid.names, grid.start_s, grid.step_s, grid.ticks, grid.end_s) == (("n1/GPU-1",), 900, 300, 3, 1500)
     assert values(grid) == pytest.approx([0.3, 1.0, 0.5])
 
 
 def test_unknown_and_unsampled_are_gaps_and_zero_is_zero(history):
     history.append([Sample(GPU, 600, {USE.name: 0.0}), Sample(GPU, 900, {USE.name: None}), Sample(GPU, 910, {})])
-    assert values(history.grid(USE, SeriesKind.DEVICE, 600, 300, 3)) == [0.0, None, None]
+    assert values(history.grid(USE, SeriesKind.DEVICE, Steps(600, 300, 3))) == [0.0, None, None]
 
 
 def test_a_series_that_tells_nothing_is_there_and_one_without_samples_is_not(history):
     other = replace(GPU, key="GPU-2")
     history.append([Sample(GPU, 600, {USE.name: None}), Sample(other, 100, {USE.name: 0.5})])
-    grid = history.grid(USE, SeriesKind.DEVICE, 600, 300, 1)
+    grid = history.grid(USE, SeriesKind.DEVICE, Steps(600, 300, 1))
     assert (grid.names, values(grid)) == (("n1/GPU-1",), [None])
 
 
@@ -55,7 +56,7 @@ def test_series_are_chosen_by_kind_node_and_key_and_sorted(history):
     history.append([Sample(key, 600, {USED.name: 1.0}) for key in [*keys, MIG]])
 
     def names(kind=SeriesKind.DEVICE, **chosen):
-        return history.grid(USED, kind, 600, 300, 1, **chosen).names
+        return history.grid(USED, kind, Steps(600, 300, 1), **chosen).names
 
     assert names() == ("n1/GPU-1", "n1/GPU-2", "n2/GPU-3")
     assert names(SeriesKind.MIG_INSTANCE) == ("n1/MIG-1",)
@@ -66,18 +67,18 @@ def test_series_are_chosen_by_kind_node_and_key_and_sorted(history):
 
 def test_a_node_is_called_by_its_name(history):
     history.append([Sample(NODE, 600, {CPU.name: 0.5})])
-    assert history.grid(CPU, SeriesKind.NODE, 600, 300, 1).names == ("n1",)
+    assert history.grid(CPU, SeriesKind.NODE, Steps(600, 300, 1)).names == ("n1",)
 
 
 def test_an_empty_history_is_an_empty_grid(history):
-    grid = history.grid(USE, SeriesKind.DEVICE, 600, 300, 4)
+    grid = history.grid(USE, SeriesKind.DEVICE, Steps(600, 300, 4))
     assert (grid.names, len(grid.values), grid.ticks) == ((), 0, 4)
     assert history.span() is None
 
 
 def test_a_metric_that_is_not_kept_is_refused(history):
     with pytest.raises(NotFoundError, match="there is no metric"):
-        history.grid(Metric("at_s", "s", 1, frozenset()), SeriesKind.DEVICE, 0, 10, 1)
+        history.grid(Metric("at_s", "s", 1, frozenset()), SeriesKind.DEVICE, Steps(0, 10, 1))
 
 
 def test_the_span_is_that_of_all_series(history):
@@ -96,65 +97,65 @@ def test_what_is_rolled_reads_as_what_is_not(history):
     points = {at_s: at_s % 7 for at_s in range(1000, 30_000, 450)} | {15_010: None}
     history.append([Sample(GPU, at_s, {USED.name: value}) for at_s, value in points.items()])
     windows = [(0, 100), (1500, 60), (6900, 3), (7200, 24), (14_400, 50), (29_700, 4)]
-    fresh = [values(history.grid(USED, SeriesKind.DEVICE, since_s, 300, ticks)) for since_s, ticks in windows]
+    fresh = [values(history.grid(USED, SeriesKind.DEVICE, Steps(since_s, 300, ticks))) for since_s, ticks in windows]
     assert history._database.rows("SELECT count(*) FROM rolled") == [(4,)]
-    again = [values(history.grid(USED, SeriesKind.DEVICE, since_s, 300, ticks)) for since_s, ticks in windows]
+    again = [values(history.grid(USED, SeriesKind.DEVICE, Steps(since_s, 300, ticks))) for since_s, ticks in windows]
     plain = [plain_means(points, since_s, ticks) for since_s, ticks in windows]
     assert again == fresh == [pytest.approx(means) for means in plain]
 
 
 def test_what_is_rolled_is_not_read_sample_by_sample_again(history):
     history.append([Sample(GPU, at_s, {USED.name: 5}) for at_s in range(0, 20_000, 100)])
-    whole = values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 48))
+    whole = values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 48)))
     with history._database.transaction() as connection:
         connection.execute("UPDATE sample SET gpu_memory_used_mib = 9")
-    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 48)) == whole == [5.0] * 48
-    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 100, 3)) == [9.0] * 3
+    assert values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 48))) == whole == [5.0] * 48
+    assert values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 100, 3))) == [9.0] * 3
 
 
 def test_a_sample_that_comes_late_is_seen(history):
     history.append([Sample(GPU, at_s, {USED.name: 5}) for at_s in (0, 100, 8000)])
-    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 1)) == [5.0]
+    assert values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 1))) == [5.0]
     history.append([Sample(GPU, 200, {USED.name: 11})])
-    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 1)) == [7.0]
+    assert values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 1))) == [7.0]
 
 
 def test_a_series_that_comes_late_is_seen(history):
     other = replace(GPU, key="GPU-2")
     history.append([Sample(GPU, at_s, {USED.name: 5}) for at_s in (0, 8000)])
-    assert history.grid(USED, SeriesKind.DEVICE, 0, 300, 1).names == ("n1/GPU-1",)
+    assert history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 1)).names == ("n1/GPU-1",)
     history.append([Sample(other, 0, {USED.name: None})])
-    grid = history.grid(USED, SeriesKind.DEVICE, 0, 300, 1)
+    grid = history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 1))
     assert (grid.names, values(grid)) == (("n1/GPU-1", "n1/GPU-2"), [5.0, None])
 
 
 def test_looking_at_one_device_rolls_nothing_and_uses_what_is_rolled(history):
     history.append([Sample(GPU, at_s, {USED.name: 5}) for at_s in (0, 8000)])
-    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 1, key="GPU-1")) == [5.0]
+    assert values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 1), key="GPU-1")) == [5.0]
     assert history._database.rows("SELECT * FROM rolled") == []
-    history.grid(USED, SeriesKind.DEVICE, 0, 300, 1)
-    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 1, key="GPU-1")) == [5.0]
+    history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 1))
+    assert values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 1), key="GPU-1")) == [5.0]
 
 
 def test_the_kinds_of_a_metric_are_rolled_apart(history):
     history.append([Sample(key, at_s, {USED.name: 5}) for at_s in (0, 8000) for key in (GPU, MIG)])
-    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 1)) == [5.0]
-    assert values(history.grid(USED, SeriesKind.MIG_INSTANCE, 0, 300, 1)) == [5.0]
+    assert values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 1))) == [5.0]
+    assert values(history.grid(USED, SeriesKind.MIG_INSTANCE, Steps(0, 300, 1))) == [5.0]
     assert history._database.rows("SELECT kind FROM rolled ORDER BY kind") == [("device",), ("mig-instance",)]
 
 
 def test_pruning_takes_what_was_rolled_too(history):
     history.append([Sample(GPU, at_s, {USED.name: 5}) for at_s in range(0, 30_000, 300)])
-    history.grid(USED, SeriesKind.DEVICE, 0, 300, 96)
+    history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 96))
     history.prune(10_000)
     assert history._database.rows("SELECT chunk FROM rolled") == [(2,), (3,)]
-    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 36))[31:] == [None, None, None, 5.0, 5.0]
+    assert values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 36)))[31:] == [None, None, None, 5.0, 5.0]
 
 
 def test_where_nothing_can_be_written_means_are_taken_anew(history):
     history.append([Sample(GPU, at_s, {USED.name: 5}) for at_s in (0, 8000)])
     history._database._obstacle = "it is a test"
-    assert values(history.grid(USED, SeriesKind.DEVICE, 0, 300, 1)) == [5.0]
+    assert values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 1))) == [5.0]
     assert history._database.rows("SELECT * FROM rolled") == []
 
 
@@ -164,7 +165,7 @@ def kept_history(tmp_path_factory):
         yield history
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None)
 @given(
     points=st.dictionaries(st.integers(0, 400), st.none() | st.integers(0, 100), max_size=40),
     since=st.integers(0, 6),
@@ -175,7 +176,7 @@ def test_means_are_those_of_a_plain_loop(kept_history, points, since, step_s, ti
     kept_history.prune(1000)
     kept_history.append([Sample(GPU, at_s, {USED.name: value}) for at_s, value in points.items()])
     begin_s = since * step_s
-    grid = kept_history.grid(USED, SeriesKind.DEVICE, begin_s, step_s, ticks)
+    grid = kept_history.grid(USED, SeriesKind.DEVICE, Steps(begin_s, step_s, ticks))
     plain = []
     for tick in range(ticks):
         inside = [points.get(at_s) for at_s in range(begin_s + tick * step_s, begin_s + (tick + 1) * step_s)]

@@ -34,8 +34,8 @@ def test_a_forecast_comes_back(history, paths):
     history.close()
     with closing(SqliteHistory(paths)) as again:
         assert again.kept() == (kept[2], kept[0], kept[1], kept[3])
-        assert again.kept(POWER) == (kept[3],)
-        assert again.kept(Subject("demand", By.TENANT)) == ()
+        assert again.kept("power_w") == (kept[3],)
+        assert again.kept("arrivals") == ()
 
 
 def test_the_same_moment_again_replaces_it(history):
@@ -44,17 +44,12 @@ def test_the_same_moment_again_replaces_it(history):
     assert [one.model for one in history.kept()] == ["median"]
 
 
-def test_when_a_subject_was_last_kept_is_told_by_horizon(history):
-    assert dict(history.last_kept(DEMAND)) == {}
-    history.keep(
-        [ONE, replace(ONE, made_at_s=2000), replace(ONE, horizon_s=60, series="b"), replace(ONE, subject=POWER)]
-    )
-    assert dict(history.last_kept(DEMAND)) == {600: 2000, 60: 1000}
-
-
-def test_only_those_since_then(history):
-    history.keep([ONE, replace(ONE, made_at_s=2000)])
-    assert [one.made_at_s for one in history.kept(since_s=1000.5)] == [2000]
+def test_when_a_series_was_last_kept_is_told_by_horizon(history):
+    assert dict(history.last_kept(DEMAND, 0)) == {}
+    later, other = replace(ONE, made_at_s=2000), replace(ONE, horizon_s=60, series="b")
+    history.keep([ONE, later, other, replace(ONE, subject=POWER)])
+    assert dict(history.last_kept(DEMAND, 1000)) == {("a100", 600): 2000, ("b", 60): 1000}
+    assert dict(history.last_kept(DEMAND, 1001)) == {("a100", 600): 2000}
 
 
 def test_pruning_takes_them_too(history):

@@ -1,7 +1,7 @@
 """Charts with bands: as wide as asked, gaps empty, foreign text harmless."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gpualloc.model.forecast import Band
@@ -33,7 +33,7 @@ def test_a_panel_has_a_chart_a_band_and_a_table():
 BANDS = st.none() | st.tuples(*[st.floats(0, 1e6)] * 3).map(lambda three: Band(*sorted(three)))
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.none() | st.floats(0, 1e6), min_size=1, max_size=200),
     st.tuples(BANDS, BANDS),
