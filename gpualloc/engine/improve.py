@@ -162,7 +162,8 @@ class _Course:
             self._partitions = tuple(kept)
         if self._late():
             return
-        ours = {grant.device for item in self._problem.running for grant in item.grants}
+        # What starts in this plan counts, so that the next one has nothing to add.
+        ours = {grant.device for item in (*self._problem.running, *self._decision.allocations) for grant in item.grants}
         snapshot = self._problem.snapshot
         for move in trough_moves(snapshot, known.desired, ours, known.outlook, rules, budgeted=known.budgeted):
             self._add([replace(move, bundle=self._bundle)])
