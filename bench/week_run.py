@@ -222,6 +222,8 @@ class _Week:
         if ended and work.state is not WorkloadState.FINISHED:
             self._figures.broken.append(f"{arrival.name} ended as {work.state.value}: {work.reason}")
         lasted_s = until_s - work.submitted_at_s
+        if not ended:
+            lasted_s = max(lasted_s, wait_s + arrival.lasts_s)
         limit_s = LONGEST_WAIT_S.get(arrival.kind)
         late = wait_s > limit_s if limit_s is not None else lasted_s > SLOWDOWN * arrival.lasts_s + SLACK_S
         missed = late or self._stalled[work.id] > LONGEST_STALL_S

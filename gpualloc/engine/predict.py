@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.foresee import foresee, remember
 from gpualloc.engine.idle_work import IDLE_USE
 from gpualloc.engine.improve import Foreseen
 from gpualloc.engine.outlook import DEMAND, HISTORY, RUN_TIMES, SNAPSHOT, Outlook
+from gpualloc.engine.past import past_of
 from gpualloc.engine.run_times import label_of, run_times
 from gpualloc.engine.serial import NoForecaster
 from gpualloc.model.allocation import Share
@@ -20,14 +20,9 @@ from gpualloc.model.forecast import QUANTILES, Band, Grid
 from gpualloc.model.foresight import ARRIVALS, By, Foresight
 from gpualloc.model.foresight import DEMAND as DEMAND_SERIES
 from gpualloc.model.inventory import Snapshot
-from gpualloc.model.rebalancing import RebalanceRules
 from gpualloc.model.sample import METRICS
 from gpualloc.model.workload import Workload, WorkloadState
-from gpualloc.planning.guards import Past
 
-_LOSSES = frozenset({"suspend", "requeue"})
-"""Audit entries of work that was moved, as its owner notices it."""
-_TOUCHES = _LOSSES | {"resume"}
 _MOST_GAP_TICKS = 3
 """A hole of more ticks than that in the samples ends what is known of idleness."""
 HORIZONS = 4
@@ -62,29 +57,6 @@ def foresight(
         )
 
     return foresee
-
-
-def past_of(
-    ctx: Context, rules: RebalanceRules, workloads: Iterable[Workload], ages: Mapping[str, float | None]
-) -> Past:
-    """What guards ask about, from the audit trail."""
-    now_s = ctx.clock.now_s()
-    owners = {workload.id: workload.owner for workload in workloads}
-    last_moved: dict[str, float] = {}
-    moved: dict[str, set[str]] = {}
-    for entry in ctx.journal.audit(since_s=now_s - max(rules.cool_down_s, rules.tenant_window_s)):
-        if entry.workload is None or entry.kind not in _TOUCHES:
-            continue
-        last_moved[entry.workload] = max(entry.at_s, last_moved.get(entry.workload, entry.at_s))
-        if entry.kind in _LOSSES and entry.at_s >= now_s - rules.tenant_window_s and entry.workload in owners:
-            moved.setdefault(owners[entry.workload], set()).add(entry.workload)
-    return Past(
-        now_s=now_s,
-        local=datetime.fromtimestamp(now_s).astimezone(),
-        ages=ages,
-        last_moved=last_moved,
-        moved={owner: frozenset(ids) for owner, ids in moved.items()},
-    )
 
 
 def _outlook(ctx: Context, snapshot: Snapshot, workloads: Sequence[Workload], *, keep: bool) -> Outlook:

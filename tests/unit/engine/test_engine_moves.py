@@ -176,6 +176,26 @@ def test_without_forecasts_moves_rest_on_what_is_measured_only(ctx, wall):
     assert move.rests_on == ("snapshot",)
 
 
+def test_work_that_stood_still_long_enough_goes_before_all_that_waits(world, wall):
+    ctx = with_rules(world(), idle_after_s=600.0, min_run_s=600.0, cool_down_s=2 * HOUR)
+    ctx = replace(ctx, settings=replace(ctx.settings, sample_every_s=60.0))
+    notebooks(ctx)
+    first = ask(ctx, "pair", gpus=2, preempt=Preemption.NEVER)
+    sampled(ctx, wall, 1200.0)
+    (gone,) = rebalance(ctx).better.moves
+    release(ctx, [first])
+    second = ask(ctx, "next pair", gpus=2, preempt=Preemption.NEVER)
+    assert rebalance(ctx).better.moves == ()
+    assert ctx.journal.find(second).state is WorkloadState.RUNNING, "it has not stood still for long"
+    third = ask(ctx, "last pair", gpus=2, preempt=Preemption.NEVER)
+    wall.step(3 * HOUR)
+    release(ctx, [second])
+    (back,) = rebalance(ctx).better.moves
+    assert (back.kind, back.workload) == (MoveKind.RESUME, gone.workload)
+    assert ctx.journal.find(third).state is WorkloadState.PENDING
+    assert rebalance(ctx).quiet
+
+
 def test_work_of_which_nobody_knows_that_it_is_idle_stays(world, wall):
     ctx = with_rules(world(), idle_after_s=600.0, min_run_s=600.0)
     notebooks(ctx)
