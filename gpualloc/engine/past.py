@@ -20,7 +20,9 @@ def past_of(
 ) -> Past:
     """What guards ask about, from the audit trail."""
     now_s = ctx.clock.now_s()
-    owners = {workload.id: workload.owner for workload in workloads}
+    # Moved work that has ended since counts, too.
+    known = (*ctx.journal.workloads(ended_since_s=now_s - rules.tenant_window_s), *workloads)
+    owners = {workload.id: workload.owner for workload in known}
     last_moved: dict[str, float] = {}
     moved: dict[str, set[str]] = {}
     for entry in ctx.journal.audit(since_s=now_s - max(rules.cool_down_s, rules.tenant_window_s)):
