@@ -17,6 +17,7 @@ from gpualloc.engine.plan import LIVE
 from gpualloc.engine.rebalance import Cycle, rebalance
 from gpualloc.engine.submit import submit
 from gpualloc.model.allocation import Share
+from gpualloc.model.foresight import Steps
 from gpualloc.model.rebalancing import DISRUPTIVE, MoveKind
 from gpualloc.model.sample import METRICS, SeriesKind
 from gpualloc.model.workload import Workload, WorkloadState
@@ -211,7 +212,8 @@ class _Week:
     # ---- inside
 
     def _grid(self, name: str, ticks: int) -> list[list[float]]:
-        grid = self._ctx.history.grid(METRICS[name], SeriesKind.DEVICE, round(BEGIN_S + TICK_S), round(TICK_S), ticks)
+        steps = Steps(round(BEGIN_S + TICK_S), round(TICK_S), ticks)
+        grid = self._ctx.history.grid(METRICS[name], SeriesKind.DEVICE, steps)
         return [list(grid.values[row * ticks : (row + 1) * ticks]) for row in range(len(grid.names))]
 
     def _outcome(self, work: Workload, arrival: Arrival, now_s: float) -> _Outcome:
