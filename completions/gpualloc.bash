@@ -299,9 +299,10 @@ _gpualloc() {
                 --policy-profile) _gpualloc_ask profiles; return ;;
                 --objective) :; return ;;
                 --max-disturbed) :; return ;;
+                --deadline) :; return ;;
                 --wait) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --watch --policy --policy-profile --objective --max-disturbed --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --watch --policy --policy-profile --objective --max-disturbed --deadline --wait --detailed-exitcode --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'cordon')
@@ -429,7 +430,7 @@ _gpualloc() {
             ;;
         'simulate')
             if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
-            else _gpualloc_reply -W 'packing churn compare bound scale'; fi
+            else _gpualloc_reply -W 'packing churn compare bound temporal scale'; fi
             ;;
         'simulate packing')
             case $previous in
@@ -492,6 +493,17 @@ _gpualloc() {
                 --at) :; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--nodes --tasks --arrivals --key --order --seed --load --at --batch --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'simulate temporal')
+            case $previous in
+                --demand) compopt -o filenames; _gpualloc_reply -f; return ;;
+                --gpu-memory-gib) :; return ;;
+                --policy) _gpualloc_ask policies; return ;;
+                --deadline) :; return ;;
+                --seed) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--demand --gpu-memory-gib --policy --deadline --seed --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'simulate scale')

@@ -452,6 +452,7 @@ _gpualloc() {
                         '*--policy-profile[Let the policy decide by this saved profile.]:value:{_gpualloc_ask profiles}' \
                         '*--objective[Choose places for; cost, jct, energy or balanced.]:value:' \
                         '*--max-disturbed[Most workloads, processes and devices to disturb. (default; 10)]:value:' \
+                        '*--deadline[How long it may take to decide. (default; 60s)]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
                         '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
                         '*--config[Configuration file.]:value:_files' \
@@ -648,6 +649,8 @@ _gpualloc() {
                         '*--at[Load, in percent of all GPUs.]:value:' \
                         '*--batch[Also what batch makes of all that at once.]' \
                         '*--demand[GPUs in use and waited for over time (docs/scaling.md).]:value:_files' \
+                        '*--gpu-memory-gib[Memory of each GPU.]:value:' \
+                        '*--deadline[End the search with the best found by then.]:value:' \
                         '*--provision[From the order of a node until it serves. (default; 300s)]:value:' \
                         '*--gpus-per-node[GPUs of a node. (default; 8)]:value:' \
                         '*--min[Fewest nodes of a pool. (default; 1)]:value:' \
@@ -657,7 +660,7 @@ _gpualloc() {
                         '*--slo[Longest time to capacity that is no miss. (default; 300s)]:value:' \
                         '*--prices[History of spot prices; buy spot nodes by it.]:value:_files' \
                         '*--price[Price of one GPU that stays for an hour.]:value:' \
-                        '*: :(packing churn compare bound scale)'
+                        '*: :(packing churn compare bound temporal scale)'
                     ;;
                 tune)
                     _arguments \

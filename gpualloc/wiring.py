@@ -103,6 +103,8 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
                 per_node=config.apply.per_node,
                 max_disturbed=config.apply.max_disturbed,
                 gang_ports=config.gang_ports,
+                rebalance=config.rebalance,
+                rebalance_deadline_s=config.rebalance_deadline_s,
                 objective=config.objective,
                 scaling={pool.name: pool.scaling for pool in config.pools if pool.scaling is not None},
                 power_budgets={

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from gpualloc.engine.rebalance import rebalance as rebalance_once
 from gpualloc.errors import GpuallocError, UsageError
 from gpualloc.views.envelope import error_data, line
 from gpualloc.views.look import Look
+from gpualloc.views.moves import better_data, better_text, move_line
 from gpualloc.views.plan import plan_data, plan_text
 
 if TYPE_CHECKING:
@@ -36,6 +38,10 @@ def rebalance(
     policy_profile: shared.PolicyProfile = None,
     objective: shared.Objective = None,
     max_disturbed: shared.MaxDisturbed = None,
+    deadline: Annotated[
+        str | None,
+        typer.Option("--deadline", metavar="DURATION", help="How long it may take to decide. [default: 60s]"),
+    ] = None,
     wait: shared.Wait = None,
     detailed_exitcode: shared.DetailedExitCode = False,
 ) -> Answer | int:
@@ -43,11 +49,14 @@ def rebalance(
     if dry_run and until_stopped:
         raise UsageError("--dry-run and --watch exclude each other")
     wait_s = shared.wait_s(wait)
-    with shared.open_world(ctx, shared.policy_override(policy, policy_profile, objective, max_disturbed)) as world:
+    overrides = shared.policy_override(policy, policy_profile, objective, max_disturbed)
+    if deadline:
+        overrides["rebalance.deadline"] = deadline
+    with shared.open_world(ctx, overrides) as world:
         if until_stopped:
             return _watch(world, as_json=bool(shared.given(ctx)["json"]))
         with stopping.stoppable(world) as going:
-            cycle = rebalance_once(going, dry_run=dry_run, wait_s=wait_s, on_step=tell_step)
+            cycle = rebalance_once(going, dry_run=dry_run, wait_s=wait_s, on_step=tell_step, timer=time.monotonic)
         names = shared.names_of(world)
     return _answer(cycle, names, dry_run=dry_run, detailed=detailed_exitcode)
 
@@ -57,7 +66,7 @@ def _answer(cycle: Cycle, names: dict[str, str], *, dry_run: bool, detailed: boo
 
     def text(look: Look) -> str:
         if dry_run:
-            return plan_text(cycle.plan, names, look)
+            return "\n".join(filter(None, (plan_text(cycle.plan, names, look), _moves_text(cycle, names, look))))
         return _said(cycle)
 
     changes = CHANGES if detailed and not cycle.quiet else 0
@@ -85,7 +94,7 @@ def _watch(world: Context, *, as_json: bool) -> int:
             say(f"error: {error.message}")
 
     with stopping.on_signal() as stop:
-        watch(replace(world, stopped=stop.asked), stop.asked, tell, trouble)
+        watch(replace(world, stopped=stop.asked), stop.asked, tell, trouble, time.monotonic)
     return stop.exit_code or 0
 
 
@@ -99,7 +108,9 @@ def _said(cycle: Cycle) -> str:
     mark = " (simulated)" if cycle.plan.simulated else ""
     lines = [f"interrupted run {report.run_id}: {report_line(report)}{mark}" for report in cycle.recovered]
     if cycle.report is not None:
-        lines.append(f"plan {cycle.plan.id}: {report_line(cycle.report)}{mark}")
+        bound = "" if cycle.bound_after_s is None else f", {cycle.bound_after_s:.2f} s after the change was seen"
+        lines.append(f"plan {cycle.plan.id}: {report_line(cycle.report)}{bound}{mark}")
+    lines += [move_line(move) for move in cycle.better.moves] if cycle.better is not None else []
     return "\n".join(lines)
 
 
@@ -109,4 +120,15 @@ def _data(cycle: Cycle, *, dry_run: bool) -> dict[str, object]:
         "plan": plan_data(cycle.plan),
         "report": report_of(cycle.report) if cycle.report else None,
         "recovered": [report_of(report) for report in cycle.recovered],
+        "bound_after_s": cycle.bound_after_s,
+        **_moves_data(cycle),
     }
+
+
+def _moves_text(cycle: Cycle, names: dict[str, str], look: Look) -> str:
+    return "" if cycle.better is None else better_text(cycle.better.moves, cycle.better.held_back, names, look)
+
+
+def _moves_data(cycle: Cycle) -> dict[str, object]:
+    better = cycle.better
+    return better_data(better.moves, better.held_back, cut=better.cut) if better is not None else {}

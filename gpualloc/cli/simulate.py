@@ -18,6 +18,7 @@ from gpualloc.cli.simulate_inputs import Add, FromHistory, NodesFile, TasksFile,
 from gpualloc.cli.simulate_options import Arrivals, Key, Load, OrderFile, PolicyName, ProfileFile, Seed
 from gpualloc.cli.simulate_policy import chosen_policy
 from gpualloc.cli.simulate_scale import scale
+from gpualloc.cli.simulate_temporal import temporal
 from gpualloc.cli.trace_files import OrderWanted, read_wanted, seed_of
 from gpualloc.cli.values import number
 from gpualloc.cli.whole_file import whole_files
@@ -86,4 +87,5 @@ def packing(
 app.command()(churn)
 app.command()(compare)
 app.command()(bound)
+app.command()(temporal)
 app.command()(scale)

@@ -19,6 +19,7 @@ from gpualloc.config.settings import ApplySettings, Config, HookSettings, Origin
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import EnforceMode, Rules
 from gpualloc.model.objective import Objective
+from gpualloc.model.rebalancing import FreezeWindow, RebalanceRules
 from gpualloc.model.scaling import Hours, ScalingName, ScalingSettings, SpotRules
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -66,7 +67,7 @@ def write(file: Path, key: str, config: Config, origins: Mapping[str, Origin]) -
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            json.dump(document, stream)
+            json.dump(document, stream, default=_jsonable)
         draft.replace(file)
     except OSError:
         with contextlib.suppress(OSError):
@@ -89,7 +90,20 @@ def _config(body: dict[str, Any], host: str) -> Config:
         hooks=_hooks(body["hooks"]),
         enforce=_rules(body["enforce"]),
         gang_ports=_ports(body["gang_ports"]),
+        rebalance=_rebalance(body["rebalance"]),
+        rebalance_deadline_s=float(body["rebalance_deadline_s"]),
     )
+
+
+def _rebalance(body: dict[str, Any]) -> RebalanceRules:
+    windows = (FreezeWindow(frozenset(one["days"]), one["from_s"], one["until_s"]) for one in body.pop("freeze"))
+    return RebalanceRules(**body, freeze=tuple(windows))
+
+
+def _jsonable(value: object) -> list[object]:
+    if isinstance(value, frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} is not kept")
 
 
 def _hooks(body: dict[str, Any]) -> HookSettings:

@@ -8,20 +8,21 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from gpualloc.config.rebalance_table import RebalanceTable
 from gpualloc.config.schedule import read_hours
 from gpualloc.config.settings import ApplySettings, Config, HookSettings, Pool, SshSettings, specs_of
+from gpualloc.config.table import HOUR_S, Count, Duration, Table
 from gpualloc.errors import UsageError
 from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, EnforceMode, Rules
 from gpualloc.model.objective import Objective
 from gpualloc.model.scaling import ScalingName, ScalingSettings, SpotRules
-from gpualloc.model.units import parse_duration_s, parse_memory_mib
+from gpualloc.model.units import parse_memory_mib
 from gpualloc.model.workload import LABEL_NAME, MAX_LABEL_CHARS
 
-HOUR_S = 3600.0
 MAX_NODES = 100_000
 PRESET = ScalingSettings()
 POLICY_GROUP = "gpualloc.policies"
@@ -33,21 +34,6 @@ _SSH_OPTION = re.compile(r"([A-Za-z][A-Za-z0-9]*)=(\S.*)")
 _PORTS = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
 _INTERFACE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,14}")
 _ADDRESS = re.compile(r"[A-Za-z0-9:][A-Za-z0-9.:_-]{0,252}")
-
-
-def _duration_s(value: object) -> object:
-    """Text or a plain number of seconds; anything else is left for the strict check to refuse."""
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        return value
-    try:
-        return parse_duration_s(str(value))
-    except UsageError as error:
-        raise ValueError(error.hint) from error
-
-
-def _count(value: object) -> object:
-    """A whole number, or the text of one as variables and flags give it."""
-    return int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) else value
 
 
 def _command(words: list[str]) -> list[str]:
@@ -145,33 +131,25 @@ def _address(text: str) -> str:
 
 
 Labels = dict[Annotated[str, AfterValidator(_label_name)], Annotated[str, AfterValidator(_label)]]
-Duration = Annotated[float, BeforeValidator(_duration_s)]
 Memory = Annotated[int, BeforeValidator(_memory_mib)]
-Count = Annotated[int, BeforeValidator(_count)]
 Command = Annotated[list[str], AfterValidator(_command)]
 Globs = list[Annotated[str, Field(min_length=1, max_length=200)]]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class _Table(BaseModel):
-    """A TOML table: no unknown keys, no values of another type."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class SamplingTable(_Table):
+class SamplingTable(Table):
     """`[sampling]`."""
 
     every: Annotated[Duration, Field(ge=1, le=HOUR_S)] = 10.0
 
 
-class HistoryTable(_Table):
+class HistoryTable(Table):
     """`[history]`."""
 
     retention: Annotated[Duration, Field(ge=HOUR_S)] = 14 * 24 * HOUR_S
 
 
-class ApplyTable(_Table):
+class ApplyTable(Table):
     """`[apply]`."""
 
     grace: Annotated[Duration, Field(le=HOUR_S)] = ApplySettings().grace_s
@@ -185,7 +163,7 @@ class ApplyTable(_Table):
         return ApplySettings(self.grace, self.step_timeout, self.width, self.per_node, self.max_disturbed)
 
 
-class HooksTable(_Table):
+class HooksTable(Table):
     """`[hooks]`."""
 
     pre_apply: Command = []
@@ -207,7 +185,7 @@ class HooksTable(_Table):
         )
 
 
-class EnforceTable(_Table):
+class EnforceTable(Table):
     """`[enforce]`."""
 
     mode: Literal["report", "notify", "suspend", "terminate"] = "report"
@@ -231,13 +209,13 @@ class EnforceTable(_Table):
         )
 
 
-class MigTable(_Table):
+class MigTable(Table):
     """`[mig]`."""
 
     repartition: Literal["off", "instances", "mode"] = "mode"
 
 
-class GangsTable(_Table):
+class GangsTable(Table):
     """`[gangs]`."""
 
     ports: Annotated[str, AfterValidator(_ports)] = "{}-{}".format(*GANG_PORTS)
@@ -248,7 +226,7 @@ class GangsTable(_Table):
         return int(first), int(last)
 
 
-class SshTable(_Table):
+class SshTable(Table):
     """`[pools.NAME.ssh]`."""
 
     user: Annotated[str, AfterValidator(_account)] | None = None
@@ -256,14 +234,14 @@ class SshTable(_Table):
     options: list[Annotated[str, AfterValidator(_ssh_option)]] = []
 
 
-class ReservedTable(_Table):
+class ReservedTable(Table):
     """`reserved` of a pool."""
 
     cpus: Amount = 0.0
     memory: Memory = 0
 
 
-class ScalingTable(_Table):
+class ScalingTable(Table):
     """`[pools.NAME.scaling]`."""
 
     policy: Literal["threshold", "step", "target-tracking", "scheduled", "predictive"] = "threshold"
@@ -323,7 +301,7 @@ class ScalingTable(_Table):
         )
 
 
-class PoolTable(_Table):
+class PoolTable(Table):
     """`[pools.NAME]`."""
 
     nodes: str
@@ -364,7 +342,7 @@ class PoolTable(_Table):
         )
 
 
-class File(_Table):
+class File(Table):
     """The whole file."""
 
     policy: Annotated[str, AfterValidator(_known_policy)] = "pack"
@@ -376,6 +354,7 @@ class File(_Table):
     apply: ApplyTable = ApplyTable()
     mig: MigTable = MigTable()
     gangs: GangsTable = GangsTable()
+    rebalance: RebalanceTable = RebalanceTable()
     hooks: HooksTable = HooksTable()
     enforce: EnforceTable = EnforceTable()
     pools: dict[str, PoolTable] = {}
@@ -396,4 +375,6 @@ class File(_Table):
             hooks=self.hooks.settings(),
             enforce=self.enforce.rules(),
             gang_ports=self.gangs.range(),
+            rebalance=self.rebalance.rules(),
+            rebalance_deadline_s=self.rebalance.deadline,
         )

@@ -12,6 +12,7 @@ from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
 from gpualloc.model.inventory import NodeSpec
 from gpualloc.model.objective import Objective
+from gpualloc.model.rebalancing import DEFAULT_RULES, RebalanceRules
 from gpualloc.model.scaling import ScalingSettings
 
 HOST_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -149,6 +150,9 @@ class Config:
     enforce: Rules = NO_RULES
     gang_ports: tuple[int, int] = GANG_PORTS
     """First and last port on which a gang's members may meet."""
+    rebalance: RebalanceRules = DEFAULT_RULES
+    rebalance_deadline_s: float = 60.0
+    """How long `rebalance` may take until it has decided."""
 
     def pool(self, name: str) -> Pool:
         """The pool of that name; raises KeyError when there is none."""

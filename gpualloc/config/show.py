@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from gpualloc.config.load import Loaded
 from gpualloc.config.settings import Config, Origin, Pool, Source
+from gpualloc.model.rebalancing import FreezeWindow, RebalanceRules
 from gpualloc.model.scaling import ScalingSettings
 
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DEFAULT = Origin(Source.DEFAULT, "default")
 
 
@@ -52,6 +54,33 @@ def _general(config: Config) -> Iterator[tuple[str, object, str | None]]:
         yield f"enforce.{name}", list(getattr(config.enforce, name)), None
     yield "mig.repartition", config.repartition.value, None
     yield "gangs.ports", "-".join(map(str, config.gang_ports)), None
+    yield from _rebalance(config)
+
+
+def _rebalance(config: Config) -> Iterator[tuple[str, object, str | None]]:
+    rules = config.rebalance
+    for name in ("moves", "min_run", "cool_down", "tenant_moves", "tenant_window"):
+        yield _rule(rules, name)
+    yield "rebalance.freeze", [_window(window) for window in rules.freeze], None
+    for name in (
+        "max_age", "gain_ratio", "horizon", "idle_after", "idle_worth", "ahead", "trough_below", "trough_power"
+    ):  # fmt: skip
+        yield _rule(rules, name)
+    yield "rebalance.deadline", config.rebalance_deadline_s, "s"
+
+
+def _rule(rules: RebalanceRules, name: str) -> tuple[str, object, str | None]:
+    seconds = hasattr(rules, f"{name}_s")
+    return f"rebalance.{name}", getattr(rules, f"{name}_s" if seconds else name), "s" if seconds else None
+
+
+def _window(window: FreezeWindow) -> str:
+    days = ",".join(_DAYS[day] for day in sorted(window.days))
+    return f"{days} {_time(window.from_s)}-{_time(window.until_s)}"
+
+
+def _time(second: int) -> str:
+    return f"{second // 3600:02}:{second % 3600 // 60:02}"
 
 
 def _pool(pool: Pool) -> Iterator[tuple[str, object, str | None]]:

@@ -12,6 +12,7 @@ from gpualloc.model.enforcement import NO_RULES, Rules
 from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.model.objective import Objective
 from gpualloc.model.plan import Run
+from gpualloc.model.rebalancing import DEFAULT_RULES, RebalanceRules
 from gpualloc.model.scaling import ScalingSettings
 from gpualloc.ports import Clock, Crew, Fleet, Forecaster, History, Hooks, Journal, Policy, ScaleHook
 
@@ -36,6 +37,9 @@ class Settings:
     """Watts that the busy devices of a pool may take together, by pool; pools without one have no limit."""
     gang_ports: tuple[int, int] = GANG_PORTS
     """First and last port on which a gang's members may meet."""
+    rebalance: RebalanceRules = DEFAULT_RULES
+    rebalance_deadline_s: float = 60.0
+    """How long `rebalance` may take until it has decided."""
     scaling: Mapping[str, ScalingSettings] = field(default_factory=dict)
     """How the size of pools follows their demand, by pool; pools without it keep their size."""
     max_disturbed: int = 10

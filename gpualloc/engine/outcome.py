@@ -14,7 +14,11 @@ from gpualloc.model.audit import AuditEntry
 from gpualloc.model.codec import from_plain
 from gpualloc.model.gang import TAKEN, members_of
 from gpualloc.model.plan import Step, StepKind, StepReason
+from gpualloc.model.rebalancing import IDLE_REASON, MOVING_REASON
 from gpualloc.model.workload import Workload, WorkloadState
+
+_GIVING_WAY = {StepReason.DRAIN: "drained from", StepReason.REBALANCE: "moved away from"}
+"""Reasons for which work is stopped that waits again then, in words."""
 
 _HOPELESS = frozenset({"no-command", "not-executable", "no-user", "bad-request"})
 """Reasons that the next attempt would meet again."""
@@ -166,11 +170,10 @@ def _switched(
     if workload.state is not _SWITCHES[state]:
         return None, ()
     allocation = located(step.allocation, facts)
-    drained = state is WorkloadState.SUSPENDED and step.reason is StepReason.DRAIN
     switched = replace(
         workload,
         state=state,
-        reason=f"drained from {step.node} by {actor}" if drained else None,
+        reason=_why_suspended(step, actor) if state is WorkloadState.SUSPENDED else None,
         revision=workload.revision + 1,
         allocation=allocation or workload.allocation,
     )
@@ -189,6 +192,19 @@ def _switched(
     return switched, (entry,)
 
 
+def _why_suspended(step: Step, actor: str) -> str | None:
+    """What work says that an operator did not suspend by name; with the last two words it goes on by itself."""
+    match step.reason:
+        case StepReason.DRAIN:
+            return f"drained from {step.node} by {actor}"
+        case StepReason.IDLE:
+            return IDLE_REASON
+        case StepReason.REBALANCE:
+            return MOVING_REASON
+        case _:
+            return None
+
+
 def _stopped(workload: Workload, step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
     if workload.state.ended:
         return None, ()
@@ -198,8 +214,8 @@ def _stopped(workload: Workload, step: Step, facts: Mapping[str, object], actor:
     if members_of(workload):
         return member_stopped(workload, step, end, actor=actor, at_s=at_s)
     # Work that ended by itself a moment before keeps its own end; of work that never ran no exit code is known.
-    if step.reason is StepReason.DRAIN and end.reason in TAKEN and not workload.adopted:
-        return drained(workload, step, f"drained from {step.node} by {actor}", actor=actor, at_s=at_s)
+    if step.reason in _GIVING_WAY and end.reason in TAKEN and not workload.adopted:
+        return drained(workload, step, f"{_GIVING_WAY[step.reason]} {step.node} by {actor}", actor=actor, at_s=at_s)
     ended = after_end(workload, end)
     if not told:
         ended = replace(ended, exit_code=None)

@@ -7,6 +7,8 @@ from dataclasses import fields, replace
 from gpualloc.model.desired import DesiredDevice, DeviceSettings
 from gpualloc.model.plan import Step, StepKind, StepReason
 
+_CAPPING = (StepReason.BUDGET, StepReason.TROUGH)
+"""Reasons for which a power limit is lowered for a while."""
 MIG_OFF = "off"
 """Layout of a device whose MIG mode is off."""
 
@@ -14,7 +16,8 @@ MIG_OFF = "off"
 def desired_after(current: DesiredDevice | None, step: Step, at_s: float) -> DesiredDevice:
     """The device once the step is done: its layout, and its settings merged; what it had before we came is kept.
 
-    A repair changes nothing of what it is meant to be, and a cap for the budget of its pool is kept by itself.
+    A repair changes nothing of what it is meant to be, and a cap for the budget of its pool or for a trough is kept
+    by itself.
 
     Args:
         current: what it was meant to be so far; None when gpualloc never decided anything about it.
@@ -25,7 +28,7 @@ def desired_after(current: DesiredDevice | None, step: Step, at_s: float) -> Des
         return current
     device = current or _undecided(step)
     wanted, before = step.wanted or DeviceSettings(), step.before or DeviceSettings()
-    if step.reason is StepReason.BUDGET:
+    if step.reason in _CAPPING:
         return _capped(replace(device, at_s=at_s), before.power_limit_w, wanted.power_limit_w)
     own_power = wanted.power_limit_w is not None
     return replace(
@@ -48,7 +51,7 @@ def desired_before(current: DesiredDevice | None, step: Step, at_s: float) -> De
     """
     device = current or _undecided(step)
     wanted, before = step.wanted or DeviceSettings(), step.before or DeviceSettings()
-    if step.reason is StepReason.BUDGET:
+    if step.reason in _CAPPING:
         return _capped(replace(device, at_s=at_s), wanted.power_limit_w, before.power_limit_w)
     settings, kept = {}, {}
     for name in _names(wanted):
@@ -66,7 +69,7 @@ def desired_before(current: DesiredDevice | None, step: Step, at_s: float) -> De
 
 
 def _capped(device: DesiredDevice, from_w: float | None, to_w: float | None) -> DesiredDevice:
-    """The device after its limit went from one value to another for the budget of its pool."""
+    """The device after its limit went from one value to another for the budget of its pool, or for a trough."""
     uncapped_w = from_w if device.uncapped_w is None else device.uncapped_w
     lifted = to_w is None or to_w == device.uncapped_w
     return replace(device, cap_w=None if lifted else to_w, uncapped_w=None if lifted else uncapped_w)
@@ -83,7 +86,7 @@ def _made(device: DesiredDevice, step: Step) -> tuple[str, ...]:
     if step.place is None:
         return device.made
     others = tuple(place for place in device.made if place != step.place)
-    ours = step.kind is StepKind.MIG_CREATE and step.reason is StepReason.REPARTITION
+    ours = step.kind is StepKind.MIG_CREATE and step.reason in (StepReason.REPARTITION, StepReason.AHEAD)
     return (*others, step.place) if ours else others
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from gpualloc.engine.context import Context
 from gpualloc.engine.decide import decide
 from gpualloc.engine.doubt import doubtful
+from gpualloc.engine.improve import Foreseen, Improvement, improve
 from gpualloc.engine.observe import observe, wanted_paths
 from gpualloc.engine.repartition import repartition
 from gpualloc.engine.settle import catch_up, catch_up_locked
@@ -21,6 +22,7 @@ from gpualloc.model.plan import Plan, Step
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.planning.budget import Cap, cap_steps, lifted, within_budgets
 from gpualloc.planning.gangs import with_meeting_points
+from gpualloc.planning.moving import move_steps
 from gpualloc.planning.order import joined
 from gpualloc.planning.partition import Partition
 from gpualloc.planning.plan import build
@@ -40,7 +42,7 @@ def make_plan(
     writer: JournalWriter | None = None,
     snapshot: Snapshot | None = None,
 ) -> Plan:
-    """Plan places for waiting work.
+    """Plan places for waiting work; what runs stays where it is.
 
     Args:
         ctx: the ports.
@@ -50,10 +52,7 @@ def make_plan(
         snapshot: what was seen a moment ago, with `wanted_paths`, to save looking twice; None looks now.
     """
     snapshot = snapshot or observe(ctx, progress=progress, near=wanted_paths(ctx))
-    if writer is None:
-        catch_up(ctx, snapshot)
-    else:
-        catch_up_locked(ctx, writer, snapshot)
+    _catch_up(ctx, writer, snapshot)
     return plan_on(ctx, snapshot, ctx.journal.workloads(LIVE), only)
 
 
@@ -67,14 +66,72 @@ def plan_on(ctx: Context, snapshot: Snapshot, workloads: Sequence[Workload], onl
         only: ids of the workloads to plan for; None is all that wait.
     """
     problem = problem_of(ctx, workloads, snapshot, only)
+    decision, partitions = repartition(
+        problem, decide(problem, ctx.policy), ctx.journal.desired(), ctx.settings.repartition
+    )
+    return _planned(ctx, problem, workloads, decision, partitions=partitions, tidy=only is None)
+
+
+def make_better_plan(
+    ctx: Context,
+    foresee: Callable[[Problem, Sequence[Workload]], Foreseen],
+    *,
+    writer: JournalWriter | None = None,
+    snapshot: Snapshot | None = None,
+    late: Callable[[], bool] = lambda: False,
+) -> tuple[Plan, Improvement]:
+    """Plan places for waiting work, and the moves that make room for it or for what is expected.
+
+    Args:
+        ctx: the ports.
+        foresee: tells what moves may rest on.
+        writer: given by a command that holds the apply lock.
+        snapshot: what was seen a moment ago, with `wanted_paths`; None looks now.
+        late: whether there is no more time: what was not decided then waits, and nothing more is improved.
+    """
+    snapshot = snapshot or observe(ctx, near=wanted_paths(ctx))
+    _catch_up(ctx, writer, snapshot)
+    workloads = ctx.journal.workloads(LIVE)
+    problem = problem_of(ctx, workloads, snapshot)
+    desired = ctx.journal.desired()
+    decision = decide(problem, ctx.policy, late)
+    decision, partitions = repartition(problem, decision, desired, ctx.settings.repartition)
+    if late():
+        better = Improvement(decision, cut=True)
+    else:
+        better = improve(problem, decision, workloads, foresee(problem, workloads), reshaped=bool(partitions))
+    moves = move_steps(better.moves, {workload.id: workload for workload in workloads}, snapshot)
+    layouts = (*partitions, *better.partitions)
+    return _planned(ctx, problem, workloads, better.decision, partitions=layouts, moves=moves, tidy=True), better
+
+
+def _catch_up(ctx: Context, writer: JournalWriter | None, snapshot: Snapshot) -> None:
+    if writer is None:
+        catch_up(ctx, snapshot)
+    else:
+        catch_up_locked(ctx, writer, snapshot)
+
+
+def _planned(
+    ctx: Context,
+    problem: Problem,
+    workloads: Sequence[Workload],
+    decision: Decision,
+    *,
+    partitions: Sequence[Partition],
+    moves: Sequence[Step] = (),
+    tidy: bool,
+) -> Plan:
+    """The plan of a decision, with what is left over of work that ended tidied up when everything is planned for."""
+    snapshot, desired = problem.snapshot, ctx.journal.desired()
+    decision, caps = within_limits(ctx, problem, decision, workloads)
     extra: tuple[Step, ...] = ()
-    if only is None:
+    if tidy:
         over = gang_end_steps(workloads, snapshot)
         extra = joined(over, cleanup_steps(snapshot, workloads, ctx.journal.controller))
-    decision, partitions, caps = decided(ctx, problem, workloads)
-    if only is None:
         busy = {grant.device for item in (*problem.running, *decision.allocations) for grant in item.grants}
-        caps += lifted(snapshot, ctx.journal.desired(), busy)
+        caps += lifted(snapshot, desired, busy)
+    extra = joined(extra, moves)
     return _bound(ctx, decision, snapshot, workloads, extra, partitions=partitions, caps=caps)
 
 
@@ -116,15 +173,20 @@ def decided(
         problem: what is to be decided.
         workloads: all work that has not ended.
     """
-    snapshot = problem.snapshot
     decision, partitions = repartition(
         problem, decide(problem, ctx.policy), ctx.journal.desired(), ctx.settings.repartition
     )
-    decision = with_meeting_points(_near(decision, snapshot), workloads, snapshot, ctx.settings.gang_ports)
-    decision, caps = within_budgets(
-        decision, snapshot, problem.running, ctx.journal.desired(), ctx.settings.power_budgets
-    )
+    decision, caps = within_limits(ctx, problem, decision, workloads)
     return decision, partitions, caps
+
+
+def within_limits(
+    ctx: Context, problem: Problem, decision: Decision, workloads: Sequence[Workload]
+) -> tuple[Decision, tuple[Cap, ...]]:
+    """The decision with CPUs, meeting points and power as the nodes have them, and the power limits to set first."""
+    snapshot = problem.snapshot
+    decision = with_meeting_points(_near(decision, snapshot), workloads, snapshot, ctx.settings.gang_ports)
+    return within_budgets(decision, snapshot, problem.running, ctx.journal.desired(), ctx.settings.power_budgets)
 
 
 def release_plan(ctx: Context, workloads: Sequence[Workload], snapshot: Snapshot) -> Plan:

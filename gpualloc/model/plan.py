@@ -93,6 +93,10 @@ class StepReason(StrEnum):
     BUDGET = "power budget of the pool"
     ENFORCE = "not given to that process"
     GANG = "another member of its gang failed"
+    REBALANCE = "moved because that gains more than it costs"
+    IDLE = "idle, and other work waits"
+    AHEAD = "expected to be asked for"
+    TROUGH = "little is expected to be asked for"
 
 
 @dataclass(frozen=True, slots=True)

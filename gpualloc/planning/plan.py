@@ -10,6 +10,7 @@ from gpualloc.model.plan import Plan, Step
 from gpualloc.model.workload import Workload
 from gpualloc.planning.base import base_digest, base_facts
 from gpualloc.planning.budget import Cap, cap_steps, resting_on_caps
+from gpualloc.planning.moving import resting_on_moves
 from gpualloc.planning.order import joined
 from gpualloc.planning.partition import Partition, partition_steps, resting_on_layouts
 from gpualloc.planning.steps import steps_for
@@ -42,7 +43,7 @@ def build(
     """
     starts = steps_for(decision.allocations, workloads, snapshot)
     steps = joined(extra_steps, *map(partition_steps, partitions), cap_steps(caps), starts)
-    steps = resting_on_caps(resting_on_layouts(steps))
+    steps = resting_on_moves(resting_on_caps(resting_on_layouts(steps)), workloads)
     facts = base_facts(snapshot, steps, workloads)
     return Plan(
         id=plan_id,

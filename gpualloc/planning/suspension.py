@@ -27,7 +27,9 @@ def suspend_steps(workload: Workload, snapshot: Snapshot, reason: StepReason = S
     return _chain(workload, workload.allocation, kinds, snapshot, reason)
 
 
-def resume_steps(workload: Workload, allocation: Allocation, snapshot: Snapshot) -> tuple[Step, ...]:
+def resume_steps(
+    workload: Workload, allocation: Allocation, snapshot: Snapshot, reason: StepReason = StepReason.OPERATOR
+) -> tuple[Step, ...]:
     """The steps that resume a suspended workload as the allocation says."""
     before = workload.allocation.grants if workload.allocation else ()
     moved = [grant.device for grant in before] != [grant.device for grant in allocation.grants]
@@ -35,7 +37,7 @@ def resume_steps(workload: Workload, allocation: Allocation, snapshot: Snapshot)
         (StepKind.CLAIM, "it needs its GPUs again" if not moved else "it goes on elsewhere on its node"),
         (StepKind.RESUME, f"work of {workload.owner} goes on"),
     ]
-    steps = _chain(workload, allocation, kinds, snapshot, StepReason.OPERATOR)
+    steps = _chain(workload, allocation, kinds, snapshot, reason)
     return tuple(replace(step, devices_before=tuple(grant.device for grant in before)) for step in steps)
 
 

@@ -13,6 +13,8 @@ _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([smhd]?)")
 _MISSING = ("/nonexistent", "no-such-command")
 """A command or working directory that begins so does not exist on simulated nodes."""
+_NOTEBOOKS = frozenset({"jupyter", "jupyter-lab", "jupyter-notebook", "ipython"})
+"""Programs that hold GPU memory and compute nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,11 @@ def behaviour(command: Sequence[str]) -> Behaviour:
             return _sleep(words)
         case _:
             return Behaviour(None)
+
+
+def is_notebook(command: Sequence[str]) -> bool:
+    """Whether the command holds GPU memory and leaves the GPU idle."""
+    return posixpath.basename(command[0]) in _NOTEBOOKS
 
 
 def shown(command: Sequence[str]) -> str:

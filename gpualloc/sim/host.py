@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from gpualloc.node.wire import Refused
 from gpualloc.sim.cluster import HostSpec, Stranger
-from gpualloc.sim.command import is_missing
+from gpualloc.sim.command import is_missing, is_notebook
 from gpualloc.sim.gpu import FaultKind, GpuModel, GpuProcess
 from gpualloc.sim.ledger import SimulatedLedger
 from gpualloc.sim.rows import hello_row, inventory_row, near_row, process_row, sample_row
@@ -336,7 +336,7 @@ class SimulatedHost:
                     command=" ".join(work.command),
                     started_at_s=work.started_at_s,
                     memory_mib=grant["memory_mib"] or _default_memory_mib(gpu, grant, work.pid),
-                    pattern=(Pattern.TRAINING, Pattern.STEADY, Pattern.INFERENCE)[work.pid % 3],
+                    pattern=_pattern(work),
                     instance=grant["mig_instance"],
                     workload=work.workload,
                     intensity=grant["fraction"],
@@ -411,3 +411,9 @@ def _default_memory_mib(gpu: GpuModel, grant: dict[str, Any], pid: int) -> int:
     instance = gpu.instance(grant["mig_instance"])
     given_mib = gpu.kind.memory_total_mib if instance is None else instance.profile.memory_mib
     return int(given_mib * grant["fraction"] * (40 + pid % 40) / 100)
+
+
+def _pattern(work: HostedWork) -> Pattern:
+    if is_notebook(work.command):
+        return Pattern.IDLE
+    return (Pattern.TRAINING, Pattern.STEADY, Pattern.INFERENCE)[work.pid % 3]

@@ -1,0 +1,127 @@
+"""Best responses: each item in turn takes its cheapest path given the others, until nothing changes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpualloc.policies.temporal.case import Case
+from gpualloc.policies.temporal.effort import Effort
+from gpualloc.policies.temporal.loads import Loads
+from gpualloc.policies.temporal.problem import NOWHERE, Flags, Places, Values
+from gpualloc.policies.temporal.recurrence import cheapest_path
+from gpualloc.policies.temporal.stage import stage_costs
+
+GAIN = 1e-7
+"""Least that a change has to save; less may be noise of sums."""
+
+_FIXED = 300
+"""What an interval costs beside its devices, in numbers that are looked at."""
+PASSES = 12
+"""Most times that all items respond."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What items reckon with beside their own costs."""
+
+    most: int | None = None
+    """As for `stage_costs`."""
+    shared: int = NOWHERE
+    """Device of which each item on it pays its part, so that all leave when that is cheaper; NOWHERE: of none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Routes:
+    """The ways of one item over devices and intervals, and their costs."""
+
+    case: Case
+    item: int
+    times: Places
+    """(A,) intervals in which it is alive."""
+    columns: Places
+    """(C,) devices."""
+    stage: Values
+    """(A, C) cost of being there."""
+
+    def cheapest(self) -> tuple[Places, float]:
+        """Device in each interval, and the cost; infinite when there is no way."""
+        case, columns = self.case, self.columns
+        now, price = int(case.place[self.item]), float(case.move_price[self.item])
+        found = np.flatnonzero(columns == now)
+        origin = int(found[0]) if len(found) else NOWHERE
+        fresh = fresh_of(case, self.item, self.times)
+        path = cheapest_path(self.stage, case.enter_price[columns], price, fresh, origin)
+        if math.isinf(path.cost):
+            return np.full(len(self.times), NOWHERE), path.cost
+        left = origin == NOWHERE and now != NOWHERE and not fresh[0]
+        return columns[path.devices], path.cost + (price if left else 0.0)
+
+    def cost(self, devices: Places) -> float:
+        """What a way costs, all of whose devices are among the columns."""
+        case = self.case
+        at = np.searchsorted(self.columns, devices)
+        came = np.concatenate([[case.place[self.item]], devices[:-1]]) != devices
+        fresh = fresh_of(case, self.item, self.times)
+        return float(
+            self.stage[np.arange(len(devices)), at].sum()
+            + case.enter_price[devices[came | fresh]].sum()
+            + case.move_price[self.item] * np.count_nonzero(came & ~fresh)
+        )
+
+
+def respond(loads: Loads, item: int, terms: Terms, effort: Effort) -> bool:
+    """Let one item take its cheapest way, which among equals is the one it has; returns whether it changed.
+
+    Pinned items stay. An item for which there is no way without breaking a limit keeps what it has.
+    """
+    case, times = loads.case, loads.times[item]
+    if case.pinned[item] or not len(times):
+        return False
+    old = loads.place[item, times].copy()
+    loads.take(item)
+    columns = np.union1d(loads.candidates(item), old[old != NOWHERE])
+    stage = stage_costs(loads, item, times, columns, terms.most)
+    effort.add(stage.size + _FIXED * len(times))
+    if terms.shared != NOWHERE:
+        _share(loads, times, columns, stage, terms.shared)
+    routes = Routes(case, item, times, columns, stage)
+    new, cost = routes.cheapest()
+    if math.isinf(cost) or ((old != NOWHERE).all() and routes.cost(old) - cost <= GAIN):
+        new = old
+    placed = new != NOWHERE
+    loads.put(item, times[placed], new[placed])
+    return not np.array_equal(new, old)
+
+
+def settle(loads: Loads, terms: Terms, effort: Effort) -> None:
+    """Let items respond until none changes, or so many times, or the effort is spent."""
+    waiting = np.flatnonzero(loads.case.alive.any(axis=1)).tolist()
+    for _ in range(PASSES):
+        changed = []
+        for item in waiting:
+            if effort.spent():
+                return
+            if respond(loads, item, terms, effort):
+                changed.append(item)
+        if not changed:
+            return
+
+
+def _share(loads: Loads, times: Places, columns: Places, stage: Values, device: int) -> None:
+    """Add the item's part of what the device costs where others are on it."""
+    case = loads.case
+    at = np.flatnonzero(columns == device)
+    others = loads.count[times, device]
+    part = case.hours[times] * case.on_price[device] / (others + 1)
+    stage[:, at] += np.where(others > 0, part, 0.0)[:, None]
+
+
+def fresh_of(case: Case, item: int, times: Places) -> Flags:
+    """(times,) where the item comes anew: it was not alive before, or had no place before the first interval."""
+    fresh: Flags = np.diff(times, prepend=np.int64(-1)) > 1
+    if times[0] == 0:
+        fresh[0] = case.place[item] == NOWHERE
+    return fresh

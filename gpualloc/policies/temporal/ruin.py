@@ -1,0 +1,131 @@
+"""Fewer devices for one window: take a few devices apart, pack again, keep what leaves less without a place.
+
+Nothing moves within the window, so that an item is a vector: its compute and its memory in each interval. The search
+keeps to a number of devices and holds back what does not fit (Schrimpf et al. 2000; the count of how often an item was
+left out, which makes it more urgent, is that of Christiaens and Vanden Berghe 2020).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gpualloc.policies.temporal.case import TINY
+from gpualloc.policies.temporal.problem import NOWHERE, Flags, Places, Values
+
+_MOST_DEVICES = 3
+"""Devices that are taken apart at a time."""
+_BLINK = 0.02
+"""Part of the devices that an item does not see when it looks for one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Window:
+    """Items and devices of one window."""
+
+    sizes: Values
+    """(n, V) what each item needs, in V numbers."""
+    rooms: Values
+    """(D, V) what each device has."""
+    allowed: Flags
+    """(n, D)."""
+
+
+def distinct(sizes: Values, rooms: Values) -> tuple[Values, Values]:
+    """Sizes (n, V) and rooms (D, V) without the numbers that another one says already."""
+    kept = np.unique(np.vstack([sizes, rooms]), axis=1, return_index=True)[1]
+    return sizes[:, kept], rooms[:, kept]
+
+
+def fit_into(window: Window, place: Places, steps: int, seed: int) -> Places | None:
+    """Place every item, or None when that was not found within so many steps.
+
+    Args:
+        window: what to place.
+        place: (n,) device of each item to begin with, within its limits; NOWHERE: none yet.
+        steps: how many times some devices are taken apart.
+        seed: draws them.
+    """
+    search = Packing(window, place, np.random.Generator(np.random.PCG64(seed)))
+    search.insert(np.flatnonzero(place == NOWHERE))
+    for _ in range(steps):
+        if not search.left():
+            return search.place
+        search.step()
+    return search.place if not search.left() else None
+
+
+class Packing:
+    """Items on devices, and what is left of each.
+
+    Args:
+        window: what to place.
+        place: (n,) device of each item, within its limits; NOWHERE: none yet. Not changed.
+        numbers: what is drawn from.
+    """
+
+    def __init__(self, window: Window, place: Places, numbers: np.random.Generator) -> None:
+        self._sizes, self._rooms, self._allowed = window.sizes, window.rooms, window.allowed
+        self._numbers = numbers
+        self.place = place.copy()
+        """(n,) device of each item."""
+        self._free = window.rooms + TINY
+        placed = np.flatnonzero(place != NOWHERE)
+        np.subtract.at(self._free, place[placed], window.sizes[placed])
+        scarce = window.sizes.sum(axis=0) / np.maximum(window.rooms.sum(axis=0), TINY)
+        self._weights = scarce / max(float(scarce.max(initial=TINY)), TINY)
+        self._size = (window.sizes / np.maximum(window.rooms.max(axis=0), TINY)) @ self._weights
+        self._urgent = np.ones(len(place))
+
+    def left(self) -> bool:
+        """Whether an item has no place."""
+        return bool((self.place == NOWHERE).any())
+
+    def step(self) -> None:
+        """Take some devices apart and pack again; go back when that leaves more out."""
+        before_place, before_free = self.place.copy(), self._free.copy()
+        out = np.flatnonzero(self.place == NOWHERE)
+        lost = float(self._urgent[out].sum())
+        taken = self._ruin(int(self._numbers.choice(out)))
+        self.insert(np.concatenate([out, taken]))
+        out = np.flatnonzero(self.place == NOWHERE)
+        if float(self._urgent[out].sum()) > lost + TINY:
+            self.place, self._free = before_place, before_free
+        self._urgent[out] += 1.0
+
+    def insert(self, items: Places) -> None:
+        """Place items one after the other where least is left over."""
+        for item in self._order(items).tolist():
+            free = self._free
+            fits = (free >= self._sizes[item]).all(axis=1) & self._allowed[item]
+            devices = np.flatnonzero(fits)
+            if not len(devices):
+                continue
+            seen = devices[self._numbers.random(len(devices)) >= _BLINK]
+            devices = seen if len(seen) else devices
+            chosen = int(devices[int(np.argmin(free[devices] @ self._weights))])
+            self.place[item] = chosen
+            free[chosen] -= self._sizes[item]
+
+    def _order(self, items: Places) -> Places:
+        """The large ones first, or the urgent ones, or as it comes; now and then another."""
+        drawn = self._numbers.random(len(items))
+        way = self._numbers.integers(4)
+        if way == 0:
+            return items[np.argsort(drawn, kind="stable")]
+        if way == 1:
+            return items[np.argsort(-self._urgent[items] * (0.8 + 0.4 * drawn), kind="stable")]
+        return items[np.argsort(-self._size[items] * (0.8 + 0.4 * drawn), kind="stable")]
+
+    def _ruin(self, item: int) -> Places:
+        """Take everything, or most, off some devices on which the item could be."""
+        able = np.flatnonzero(self._allowed[item])
+        count = min(len(able), 1 + int(self._numbers.integers(_MOST_DEVICES)))
+        chosen = self._numbers.choice(able, count, replace=False)
+        taken = np.flatnonzero(np.isin(self.place, chosen))
+        if self._numbers.random() < 0.5:
+            taken = taken[self._numbers.random(len(taken)) < 0.7]
+        np.add.at(self._free, self.place[taken], self._sizes[taken])
+        self.place[taken] = NOWHERE
+        return taken

@@ -1,0 +1,97 @@
+"""`ts-dpbp`: dynamic programmes over time, one item after the other, until no item can do better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from gpualloc.policies.temporal.bill import costs_of
+from gpualloc.policies.temporal.case import Case, case_of
+from gpualloc.policies.temporal.effort import Effort
+from gpualloc.policies.temporal.emptying import empty_devices
+from gpualloc.policies.temporal.finish import finish
+from gpualloc.policies.temporal.improve import GAIN, Terms, settle
+from gpualloc.policies.temporal.loads import Loads
+from gpualloc.policies.temporal.plan import TemporalPlan
+from gpualloc.policies.temporal.problem import NOWHERE, TemporalProblem
+from gpualloc.policies.temporal.squeeze import squeeze
+from gpualloc.policies.temporal.starts import series_fit, tightest
+
+EFFORT = 1_500_000_000
+"""Numbers that a search looks at before it ends by itself."""
+_ROUNDS = 6
+
+
+def solve(
+    problem: TemporalProblem,
+    *,
+    deadline: float | None = None,
+    clock: Callable[[], float] | None = None,
+    seed: int = 0,
+) -> TemporalPlan:
+    """A plan for the whole horizon; its first interval is what to do now.
+
+    Always answers with the best valid plan found so far. Without a deadline equal problems and seeds have equal
+    answers, and a problem in which every item is where the answer put it first is answered without a move there.
+    Nothing moves to or from a device on which something unknown (NaN) is.
+
+    Args:
+        problem: what to place.
+        deadline: reading of the clock at which to stop; None: when nothing gets better.
+        clock: seconds, any origin; needed with a deadline.
+        seed: draws what the search takes apart.
+
+    Raises:
+        ValueError: arrays of the problem do not belong together, or there is a deadline and no clock.
+    """
+    effort = Effort(EFFORT, deadline, clock)
+    loads = _searched(case_of(problem), effort, seed)
+    return finish(loads, complete=not effort.late)
+
+
+def _searched(case: Case, effort: Effort, seed: int) -> Loads:
+    """The best plan found, from several first ones."""
+    best, least = None, np.inf
+    for loads in _starts(case, effort):
+        settle(loads, _terms(loads), effort)
+        total = costs_of(loads).total
+        if best is None or total < least - GAIN:
+            best, least = loads, total
+    assert best is not None
+    if case.prices.needed and _alike(case):
+        best = _squeezed(best, effort, seed)
+    for _ in range(_ROUNDS):
+        if effort.spent() or not empty_devices(best, _terms(best).most, effort):
+            break
+        settle(best, _terms(best), effort)
+    return best
+
+
+def _squeezed(loads: Loads, effort: Effort, seed: int) -> Loads:
+    """The same with as few devices as can be found, where that costs less."""
+    best, least = loads, costs_of(loads).total
+    while (found := squeeze(best, effort, seed)) is not None:
+        settle(found, _terms(found), effort)
+        total = costs_of(found).total
+        if total > least - GAIN:
+            break
+        best, least = found, total
+    return best
+
+
+def _starts(case: Case, effort: Effort) -> Iterator[Loads]:
+    """First plans, as long as there is effort left."""
+    yield series_fit(case, tightest)
+    if not effort.spent():
+        yield series_fit(case, None)
+
+
+def _terms(loads: Loads) -> Terms:
+    return Terms(max(1, int(loads.on().max(initial=0))))
+
+
+def _alike(case: Case) -> bool:
+    """Whether devices differ in nothing, and nothing is anywhere yet."""
+    free = bool((case.place == NOWHERE).all())
+    return free and case.devices > 0 and bool((case.device_class == case.device_class[0]).all())
