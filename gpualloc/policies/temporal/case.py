@@ -33,6 +33,8 @@ class Case:
     enter_price: Values
     device_class: Places
     """(D,) devices of one class differ in nothing but what is on them."""
+    classes: int
+    """How many classes."""
     allowed: Flags
     """(I, D)."""
     place: Places
@@ -106,6 +108,7 @@ def case_of(problem: TemporalProblem) -> Case:
         on_price=prices[0][kept],
         enter_price=prices[1][kept],
         device_class=device_class[kept],
+        classes=len(np.unique(device_class[kept])),
         allowed=kinds[:, kind[kept]],
         place=new[place],
         pinned=pinned,

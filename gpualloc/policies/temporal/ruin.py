@@ -87,7 +87,7 @@ class Packing:
         before_place, before_free = self.place.copy(), self._free.copy()
         out = np.flatnonzero(self.place == NOWHERE)
         lost = float(self._urgent[out].sum())
-        taken = self._ruin(int(self._numbers.choice(out)))
+        taken = self._ruin(int(out[self._numbers.integers(len(out))]))
         self.insert(np.concatenate([out, taken]))
         out = np.flatnonzero(self.place == NOWHERE)
         if float(self._urgent[out].sum()) > lost + TINY:
@@ -96,17 +96,20 @@ class Packing:
 
     def insert(self, items: Places) -> None:
         """Place items one after the other where least is left over."""
-        for item in self._order(items).tolist():
-            free = self._free
-            fits = (free >= self._sizes[item]).all(axis=1) & self._allowed[item]
-            devices = np.flatnonzero(fits)
-            if not len(devices):
+        order = self._order(items)
+        blinks = self._numbers.random((len(order), len(self._free))) < _BLINK
+        for item, blink in zip(order.tolist(), blinks, strict=True):
+            fits = (self._free >= self._sizes[item]).all(axis=1)
+            fits &= self._allowed[item]
+            devices = fits.nonzero()[0]
+            if len(devices) > 1:
+                seen = devices[~blink[devices]]
+                devices = seen if len(seen) else devices
+            elif not len(devices):
                 continue
-            seen = devices[self._numbers.random(len(devices)) >= _BLINK]
-            devices = seen if len(seen) else devices
-            chosen = int(devices[int(np.argmin(free[devices] @ self._weights))])
+            chosen = int(devices[(self._free[devices] @ self._weights).argmin()])
             self.place[item] = chosen
-            free[chosen] -= self._sizes[item]
+            self._free[chosen] -= self._sizes[item]
 
     def _order(self, items: Places) -> Places:
         """The large ones first, or the urgent ones, or as it comes; now and then another."""
@@ -121,9 +124,10 @@ class Packing:
     def _ruin(self, item: int) -> Places:
         """Take everything, or most, off some devices on which the item could be."""
         able = np.flatnonzero(self._allowed[item])
-        count = min(len(able), 1 + int(self._numbers.integers(_MOST_DEVICES)))
-        chosen = self._numbers.choice(able, count, replace=False)
-        taken = np.flatnonzero(np.isin(self.place, chosen))
+        count = 1 + int(self._numbers.integers(_MOST_DEVICES))
+        chosen = np.zeros(len(self._free) + 1, bool)
+        chosen[able[self._numbers.integers(len(able), size=count)]] = True
+        taken = np.flatnonzero(chosen[self.place])
         if self._numbers.random() < 0.5:
             taken = taken[self._numbers.random(len(taken)) < 0.7]
         np.add.at(self._free, self.place[taken], self._sizes[taken])

@@ -14,8 +14,8 @@ from gpualloc.policies.temporal.finish import finish
 from gpualloc.policies.temporal.improve import GAIN, Terms, settle
 from gpualloc.policies.temporal.loads import Loads
 from gpualloc.policies.temporal.plan import TemporalPlan
-from gpualloc.policies.temporal.problem import NOWHERE, TemporalProblem
-from gpualloc.policies.temporal.squeeze import squeeze
+from gpualloc.policies.temporal.problem import TemporalProblem
+from gpualloc.policies.temporal.squeeze import alike, squeeze
 from gpualloc.policies.temporal.starts import series_fit, tightest
 
 EFFORT = 1_500_000_000
@@ -59,7 +59,7 @@ def _searched(case: Case, effort: Effort, seed: int) -> Loads:
         if best is None or total < least - GAIN:
             best, least = loads, total
     assert best is not None
-    if case.prices.needed and _alike(case):
+    if case.prices.needed and alike(case):
         best = _squeezed(best, effort, seed)
     for _ in range(_ROUNDS):
         if effort.spent() or not empty_devices(best, _terms(best).most, effort):
@@ -89,9 +89,3 @@ def _starts(case: Case, effort: Effort) -> Iterator[Loads]:
 
 def _terms(loads: Loads) -> Terms:
     return Terms(max(1, int(loads.on().max(initial=0))))
-
-
-def _alike(case: Case) -> bool:
-    """Whether devices differ in nothing, and nothing is anywhere yet."""
-    free = bool((case.place == NOWHERE).all())
-    return free and case.devices > 0 and bool((case.device_class == case.device_class[0]).all())

@@ -14,6 +14,7 @@ from gpualloc.policies.temporal.starts import padded
 
 STEPS = 1500
 """Times that devices of one window are taken apart, for a small one."""
+_PROBES = 2
 _CELLS = 60_000_000
 """Numbers that may be looked at for one window: fewer steps for larger ones."""
 
@@ -25,7 +26,11 @@ def squeeze(loads: Loads, effort: Effort, seed: int) -> Loads | None:
     """
     case = loads.case
     most = int(loads.on().max()) - 1
-    if most < 1 or int(lower_bounds(case).max()) > most:
+    least = lower_bounds(case)
+    if most < 1 or int(least.max()) > most:
+        return None
+    found = Loads(case, loads.place)
+    if not all(_pack(found, hard, most, effort, seed) for hard in _hardest(case, least)):
         return None
     found = Loads(case, loads.place)
     waiting = [(0, case.intervals)]
@@ -44,10 +49,22 @@ def squeeze(loads: Loads, effort: Effort, seed: int) -> Loads | None:
     return found
 
 
+def alike(case: Case) -> bool:
+    """Whether devices differ in nothing, and nothing is anywhere yet."""
+    free = bool((case.place == NOWHERE).all())
+    return free and case.classes == 1 and bool(case.allowed.all())
+
+
 def lower_bounds(case: Case) -> Places:
     """(T,) devices that are needed at least, if they are all alike."""
     capacity, memory = float(case.device_compute.max()), float(case.device_memory.max())
     return interval_bounds(case.compute / capacity, case.memory / memory)
+
+
+def _hardest(case: Case, least: Places) -> list[Places]:
+    """The intervals that most likely cannot be packed on so few devices, alone: what fails there fails anywhere."""
+    total = case.compute.sum(axis=0) / case.device_compute.max() + case.memory.sum(axis=0) / case.device_memory.max()
+    return [np.array([interval]) for interval in np.lexsort((-total, -least))[:_PROBES]]
 
 
 def _halves(first: int, end: int, crowded: Places) -> list[tuple[int, int]]:
