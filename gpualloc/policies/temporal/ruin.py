@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpualloc.policies.temporal.case import TINY
+from gpualloc.policies.temporal.effort import Effort
 from gpualloc.policies.temporal.problem import NOWHERE, Flags, Places, Values
 
 _MOST_DEVICES = 3
 """Devices that are taken apart at a time."""
+_FIXED = 600
+"""What placing an item costs beside looking at the devices, in numbers that are looked at."""
 _BLINK = 0.02
 """Part of the devices that an item does not see when it looks for one."""
 
@@ -38,21 +41,22 @@ def distinct(sizes: Values, rooms: Values) -> tuple[Values, Values]:
     return sizes[:, kept], rooms[:, kept]
 
 
-def fit_into(window: Window, place: Places, steps: int, seed: int) -> Places | None:
-    """Place every item, or None when that was not found within so many steps.
+def fit_into(window: Window, place: Places, steps: int, seed: int, effort: Effort) -> Places | None:
+    """Place every item, or None when that was not found within so many steps, or with the effort that is left.
 
     Args:
         window: what to place.
         place: (n,) device of each item to begin with, within its limits; NOWHERE: none yet.
         steps: how many times some devices are taken apart.
         seed: draws them.
+        effort: what may be done.
     """
     search = Packing(window, place, np.random.Generator(np.random.PCG64(seed)))
     search.insert(np.flatnonzero(place == NOWHERE))
     for _ in range(steps):
-        if not search.left():
-            return search.place
-        search.step()
+        if not search.left() or effort.spent():
+            break
+        effort.add(search.step() * (_FIXED + window.rooms.size // 2))
     return search.place if not search.left() else None
 
 
@@ -82,17 +86,19 @@ class Packing:
         """Whether an item has no place."""
         return bool((self.place == NOWHERE).any())
 
-    def step(self) -> None:
-        """Take some devices apart and pack again; go back when that leaves more out."""
+    def step(self) -> int:
+        """Take some devices apart and pack again, unless that leaves more out; returns how many items that were."""
         before_place, before_free = self.place.copy(), self._free.copy()
         out = np.flatnonzero(self.place == NOWHERE)
         lost = float(self._urgent[out].sum())
         taken = self._ruin(int(out[self._numbers.integers(len(out))]))
-        self.insert(np.concatenate([out, taken]))
+        tried = np.concatenate([out, taken])
+        self.insert(tried)
         out = np.flatnonzero(self.place == NOWHERE)
         if float(self._urgent[out].sum()) > lost + TINY:
             self.place, self._free = before_place, before_free
         self._urgent[out] += 1.0
+        return len(tried)
 
     def insert(self, items: Places) -> None:
         """Place items one after the other where least is left over."""

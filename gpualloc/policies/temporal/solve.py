@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,13 +15,14 @@ from gpualloc.policies.temporal.finish import finish
 from gpualloc.policies.temporal.improve import GAIN, Terms, settle
 from gpualloc.policies.temporal.loads import Loads
 from gpualloc.policies.temporal.plan import TemporalPlan
-from gpualloc.policies.temporal.problem import TemporalProblem
+from gpualloc.policies.temporal.problem import NOWHERE, TemporalProblem
 from gpualloc.policies.temporal.squeeze import alike, squeeze
 from gpualloc.policies.temporal.starts import series_fit, tightest
 
-EFFORT = 1_500_000_000
+EFFORT = 700_000_000
 """Numbers that a search looks at before it ends by itself."""
-_ROUNDS = 6
+_ROUNDS = 4
+_RESTS = 8
 
 
 def solve(
@@ -46,8 +48,28 @@ def solve(
         ValueError: arrays of the problem do not belong together, or there is a deadline and no clock.
     """
     effort = Effort(EFFORT, deadline, clock)
-    loads = _searched(case_of(problem), effort, seed)
-    return finish(loads, complete=not effort.late)
+    case = case_of(problem)
+    found = _searched(case, effort, seed)
+    if (case.place != NOWHERE).any():
+        found = _rested(case, found, effort, seed)
+    return finish(found, complete=not effort.late)
+
+
+def _rested(case: Case, found: Loads, effort: Effort, seed: int) -> Loads:
+    """A plan such that, once everything is where it says first, the same search moves nothing.
+
+    The search goes on from there until it says so; when it does not, or that does not pay, everything stays for now.
+    """
+    calm = Loads(case, series_fit(case).place)
+    for _ in range(_RESTS):
+        first = np.where(case.alive[:, 0], found.place[:, 0], case.place)
+        if np.array_equal(first, found.case.place):
+            final = Loads(case, found.place)
+            return final if costs_of(final).total < costs_of(calm).total - GAIN else calm
+        if effort.late:
+            return Loads(case, found.place)
+        found = _searched(replace(case, place=first), effort, seed)
+    return calm
 
 
 def _searched(case: Case, effort: Effort, seed: int) -> Loads:

@@ -14,6 +14,7 @@ from gpualloc.policies.temporal.starts import padded
 
 STEPS = 1500
 """Times that devices of one window are taken apart, for a small one."""
+_STEPS_PER_ITEM = 25
 _PROBES = 2
 _CELLS = 60_000_000
 """Numbers that may be looked at for one window: fewer steps for larger ones."""
@@ -86,10 +87,9 @@ def _pack(loads: Loads, part: Places, most: int, effort: Effort, seed: int) -> b
     rooms = np.repeat([case.device_compute[devices], case.device_memory[devices]], len(part), axis=0).T
     sizes, rooms = distinct(sizes, rooms)
     place = _begin(loads, items, part, devices)
-    steps = min(STEPS, _CELLS // max(1, len(items) * sizes.shape[1]))
-    effort.add(steps * len(items) * sizes.shape[1] // 10)
+    steps = min(STEPS, _STEPS_PER_ITEM * len(items), _CELLS // max(1, len(items) * sizes.shape[1]))
     place = _within(place, sizes, rooms)
-    found = fit_into(Window(sizes, rooms, case.allowed[np.ix_(items, devices)]), place, steps, seed)
+    found = fit_into(Window(sizes, rooms, case.allowed[np.ix_(items, devices)]), place, steps, seed, effort)
     if found is None:
         return False
     for item, device in zip(items.tolist(), devices[found].tolist(), strict=True):
