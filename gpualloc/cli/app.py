@@ -49,6 +49,7 @@ VERBS: dict[str, Verb] = {
     "free": Verb("What could be had now, in one line", LOOK, "free"),
     "status": Verb("When work was last placed, what waits, who holds the lock", LOOK, "status"),
     "history": Verb("Readings over time, as a chart or as numbers", LOOK, "history"),
+    "forecast": Verb("What series are going to be, and how sure that is", LOOK, "forecast"),
     "audit": Verb("What was done, to what, by whom", LOOK, "audit"),
     "submit": Verb("Ask for devices and limits for a command", WORK, "submit"),
     "run": Verb("Submit, place, follow the output, return the exit code", WORK, "run", json=False),

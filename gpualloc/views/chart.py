@@ -29,11 +29,11 @@ def chart(points: Points, width: int, height: int, number: Callable[[float], str
     known = [value for _, value in points if value is not None]
     if not known:
         return ["no value is known in this time"]
-    low, high = _range(known)
+    low, high = value_range(known)
     labels = {0: number(high), height - 1: number(low)}
     margin = max(len(label) for label in labels.values())
     columns = width - margin - 2
-    grid = _plot(points, columns, height, low, high)
+    grid = plot(points, columns, height, low, high)
     return [
         f"{labels.get(row, ''):>{margin}} ┤{''.join(map(chr, cells)).rstrip('⠀')}" for row, cells in enumerate(grid)
     ]
@@ -44,13 +44,13 @@ def sparkline(points: Points, width: int) -> str:
     known = [value for _, value in points if value is not None]
     if not known:
         return "·" * width
-    low, high = _range(known)
+    low, high = value_range(known)
     slots = _spread(points, width)
     top = len(_LEVELS) - 1
     return "".join("·" if value is None else _LEVELS[round((value - low) / (high - low) * top)] for value in slots)
 
 
-def _range(known: Sequence[float]) -> tuple[float, float]:
+def value_range(known: Sequence[float]) -> tuple[float, float]:
     """From 0 (or lower) to the highest, so that bars can be compared; never empty."""
     low, high = min(0.0, *known), max(known)
     return low, high if high > low else low + 1
@@ -67,7 +67,16 @@ def _slots(points: Points, count: int) -> list[float | None]:
     return [sum(part) / len(part) if part else None for part in parts]
 
 
-def _plot(points: Points, columns: int, height: int, low: float, high: float) -> list[list[int]]:
+def plot(points: Points, columns: int, height: int, low: float, high: float) -> list[list[int]]:
+    """Code points of braille characters, line by line from the top, over the whole time of the points.
+
+    Args:
+        points: (epoch seconds, value or None), oldest first.
+        columns: characters of a line.
+        height: lines.
+        low: value at the bottom; none of the points is below.
+        high: value at the top; none is above, and it is above `low`.
+    """
     grid = [[0x2800] * columns for _ in range(height)]
     rows = height * 4 - 1
     for x, value in enumerate(_spread(points, columns * 2)):
