@@ -85,9 +85,10 @@ class _Breeding:
     def run(self, place: Places) -> Places:
         """The best placing after all generations, beginning with this one and others drawn."""
         nothing = np.full(len(place), NOWHERE)
+        few = min(_POPULATION, 2 * len(place))
         plans = [self._judged(place)]
-        plans += [self._grown(nothing) for _ in range(_POPULATION - 1)]
-        for _ in range(_GENERATIONS):
+        plans += [self._grown(nothing) for _ in range(few - 1)]
+        for _ in range(min(_GENERATIONS, 2 * len(place))):
             if self._effort.spent():
                 break
             plans.sort(key=lambda plan: plan.rank)

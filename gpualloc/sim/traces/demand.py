@@ -22,6 +22,11 @@ MAX_MEMORY_GIB = 1e6
 _NUMBER = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 _APART = 0.75
 """Times of the file that lie closer to each other than this part of the usual step of an item are not one clock's."""
+_SHARED = 0.2
+"""Part of the rows that may share their time, or lie at an uneven distance, where items have clocks of their own."""
+_UNEVEN = 0.1
+_LEAST_STEPS = 3
+"""Rows of an item, less one, from which a clock can be told."""
 
 Values = NDArray[np.float64]
 
@@ -118,14 +123,17 @@ def _number(column: str, text: str, most: float) -> float:
 
 
 def _own_clocks(of_item: NDArray[np.int64], moments: Values, times: Values) -> float | None:
-    """The usual step of an item when items have times of their own; None when they share them."""
+    """The usual step of an item when items have even clocks of their own; None when they share one, or have none."""
     order = np.lexsort((moments, of_item))
-    steps = np.diff(moments[order])[np.diff(of_item[order]) == 0]
-    if not len(steps) or len(times) < 3 or np.median(np.unique(moments, return_counts=True)[1]) > 1:
+    same = np.diff(of_item[order]) == 0
+    steps = np.diff(moments[order])[same]
+    if len(steps) < _LEAST_STEPS * len(np.unique(of_item)) or len(times) < (1 - _SHARED) * len(moments):
         return None
     step = float(np.median(steps))
-    alone = len(np.unique(of_item)) < 2 or float(np.median(np.diff(times))) >= _APART * step
-    return None if alone else step
+    even = np.abs(steps - step) <= _UNEVEN * step
+    if even.mean() < 1 - _SHARED or float(np.median(np.diff(times))) >= _APART * step:
+        return None
+    return step
 
 
 def _grids(
