@@ -19,7 +19,7 @@ from gpualloc.policies.temporal.genetic import solve_genetic
 from gpualloc.policies.temporal.peers import pack_lifetimes, pack_peaks, pack_series, pack_windows
 from gpualloc.policies.temporal.plan import Move, TemporalPlan
 from gpualloc.policies.temporal.problem import Prices, TemporalProblem
-from gpualloc.policies.temporal.solve import solve
+from gpualloc.policies.temporal.ts_dpbp import solve
 from gpualloc.ports import Forecaster
 from gpualloc.sim.traces.demand import Demand
 from gpualloc.sim.traces.demand_referee import check_plan

@@ -16,13 +16,13 @@ from gpualloc.policies.temporal.bill import costs_of
 from gpualloc.policies.temporal.case import Case, case_of
 from gpualloc.policies.temporal.effort import Effort
 from gpualloc.policies.temporal.finish import finish
-from gpualloc.policies.temporal.improve import Terms, settle
+from gpualloc.policies.temporal.improve import settle
 from gpualloc.policies.temporal.loads import Loads
 from gpualloc.policies.temporal.plan import TemporalPlan
 from gpualloc.policies.temporal.problem import NOWHERE, Places, TemporalProblem, Values
 from gpualloc.policies.temporal.ruin import Packing, Window, distinct
-from gpualloc.policies.temporal.solve import EFFORT
 from gpualloc.policies.temporal.starts import padded, series_fit, tightest
+from gpualloc.policies.temporal.ts_dpbp import EFFORT
 
 _POPULATION = 24
 _GENERATIONS = 80
@@ -67,7 +67,7 @@ def solve_genetic(
         place = _Breeding(case, items, effort, seed).run(_constant(first, items))
         best = _loads(case, items, place)
     for loads in (best, first):
-        settle(loads, Terms(int(loads.on().max(initial=1))), effort)
+        settle(loads, effort)
     best = min((best, first), key=lambda loads: costs_of(loads).total)
     return finish(best, complete=not effort.late)
 

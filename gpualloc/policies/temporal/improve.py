@@ -94,8 +94,10 @@ def respond(loads: Loads, item: int, terms: Terms, effort: Effort) -> bool:
     return not np.array_equal(new, old)
 
 
-def settle(loads: Loads, terms: Terms, effort: Effort) -> None:
+def settle(loads: Loads, effort: Effort) -> None:
     """Let items respond until none changes, or so many times, or the effort is spent.
+
+    Each time they reckon with owning as many devices as are on at the worst time.
 
     After those that changed, the ones that share a device with them respond first; all do before it ends.
     """
@@ -103,6 +105,7 @@ def settle(loads: Loads, terms: Terms, effort: Effort) -> None:
     waiting = everyone
     for _ in range(PASSES):
         touched = np.zeros(loads.case.devices + 1, bool)
+        terms = Terms(most_of(loads))
         for item in waiting.tolist():
             if effort.spent():
                 return
@@ -114,6 +117,11 @@ def settle(loads: Loads, terms: Terms, effort: Effort) -> None:
         if not len(near) and len(waiting) == len(everyone):
             return
         waiting = near if len(near) else everyone
+
+
+def most_of(loads: Loads) -> int:
+    """How many devices are on at once, at most; 1 at least."""
+    return max(1, int(loads.on().max(initial=0)))
 
 
 def _share(loads: Loads, times: Places, columns: Places, stage: Values, device: int) -> None:

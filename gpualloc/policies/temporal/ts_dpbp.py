@@ -12,14 +12,14 @@ from gpualloc.policies.temporal.case import Case, case_of
 from gpualloc.policies.temporal.effort import Effort
 from gpualloc.policies.temporal.emptying import empty_devices
 from gpualloc.policies.temporal.finish import finish
-from gpualloc.policies.temporal.improve import GAIN, Terms, settle
+from gpualloc.policies.temporal.improve import GAIN, most_of, settle
 from gpualloc.policies.temporal.loads import Loads
 from gpualloc.policies.temporal.plan import TemporalPlan
 from gpualloc.policies.temporal.problem import NOWHERE, TemporalProblem
-from gpualloc.policies.temporal.squeeze import alike, squeeze
+from gpualloc.policies.temporal.squeeze import alike, lower_bounds, squeeze
 from gpualloc.policies.temporal.starts import series_fit, tightest
 
-EFFORT = 700_000_000
+EFFORT = 1_200_000_000
 """Numbers that a search looks at before it ends by itself."""
 _ROUNDS = 4
 _RESTS = 8
@@ -76,7 +76,7 @@ def _searched(case: Case, effort: Effort, seed: int) -> Loads:
     """The best plan found, from several first ones."""
     best, least = None, np.inf
     for loads in _starts(case, effort):
-        settle(loads, _terms(loads), effort)
+        settle(loads, effort)
         total = costs_of(loads).total
         if best is None or total < least - GAIN:
             best, least = loads, total
@@ -84,21 +84,27 @@ def _searched(case: Case, effort: Effort, seed: int) -> Loads:
     if case.prices.needed and alike(case):
         best = _squeezed(best, effort, seed)
     for _ in range(_ROUNDS):
-        if effort.spent() or not empty_devices(best, _terms(best).most, effort):
+        if effort.spent() or not empty_devices(best, most_of(best), effort):
             break
-        settle(best, _terms(best), effort)
+        settle(best, effort)
     return best
 
 
 def _squeezed(loads: Loads, effort: Effort, seed: int) -> Loads:
-    """The same with as few devices as can be found, where that costs less."""
+    """The same with as few devices as can be found, where that costs less; half the way to the bound is tried first."""
     best, least = loads, costs_of(loads).total
-    while (found := squeeze(best, effort, seed)) is not None:
-        settle(found, _terms(found), effort)
-        total = costs_of(found).total
-        if total > least - GAIN:
-            break
-        best, least = found, total
+    bound = int(lower_bounds(loads.case).max())
+    step = (most_of(best) - bound + 1) // 2
+    while step and not effort.spent():
+        found = squeeze(best, most_of(best) - step, effort, seed)
+        if found is not None:
+            settle(found, effort)
+            total = costs_of(found).total
+            if total < least - GAIN:
+                best, least = found, total
+                step = min(step, (most_of(best) - bound + 1) // 2)
+                continue
+        step //= 2
     return best
 
 
@@ -107,7 +113,3 @@ def _starts(case: Case, effort: Effort) -> Iterator[Loads]:
     yield series_fit(case, tightest)
     if not effort.spent():
         yield series_fit(case, None)
-
-
-def _terms(loads: Loads) -> Terms:
-    return Terms(max(1, int(loads.on().max(initial=0))))
