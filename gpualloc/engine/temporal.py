@@ -108,7 +108,8 @@ def refuse_too_large(demand: Demand, gpu_memory_gib: float) -> None:
         beyond = np.flatnonzero(peaks > most + _TINY)
         if len(beyond):
             item = int(beyond[0])
-            others = f"; so do {len(beyond) - 1} others" if len(beyond) > 1 else ""
+            more = len(beyond) - 1
+            others = "" if not more else "; so does 1 other" if more == 1 else f"; so do {more} others"
             raise InfeasibleError(
                 f"{demand.source}: {demand.items[item]} needs {peaks[item]:g}{unit} at "
                 f"{demand.times_s[int(np.nanargmax(grid[item]))]:g} s, more than the {most:g} of one GPU{others}",

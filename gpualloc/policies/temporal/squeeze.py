@@ -20,13 +20,12 @@ _CELLS = 60_000_000
 """Numbers that may be looked at for one window: fewer steps for larger ones."""
 
 
-def squeeze(loads: Loads, most: int, effort: Effort, seed: int) -> Loads | None:
+def squeeze(loads: Loads, most: int, least: Places, effort: Effort, seed: int) -> Loads | None:
     """The same with so many devices at the worst time, whatever moves that takes; None when it was not found.
 
-    Only for devices that are all alike.
+    Only for devices that are all alike; `least` is what `lower_bounds` tells of them.
     """
     case = loads.case
-    least = lower_bounds(case)
     if most < 1 or int(least.max()) > most:
         return None
     found = Loads(case, loads.place)

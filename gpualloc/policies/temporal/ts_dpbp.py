@@ -93,10 +93,11 @@ def _searched(case: Case, effort: Effort, seed: int) -> Loads:
 def _squeezed(loads: Loads, effort: Effort, seed: int) -> Loads:
     """The same with as few devices as can be found, where that costs less; half the way to the bound is tried first."""
     best, least = loads, costs_of(loads).total
-    bound = int(lower_bounds(loads.case).max())
+    bounds = lower_bounds(loads.case)
+    bound = int(bounds.max())
     step = (most_of(best) - bound + 1) // 2
     while step and not effort.spent():
-        found = squeeze(best, most_of(best) - step, effort, seed)
+        found = squeeze(best, most_of(best) - step, bounds, effort, seed)
         if found is not None:
             settle(found, effort)
             total = costs_of(found).total
