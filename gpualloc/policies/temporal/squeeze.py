@@ -16,7 +16,7 @@ STEPS = 1500
 """Times that devices of one window are taken apart, for a small one."""
 _STEPS_PER_ITEM = 25
 _PROBES = 2
-_CELLS = 60_000_000
+_CELLS = 10_000_000
 """Numbers that may be looked at for one window: fewer steps for larger ones."""
 
 
