@@ -49,6 +49,7 @@ def temporal(
     with opened(demand) as stream:
         found = read_demand(text_lines(stream, demand), demand)
     trial = TemporalTrial(found, memory, policy, drawn, limit_s, forecaster)
-    with counted(len(found.times_s), "intervals") as progress:
+    watched = (len(found.times_s), "intervals") if forecaster else (100, "percent of the longest search")
+    with counted(*watched) as progress:
         result = simulate_temporal(trial, time.perf_counter, progress)
     return Answer(temporal_data(result), lambda look: temporal_text(result, look), messages=found.messages)

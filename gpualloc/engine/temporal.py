@@ -55,7 +55,8 @@ def simulate_temporal(
     Args:
         trial: what to play.
         clock: seconds, for the deadline and to tell how long policies think.
-        progress: told how many intervals are done when plans are made as time goes on.
+        progress: told how many intervals are done when plans are made as time goes on, else how many percent of the
+            longest search.
 
     Raises:
         NotFoundError: there is no such policy.
@@ -183,10 +184,9 @@ def _planned(
     progress: Callable[[int], None] | None,
 ) -> Rolled:
     """One plan for everything."""
-    del progress
     search = solve_genetic if trial.policy == "genetic" else solve
     deadline = None if trial.deadline_s is None else clock() + trial.deadline_s
-    return _whole(search(problem, deadline=deadline, clock=clock, seed=trial.seed))
+    return _whole(search(problem, deadline=deadline, clock=clock, seed=trial.seed, tell=progress))
 
 
 def _rolled(

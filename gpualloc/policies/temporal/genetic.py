@@ -52,13 +52,14 @@ def solve_genetic(
     deadline: float | None = None,
     clock: Callable[[], float] | None = None,
     seed: int = 0,
+    tell: Callable[[int], None] | None = None,
 ) -> TemporalPlan:
     """A plan, as `solve` gives one. For devices that are all alike, with nothing on them yet.
 
     Raises:
         ValueError: arrays of the problem do not belong together, or there is a deadline and no clock.
     """
-    effort = Effort(EFFORT, deadline, clock)
+    effort = Effort(EFFORT, deadline, clock, tell)
     case = case_of(problem)
     first = series_fit(case, tightest)
     items = np.flatnonzero(case.alive.any(axis=1))

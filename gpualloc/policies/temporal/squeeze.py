@@ -49,8 +49,8 @@ def squeeze(loads: Loads, most: int, least: Places, effort: Effort, seed: int) -
 
 
 def alike(case: Case) -> bool:
-    """Whether devices differ in nothing, and nothing is anywhere yet."""
-    free = bool((case.place == NOWHERE).all())
+    """Whether devices differ in nothing, nothing is anywhere yet, and all memory is known."""
+    free = bool((case.place == NOWHERE).all()) and bool(np.isfinite(case.memory).all())
     return free and case.classes == 1 and bool(case.allowed.all())
 
 

@@ -31,6 +31,7 @@ def solve(
     deadline: float | None = None,
     clock: Callable[[], float] | None = None,
     seed: int = 0,
+    tell: Callable[[int], None] | None = None,
 ) -> TemporalPlan:
     """A plan for the whole horizon; its first interval is what to do now.
 
@@ -43,11 +44,12 @@ def solve(
         deadline: reading of the clock at which to stop; None: when nothing gets better.
         clock: seconds, any origin; needed with a deadline.
         seed: draws what the search takes apart.
+        tell: told how many percent of the work that it may do are done; it may end long before 100.
 
     Raises:
         ValueError: arrays of the problem do not belong together, or there is a deadline and no clock.
     """
-    effort = Effort(EFFORT, deadline, clock)
+    effort = Effort(EFFORT, deadline, clock, tell)
     case = case_of(problem)
     found = _searched(case, effort, seed)
     if (case.place != NOWHERE).any():
@@ -67,7 +69,7 @@ def _rested(case: Case, found: Loads, effort: Effort, seed: int) -> Loads:
             final = Loads(case, found.place)
             return final if costs_of(final).total < costs_of(calm).total - GAIN else calm
         if effort.late:
-            return Loads(case, found.place)
+            return min((calm, Loads(case, found.place)), key=lambda loads: costs_of(loads).total)
         found = _searched(replace(case, place=first), effort, seed)
     return calm
 

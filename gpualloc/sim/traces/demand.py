@@ -75,12 +75,14 @@ def read_demand(lines: Iterable[str], source: str) -> Demand:
     cells = np.array(list(rows.values()), np.float64)
     times, of_time = np.unique(moments, return_inverse=True)
     step = _own_clocks(of_item, moments, times)
-    messages: tuple[str, ...] = ()
+    empty = int(np.isnan(cells).any(axis=1).sum())
+    messages = (f"{source}: {empty} rows have an empty cell, which counts as the item's highest",) if empty else ()
     if step is not None:
         of_time = np.floor((moments - times[0]) / step).astype(np.int64)
         kept, of_time = np.unique(of_time, return_inverse=True)
         times = times[0] + kept * step
-        messages = (f"{source}: items have times of their own; their highest in intervals of {step:g} s are taken",)
+        own = f"{source}: items have times of their own; their highest in intervals of {step:g} s are taken"
+        messages = (*messages, own)
     if len(items) * len(times) > MAX_CELLS:
         raise BrokenInputError(
             f"{source}: {len(items)} items at {len(times)} times are more than {MAX_CELLS} values",

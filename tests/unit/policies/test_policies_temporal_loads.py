@@ -113,3 +113,16 @@ def test_expected_overload_is_that_of_a_normal_distribution(mean, deviation, exp
     assert found[0, 0] == pytest.approx(expected, abs=2e-3)
     if not deviation:
         assert overload(np.array([[mean]]), None, np.array([1.0]))[0, 0] == expected
+
+
+def test_effort_ends_by_work_or_by_the_clock_and_tells_how_far_it_is():
+    told = []
+    effort = Effort(1000, tell=told.append)
+    for _ in range(4):
+        effort.add(251)
+    assert told == [25, 50, 75, 100]
+    assert (effort.spent(), effort.late) == (True, False)
+    clock = iter([1.0, 2.0])
+    timed = Effort(1000, 2.0, lambda: next(clock))
+    assert (timed.spent(), timed.late) == (False, False)
+    assert (timed.spent(), timed.late) == (True, True)

@@ -55,6 +55,7 @@ def test_an_empty_cell_is_unknown_and_no_zero():
     demand = read("0,a,,10", "300,a,0.5,")
     assert np.isnan(demand.compute[0, 0])
     assert np.isnan(demand.memory[0, 1])
+    assert demand.messages == ("d.csv: 2 rows have an empty cell, which counts as the item's highest",)
 
 
 @pytest.mark.parametrize(
