@@ -80,7 +80,7 @@ def respond(loads: Loads, item: int, terms: Terms, effort: Effort) -> bool:
         return False
     old = loads.place[item, times].copy()
     loads.take(item)
-    columns = loads.candidates(item, old)
+    columns = loads.candidates(item, np.append(old, case.place[item]))
     stage = stage_costs(loads, item, times, columns, terms.most)
     effort.add(stage.size + _FIXED * len(times))
     if terms.shared != NOWHERE:
@@ -97,9 +97,8 @@ def respond(loads: Loads, item: int, terms: Terms, effort: Effort) -> bool:
 def settle(loads: Loads, effort: Effort) -> None:
     """Let items respond until none changes, or so many times, or the effort is spent.
 
-    Each time they reckon with owning as many devices as are on at the worst time.
-
-    After those that changed, the ones that share a device with them respond first; all do before it ends.
+    Each time they reckon with owning as many devices as are on at the worst time. After those that changed, the ones
+    that share a device with them respond first; all do before it ends.
     """
     everyone = np.flatnonzero(loads.case.alive.any(axis=1))
     waiting = everyone

@@ -167,6 +167,19 @@ def test_a_device_is_emptied_as_a_whole_when_that_pays_for_the_moves():
     assert dear.moves == ()
 
 
+def test_devices_differ_in_memory_price_and_who_may_be_there():
+    problem = problem_of([[0.2] * 4] * 2, [70, 20], devices=3)
+    varied = replace(
+        problem,
+        device_memory=np.array([40.0, 80.0, 80.0]),
+        on_price=np.array([1.0, 5.0, 2.0]),
+        enter_price=np.array([0.0, 0.0, 0.5]),
+    )
+    assert solve(varied).place[:, 0].tolist() == [2, 0]  # 2 + 0.5 is cheaper than 5; 20 GiB do not fit beside 70
+    kept = solve(replace(varied, place=np.array([1, -1]), move_price=np.full(2, 100.0)))
+    assert kept.place[:, 0].tolist() == [1, 0]
+
+
 def test_what_is_pinned_or_not_allowed_stays_out():
     kind = np.array([0, 1])
     allowed = np.array([[True, False], [True, True]])
