@@ -135,6 +135,12 @@ def part_of(case: Case, first: int, end: int) -> Case:
     )
 
 
+def alike(case: Case) -> bool:
+    """Whether devices differ in nothing, nothing is anywhere yet, and all memory is known."""
+    free = bool((case.place == NOWHERE).all()) and bool(np.isfinite(case.memory).all())
+    return free and case.classes == 1 and bool(case.allowed.all())
+
+
 def _check(problem: TemporalProblem) -> None:
     count, intervals, devices = len(problem.items), len(problem.hours), len(problem.devices)
     if len({*problem.items}) != count:

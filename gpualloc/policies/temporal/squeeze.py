@@ -48,12 +48,6 @@ def squeeze(loads: Loads, most: int, least: Places, effort: Effort, seed: int) -
     return found
 
 
-def alike(case: Case) -> bool:
-    """Whether devices differ in nothing, nothing is anywhere yet, and all memory is known."""
-    free = bool((case.place == NOWHERE).all()) and bool(np.isfinite(case.memory).all())
-    return free and case.classes == 1 and bool(case.allowed.all())
-
-
 def lower_bounds(case: Case) -> Places:
     """(T,) devices that are needed at least, if they are all alike."""
     capacity, memory = float(case.device_compute.max()), float(case.device_memory.max())

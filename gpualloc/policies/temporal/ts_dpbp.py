@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from gpualloc.policies.temporal.bill import costs_of
-from gpualloc.policies.temporal.case import Case, case_of
+from gpualloc.policies.temporal.case import Case, alike, case_of
 from gpualloc.policies.temporal.effort import Effort
 from gpualloc.policies.temporal.emptying import empty_devices
 from gpualloc.policies.temporal.finish import finish
@@ -16,7 +16,7 @@ from gpualloc.policies.temporal.improve import GAIN, most_of, settle
 from gpualloc.policies.temporal.loads import Loads
 from gpualloc.policies.temporal.plan import TemporalPlan
 from gpualloc.policies.temporal.problem import NOWHERE, TemporalProblem
-from gpualloc.policies.temporal.squeeze import alike, lower_bounds, squeeze
+from gpualloc.policies.temporal.squeeze import lower_bounds, squeeze
 from gpualloc.policies.temporal.starts import series_fit, tightest
 
 EFFORT = 1_200_000_000

@@ -14,6 +14,7 @@ from gpualloc.policies.temporal.effort import Effort
 from gpualloc.policies.temporal.emptying import empty_devices
 from gpualloc.policies.temporal.improve import Terms, respond, settle
 from gpualloc.policies.temporal.loads import Loads
+from gpualloc.policies.temporal.numbering import renumbered
 from gpualloc.policies.temporal.peers import pack_lifetimes, pack_peaks, pack_series, pack_windows
 from gpualloc.policies.temporal.ruin import Window, fit_into
 from gpualloc.policies.temporal.squeeze import lower_bounds, squeeze
@@ -81,6 +82,22 @@ def test_windows_keep_what_they_can_where_it_is():
     problem = drawn(5, items=10, intervals=8)
     steady = replace(problem, compute=np.repeat(problem.compute[:, :1], 8, axis=1), alive=np.ones((10, 8), bool))
     assert pack_windows(steady, 1.0).moves == ()
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=20, deadline=None)
+def test_numbered_anew_there_are_no_more_devices_than_are_on_at_once_and_no_more_moves(seed):
+    loads = series_fit(case_of(drawn(seed)), None)
+    settle(loads, Effort(10**9))
+    anew = renumbered(loads)
+    before, after = costs_of(loads), costs_of(anew)
+    assert len(np.unique(anew.place[anew.place >= 0])) == after.needed == before.needed
+    assert (after.on_hours, after.overload_hours) == pytest.approx((before.on_hours, before.overload_hours))
+    assert after.moves <= before.moves
+    for interval in range(loads.case.intervals):
+        there = loads.case.alive[:, interval]
+        old, new = loads.place[there, interval], anew.place[there, interval]
+        assert np.array_equal(old[:, None] == old, new[:, None] == new)
 
 
 def test_fewer_devices_are_found_where_first_fit_misses_them():
