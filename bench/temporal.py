@@ -21,6 +21,7 @@ from gpualloc.engine.temporal import PEERS, TemporalTrial, known_problem, simula
 from gpualloc.forecast import registry
 from gpualloc.policies.temporal import TemporalProblem, solve
 from gpualloc.policies.temporal.bound import device_bound
+from gpualloc.policies.temporal.genetic import solve_genetic
 from gpualloc.policies.temporal.peers import pack_peaks
 from gpualloc.sim.traces.demand import Demand
 from gpualloc.sim.traces.temporal import TemporalResult
@@ -79,16 +80,17 @@ def peers(families: Sequence[str], seeds: int, items: int, intervals: int) -> No
         "CPU s",
     )
     for family in families:
-        found = []
+        mine, bred = [], []
         for seed in range(seeds):
             demand = demand_of(family, items, intervals, 86400 / intervals, seed)
-            found.append([played(TemporalTrial(demand, GPU_GIB, name, seed)) for name in ("ts-dpbp", "genetic")])
-        mine = [one for one, _ in found]
+            mine.append(played(TemporalTrial(demand, GPU_GIB, "ts-dpbp", seed)))
+            bred.append(solve_genetic(known_problem(demand, GPU_GIB), seed=seed).costs.needed)
         peak = [one.peers[0].verdict for one in mine]
         row(
             family,
             *(spread([one.peers[at].verdict.needed for one in mine]) for at in range(len(PEERS))),
-            *(spread([pair[at].played.verdict.needed for pair in found]) for at in (0, 1)),
+            spread([one.played.verdict.needed for one in mine]),
+            spread(bred),
             spread([one.bound for one in mine]),
             spread([100 * one.saved_ratio for one in mine]) + " %",
             spread([100 * (one.played.verdict.needed / one.bound - 1) for one in mine]) + " %",
@@ -110,8 +112,8 @@ def small(families: Sequence[str], seeds: int) -> None:
                 result = played(TemporalTrial(demand, GPU_GIB, "ts-dpbp", seed))
                 ratios.append(result.played.verdict.needed / result.bound)
                 seconds.append(result.played.seconds)
-                other = played(TemporalTrial(demand, GPU_GIB, "genetic", seed))
-                others.append(other.played.verdict.needed / result.bound)
+                bred = solve_genetic(known_problem(demand, GPU_GIB), seed=seed)
+                others.append(bred.costs.needed / result.bound)
             row(
                 family,
                 items,

@@ -21,7 +21,7 @@ _THRESHOLDS = 32
 """Sizes that are tried as the smallest which counts, spread over those that there are."""
 _LAST_STEP = 12
 _MIXES = (0.25, 0.5, 0.75)
-_INTERVALS = 3
+_INTERVALS = 2
 """Intervals in which the linear programme is solved."""
 _MOST_ROUNDED = 400_000
 _NOISE = 1e-6
