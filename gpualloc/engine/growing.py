@@ -15,11 +15,17 @@ from gpualloc.engine.moving import RESIZE_S, gpus_of, resizable, spare_of
 from gpualloc.engine.outlook import DEMAND, HISTORY, RUN_TIMES, SNAPSHOT, Outlook
 from gpualloc.engine.worth import demand_worth, whole_free
 from gpualloc.model.allocation import Allocation
+from gpualloc.model.forecast import QUANTILES
 from gpualloc.model.rebalancing import Move, MoveKind, RebalanceRules
 from gpualloc.model.workload import Workload
 from gpualloc.planning.resizing import with_devices
 from gpualloc.policies.filters import takes_work, why_not
 from gpualloc.policies.room import DeviceRoom, NodeRoom, Target
+
+_BAND = QUANTILES[-1] - QUANTILES[0]
+"""Part of what may come that a band counts."""
+_LEAST_GAIN_GPU_S = 1.0
+"""What a device must gain to be given, in seconds of one GPU: more than sums are off by rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +87,8 @@ def grown(elastic: Elastic, rooms: Rooms, identity: str) -> Resize | None:
     free = _usable(workload, before, room)[: max(0, most - len(before.grants))]
     level = _Level.of(elastic, rooms, pool)
     lasts_s, told = _lasts_s(elastic, identity)
-    gains = [(count * lasts_s - level.lost_with(count), count) for count in range(1, len(free) + 1)]
-    gain, count = max(gains, default=(0.0, 0))
-    if gain <= 0:
+    gain, count = _most(len(free), lasts_s, level)
+    if not count:
         return None
     added = [device.device.uuid for device in free[:count]]
     to = with_devices(before, [*(grant.device for grant in before.grants), *added])
@@ -123,10 +128,10 @@ class _Level:
         return demand_worth(self.elastic.outlook, self.pool, self.taken, self.free, count)
 
     def lost_with(self, count: int) -> float:
-        """What is lost when so many fewer are free."""
+        """What is lost when so many fewer are free; demand beyond its band is taken to be as that within."""
         rules = self.elastic.rules
         wanted = demand_worth(self.elastic.outlook, self.pool, self.taken, self.free - count, count)
-        return wanted + count * rules.idle_worth * rules.horizon_s
+        return wanted / _BAND + count * rules.idle_worth * rules.horizon_s
 
 
 def _beyond_least(workloads: Iterable[Workload], rooms: Mapping[str, NodeRoom]) -> int:
@@ -167,6 +172,17 @@ def _usable(workload: Workload, before: Allocation, room: NodeRoom) -> list[Devi
 def _kind(device: DeviceRoom, workload: Workload) -> tuple[str, int | None]:
     """What devices of one piece of work have in common: the model, and the NUMA node where that was asked for."""
     return device.device.model, device.device.numa_node if workload.request.numa else None
+
+
+def _most(free: int, lasts_s: float, level: _Level) -> tuple[float, int]:
+    """The gain of as many devices as each gain something, in seconds of one GPU, and how many they are.
+
+    Each one more is wanted by others at least as much as the one before.
+    """
+    gain, count = 0.0, 0
+    while count < free and (more := (count + 1) * lasts_s - level.lost_with(count + 1)) > gain + _LEAST_GAIN_GPU_S:
+        gain, count = more, count + 1
+    return gain, count
 
 
 def _lasts_s(elastic: Elastic, identity: str) -> tuple[float, bool]:

@@ -68,7 +68,12 @@ def room_for(
     if request.gpus == 0 or request.gang or request.share is not Share.EXCLUSIVE or request.numa:
         return None
     bids = sorted(
-        (bid for room in rooms.values() if (bid := _bid(room, request, movables)) is not None),
+        (
+            bid
+            for among in _choices(movables)
+            for room in rooms.values()
+            if (bid := _bid(room, request, among)) is not None
+        ),
         key=lambda bid: (bid.least, bid.room.node.name),
     )
     best: Room | None = None
@@ -91,6 +96,19 @@ class _Bid:
     going: tuple[Movable, ...]
     least: float
     """What they cost at least, in seconds of one GPU."""
+
+
+def _choices(movables: Mapping[str, Movable]) -> list[Mapping[str, Movable]]:
+    """Who may go and how: everybody in the way that costs least, or work with devices to spare by giving up these.
+
+    A way that costs less may lead nowhere: there must be room for the work elsewhere.
+    """
+    sparing = {
+        identity: replace(each, costs={MoveKind.RESIZE: each.costs[MoveKind.RESIZE]})
+        for identity, each in movables.items()
+        if MoveKind.RESIZE in each.costs
+    }
+    return [movables, {**movables, **sparing}, sparing] if sparing else [movables]
 
 
 def _bid(room: NodeRoom, request: Request, movables: Mapping[str, Movable]) -> _Bid | None:
