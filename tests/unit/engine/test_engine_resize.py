@@ -5,15 +5,17 @@ from dataclasses import replace
 
 import pytest
 
+from gpualloc.engine.moving import spare_of
 from gpualloc.engine.open_runs import roll_back
 from gpualloc.engine.rebalance import rebalance
 from gpualloc.engine.release import release
 from gpualloc.engine.sample import sample
 from gpualloc.engine.submit import submit
+from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.forecast import Forecasts
 from gpualloc.model.plan import StepKind, StepState
 from gpualloc.model.rebalancing import MoveKind, RebalanceRules
-from gpualloc.model.workload import Preemption, Request, WorkloadState
+from gpualloc.model.workload import Preemption, Request, Workload, WorkloadState
 from gpualloc.sim.cluster import ClusterSpec, HostSpec
 
 HOUR = 3600.0
@@ -279,3 +281,14 @@ def test_taken_back_it_has_what_it_had_before(world, wall):
     assert ctx.journal.find(waiting).state is WorkloadState.PENDING
     kinds = [entry.kind for entry in ctx.journal.audit() if entry.workload == identity]
     assert kinds.count("resize") == 3
+
+
+def test_idle_devices_are_missed_least_then_the_last_ones():
+    grants = tuple(Grant(f"GPU-{n}", Share.EXCLUSIVE) for n in range(4))
+    request = Request(("train",), gpus=2, gpus_max=4, resize_command=("true",))
+    place = Allocation("w00000001", "n1", grants)
+    work = Workload("w00000001", "x", "ann", request, WorkloadState.RUNNING, 0.0, allocation=place)
+    assert spare_of(work) == ("GPU-3", "GPU-2")
+    assert spare_of(work, {"GPU-0"}) == ("GPU-0", "GPU-3")
+    assert spare_of(replace(work, request=Request(("train",), gpus=2))) == ()
+    assert spare_of(replace(work, allocation=replace(place, grants=grants[:2]))) == ()
