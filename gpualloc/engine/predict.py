@@ -14,11 +14,13 @@ from gpualloc.engine.outlook import DEMAND, HISTORY, RUN_TIMES, SNAPSHOT, Outloo
 from gpualloc.engine.run_times import label_of, run_times
 from gpualloc.engine.serial import NoForecaster
 from gpualloc.model.allocation import Share
+from gpualloc.model.audit import AuditEntry
 from gpualloc.model.decision import Problem
 from gpualloc.model.forecast import QUANTILES, Band, Grid
 from gpualloc.model.foresight import ARRIVALS, By, Foresight
 from gpualloc.model.foresight import DEMAND as DEMAND_SERIES
 from gpualloc.model.inventory import Snapshot
+from gpualloc.model.plan import StepKind
 from gpualloc.model.rebalancing import RebalanceRules
 from gpualloc.model.sample import METRICS
 from gpualloc.model.workload import Workload, WorkloadState
@@ -72,7 +74,7 @@ def past_of(
     last_moved: dict[str, float] = {}
     moved: dict[str, set[str]] = {}
     for entry in ctx.journal.audit(since_s=now_s - max(rules.cool_down_s, rules.tenant_window_s)):
-        if entry.workload is None or entry.kind not in _TOUCHES:
+        if entry.workload is None or not _touched(entry):
             continue
         last_moved[entry.workload] = max(entry.at_s, last_moved.get(entry.workload, entry.at_s))
         if entry.kind in _LOSSES and entry.at_s >= now_s - rules.tenant_window_s and entry.workload in owners:
@@ -84,6 +86,11 @@ def past_of(
         last_moved=last_moved,
         moved={owner: frozenset(ids) for owner, ids in moved.items()},
     )
+
+
+def _touched(entry: AuditEntry) -> bool:
+    """Whether the work was moved, suspended, resumed or resized, or its resize command was run in vain."""
+    return entry.kind in _TOUCHES or (entry.kind == "step-failed" and entry.detail.get("step") == StepKind.RESIZE)
 
 
 def _outlook(ctx: Context, snapshot: Snapshot, workloads: Sequence[Workload], *, keep: bool) -> Outlook:

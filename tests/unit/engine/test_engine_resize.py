@@ -202,6 +202,10 @@ def test_a_command_that_fails_leaves_it_as_it_was_and_the_other_waiting(world, w
     assert work.state is WorkloadState.PENDING
     assert "resize" in work.reason
     assert [entry.kind for entry in ctx.journal.audit() if entry.workload == identity][-1] == "step-failed"
+    wall.step(60.0)
+    assert rebalance(with_rules(ctx, cool_down_s=HOUR)).better.moves == (), "the command is not run again at once"
+    wall.step(HOUR)
+    assert rebalance(with_rules(ctx, cool_down_s=HOUR)).better.moves != ()
 
 
 def breaking(ctx, identity):
