@@ -14,17 +14,19 @@ from gpualloc.engine.outlook import DEMAND, HISTORY, RUN_TIMES, SNAPSHOT, Outloo
 from gpualloc.engine.run_times import label_of, run_times
 from gpualloc.engine.serial import NoForecaster
 from gpualloc.model.allocation import Share
+from gpualloc.model.audit import AuditEntry
 from gpualloc.model.decision import Problem
 from gpualloc.model.forecast import QUANTILES, Band, Grid
 from gpualloc.model.foresight import ARRIVALS, By, Foresight
 from gpualloc.model.foresight import DEMAND as DEMAND_SERIES
 from gpualloc.model.inventory import Snapshot
+from gpualloc.model.plan import StepKind
 from gpualloc.model.rebalancing import RebalanceRules
 from gpualloc.model.sample import METRICS
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.planning.guards import Past
 
-_LOSSES = frozenset({"suspend", "requeue"})
+_LOSSES = frozenset({"suspend", "requeue", "resize"})
 """Audit entries of work that was moved, as its owner notices it."""
 _TOUCHES = _LOSSES | {"resume"}
 _MOST_GAP_TICKS = 3
@@ -72,7 +74,7 @@ def past_of(
     last_moved: dict[str, float] = {}
     moved: dict[str, set[str]] = {}
     for entry in ctx.journal.audit(since_s=now_s - max(rules.cool_down_s, rules.tenant_window_s)):
-        if entry.workload is None or entry.kind not in _TOUCHES:
+        if entry.workload is None or not _touched(entry):
             continue
         last_moved[entry.workload] = max(entry.at_s, last_moved.get(entry.workload, entry.at_s))
         if entry.kind in _LOSSES and entry.at_s >= now_s - rules.tenant_window_s and entry.workload in owners:
@@ -86,6 +88,11 @@ def past_of(
     )
 
 
+def _touched(entry: AuditEntry) -> bool:
+    """Whether the work was moved, suspended, resumed or resized, or its resize command was run in vain."""
+    return entry.kind in _TOUCHES or (entry.kind == "step-failed" and entry.detail.get("step") == StepKind.RESIZE)
+
+
 def _outlook(ctx: Context, snapshot: Snapshot, workloads: Sequence[Workload], *, keep: bool) -> Outlook:
     """All that can be told of the hours ahead."""
     rules = ctx.settings.rebalance
@@ -95,7 +102,7 @@ def _outlook(ctx: Context, snapshot: Snapshot, workloads: Sequence[Workload], *,
     if keep:
         remember(ctx, demand)
     arrivals = foresee(ctx, ARRIVALS, (rules.horizon_s,), by=By.PROFILE, forecaster=NoForecaster())
-    idle_s, use = _idleness(ctx, snapshot, running)
+    idle_s, use, idle_devices = _idleness(ctx, snapshot, running)
     oldest_s = min((node.at_s for node in snapshot.reached), default=None)
     span = ctx.history.span()
     now_s = ctx.clock.now_s()
@@ -105,6 +112,7 @@ def _outlook(ctx: Context, snapshot: Snapshot, workloads: Sequence[Workload], *,
         remaining_s=_remaining_s(ctx, running),
         use=use,
         idle_s=idle_s,
+        idle_devices=idle_devices,
         instances=_requests_expected(arrivals.grid, rules.horizon_s),
         ages={
             SNAPSHOT: None if oldest_s is None else now_s - oldest_s,
@@ -154,21 +162,27 @@ def _requests_expected(grid: Grid, horizon_s: float) -> dict[str, Band]:
 
 def _idleness(
     ctx: Context, snapshot: Snapshot, running: Iterable[Workload]
-) -> tuple[dict[str, float], dict[str, Band]]:
-    """For how long work used none of its devices, and what it used since, where that is asked for and known."""
+) -> tuple[dict[str, float], dict[str, Band], dict[str, frozenset[str]]]:
+    """For how long work used none of its devices, what it used since, and those that it did not use for long enough.
+
+    Only where that is asked for and known.
+    """
     idle_after_s = ctx.settings.rebalance.idle_after_s
     idle_s: dict[str, float] = {}
     use: dict[str, Band] = {}
+    idle_devices: dict[str, frozenset[str]] = {}
     if not idle_after_s:
-        return idle_s, use
+        return idle_s, use, idle_devices
     sole = _sole_holders(snapshot)
     since_s = ctx.clock.now_s() - idle_after_s - _MOST_GAP_TICKS * ctx.settings.sample_every_s
     for workload in running:
-        measured = [_use_since(ctx, device, since_s) for device in sole.get(workload.id, ())]
-        if measured and all(measured):
-            idle_s[workload.id] = min(_idle_s(points, ctx) for points in measured)
-            use[workload.id] = _band([value for points in measured for _, value in points])
-    return idle_s, use
+        measured = {device: _use_since(ctx, device, since_s) for device in sole.get(workload.id, ())}
+        lasting = {device: _idle_s(points, ctx) for device, points in measured.items() if points}
+        idle_devices[workload.id] = frozenset(device for device, idle in lasting.items() if idle >= idle_after_s)
+        if measured and len(lasting) == len(measured):
+            idle_s[workload.id] = min(lasting.values())
+            use[workload.id] = _band([value for points in measured.values() for _, value in points])
+    return idle_s, use, idle_devices
 
 
 def _sole_holders(snapshot: Snapshot) -> dict[str, list[str]]:
