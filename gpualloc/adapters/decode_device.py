@@ -57,6 +57,10 @@ _READINGS = (
 )
 
 
+_Profiles = tuple[list[Mapping[str, object]], tuple[MigProfile, ...]]
+"""MIG profiles as a device told them, and what was made of that."""
+
+
 def decode_devices(inventory: Fields, sample: Fields) -> tuple[Device, ...]:
     """The devices of an inventory with their readings of a sample, in the order of their index.
 
@@ -66,13 +70,14 @@ def decode_devices(inventory: Fields, sample: Fields) -> tuple[Device, ...]:
     readings = {reading.text("uuid", DEVICE_UUID): reading for reading in sample.records("devices")}
     unread = Fields({"state": None, "mig_instances": []}, "sample.devices")
     devices = []
+    profiles: list[_Profiles] = []
     for fixed in inventory.records("devices"):
         uuid = fixed.text("uuid", DEVICE_UUID)
-        devices.append(_device(uuid, fixed, readings.get(uuid, unread), seen=uuid in readings))
+        devices.append(_device(uuid, fixed, readings.get(uuid, unread), profiles, seen=uuid in readings))
     return tuple(sorted(devices, key=lambda device: (device.index, device.uuid)))
 
 
-def _device(uuid: str, fixed: Fields, reading: Fields, *, seen: bool) -> Device:
+def _device(uuid: str, fixed: Fields, reading: Fields, profiles: list[_Profiles], *, seen: bool) -> Device:
     state, reason = _state(fixed, reading)
     device = Device(
         uuid=uuid,
@@ -91,7 +96,7 @@ def _device(uuid: str, fixed: Fields, reading: Fields, *, seen: bool) -> Device:
         mig_enabled=fixed.flag_or_none("mig_enabled"),
         mig_pending=fixed.flag_or_none("mig_pending"),
         mig_instances=_mig_instances(fixed, reading),
-        mig_profiles=_mig_profiles(fixed),
+        mig_profiles=_mig_profiles(fixed, profiles),
         minor=fixed.integer_or_none("minor", 0, 1 << 20),
         architecture=fixed.text_or_none("architecture", _ARCHITECTURE),
         cpus=fixed.text_or_none("cpus", _CPU_LIST),
@@ -135,8 +140,18 @@ def _mig_instances(fixed: Fields, reading: Fields) -> tuple[MigInstance, ...]:
     )
 
 
-def _mig_profiles(fixed: Fields) -> tuple[MigProfile, ...]:
+def _mig_profiles(fixed: Fields, known: list[_Profiles]) -> tuple[MigProfile, ...]:
+    """Those of the device; `known` are those of the devices before it, which mostly tell the same."""
     rows = fixed.records("mig_profiles") if fixed.has("mig_profiles") else []
+    told = [row.told for row in rows]
+    found = next((profiles for before, profiles in known if before == told), None)
+    if found is None:
+        found = _new_mig_profiles(rows)
+        known.append((told, found))
+    return found
+
+
+def _new_mig_profiles(rows: list[Fields]) -> tuple[MigProfile, ...]:
     profiles = tuple(_mig_profile(row) for row in rows)
     names = {profile.name for profile in profiles}
     if len(profiles) > _MAX_PROFILES or len(names) < len(profiles):

@@ -34,6 +34,11 @@ class Fields:
         self._values: Mapping[str, object] = value
         self._where = where
 
+    @property
+    def told(self) -> Mapping[str, object]:
+        """The record as it was decoded from JSON, unchecked."""
+        return self._values
+
     def has(self, key: str) -> bool:
         """Whether the key is there and not null."""
         return self._values.get(key) is not None

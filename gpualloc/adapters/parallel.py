@@ -13,12 +13,12 @@ _R = TypeVar("_R")
 
 
 def run_each(work: Callable[[_T], _R], items: Sequence[_T], width: int) -> Iterator[_R]:
-    """Call `work` on every item in at most `width` threads; yield results as they come.
+    """Call `work` on every item in at most `width` threads, or in the caller's own for 1; yield results as they come.
 
     What `work` raises is raised here, in its turn. A caller that stops iterating leaves the calls under way to their
     own deadlines.
     """
-    if len(items) <= 1:
+    if min(len(items), width) <= 1:
         yield from map(work, items)
         return
     waiting = deque(items)

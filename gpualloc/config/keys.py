@@ -228,6 +228,7 @@ KEYS = (
         "what an emptied device is worth when nothing waits or is expected, as a part of one in use",
         "0",
     ),
+    Key("rebalance.predict", "true or false", "whether anything is forecast, or only what is measured counts", "true"),
     Key("rebalance.ahead", "true or false", "whether MIG instances are made before they are asked for", "true"),
     Key(
         "rebalance.trough_below",

@@ -57,6 +57,7 @@ class RebalanceTable(Table):
     horizon: Annotated[Duration, Field(ge=60, le=WEEK_S)] = DEFAULT_RULES.horizon_s
     idle_after: Annotated[float, BeforeValidator(_or_never), Field(le=WEEK_S)] = DEFAULT_RULES.idle_after_s
     idle_worth: Annotated[Number, Field(ge=0, le=1)] = DEFAULT_RULES.idle_worth
+    predict: Flag = DEFAULT_RULES.predict
     ahead: Flag = DEFAULT_RULES.ahead
     trough_below: Annotated[Number, Field(ge=0, le=1)] = DEFAULT_RULES.trough_below
     trough_power: Annotated[Number, Field(gt=0, le=1)] = DEFAULT_RULES.trough_power
@@ -76,6 +77,7 @@ class RebalanceTable(Table):
             horizon_s=self.horizon,
             idle_after_s=self.idle_after,
             idle_worth=self.idle_worth,
+            predict=self.predict,
             ahead=self.ahead,
             trough_below=self.trough_below,
             trough_power=self.trough_power,

@@ -63,7 +63,8 @@ def _rebalance(config: Config) -> Iterator[tuple[str, object, str | None]]:
         yield _rule(rules, name)
     yield "rebalance.freeze", [_window(window) for window in rules.freeze], None
     for name in (
-        "max_age", "gain_ratio", "horizon", "idle_after", "idle_worth", "ahead", "trough_below", "trough_power"
+        "max_age", "gain_ratio", "horizon", "idle_after", "idle_worth", "predict", "ahead", "trough_below",
+        "trough_power",
     ):  # fmt: skip
         yield _rule(rules, name)
     yield "rebalance.deadline", config.rebalance_deadline_s, "s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -11,11 +12,16 @@ from gpualloc.engine.outlook import Outlook
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.rebalancing import IDLE_REASON, MOVING_REASON, MoveKind, RebalanceRules
 from gpualloc.model.workload import Workload, WorkloadState
+from gpualloc.planning.guards import Past
 from gpualloc.policies.filters import why_not
 from gpualloc.policies.room import Target
 
 IDLE_USE = 0.02
 """Compute use, 0..1, up to which a device counts as not used: drivers report a percent or two for nothing."""
+
+
+Back = tuple[Workload, Allocation, Rooms]
+"""Work that goes on, its place, and what is left everywhere after it."""
 
 
 def giving_way(movables: Mapping[str, Movable], outlook: Outlook, rules: RebalanceRules) -> dict[str, Movable]:
@@ -57,13 +63,22 @@ def for_whom(movables: Mapping[str, Movable], workload: Workload) -> dict[str, M
     return kept
 
 
-def going_on(workloads: Iterable[Workload], rooms: Rooms) -> list[tuple[Workload, Allocation, Rooms]]:
+def first_in_line(workloads: Iterable[Workload], rooms: Rooms, past: Past, cool_down_s: float) -> list[Back]:
+    """As `going_on`, of the work that has stood still longer than the cool-down: it goes before all that waits.
+
+    Else it would never go on while ever new work waits.
+    """
+    due = [work for work in workloads if past.now_s - past.last_moved.get(work.id, -math.inf) >= cool_down_s]
+    return going_on(due, rooms)
+
+
+def going_on(workloads: Iterable[Workload], rooms: Rooms) -> list[Back]:
     """The work that stood still for others, or was moved half-way, and has room again; the oldest first.
 
     Returns:
         each with its place, and what is left everywhere after it and those before it.
     """
-    back: list[tuple[Workload, Allocation, Rooms]] = []
+    back: list[Back] = []
     for workload in sorted(workloads, key=lambda work: (work.submitted_at_s, work.id)):
         if workload.state is not WorkloadState.SUSPENDED or workload.reason not in (IDLE_REASON, MOVING_REASON):
             continue

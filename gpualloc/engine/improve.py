@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from gpualloc.engine.ahead import made_ahead
 from gpualloc.engine.decide import in_turn
 from gpualloc.engine.growing import Elastic, given_back, grown, oldest_first
-from gpualloc.engine.idle_work import for_whom, giving_way, going_on
+from gpualloc.engine.idle_work import Back, for_whom, giving_way, going_on
 from gpualloc.engine.making_room import Going, Room, Rooms, room_for
 from gpualloc.engine.moving import Movable, movable
 from gpualloc.engine.outlook import DEMAND, HISTORY, RUN_TIMES, SNAPSHOT, Outlook
@@ -59,7 +59,13 @@ class Improvement:
 
 
 def improve(
-    problem: Problem, decision: Decision, workloads: Iterable[Workload], foreseen: Foreseen, *, reshaped: bool
+    problem: Problem,
+    decision: Decision,
+    workloads: Iterable[Workload],
+    foreseen: Foreseen,
+    *,
+    reshaped: bool,
+    back: Sequence[Back] = (),
 ) -> Improvement:
     """The decision with the moves that gain more than they cost and that no guard holds back.
 
@@ -69,8 +75,10 @@ def improve(
         workloads: all work that has not ended.
         foreseen: what is expected, and what is allowed.
         reshaped: whether the decision rests on layouts that are changed for it.
+        back: work that stood still and goes on; its places are taken in the problem.
     """
     course = _Course(problem, decision, workloads, foreseen)
+    course.go_on_first(back)
     course.make_room()
     course.go_on()
     course.empty_devices()
@@ -116,17 +124,17 @@ class _Course:
                 moved = {each.movable.workload.id for each in room.going}
                 movables = {identity: each for identity, each in movables.items() if identity not in moved}
 
+    def go_on_first(self, back: Sequence[Back]) -> None:
+        """Let work go on that has stood still for long enough."""
+        for workload, place, _ in back:
+            self._add([self._resume(workload, place, "it has stood still for others for longer than the cool-down")])
+
     def go_on(self) -> None:
         """Let work go on that stood still for others, where nobody needs its place now."""
         moved = {move.workload for move in self._moves}
         waiting = [work for work in self._workloads if work.id not in moved]
         for workload, place, rooms in going_on(waiting, self._rooms):
-            move = Move(
-                MoveKind.RESUME, place.node, "nobody needs its devices now", (SNAPSHOT,),
-                gain_gpu_s=float(len(place.grants)), cost_gpu_s=0.0, bundle=self._bundle, workload=workload.id,
-                owner=workload.owner, since_s=workload.started_at_s, to=place,
-            )  # fmt: skip
-            if not self._add([move]):
+            if not self._add([self._resume(workload, place, "nobody needs its devices now")]):
                 return
             self._rooms = rooms
 
@@ -164,7 +172,8 @@ class _Course:
             self._partitions = tuple(kept)
         if self._late():
             return
-        ours = {grant.device for item in self._problem.running for grant in item.grants}
+        # What starts in this plan counts, so that the next one has nothing to add.
+        ours = {grant.device for item in (*self._problem.running, *self._decision.allocations) for grant in item.grants}
         snapshot = self._problem.snapshot
         for move in trough_moves(snapshot, known.desired, ours, known.outlook, rules, budgeted=known.budgeted):
             self._add([replace(move, bundle=self._bundle)])
@@ -186,6 +195,13 @@ class _Course:
                     moved.add(identity)
 
     # ---- inside
+
+    def _resume(self, workload: Workload, place: Allocation, why: str) -> Move:
+        return Move(
+            MoveKind.RESUME, place.node, why, (SNAPSHOT,),
+            gain_gpu_s=float(len(place.grants)), cost_gpu_s=0.0, bundle=self._bundle, workload=workload.id,
+            owner=workload.owner, since_s=workload.started_at_s, to=place,
+        )  # fmt: skip
 
     def _movables(self) -> Mapping[str, Movable]:
         allowed = [work for work in self._workloads if self._guards.may_move(work)]

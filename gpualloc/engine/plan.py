@@ -8,8 +8,10 @@ from dataclasses import replace
 from gpualloc.engine.context import Context
 from gpualloc.engine.decide import decide
 from gpualloc.engine.doubt import doubtful
+from gpualloc.engine.idle_work import Back, first_in_line
 from gpualloc.engine.improve import Foreseen, Improvement, improve
 from gpualloc.engine.observe import observe, wanted_paths
+from gpualloc.engine.past import past_of
 from gpualloc.engine.repartition import repartition
 from gpualloc.engine.settle import catch_up, catch_up_locked
 from gpualloc.errors import UsageError
@@ -28,6 +30,7 @@ from gpualloc.planning.partition import Partition
 from gpualloc.planning.plan import build
 from gpualloc.planning.steps import cleanup_steps, gang_end_steps, release_steps
 from gpualloc.planning.suspension import still_held
+from gpualloc.policies.survey import survey
 from gpualloc.ports import JournalWriter
 
 LIVE = (WorkloadState.PENDING, WorkloadState.RUNNING, WorkloadState.SUSPENDED)
@@ -92,17 +95,30 @@ def make_better_plan(
     snapshot = snapshot or observe(ctx, near=wanted_paths(ctx))
     _catch_up(ctx, writer, snapshot)
     workloads = ctx.journal.workloads(LIVE)
-    problem = problem_of(ctx, workloads, snapshot)
+    problem, back = _with_overdue(ctx, problem_of(ctx, workloads, snapshot), workloads)
     desired = ctx.journal.desired()
     decision = decide(problem, ctx.policy, late)
     decision, partitions = repartition(problem, decision, desired, ctx.settings.repartition)
     if late():
         better = Improvement(decision, cut=True)
     else:
-        better = improve(problem, decision, workloads, foresee(problem, workloads), reshaped=bool(partitions))
+        foreseen = foresee(problem, workloads)
+        better = improve(problem, decision, workloads, foreseen, reshaped=bool(partitions), back=back)
     moves = move_steps(better.moves, {workload.id: workload for workload in workloads}, snapshot)
     layouts = (*partitions, *better.partitions)
     return _planned(ctx, problem, workloads, better.decision, partitions=layouts, moves=moves, tidy=True), better
+
+
+def _with_overdue(ctx: Context, problem: Problem, workloads: Sequence[Workload]) -> tuple[Problem, Sequence[Back]]:
+    """The problem with places for work that has stood still for others long enough, and who has them."""
+    standing = [work for work in workloads if work.state is WorkloadState.SUSPENDED]
+    if not standing:
+        return problem, ()
+    rules = ctx.settings.rebalance
+    back = first_in_line(standing, survey(problem), past_of(ctx, rules, standing, {}), rules.cool_down_s)
+    ids = {work.id for work, _, _ in back}
+    others = tuple(part for part in problem.running if part.workload not in ids)
+    return replace(problem, running=(*others, *(place for _, place, _ in back))), back
 
 
 def _catch_up(ctx: Context, writer: JournalWriter | None, snapshot: Snapshot) -> None:

@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.foresee import foresee, remember
 from gpualloc.engine.idle_work import IDLE_USE
 from gpualloc.engine.improve import Foreseen
 from gpualloc.engine.outlook import DEMAND, HISTORY, RUN_TIMES, SNAPSHOT, Outlook
+from gpualloc.engine.past import past_of
 from gpualloc.engine.run_times import label_of, run_times
 from gpualloc.engine.serial import NoForecaster
 from gpualloc.model.allocation import Share
-from gpualloc.model.audit import AuditEntry
 from gpualloc.model.decision import Problem
 from gpualloc.model.forecast import QUANTILES, Band, Grid
 from gpualloc.model.foresight import ARRIVALS, By, Foresight
 from gpualloc.model.foresight import DEMAND as DEMAND_SERIES
 from gpualloc.model.inventory import Snapshot
-from gpualloc.model.plan import StepKind
-from gpualloc.model.rebalancing import RebalanceRules
 from gpualloc.model.sample import METRICS
 from gpualloc.model.workload import Workload, WorkloadState
-from gpualloc.planning.guards import Past
 
-_LOSSES = frozenset({"suspend", "requeue", "resize"})
-"""Audit entries of work that was moved, as its owner notices it."""
-_TOUCHES = _LOSSES | {"resume"}
 _MOST_GAP_TICKS = 3
 """A hole of more ticks than that in the samples ends what is known of idleness."""
 HORIZONS = 4
@@ -65,61 +59,40 @@ def foresight(
     return foresee
 
 
-def past_of(
-    ctx: Context, rules: RebalanceRules, workloads: Iterable[Workload], ages: Mapping[str, float | None]
-) -> Past:
-    """What guards ask about, from the audit trail."""
-    now_s = ctx.clock.now_s()
-    owners = {workload.id: workload.owner for workload in workloads}
-    last_moved: dict[str, float] = {}
-    moved: dict[str, set[str]] = {}
-    for entry in ctx.journal.audit(since_s=now_s - max(rules.cool_down_s, rules.tenant_window_s)):
-        if entry.workload is None or not _touched(entry):
-            continue
-        last_moved[entry.workload] = max(entry.at_s, last_moved.get(entry.workload, entry.at_s))
-        if entry.kind in _LOSSES and entry.at_s >= now_s - rules.tenant_window_s and entry.workload in owners:
-            moved.setdefault(owners[entry.workload], set()).add(entry.workload)
-    return Past(
-        now_s=now_s,
-        local=datetime.fromtimestamp(now_s).astimezone(),
-        ages=ages,
-        last_moved=last_moved,
-        moved={owner: frozenset(ids) for owner, ids in moved.items()},
-    )
-
-
-def _touched(entry: AuditEntry) -> bool:
-    """Whether the work was moved, suspended, resumed or resized, or its resize command was run in vain."""
-    return entry.kind in _TOUCHES or (entry.kind == "step-failed" and entry.detail.get("step") == StepKind.RESIZE)
-
-
 def _outlook(ctx: Context, snapshot: Snapshot, workloads: Sequence[Workload], *, keep: bool) -> Outlook:
     """All that can be told of the hours ahead."""
-    rules = ctx.settings.rebalance
-    horizons_s = tuple(rules.horizon_s * part / HORIZONS for part in range(1, HORIZONS + 1))
     running = [work for work in workloads if work.state is WorkloadState.RUNNING and work.allocation is not None]
-    demand = foresee(ctx, DEMAND_SERIES, horizons_s)
-    if keep:
-        remember(ctx, demand)
-    arrivals = foresee(ctx, ARRIVALS, (rules.horizon_s,), by=By.PROFILE, forecaster=NoForecaster())
     idle_s, use, idle_devices = _idleness(ctx, snapshot, running)
     oldest_s = min((node.at_s for node in snapshot.reached), default=None)
     span = ctx.history.span()
     now_s = ctx.clock.now_s()
-    return Outlook(
-        horizons_s=demand.horizons_s,
-        demand=_bands(demand),
-        remaining_s=_remaining_s(ctx, running),
+    measured = Outlook(
         use=use,
         idle_s=idle_s,
         idle_devices=idle_devices,
-        instances=_requests_expected(arrivals.grid, rules.horizon_s),
         ages={
             SNAPSHOT: None if oldest_s is None else now_s - oldest_s,
             HISTORY: None if span is None else max(0.0, now_s - span[1]),
-            DEMAND: demand.age_s,
-            RUN_TIMES: 0.0,
         },
+    )
+    return _forecast(ctx, measured, running, keep=keep) if ctx.settings.rebalance.predict else measured
+
+
+def _forecast(ctx: Context, measured: Outlook, running: Sequence[Workload], *, keep: bool) -> Outlook:
+    """What was measured, and what is forecast of demand, run times and requests."""
+    horizon_s = ctx.settings.rebalance.horizon_s
+    horizons_s = tuple(horizon_s * part / HORIZONS for part in range(1, HORIZONS + 1))
+    demand = foresee(ctx, DEMAND_SERIES, horizons_s)
+    if keep:
+        remember(ctx, demand)
+    arrivals = foresee(ctx, ARRIVALS, (horizon_s,), by=By.PROFILE, forecaster=NoForecaster())
+    return replace(
+        measured,
+        horizons_s=demand.horizons_s,
+        demand=_bands(demand),
+        remaining_s=_remaining_s(ctx, running),
+        instances=_requests_expected(arrivals.grid, horizon_s),
+        ages={**measured.ages, DEMAND: demand.age_s, RUN_TIMES: 0.0},
     )
 
 

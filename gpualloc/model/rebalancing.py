@@ -116,6 +116,8 @@ class RebalanceRules:
     """Work that used its devices for nothing that long gives way to work that waits; 0: never."""
     idle_worth: float = 0.0
     """What an emptied device is worth when nothing waits or is expected, as a part of a device in use."""
+    predict: bool = True
+    """Whether anything is forecast at all; else what is measured now is all that moves rest on."""
     ahead: bool = True
     """Whether MIG instances are made ahead of the requests that are expected for them."""
     trough_below: float = 0.0

@@ -7,7 +7,10 @@ import posixpath
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from gpualloc.sim.use import Pattern
 
 _UNITS_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([smhd]?)")
@@ -15,6 +18,7 @@ _MISSING = ("/nonexistent", "no-such-command")
 """A command or working directory that begins so does not exist on simulated nodes."""
 _NOTEBOOKS = frozenset({"jupyter", "jupyter-lab", "jupyter-notebook", "ipython"})
 """Programs that hold GPU memory and compute nothing."""
+_PATTERNS = {"train": Pattern.TRAINING, "serve": Pattern.WORKDAY, "notebook": Pattern.NOTEBOOK}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,10 @@ class Behaviour:
     """How it ends by itself."""
     output: str = ""
     """What it prints when it ends."""
+    pattern: Pattern | None = None
+    """How it uses its GPUs; None is left to the node."""
+    bound: bool = False
+    """Whether it computes all the time, so that a power limit makes it last longer."""
 
 
 def is_missing(path: str) -> bool:
@@ -34,9 +42,13 @@ def is_missing(path: str) -> bool:
     return path.startswith(_MISSING)
 
 
-def behaviour(command: Sequence[str]) -> Behaviour:
-    """What `sleep N`, `true`, `false` and `exit N` do; anything else runs until it is stopped."""
-    words = list(command[1:])
+@lru_cache(maxsize=4096)
+def behaviour(command: tuple[str, ...]) -> Behaviour:
+    """What `sleep N`, `train N`, `serve N`, `notebook N`, `true`, `false` and `exit N` do.
+
+    Anything else, and `train`, `serve` and `notebook` without a duration, runs until it is stopped.
+    """
+    words = list(command[1:])  # of a frozen command always the same, and asked for at every look at a node
     match posixpath.basename(command[0]):
         case "true":
             return Behaviour(0.0)
@@ -45,7 +57,10 @@ def behaviour(command: Sequence[str]) -> Behaviour:
         case "exit":
             return _exit(words)
         case "sleep":
-            return _sleep(words)
+            return _lasting(words, "sleep")
+        case "train" | "serve" | "notebook" as kind:
+            found = _lasting(words, kind) if words else Behaviour(None)
+            return replace(found, pattern=_PATTERNS[kind], bound=kind == "train")
         case _:
             return Behaviour(None)
 
@@ -68,11 +83,11 @@ def _exit(words: list[str]) -> Behaviour:
     return Behaviour(0.0, int(words[0]) % 256)
 
 
-def _sleep(words: list[str]) -> Behaviour:
+def _lasting(words: list[str], name: str) -> Behaviour:
     if words == ["infinity"]:
         return Behaviour(None)
     parts = [_DURATION.fullmatch(word) for word in words]
     seconds = math.fsum(float(part[1]) * _UNITS_S[part[2]] for part in parts if part)
     if not parts or None in parts or not math.isfinite(seconds):
-        return Behaviour(0.0, 1, "sleep: a duration such as 5, 0.5, 10m or 2h is expected")
+        return Behaviour(0.0, 1, f"{name}: a duration such as 5, 0.5, 10m or 2h is expected")
     return Behaviour(seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from random import Random
@@ -16,6 +17,10 @@ _DRIVER_MIB = 4
 """Memory a driver holds on a GPU that nobody uses."""
 _MAX_GI = 14
 """Highest id of a GPU instance."""
+_IDLE_PART, _BUSY_PART = 0.13, 0.82
+"""Power without any work, and what full use adds, as parts of the highest power limit; assumed."""
+_SLOWEST = 0.1
+"""Under no power limit work goes slower than this part of its speed."""
 
 
 class FaultKind(StrEnum):
@@ -293,7 +298,7 @@ class GpuModel:
     def readings(self, at_s: float) -> Readings:
         """What the sensors say at that time, were nothing wrong."""
         load = min(1.0, sum(self._load(process, at_s) for process in self.processes))
-        power = None if self.kind.power_limit_w is None else self.kind.power_limit_w * (0.13 + 0.82 * load)
+        power = None if self.kind.power_limit_w is None else self.kind.power_limit_w * (_IDLE_PART + _BUSY_PART * load)
         limit = self.power_limit_w
         return Readings(
             memory_used_mib=self.memory_used_mib(),
@@ -303,6 +308,19 @@ class GpuModel:
             temperature_c=round(31 + 42 * load + self.index % 4),
             sm_clock_mhz=self._sm_clock_mhz(busy=load > 0.01),
         )
+
+    @property
+    def pace(self) -> float:
+        """How fast work goes on that computes all the time, in (0, 1]; below 1 under a power limit.
+
+        The power above that of an idle GPU is taken to go with the square of the clock. Assumed, to the slow side:
+        with the voltage going down, too, it is nearer to the cube, and then less speed is lost.
+        """
+        highest, limit = self.kind.power_limit_w, self.power_limit_w
+        if highest is None or limit is None:
+            return 1.0
+        left = (limit / highest - _IDLE_PART) / _BUSY_PART
+        return min(1.0, math.sqrt(max(left, _SLOWEST**2)))
 
     def _sm_clock_mhz(self, *, busy: bool) -> int | None:
         highest = self.kind.max_sm_clock_mhz
@@ -318,7 +336,9 @@ class GpuModel:
         age_s = max(0.0, at_s - process.started_at_s)
         instance = self.instance(process.instance)
         part = 1.0 if instance is None or self.kind.mig is None else instance.profile.size / self.kind.mig.units
-        return utilization(process.pattern, self.seed ^ process.pid, age_s) * process.intensity * part
+        # A person goes on with a notebook on whichever device it is.
+        seed = process.pid if process.pattern is Pattern.NOTEBOOK else self.seed ^ process.pid
+        return utilization(process.pattern, seed, age_s, at_s) * process.intensity * part
 
     # ---- plain JSON
 

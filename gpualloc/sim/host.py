@@ -68,6 +68,8 @@ class SimulatedHost:
     ledger: SimulatedLedger = field(default_factory=SimulatedLedger)
     mps: dict[str, list[str]] = field(default_factory=dict)
     """Devices by workload whose MPS daemon it needs."""
+    saves: dict[str, float] = field(default_factory=dict)
+    """How far work was that saved itself, in seconds of it, by workload; the same on all nodes of the cluster."""
 
     # ---- time
 
@@ -78,6 +80,7 @@ class SimulatedHost:
         for work in self.work.values():
             if work.advance(self.now_s):
                 self._clear(work)
+                self.saves.pop(work.workload, None)
 
     def ended(self) -> frozenset[tuple[str, int]]:
         """Workload and attempt of all remembered work that ended."""
@@ -196,14 +199,25 @@ class SimulatedHost:
             HANDLERS[step["kind"]].preflight(self, step)
 
     def do(self, step: dict[str, Any]) -> dict[str, Any]:
-        """Carry out limit, start, stop or unlimit, or find it done."""
+        """Carry out a step, or find it done."""
+        facts = self._do(step)
+        self._set_pace()
+        return facts
+
+    def undo(self, step: dict[str, Any]) -> dict[str, Any]:
+        """Take a step back, if it is there."""
+        facts = self._undo(step)
+        self._set_pace()
+        return facts
+
+    def _do(self, step: dict[str, Any]) -> dict[str, Any]:
         match step["kind"]:
             case "limit":
                 return self._limit(step)
             case "start":
                 return self._start(step)
             case "stop":
-                return self._stop(step["workload"])
+                return self._stop(step["workload"], save=bool(step.get("checkpoint")))
             case "unlimit":
                 self.groups.pop(step["workload"], None)
                 return {}
@@ -226,8 +240,7 @@ class SimulatedHost:
                 return {"holds": workload not in self.groups}
         return _handler(step).verify(self, step)
 
-    def undo(self, step: dict[str, Any]) -> dict[str, Any]:
-        """Take a limit or a start back, if it is there."""
+    def _undo(self, step: dict[str, Any]) -> dict[str, Any]:
         if step["kind"] == "start":
             return self._stop(step["workload"])
         if step["kind"] != "limit":
@@ -322,6 +335,9 @@ class SimulatedHost:
             at_most_s=step["at_most_s"],
             visible=",".join(grant["mig_instance"] or grant["device"] for grant in grants),
             held_by={"gpu": "soft" if grants else None, **_held_by(step)},
+            paced_at_s=self.now_s,
+            saved_s=self.saves.get(step["workload"], 0.0),
+            saves=_saves(step.get("checkpoint")),
             cpus=step["cpus"] or 1.0 + len(grants),
             memory_mib=step["memory_mib"] or 1024,
         )
@@ -344,12 +360,26 @@ class SimulatedHost:
                 )
             )
 
-    def _stop(self, workload: str) -> dict[str, Any]:
+    def _set_pace(self) -> None:
+        """Work goes on as fast as the slowest of its devices."""
+        paces: dict[str, float] = {}
+        for gpu in self.gpus:
+            pace = gpu.pace
+            for process in gpu.processes:
+                if process.workload is not None:
+                    paces[process.workload] = min(pace, paces.get(process.workload, 1.0))
+        for workload, pace in paces.items():
+            if workload in self.work:
+                self.work[workload].go_on_at(pace, self.now_s)
+
+    def _stop(self, workload: str, *, save: bool = False) -> dict[str, Any]:
         work = self.work.get(workload)
         if work is None:
             self.groups.pop(workload, None)
             return {"end": None}
         if work.end is None:
+            if save and work.saves:
+                self.saves[workload] = work.done_s(self.now_s)
             work.stop(self.now_s)
             self._clear(work)
         return {"end": work.end}
@@ -414,7 +444,13 @@ def _default_memory_mib(gpu: GpuModel, grant: dict[str, Any], pid: int) -> int:
     return int(given_mib * grant["fraction"] * (40 + pid % 40) / 100)
 
 
+def _saves(hook: dict[str, Any] | None) -> bool:
+    return bool(hook and (hook["signal"] or hook["command"]))
+
+
 def _pattern(work: HostedWork) -> Pattern:
+    if work.pattern is not None:
+        return work.pattern
     if is_notebook(work.command):
         return Pattern.IDLE
     return (Pattern.TRAINING, Pattern.STEADY, Pattern.INFERENCE)[work.pid % 3]

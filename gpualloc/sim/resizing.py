@@ -84,7 +84,7 @@ def _check(host: SimulatedHost, work: HostedWork, step: dict[str, Any]) -> None:
 def _check_command(host: SimulatedHost, step: dict[str, Any]) -> None:
     if is_missing(step["command"][0]):
         raise Refused("no-command", f"its resize command: {step['command'][0]!r} does not exist on {host.spec.name}")
-    ends = behaviour(step["command"])
+    ends = behaviour(tuple(step["command"]))
     if (ends.duration_s or 0.0) > step["grace_s"]:
         raise Refused("failed", f"its resize command took longer than {step['grace_s']:g} s and was ended")
     if ends.exit_code:

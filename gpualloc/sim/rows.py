@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from gpualloc import __version__
 from gpualloc.sim.catalog import MigProfile
 from gpualloc.sim.cluster import HostSpec
-from gpualloc.sim.gpu import FaultKind, GpuModel, GpuProcess, Instance
+from gpualloc.sim.gpu import FaultKind, GpuModel, GpuProcess, GpuSettings, Instance
 
 _STATES = {
     FaultKind.HUNG: ("driver not answering", "hung"),
@@ -85,7 +84,7 @@ def inventory_row(
 
 def settings_row(gpu: GpuModel) -> dict[str, Any]:
     """What is set on the GPU; in MIG mode the whole has no compute mode."""
-    told = {**asdict(gpu.settings), "power_limit_w": gpu.power_limit_w}
+    told = {name: getattr(gpu.settings, name) for name in GpuSettings.__slots__} | {"power_limit_w": gpu.power_limit_w}
     return {**told, "compute_mode": None} if gpu.mig_enabled else told
 
 

@@ -35,6 +35,12 @@ class SimulatedCluster:
     hosts: dict[str, SimulatedHost]
     faults: list[Fault] = field(default_factory=list)
     """Added while it ran, beside those of the spec."""
+    saves: dict[str, float] = field(default_factory=dict)
+    """What work saved of itself, as `SimulatedHost.saves`: where all nodes find it."""
+
+    def __post_init__(self) -> None:
+        for host in self.hosts.values():
+            host.saves = self.saves
 
     @classmethod
     def start(cls, spec: ClusterSpec, wall_s: float) -> SimulatedCluster:
@@ -71,7 +77,7 @@ class SimulatedCluster:
             for host in spec.nodes
         }
         faults = [Fault(**{**fault, "kind": FaultKind(fault["kind"])}) for fault in plain["faults"]]
-        return cls(spec, start_s, clock.with_speed(spec.speed, wall_s), hosts, faults)
+        return cls(spec, start_s, clock.with_speed(spec.speed, wall_s), hosts, faults, dict(plain.get("saves", {})))
 
     def to_plain(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -85,6 +91,7 @@ class SimulatedCluster:
             "hardware": _hardware(self.spec),
             "hosts": {name: host.to_plain() for name, host in self.hosts.items()},
             "faults": [asdict(fault) for fault in self.faults],
+            "saves": self.saves,
         }
 
     def host(self, name: str, wall_s: float) -> SimulatedHost:

@@ -130,6 +130,7 @@ def _on_gpus(host: SimulatedHost, work: HostedWork, step: dict[str, Any]) -> lis
 
 def _park(host: SimulatedHost, work: HostedWork, step: dict[str, Any]) -> None:
     work.parked = _on_gpus(host, work, step)
+    work.go_on_at(1.0, host.now_s)
     work.suspended_at_s = host.now_s
     for gpu in host.gpus:
         gpu.processes = [process for process in gpu.processes if process.workload != work.workload]
@@ -139,7 +140,8 @@ def _bring_back(host: SimulatedHost, work: HostedWork, step: dict[str, Any]) -> 
     for parked in work.parked:
         gpu = host.gpu(step["grants"][parked["place"]]["device"])
         gpu.processes.append(process_from_plain(parked["process"]))
-    work.stood_still_s += host.now_s - (work.suspended_at_s or host.now_s)
+    copied_s = 2 * _seconds(work)
+    work.stood_still_s += host.now_s - (work.suspended_at_s or host.now_s) + copied_s
     work.parked, work.suspended_at_s = [], None
 
 

@@ -11,6 +11,10 @@ _VALIDATION_PART = 0.1
 _BURST_S = 20.0
 _WOBBLE_S = 15.0
 _DAY_S = 86_400.0
+_PEAK_S = 14 * 3600.0
+"""When most is asked of services, seconds since midnight UTC."""
+_THOUGHT_S = 1200.0
+_RUNNING_PART = 0.15
 
 
 class Pattern(StrEnum):
@@ -24,11 +28,15 @@ class Pattern(StrEnum):
     INFERENCE = "inference"
     """Mostly little, with bursts."""
     DAILY = "daily"
-    """A wave with its peak in the middle of each simulated day."""
+    """A wave with its peak in the middle of each day of the process's own."""
+    WORKDAY = "workday"
+    """A wave with its peak at 14:00 UTC of each simulated day, whenever the process was started."""
+    NOTEBOOK = "notebook"
+    """Nothing while its owner thinks; in one of seven stretches of 20 minutes a cell runs."""
 
 
-def utilization(pattern: Pattern, seed: int, age_s: float) -> float:
-    """Part of the GPU in use, 0..1, at that age of the process in seconds."""
+def utilization(pattern: Pattern, seed: int, age_s: float, at_s: float = 0.0) -> float:
+    """Part of the GPU in use, 0..1, at that age of the process and that epoch second."""
     wobble = _wobble(seed, age_s)
     match pattern:
         case Pattern.IDLE:
@@ -41,8 +49,16 @@ def utilization(pattern: Pattern, seed: int, age_s: float) -> float:
         case Pattern.INFERENCE:
             return 0.05 + 0.9 * _noise(seed, int(age_s // _BURST_S)) ** 3
         case Pattern.DAILY:
-            wave = (1 - math.cos(2 * math.pi * age_s / _DAY_S)) / 2
-            return 0.05 + 0.8 * wave + 0.1 * wobble
+            return 0.05 + 0.8 * _wave(age_s) + 0.1 * wobble
+        case Pattern.WORKDAY:
+            return 0.05 + 0.8 * _wave(at_s - _PEAK_S + _DAY_S / 2) + 0.1 * wobble
+        case Pattern.NOTEBOOK:
+            return 0.6 + 0.3 * wobble if _noise(seed, int(age_s // _THOUGHT_S)) < _RUNNING_PART else 0.0
+
+
+def _wave(second: float) -> float:
+    """0 at the begin of each day, 1 in its middle."""
+    return (1 - math.cos(2 * math.pi * second / _DAY_S)) / 2
 
 
 def _wobble(seed: int, age_s: float) -> float:

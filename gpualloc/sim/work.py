@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpualloc.sim.command import Behaviour, behaviour, shown
+from gpualloc.sim.use import Pattern
 
 _TERM = 15
 _STEPS = 100
@@ -39,7 +40,15 @@ class HostedWork:
     suspended_at_s: float | None = None
     """Since when it stands still; None while it does not."""
     stood_still_s: float = 0.0
-    """How long it stood still before that."""
+    """How long it stood still before that, and what slow devices cost it until `paced_at_s`."""
+    pace: float = 1.0
+    """How fast it goes on, in (0, 1]."""
+    paced_at_s: float = 0.0
+    """Since when at that pace."""
+    saved_s: float = 0.0
+    """How much of its work an earlier start had done and saved, in seconds of it."""
+    saves: bool = False
+    """Whether it has a checkpoint hook."""
     parked: list[dict[str, Any]] = field(default_factory=list)
     """Its processes on GPUs while it stands still: `place` among its grants, `device` and `product`
     it was on, and the `process` in plain form."""
@@ -67,8 +76,10 @@ class HostedWork:
 
     def advance(self, now_s: float) -> bool:
         """End it if its time has come; whether it ended just now."""
+        if self.end is not None:
+            return False
         due_s, done_s = self.due_at_s, self._done_at_s
-        if self.end is not None or due_s is None or due_s > now_s:
+        if due_s is None or due_s > now_s:
             return False
         if done_s is not None and done_s <= due_s:
             self.end = _end(self._behaviour.exit_code, due_s)
@@ -80,6 +91,22 @@ class HostedWork:
         """End it by TERM, as asked by an operator, unless it ended already."""
         if self.end is None:
             self.end = _end(128 + _TERM, now_s, signal=_TERM, reason="released")
+
+    def go_on_at(self, pace: float, now_s: float) -> None:
+        """Go on at that pace; work that does not compute all the time takes no notice."""
+        if not self._behaviour.bound or pace == self.pace:
+            return
+        self.stood_still_s += (now_s - self.paced_at_s) * (1.0 - self.pace)
+        self.pace, self.paced_at_s = pace, now_s
+
+    def done_s(self, now_s: float) -> float:
+        """How much of its work is done, in seconds of it; 0 when it has no end."""
+        duration_s = self._behaviour.duration_s
+        if duration_s is None:
+            return 0.0
+        at_s = now_s if self.suspended_at_s is None else self.suspended_at_s
+        slow_s = (at_s - self.paced_at_s) * (1.0 - self.pace)
+        return max(0.0, min(duration_s, self.saved_s + at_s - self.started_at_s - self.stood_still_s - slow_s))
 
     def log(self) -> bytes:
         """What it wrote so far."""
@@ -149,7 +176,15 @@ class HostedWork:
         duration_s = self._behaviour.duration_s
         if duration_s is None or self.suspended_at_s is not None:
             return None
-        return self.started_at_s + duration_s + self.stood_still_s
+        at_full_pace_s = self.started_at_s + duration_s - self.saved_s + self.stood_still_s
+        if self.pace == 1.0:
+            return at_full_pace_s
+        return self.paced_at_s + (at_full_pace_s - self.paced_at_s) / self.pace
+
+    @property
+    def pattern(self) -> Pattern | None:
+        """How it uses its GPUs; None is left to the node."""
+        return self._behaviour.pattern
 
     @property
     def _behaviour(self) -> Behaviour:

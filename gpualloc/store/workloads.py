@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from gpualloc.errors import NotFoundError, StalePlanError
 from gpualloc.model.workload import Workload, WorkloadState
@@ -12,6 +13,8 @@ from gpualloc.store.document import dump, load
 
 MIN_PREFIX_CHARS = 3
 _SHOWN_CANDIDATES = 5
+_REMEMBERED = 20_000
+"""Documents whose value is kept in memory."""
 _LAST_CHARACTER = "\U0010ffff"
 _SELECT = "SELECT id, document FROM workload"
 _INSERT = (
@@ -106,7 +109,13 @@ def _marks(values: Sequence[object]) -> str:
 
 
 def _load_all(rows: Sequence[Row]) -> tuple[Workload, ...]:
-    return tuple(load(Workload, document, f"workload {workload_id}") for workload_id, document in rows)
+    return tuple(_loaded(workload_id, document) for workload_id, document in rows)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _loaded(workload_id: str, document: str) -> Workload:
+    """Frozen all through, and of this text always the same: ended work is read again at every cycle."""
+    return load(Workload, document, f"workload {workload_id}")
 
 
 def _ended_at_s(workload: Workload) -> float | None:

@@ -1,6 +1,7 @@
 """Rebalance moves running work over the simulated cluster, when that gains more than it costs."""
 
 import itertools
+from array import array
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from gpualloc.engine.rebalance import rebalance
 from gpualloc.engine.release import release
 from gpualloc.engine.sample import sample
 from gpualloc.engine.submit import submit
+from gpualloc.model.forecast import Forecasts
 from gpualloc.model.plan import StepKind
 from gpualloc.model.rebalancing import IDLE_REASON, MoveKind, RebalanceRules
 from gpualloc.model.workload import Preemption, Request, WorkloadState
@@ -138,6 +140,59 @@ def test_idle_work_gives_way_and_goes_on_when_its_place_is_free(world, wall):
     (back,) = rebalance(ctx).better.moves
     assert (back.kind, back.workload) == (MoveKind.RESUME, suspended.id)
     assert ctx.journal.find(suspended.id).state is WorkloadState.RUNNING
+    assert rebalance(ctx).quiet
+
+
+class AsNow:
+    """Expects that everything stays as it is."""
+
+    name = "as now"
+    version = "1"
+
+    def forecast(self, grid, horizons):
+        last = [value for row in range(len(grid.names)) for value in [grid.values[(row + 1) * grid.ticks - 1]] * 3]
+        values = array("d", [value for n in range(0, len(last), 3) for _ in horizons for value in last[n : n + 3]])
+        return Forecasts(tuple(horizons), values, (("last",) * len(horizons),) * len(grid.names))
+
+
+def test_devices_are_capped_in_a_trough_as_soon_as_work_starts_on_them(ctx, wall):
+    ctx = replace(with_rules(ctx, trough_below=0.5), forecaster=AsNow())
+    one = ask(ctx, "one", gpus=1)
+    cycle = rebalance(ctx)
+    assert [(move.kind, {move.device}) for move in cycle.better.moves] == [(MoveKind.CAP, where(ctx, one))]
+    assert rebalance(ctx).quiet
+    wall.step(HOUR)
+    ask(ctx, "three", gpus=1)
+    ask(ctx, "pair", gpus=2)
+    assert [move.kind for move in rebalance(ctx).better.moves] == [MoveKind.UNCAP]
+    assert rebalance(ctx).quiet
+
+
+def test_without_forecasts_moves_rest_on_what_is_measured_only(ctx, wall):
+    scattered(ctx, wall)
+    ask(ctx, "whole", gpus=1)
+    wall.step(HOUR)
+    (move,) = rebalance(with_rules(ctx, predict=False), dry_run=True).better.moves
+    assert move.rests_on == ("snapshot",)
+
+
+def test_work_that_stood_still_long_enough_goes_before_all_that_waits(world, wall):
+    ctx = with_rules(world(), idle_after_s=600.0, min_run_s=600.0, cool_down_s=2 * HOUR)
+    ctx = replace(ctx, settings=replace(ctx.settings, sample_every_s=60.0))
+    notebooks(ctx)
+    first = ask(ctx, "pair", gpus=2, preempt=Preemption.NEVER)
+    sampled(ctx, wall, 1200.0)
+    (gone,) = rebalance(ctx).better.moves
+    release(ctx, [first])
+    second = ask(ctx, "next pair", gpus=2, preempt=Preemption.NEVER)
+    assert rebalance(ctx).better.moves == ()
+    assert ctx.journal.find(second).state is WorkloadState.RUNNING, "it has not stood still for long"
+    third = ask(ctx, "last pair", gpus=2, preempt=Preemption.NEVER)
+    wall.step(3 * HOUR)
+    release(ctx, [second])
+    (back,) = rebalance(ctx).better.moves
+    assert (back.kind, back.workload) == (MoveKind.RESUME, gone.workload)
+    assert ctx.journal.find(third).state is WorkloadState.PENDING
     assert rebalance(ctx).quiet
 
 

@@ -55,10 +55,15 @@ def end_of(host: SimulatedHost) -> Any:
         (["sleep"], 0.0, 1),
         (["sleep", "9" * 400], 0.0, 1),
         (["python", "train.py"], None, 0),
+        (["train"], None, 0),
+        (["train", "5h"], 18_000.0, 0),
+        (["/opt/bin/serve", "1d"], 86_400.0, 0),
+        (["notebook", "90m"], 5400.0, 0),
+        (["notebook", "paper.ipynb"], 0.0, 1),
     ],
 )
 def test_commands_that_are_understood(command: list[str], duration_s: float | None, exit_code: int) -> None:
-    found = behaviour(command)
+    found = behaviour(tuple(command))
     assert (found.duration_s, found.exit_code) == (duration_s, exit_code)
 
 
