@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from gpualloc.engine.past import past_of
 from gpualloc.engine.rebalance import rebalance
 from gpualloc.engine.release import release
 from gpualloc.engine.sample import sample
@@ -253,3 +254,13 @@ def test_equal_input_gives_an_equal_plan(ctx, wall):
 
 def test_samples_are_kept_by_the_run_itself(ctx):
     assert sample(ctx) > 0
+
+
+def test_moved_work_counts_for_its_account_although_it_has_ended(ctx, wall):
+    one, other = scattered(ctx, wall)
+    ask(ctx, "whole", gpus=1)
+    wall.step(HOUR)
+    assert rebalance(ctx).better.moves
+    release(ctx, [one, other])
+    past = past_of(ctx, RebalanceRules(), (), {})
+    assert [len(ids) for ids in past.moved.values()] == [1]
