@@ -95,6 +95,18 @@ def test_nothing_moves_that_has_just_been_moved_or_started_or_gains_too_little(c
     assert rebalance(with_rules(ctx, max_age_s=-1.0)).better.moves == ()
 
 
+def test_moved_work_that_has_ended_counts_in_the_budget_of_its_tenant(ctx, wall):
+    ctx = with_rules(ctx, idle_worth=0.9)
+    scattered(ctx, wall)
+    (move,) = rebalance(ctx).better.moves
+    release(ctx, [move.workload])
+    running = ctx.journal.workloads([WorkloadState.RUNNING])
+    assert move.workload not in {work.id for work in running}
+    assert past_of(ctx, ctx.settings.rebalance, running, {}).moved == {ctx.actor: frozenset({move.workload})}
+    wall.step(2 * HOUR)
+    assert past_of(ctx, ctx.settings.rebalance, running, {}).moved == {}
+
+
 def test_work_that_saves_itself_starts_again_elsewhere_in_the_same_plan(world, wall):
     ctx = world()
     checkpoint = {"preempt": Preemption.CHECKPOINT, "checkpoint_signal": "USR1", "checkpoint_grace_s": 5.0}
