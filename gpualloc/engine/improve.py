@@ -173,7 +173,7 @@ class _Course:
         if self._late():
             return
         # What starts in this plan counts, so that the next one has nothing to add.
-        ours = {grant.device for item in (*self._problem.running, *self._decision.allocations) for grant in item.grants}
+        ours = (*self._problem.running, *self._decision.allocations)
         snapshot = self._problem.snapshot
         for move in trough_moves(snapshot, known.desired, ours, known.outlook, rules, budgeted=known.budgeted):
             self._add([replace(move, bundle=self._bundle)])
