@@ -500,10 +500,11 @@ _gpualloc() {
                 --demand) compopt -o filenames; _gpualloc_reply -f; return ;;
                 --gpu-memory-gib) :; return ;;
                 --policy) _gpualloc_ask policies; return ;;
+                --forecast) :; return ;;
                 --deadline) :; return ;;
                 --seed) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--demand --gpu-memory-gib --policy --deadline --seed --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--demand --gpu-memory-gib --policy --forecast --deadline --seed --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'simulate scale')

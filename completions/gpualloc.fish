@@ -531,6 +531,7 @@ complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and not __fish_se
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from temporal' -l demand -r -F -d 'What items need over time (docs).'
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from temporal' -l gpu-memory-gib -r -d 'Memory of each GPU.'
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from temporal' -l policy -r -a '(gpualloc __complete policies 2>/dev/null)' -d 'peak, lifetime, ts-dpbp, genetic, ... (docs).'
+complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from temporal' -l forecast -r -d 'What is known beforehand: all of it, or a forecaster'\''s.'
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from temporal' -l deadline -r -d 'End the search with the best found by then.'
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from temporal' -l seed -r -d 'Draw the order from this; with a file of it, for the policy alone.'
 complete -c gpualloc -n '__fish_seen_subcommand_from simulate; and __fish_seen_subcommand_from temporal' -l config -r -F -d 'Configuration file.'

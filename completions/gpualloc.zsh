@@ -650,6 +650,7 @@ _gpualloc() {
                         '*--batch[Also what batch makes of all that at once.]' \
                         '*--demand[GPUs in use and waited for over time (docs/scaling.md).]:value:_files' \
                         '*--gpu-memory-gib[Memory of each GPU.]:value:' \
+                        '*--forecast[What is known beforehand; all of it, or a forecaster'\''s.]:value:' \
                         '*--deadline[End the search with the best found by then.]:value:' \
                         '*--provision[From the order of a node until it serves. (default; 300s)]:value:' \
                         '*--gpus-per-node[GPUs of a node. (default; 8)]:value:' \

@@ -10,6 +10,7 @@ from gpualloc.model.allocation import Allocation, Grant
 from gpualloc.model.codec import to_plain
 from gpualloc.model.desired import DeviceSettings
 from gpualloc.model.plan import StepKind
+from gpualloc.model.workload import Workload
 from gpualloc.ports import StepCall
 
 
@@ -79,13 +80,7 @@ def _limits(call: StepCall, _grace_s: float) -> dict[str, Any]:
 
 
 def _command(call: StepCall, _grace_s: float) -> dict[str, Any]:
-    workload = call.workload
-    if workload is None:
-        raise StepError(
-            f"the state no longer knows what workload {call.step.workload} should run",
-            reason="gone",
-            node=call.step.node,
-        )
+    workload = _workload(call)
     request = workload.request
     return {
         "command": list(request.command),
@@ -100,6 +95,16 @@ def _command(call: StepCall, _grace_s: float) -> dict[str, Any]:
             "grace_s": request.checkpoint_grace_s,
         },
     }
+
+
+def _workload(call: StepCall) -> Workload:
+    if call.workload is None:
+        raise StepError(
+            f"the state no longer knows what workload {call.step.workload} should run",
+            reason="gone",
+            node=call.step.node,
+        )
+    return call.workload
 
 
 def _gang_environment(allocation: Allocation) -> dict[str, str]:
@@ -143,6 +148,19 @@ def _resume(call: StepCall, _grace_s: float) -> dict[str, Any]:
     return {"devices_before": list(call.step.devices_before)}
 
 
+def _resize(call: StepCall, _grace_s: float) -> dict[str, Any]:
+    workload = _workload(call)
+    request = workload.request
+    return {
+        "devices_before": list(call.step.devices_before),
+        "command": list(request.resize_command),
+        "env": dict(request.env),
+        "cwd": request.cwd,
+        "user": workload.owner,
+        "grace_s": request.checkpoint_grace_s,
+    }
+
+
 def _mig_mode(call: StepCall, _grace_s: float) -> dict[str, Any]:
     return {"mig_enabled": call.step.mig_enabled}
 
@@ -176,6 +194,7 @@ _WITH_GRANTS = frozenset(
         StepKind.ADOPT,
         StepKind.SUSPEND,
         StepKind.RESUME,
+        StepKind.RESIZE,
         StepKind.MPS_START,
         StepKind.MPS_STOP,
     }
@@ -187,6 +206,7 @@ _ENCODERS: tuple[tuple[frozenset[StepKind], Callable[[StepCall, float], dict[str
     (frozenset({StepKind.MPS_START, StepKind.MPS_STOP, StepKind.ADOPT}), _owner),
     (frozenset({StepKind.STOP}), _stop),
     (frozenset({StepKind.RESUME}), _resume),
+    (frozenset({StepKind.RESIZE}), _resize),
     (frozenset({StepKind.MIG_MODE}), _mig_mode),
     (frozenset({StepKind.MIG_CREATE, StepKind.MIG_DESTROY}), _place),
     (frozenset({StepKind.SET}), _set),

@@ -158,6 +158,8 @@ class LinkedFleet:
             graces_s += self._grace_s
         if step.kind is StepKind.STOP and step.checkpoint and call.workload is not None:
             graces_s += call.workload.request.checkpoint_grace_s
+        if step.kind is StepKind.RESIZE and call.workload is not None:
+            graces_s += call.workload.request.checkpoint_grace_s
         if step.kind is StepKind.EVICT and step.process is not None:
             graces_s += step.process.grace_s
         if step.kind in (StepKind.SUSPEND, StepKind.RESUME):

@@ -15,9 +15,10 @@ from gpualloc.engine.apply import failure
 from gpualloc.engine.rebalance import Cycle, watch
 from gpualloc.engine.rebalance import rebalance as rebalance_once
 from gpualloc.errors import GpuallocError, UsageError
+from gpualloc.views.assess_data import size_data
 from gpualloc.views.envelope import error_data, line
 from gpualloc.views.look import Look
-from gpualloc.views.moves import better_data, better_text, move_line
+from gpualloc.views.moves import better_data, better_text, move_line, sizes_text
 from gpualloc.views.plan import plan_data, plan_text
 
 if TYPE_CHECKING:
@@ -66,7 +67,12 @@ def _answer(cycle: Cycle, names: dict[str, str], *, dry_run: bool, detailed: boo
 
     def text(look: Look) -> str:
         if dry_run:
-            return "\n".join(filter(None, (plan_text(cycle.plan, names, look), _moves_text(cycle, names, look))))
+            told = (
+                plan_text(cycle.plan, names, look),
+                _moves_text(cycle, names, look),
+                sizes_text(cycle.right_sizes, look),
+            )
+            return "\n".join(filter(None, told))
         return _said(cycle)
 
     changes = CHANGES if detailed and not cycle.quiet else 0
@@ -122,6 +128,7 @@ def _data(cycle: Cycle, *, dry_run: bool) -> dict[str, object]:
         "recovered": [report_of(report) for report in cycle.recovered],
         "bound_after_s": cycle.bound_after_s,
         **_moves_data(cycle),
+        "right_sizes": [size_data(one) for one in cycle.right_sizes],
     }
 
 

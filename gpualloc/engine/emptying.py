@@ -20,9 +20,7 @@ from gpualloc.model.allocation import Share
 from gpualloc.model.rebalancing import MoveKind, RebalanceRules
 from gpualloc.policies.filters import takes_work
 from gpualloc.policies.room import MEMORY_MARGIN_MIB, Booking, DeviceRoom, NodeRoom, healthy, whole
-from gpualloc.policies.temporal.plan import TemporalPlan
-from gpualloc.policies.temporal.problem import Prices, TemporalProblem
-from gpualloc.policies.temporal.solve import solve
+from gpualloc.policies.temporal import Prices, TemporalPlan, TemporalProblem, solve
 
 INTERVALS = 12
 """Into how many equal parts the horizon is cut."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from gpualloc.engine.making_room import Rooms, relocated
-from gpualloc.engine.moving import Movable
+from gpualloc.engine.moving import Movable, spare_of
 from gpualloc.engine.outlook import Outlook
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.rebalancing import IDLE_REASON, MOVING_REASON, MoveKind, RebalanceRules
@@ -29,7 +29,14 @@ def giving_way(movables: Mapping[str, Movable], outlook: Outlook, rules: Rebalan
 
     Its cost is what it is expected to want to compute until the horizon.
     """
-    return {identity: _may_stand_still(each, outlook, rules) for identity, each in movables.items()}
+    return {
+        identity: _may_stand_still(replace(each, spare=_spare(each, outlook)), outlook, rules)
+        for identity, each in movables.items()
+    }
+
+
+def _spare(movable: Movable, outlook: Outlook) -> tuple[str, ...]:
+    return spare_of(movable.workload, outlook.idle_devices.get(movable.workload.id, frozenset()))
 
 
 def _may_stand_still(movable: Movable, outlook: Outlook, rules: RebalanceRules) -> Movable:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from gpualloc.engine.ahead import made_ahead
 from gpualloc.engine.decide import in_turn
+from gpualloc.engine.growing import Elastic, given_back, grown, oldest_first
 from gpualloc.engine.idle_work import Back, for_whom, giving_way, going_on
 from gpualloc.engine.making_room import Going, Room, Rooms, room_for
 from gpualloc.engine.moving import Movable, movable
@@ -82,6 +83,7 @@ def improve(
     course.go_on()
     course.empty_devices()
     course.look_ahead(reshaped=reshaped)
+    course.change_numbers()
     return course.result()
 
 
@@ -171,10 +173,26 @@ class _Course:
         if self._late():
             return
         # What starts in this plan counts, so that the next one has nothing to add.
-        ours = {grant.device for item in (*self._problem.running, *self._decision.allocations) for grant in item.grants}
+        ours = (*self._problem.running, *self._decision.allocations)
         snapshot = self._problem.snapshot
         for move in trough_moves(snapshot, known.desired, ours, known.outlook, rules, budgeted=known.budgeted):
             self._add([replace(move, bundle=self._bundle)])
+
+    def change_numbers(self) -> None:
+        """Take idle devices back from work that can do with fewer, and give free ones to work that can use more."""
+        known = self._foreseen
+        elastic = Elastic(self._workloads, known.outlook, known.rules, known.budgeted)
+        allowed = [work for work in self._workloads if self._guards.may_move(work)]
+        moved = {move.workload for move in self._moves}
+        short = any(rejection.reason in _SHORT for rejection in self._decision.rejections)
+        for resize in (given_back,) if short else (given_back, grown):
+            for identity in oldest_first(allowed):
+                if self._late():
+                    return
+                found = resize(elastic, self._rooms, identity) if identity not in moved else None
+                if found is not None and self._add([replace(found.move, bundle=self._bundle)]):
+                    self._rooms = found.rooms
+                    moved.add(identity)
 
     # ---- inside
 

@@ -13,6 +13,7 @@ from gpualloc.engine.moving import Movable
 from gpualloc.model.allocation import Allocation, Share
 from gpualloc.model.rebalancing import MoveKind
 from gpualloc.model.workload import Request, Workload
+from gpualloc.planning.resizing import with_devices
 from gpualloc.planning.suspension import moved_to
 from gpualloc.policies.filters import allowed, takes_work, why_not
 from gpualloc.policies.offer import Candidate, allocate, enough, offer
@@ -67,7 +68,12 @@ def room_for(
     if request.gpus == 0 or request.gang or request.share is not Share.EXCLUSIVE or request.numa:
         return None
     bids = sorted(
-        (bid for room in rooms.values() if (bid := _bid(room, request, movables)) is not None),
+        (
+            bid
+            for among in _choices(movables)
+            for room in rooms.values()
+            if (bid := _bid(room, request, among)) is not None
+        ),
         key=lambda bid: (bid.least, bid.room.node.name),
     )
     best: Room | None = None
@@ -85,9 +91,24 @@ class _Bid:
     """A node on which enough devices could be emptied."""
 
     room: NodeRoom
+    devices: tuple[str, ...]
+    """UUIDs of the devices to be emptied or taken, as many as are asked for."""
     going: tuple[Movable, ...]
     least: float
     """What they cost at least, in seconds of one GPU."""
+
+
+def _choices(movables: Mapping[str, Movable]) -> list[Mapping[str, Movable]]:
+    """Who may go and how: everybody in the way that costs least, or work with devices to spare by giving up these.
+
+    A way that costs less may lead nowhere: there must be room for the work elsewhere.
+    """
+    sparing = {
+        identity: replace(each, costs={MoveKind.RESIZE: each.costs[MoveKind.RESIZE]})
+        for identity, each in movables.items()
+        if MoveKind.RESIZE in each.costs
+    }
+    return [movables, {**movables, **sparing}, sparing] if sparing else [movables]
 
 
 def _bid(room: NodeRoom, request: Request, movables: Mapping[str, Movable]) -> _Bid | None:
@@ -97,15 +118,30 @@ def _bid(room: NodeRoom, request: Request, movables: Mapping[str, Movable]) -> _
     priced = []
     for device in room.devices:
         holders = {booking.workload for booking in device.bookings}
-        if holders <= movables.keys() and why_not(Target(replace(device, bookings=())), request) is None:
-            cost = math.fsum(movables[holder].costs[movables[holder].cheapest] for holder in holders)
-            priced.append((cost, device.device.index, tuple(sorted(holders))))
+        costs = [_cost(device.device.uuid, movables.get(holder)) for holder in holders]
+        if math.inf not in costs and why_not(Target(replace(device, bookings=())), request) is None:
+            missed = max((_missed(device.device.uuid, movables[holder]) for holder in holders), default=0)
+            order = (math.fsum(costs), missed, device.device.index, device.device.uuid)
+            priced.append((order, tuple(sorted(holders))))
     chosen = sorted(priced)[: request.gpus]
     if len(chosen) < request.gpus:
         return None
-    going = {holder for _, _, holders in chosen for holder in holders}
+    going = {holder for _, holders in chosen for holder in holders}
     least = math.fsum(movables[holder].costs[movables[holder].cheapest] for holder in going)
-    return _Bid(room, tuple(movables[holder] for holder in sorted(going)), least) if going else None
+    devices = tuple(uuid for (*_, uuid), _ in chosen)
+    return _Bid(room, devices, tuple(movables[holder] for holder in sorted(going)), least) if going else None
+
+
+def _cost(device: str, holder: Movable | None) -> float:
+    """What it costs at least that the holder leaves the device, in seconds of one GPU; infinite when it cannot."""
+    costs = {} if holder is None else holder.costs
+    spared = holder is not None and device in holder.spare
+    return min((cost for kind, cost in costs.items() if kind is not MoveKind.RESIZE or spared), default=math.inf)
+
+
+def _missed(device: str, holder: Movable) -> int:
+    """The place of the device among those that the holder may spare, 0 for the one that it misses least."""
+    return holder.spare.index(device) if device in holder.spare else 0
 
 
 def _freed(workload: Workload, bid: _Bid, rooms: Rooms) -> Room | None:
@@ -113,7 +149,8 @@ def _freed(workload: Workload, bid: _Bid, rooms: Rooms) -> Room | None:
     room = bid.room
     for each in bid.going:
         room = room.give_back(_allocation(each.workload))
-    taken = _placed(workload.id, room, workload.request, room.devices)
+    chosen = sorted(room.devices, key=lambda device: device.device.uuid not in bid.devices)
+    taken = _placed(workload.id, room, workload.request, chosen)
     if taken is None:
         return None
     left = {**rooms, room.node.name: room.book(taken)}
@@ -134,7 +171,7 @@ def _ways(movable: Movable, rooms: Rooms) -> Iterator[Going]:
         if kind is MoveKind.SUSPEND:
             yield Going(movable, kind, None)
             continue
-        found = relocated(movable, rooms) if kind is MoveKind.RELOCATE else _requeued(movable, rooms)
+        found = _WAYS[kind](movable, rooms)
         if found is not None:
             yield Going(movable, kind, found)
 
@@ -178,6 +215,23 @@ def _requeued(movable: Movable, rooms: Rooms) -> Allocation | None:
             if taken is not None:
                 found.append((sum(device.fraction_free for device in room.devices), name, taken))
     return min(found, key=lambda item: item[:2])[2] if found else None
+
+
+def _shrunk(movable: Movable, rooms: Rooms) -> Allocation | None:
+    """The work on what nobody else has been given of its devices; None when that is less than it needs, or all."""
+    before = _allocation(movable.workload)
+    taken = {device.device.uuid for device in rooms[before.node].devices if device.bookings}
+    kept = [grant.device for grant in before.grants if grant.device not in taken]
+    spared = {grant.device for grant in before.grants} & taken
+    return with_devices(before, kept) if kept and spared and spared <= set(movable.spare) else None
+
+
+_WAYS: Mapping[MoveKind, Callable[[Movable, Rooms], Allocation | None]] = {
+    MoveKind.RELOCATE: relocated,
+    MoveKind.REQUEUE: _requeued,
+    MoveKind.RESIZE: _shrunk,
+}
+"""Where the work would be, for each way in which it stays at work."""
 
 
 def _placed(identity: str, room: NodeRoom, request: Request, devices: Sequence[DeviceRoom]) -> Allocation | None:

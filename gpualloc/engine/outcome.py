@@ -16,6 +16,7 @@ from gpualloc.model.gang import TAKEN, members_of
 from gpualloc.model.plan import Step, StepKind, StepReason
 from gpualloc.model.rebalancing import IDLE_REASON, MOVING_REASON
 from gpualloc.model.workload import Workload, WorkloadState
+from gpualloc.planning.resizing import taken_back
 
 _GIVING_WAY = {StepReason.DRAIN: "drained from", StepReason.REBALANCE: "moved away from"}
 """Reasons for which work is stopped that waits again then, in words."""
@@ -44,6 +45,8 @@ def after_undo(
         return None, ()
     if step.kind is StepKind.START:
         return _not_started(workload, step, actor, at_s)
+    if step.kind is StepKind.RESIZE:
+        return _resized(workload, taken_back(step), facts, actor, at_s)
     outcome = _DONE.get(inverse)
     return (None, ()) if outcome is None else outcome(workload, step, facts, actor, at_s)
 
@@ -192,6 +195,26 @@ def _switched(
     return switched, (entry,)
 
 
+def _resized(workload: Workload, step: Step, facts: Mapping[str, object], actor: str, at_s: float) -> Outcome:
+    """The workload with its new devices; an end that was learnt meanwhile stands."""
+    before, after = workload.allocation, step.allocation
+    if workload.state is not WorkloadState.RUNNING or before is None or after is None or before.grants == after.grants:
+        return None, ()
+    entry = AuditEntry(
+        at_s=at_s,
+        kind="resize",
+        actor=actor,
+        workload=workload.id,
+        node=step.node,
+        detail={
+            "devices": [grant.visible_uuid for grant in after.grants],
+            "devices_before": [grant.visible_uuid for grant in before.grants],
+            "seconds": facts.get("seconds"),
+        },
+    )
+    return replace(workload, allocation=after, revision=workload.revision + 1), (entry,)
+
+
 def _why_suspended(step: Step, actor: str) -> str | None:
     """What work says that an operator did not suspend by name; with the last two words it goes on by itself."""
     match step.reason:
@@ -229,5 +252,6 @@ _DONE: Mapping[StepKind, Callable[[Workload, Step, Mapping[str, object], str, fl
     StepKind.LET_GO: _stopped,
     StepKind.SUSPEND: _suspended,
     StepKind.RESUME: _resumed,
+    StepKind.RESIZE: _resized,
 }
 """What a step makes of its workload, given the facts, who ran it and when; kinds not in here change nothing of it."""

@@ -25,6 +25,9 @@ class Outlook:
     """Highest compute use of running work until the last horizon, 0..1 of one device, by workload id."""
     idle_s: Mapping[str, float] = field(default_factory=dict)
     """For how long running work was measured, without a gap, to use none of its devices, by workload id."""
+    idle_devices: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """UUIDs of the devices of running work that it was measured, without a gap, to use for nothing for
+    `rebalance.idle_after`, by workload id."""
     instances: Mapping[str, Band] = field(default_factory=dict)
     """Requests for MIG instances expected until the last horizon, by profile."""
     ages: Mapping[str, float | None] = field(default_factory=dict)

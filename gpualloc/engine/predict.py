@@ -62,13 +62,14 @@ def foresight(
 def _outlook(ctx: Context, snapshot: Snapshot, workloads: Sequence[Workload], *, keep: bool) -> Outlook:
     """All that can be told of the hours ahead."""
     running = [work for work in workloads if work.state is WorkloadState.RUNNING and work.allocation is not None]
-    idle_s, use = _idleness(ctx, snapshot, running)
+    idle_s, use, idle_devices = _idleness(ctx, snapshot, running)
     oldest_s = min((node.at_s for node in snapshot.reached), default=None)
     span = ctx.history.span()
     now_s = ctx.clock.now_s()
     measured = Outlook(
         use=use,
         idle_s=idle_s,
+        idle_devices=idle_devices,
         ages={
             SNAPSHOT: None if oldest_s is None else now_s - oldest_s,
             HISTORY: None if span is None else max(0.0, now_s - span[1]),
@@ -134,21 +135,27 @@ def _requests_expected(grid: Grid, horizon_s: float) -> dict[str, Band]:
 
 def _idleness(
     ctx: Context, snapshot: Snapshot, running: Iterable[Workload]
-) -> tuple[dict[str, float], dict[str, Band]]:
-    """For how long work used none of its devices, and what it used since, where that is asked for and known."""
+) -> tuple[dict[str, float], dict[str, Band], dict[str, frozenset[str]]]:
+    """For how long work used none of its devices, what it used since, and those that it did not use for long enough.
+
+    Only where that is asked for and known.
+    """
     idle_after_s = ctx.settings.rebalance.idle_after_s
     idle_s: dict[str, float] = {}
     use: dict[str, Band] = {}
+    idle_devices: dict[str, frozenset[str]] = {}
     if not idle_after_s:
-        return idle_s, use
+        return idle_s, use, idle_devices
     sole = _sole_holders(snapshot)
     since_s = ctx.clock.now_s() - idle_after_s - _MOST_GAP_TICKS * ctx.settings.sample_every_s
     for workload in running:
-        measured = [_use_since(ctx, device, since_s) for device in sole.get(workload.id, ())]
-        if measured and all(measured):
-            idle_s[workload.id] = min(_idle_s(points, ctx) for points in measured)
-            use[workload.id] = _band([value for points in measured for _, value in points])
-    return idle_s, use
+        measured = {device: _use_since(ctx, device, since_s) for device in sole.get(workload.id, ())}
+        lasting = {device: _idle_s(points, ctx) for device, points in measured.items() if points}
+        idle_devices[workload.id] = frozenset(device for device, idle in lasting.items() if idle >= idle_after_s)
+        if measured and len(lasting) == len(measured):
+            idle_s[workload.id] = min(lasting.values())
+            use[workload.id] = _band([value for points in measured.values() for _, value in points])
+    return idle_s, use, idle_devices
 
 
 def _sole_holders(snapshot: Snapshot) -> dict[str, list[str]]:

@@ -15,6 +15,7 @@ from gpualloc.engine.plan import make_better_plan
 from gpualloc.engine.predict import foresight
 from gpualloc.engine.recover import recover
 from gpualloc.engine.sample import sample
+from gpualloc.engine.sizes import sizes
 from gpualloc.errors import (
     GpuallocError,
     HookError,
@@ -25,6 +26,7 @@ from gpualloc.errors import (
     StoppedError,
     UnreachableError,
 )
+from gpualloc.model.assessment import Sized
 from gpualloc.model.plan import Plan
 from gpualloc.model.workload import WorkloadState
 
@@ -45,6 +47,8 @@ class Cycle:
     """What was moved and held back beyond places for waiting work; None when nobody looked."""
     bound_after_s: float | None = None
     """While watching: seconds from the moment the change was seen until everything was bound; None: nothing was."""
+    right_sizes: tuple[Sized, ...] = ()
+    """Of a dry run: running work that could do with less, as a proposal to its owners."""
     recovered: tuple[Report, ...] = ()
     """Runs of an interrupted apply that were brought to their end first."""
 
@@ -77,9 +81,9 @@ def rebalance(
     """
     late = _late(ctx, timer)
     if dry_run:
-        foresee = foresight(ctx, late)
-        plan, better = make_better_plan(ctx, foresee, late=late)
-        return Cycle(plan, None, better)
+        snapshot = observe(ctx, near=wanted_paths(ctx))
+        plan, better = make_better_plan(ctx, foresight(ctx, late), snapshot=snapshot, late=late)
+        return Cycle(plan, None, better, right_sizes=() if late() else sizes(ctx, snapshot))
     foresee = foresight(ctx, late, keep=True)
     with ctx.journal.write("rebalance", wait_s) as writer:
         recovered = tuple(recover(ctx, writer, on_step))

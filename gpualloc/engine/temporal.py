@@ -7,16 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
 
 import numpy as np
 
-from gpualloc.errors import InfeasibleError, NotFoundError
+from gpualloc.engine.temporal_rolling import Rolled, roll
+from gpualloc.errors import InfeasibleError, NotFoundError, UsageError
 from gpualloc.policies.temporal.bound import device_bound
 from gpualloc.policies.temporal.genetic import solve_genetic
 from gpualloc.policies.temporal.peers import pack_lifetimes, pack_peaks, pack_series, pack_windows
 from gpualloc.policies.temporal.plan import Move, TemporalPlan
 from gpualloc.policies.temporal.problem import Prices, TemporalProblem
-from gpualloc.policies.temporal.solve import solve
+from gpualloc.policies.temporal.ts_dpbp import solve
+from gpualloc.ports import Forecaster
 from gpualloc.sim.traces.demand import Demand
 from gpualloc.sim.traces.demand_referee import check_plan
 from gpualloc.sim.traces.temporal import MoveTold, Played, TemporalResult
@@ -39,34 +43,48 @@ class TemporalTrial:
     seed: int = 0
     deadline_s: float | None = None
     """Seconds after which the search ends with what it has; None: when it finds nothing better."""
+    forecaster: Forecaster | None = None
+    """Plans are made as time goes on, from what it makes of what was seen; None: all is known beforehand."""
 
 
-def simulate_temporal(trial: TemporalTrial, clock: Callable[[], float]) -> TemporalResult:
+def simulate_temporal(
+    trial: TemporalTrial, clock: Callable[[], float], progress: Callable[[int], None] | None = None
+) -> TemporalResult:
     """Play a policy and its peers.
+
+    Args:
+        trial: what to play.
+        clock: seconds, for the deadline and to tell how long policies think.
+        progress: told how many intervals are done when plans are made as time goes on, else how many percent of the
+            longest search.
 
     Raises:
         NotFoundError: there is no such policy.
+        UsageError: the policy does not plan from forecasts.
         InfeasibleError: an item needs more than one GPU has.
     """
-    if trial.policy not in POLICIES:
-        raise NotFoundError(f"there is no temporal policy {trial.policy!r}", hint="one of " + ", ".join(POLICIES))
+    _check(trial)
     refuse_too_large(trial.demand, trial.gpu_memory_gib)
     problem = known_problem(trial.demand, trial.gpu_memory_gib)
-    played = {name: _played(trial, problem, name, clock) for name in dict.fromkeys((*PEERS, trial.policy))}
-    chosen, plan = played[trial.policy]
-    fewest = min(one.verdict.needed for one, _ in played.values())
+    peers = {name: _played(trial, name, clock, partial(_peer, name, problem)) for name in PEERS}
+    course = _rolled if trial.forecaster is not None else _planned
+    mine = peers.get(trial.policy) or _played(
+        trial, trial.policy, clock, partial(course, trial, problem, clock, progress)
+    )
+    fewest = min(one.verdict.needed for one, _ in (mine, *peers.values()) if not one.verdict.violations)
     bound = device_bound(problem.alive, problem.compute, problem.memory / trial.gpu_memory_gib, fewest)
     return TemporalResult(
         demand=trial.demand,
         gpu_memory_gib=trial.gpu_memory_gib,
-        forecast="perfect",
+        forecast="perfect" if trial.forecaster is None else trial.forecaster.name,
         seed=trial.seed,
-        played=chosen,
-        peers=tuple(played[name][0] for name in PEERS),
+        played=mine[0],
+        peers=tuple(one for one, _ in peers.values()),
         bound=bound.devices,
         bound_kind=bound.kind,
         bound_at_s=float(trial.demand.times_s[bound.interval]),
-        moves=tuple(told(trial.demand, move) for move in plan.moves),
+        moves=tuple(told(trial.demand, move) for move in mine[1].moves),
+        plans=mine[1].plans,
     )
 
 
@@ -91,7 +109,8 @@ def refuse_too_large(demand: Demand, gpu_memory_gib: float) -> None:
         beyond = np.flatnonzero(peaks > most + _TINY)
         if len(beyond):
             item = int(beyond[0])
-            others = f"; so do {len(beyond) - 1} others" if len(beyond) > 1 else ""
+            more = len(beyond) - 1
+            others = "" if not more else "; so does 1 other" if more == 1 else f"; so do {more} others"
             raise InfeasibleError(
                 f"{demand.source}: {demand.items[item]} needs {peaks[item]:g}{unit} at "
                 f"{demand.times_s[int(np.nanargmax(grid[item]))]:g} s, more than the {most:g} of one GPU{others}",
@@ -122,29 +141,66 @@ def known_problem(demand: Demand, gpu_memory_gib: float) -> TemporalProblem:
     )
 
 
+def _check(trial: TemporalTrial) -> None:
+    if trial.policy not in POLICIES:
+        near = get_close_matches(trial.policy, POLICIES, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise NotFoundError(
+            f"there is no temporal policy {trial.policy!r}", hint=f"{meant}known: {', '.join(POLICIES)}"
+        )
+    if trial.forecaster is not None and trial.policy != "ts-dpbp":
+        raise UsageError(
+            f"the policy {trial.policy} knows the demand beforehand, and plans from no forecast",
+            hint="leave --forecast out, or take --policy ts-dpbp",
+        )
+
+
 def _played(
-    trial: TemporalTrial, problem: TemporalProblem, policy: str, clock: Callable[[], float]
-) -> tuple[Played, TemporalPlan]:
+    trial: TemporalTrial, policy: str, clock: Callable[[], float], play: Callable[[], Rolled]
+) -> tuple[Played, Rolled]:
     began_s = clock()
-    plan = _plan(trial, problem, policy, clock)
+    rolled = play()
     spent_s = clock() - began_s
-    place = plan.place
+    verdict = check_plan(trial.demand, rolled.place, trial.gpu_memory_gib)
+    return Played(policy, verdict, spent_s, rolled.complete), rolled
+
+
+def _peer(policy: str, problem: TemporalProblem) -> Rolled:
     if policy == "peak":
-        place = np.repeat(place.max(axis=1, keepdims=True), place.shape[1], axis=1)
-    verdict = check_plan(trial.demand, place, trial.gpu_memory_gib)
-    return Played(policy, verdict, spent_s, plan.complete), plan
+        plan = pack_peaks(problem)
+        place = np.repeat(plan.place.max(axis=1, keepdims=True), plan.place.shape[1], axis=1)
+        return Rolled(place, (), 1, complete=True)
+    if policy == "lifetime":
+        return _whole(pack_lifetimes(problem))
+    if policy == "series":
+        return _whole(pack_series(problem))
+    return _whole(pack_windows(problem, float(policy.removeprefix("window-").removesuffix("h"))))
 
 
-def _plan(trial: TemporalTrial, problem: TemporalProblem, policy: str, clock: Callable[[], float]) -> TemporalPlan:
-    peers: dict[str, Callable[[], TemporalPlan]] = {
-        "peak": lambda: pack_peaks(problem),
-        "lifetime": lambda: pack_lifetimes(problem),
-        "window-4h": lambda: pack_windows(problem, 4.0),
-        "window-1h": lambda: pack_windows(problem, 1.0),
-        "series": lambda: pack_series(problem),
-    }
-    if policy in peers:
-        return peers[policy]()
-    search = solve_genetic if policy == "genetic" else solve
+def _planned(
+    trial: TemporalTrial,
+    problem: TemporalProblem,
+    clock: Callable[[], float],
+    progress: Callable[[int], None] | None,
+) -> Rolled:
+    """One plan for everything."""
+    search = solve_genetic if trial.policy == "genetic" else solve
     deadline = None if trial.deadline_s is None else clock() + trial.deadline_s
-    return search(problem, deadline=deadline, clock=clock, seed=trial.seed)
+    return _whole(search(problem, deadline=deadline, clock=clock, seed=trial.seed, tell=progress))
+
+
+def _rolled(
+    trial: TemporalTrial,
+    problem: TemporalProblem,
+    clock: Callable[[], float],
+    progress: Callable[[int], None] | None,
+) -> Rolled:
+    """Plan after plan."""
+    assert trial.forecaster is not None
+    deadline = None if trial.deadline_s is None else clock() + trial.deadline_s
+    solver = partial(solve, deadline=deadline, clock=clock, seed=trial.seed)
+    return roll(problem, trial.demand, trial.forecaster, solver, progress)
+
+
+def _whole(plan: TemporalPlan) -> Rolled:
+    return Rolled(plan.place, plan.moves, 1, plan.complete)

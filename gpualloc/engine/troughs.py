@@ -6,9 +6,11 @@ operation. A pool with a power budget has its caps from that, and is left alone 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import math
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from gpualloc.engine.outlook import DEMAND, SNAPSHOT, Outlook
+from gpualloc.model.allocation import Allocation, Share
 from gpualloc.model.desired import DesiredDevice
 from gpualloc.model.inventory import Device, DeviceState, Node, Snapshot
 from gpualloc.model.rebalancing import Move, MoveKind, RebalanceRules
@@ -21,7 +23,7 @@ OVER = 0.1
 def trough_moves(
     snapshot: Snapshot,
     desired: Iterable[DesiredDevice],
-    busy: Collection[str],
+    running: Sequence[Allocation],
     outlook: Outlook,
     rules: RebalanceRules,
     *,
@@ -32,7 +34,7 @@ def trough_moves(
     Args:
         snapshot: what was seen.
         desired: what devices are meant to be; tells which are capped.
-        busy: UUIDs of the devices that our own work has.
+        running: what our own work has, that which starts in the same plan included.
         outlook: the forecast of demand; a pool without one keeps what it has.
         rules: when a trough is, and how far to cap.
         budgeted: pools with a power budget.
@@ -40,10 +42,11 @@ def trough_moves(
     if not rules.trough_below:
         return ()
     capped = {row.device: row for row in desired if row.cap_w is not None}
+    busy = {grant.device for item in running for grant in item.grants}
     moves: list[Move] = []
     for pool in sorted({node.spec.pool for node in snapshot.reached} - set(budgeted)):
         nodes = [node for node in snapshot.reached if node.spec.pool == pool]
-        part = _part(nodes, pool, outlook)
+        part = _part(nodes, pool, running, outlook)
         if part is None:
             continue
         for node, device in _settable(nodes):
@@ -57,13 +60,25 @@ def trough_moves(
     return tuple(moves)
 
 
-def _part(nodes: Collection[Node], pool: str, outlook: Outlook) -> float | None:
-    """The most of the pool that is expected to be wanted until the last horizon, by its upper quantile."""
+def _part(nodes: Collection[Node], pool: str, running: Sequence[Allocation], outlook: Outlook) -> float | None:
+    """The most of the pool that is expected to be wanted until the last horizon, by its upper quantile.
+
+    At least what is held: work that could go to any pool counts for this one only since it was placed here.
+    """
     devices = sum(len(node.devices) for node in nodes)
     bands = [band for _, band in outlook.forecast(pool)]
     if not devices or len(bands) < len(outlook.horizons_s):
         return None
-    return max(band.high for band in bands) / devices
+    here = {node.name for node in nodes}
+    held = math.fsum(
+        grant.fraction
+        for item in running
+        for part in item.parts
+        if part.node in here
+        for grant in part.grants
+        if grant.share is not Share.MIG
+    )
+    return max(held, *(band.high for band in bands)) / devices
 
 
 def _settable(nodes: Iterable[Node]) -> Iterator[tuple[Node, Device]]:

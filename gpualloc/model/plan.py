@@ -35,6 +35,8 @@ class StepKind(StrEnum):
     SUSPEND = "suspend"
     """Move the workload's GPU memory to host memory and freeze it; its devices are free after that."""
     RESUME = "resume"
+    RESIZE = "resize"
+    """Give running work other devices of its node, and tell it so by its resize command."""
     MPS_START = "mps-start"
     """Make sure that the workload's user has an MPS daemon on each of its devices."""
     MPS_STOP = "mps-stop"
@@ -59,6 +61,7 @@ INVERSE: Mapping[StepKind, StepKind | None] = {
     StepKind.LET_GO: None,
     StepKind.SUSPEND: StepKind.RESUME,
     StepKind.RESUME: StepKind.SUSPEND,
+    StepKind.RESIZE: StepKind.RESIZE,
     StepKind.MPS_START: StepKind.MPS_STOP,
     StepKind.MPS_STOP: None,
     StepKind.MIG_MODE: StepKind.MIG_MODE,
@@ -76,7 +79,13 @@ that nobody used is ever destroyed.
 DEVICE_KINDS = frozenset({StepKind.MIG_MODE, StepKind.MIG_CREATE, StepKind.MIG_DESTROY, StepKind.SET, StepKind.EVICT})
 """Steps that are about a device and no workload."""
 
-RESHAPING_KINDS = DEVICE_KINDS | {StepKind.STOP, StepKind.SUSPEND, StepKind.UNCLAIM, StepKind.MPS_START}
+RESHAPING_KINDS = DEVICE_KINDS | {
+    StepKind.STOP,
+    StepKind.SUSPEND,
+    StepKind.RESIZE,
+    StepKind.UNCLAIM,
+    StepKind.MPS_START,
+}
 """Steps after which a node looks otherwise: what comes behind one in a plan cannot be asked for beforehand."""
 
 
@@ -170,7 +179,7 @@ class Step:
     layout: str | None = None
     """MIG layout of the device once this step is done, as `DesiredDevice.layout`; None for other steps."""
     devices_before: tuple[str, ...] = ()
-    """For RESUME: UUIDs the workload was suspended on, in the order of the grants."""
+    """For RESUME: UUIDs the workload was suspended on, in the order of the grants; for RESIZE: those it had before."""
     process: ProcessTarget | None = None
     """The process that ADOPT takes in and EVICT acts on."""
     checkpoint: bool = False

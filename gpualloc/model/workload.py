@@ -110,7 +110,7 @@ class Request:
     checkpoint_command: tuple[str, ...] = ()
     """Command run as the owner that makes the work save itself, with GPUALLOC_PID set; empty when there is none."""
     checkpoint_grace_s: float = 60.0
-    """How long the work may take to save itself before it gets TERM."""
+    """How long the work may take to save itself before it gets TERM, and to take the news of other devices."""
     several_instances: bool = False
     """Whether one process may be given several MIG instances (driver 570 and newer)."""
     gang: bool = False
@@ -122,7 +122,8 @@ class Request:
     """Most devices that it can make use of when its number is changed while it runs; it starts with `gpus`. None: its
     number is never changed."""
     resize_command: tuple[str, ...] = ()
-    """Command run as the owner that tells running work its new devices; empty when there is none."""
+    """Command run as the owner that tells running work its new devices, in `checkpoint_grace_s`; empty when there is
+    none."""
     declared: tuple[DeclaredPhase, ...] = ()
     """What its owner expects it to use, from its start on; empty is not declared."""
 

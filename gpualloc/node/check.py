@@ -157,12 +157,19 @@ def _limits(fields: "dict[str, Any]") -> "dict[str, Any]":
 
 
 def _command(fields: "dict[str, Any]") -> "dict[str, Any]":
+    hook = _checkpoint(mapping(fields.get("checkpoint") or {}, "checkpoint"))
+    checked = _executed(fields, hook["command"])
+    checked["at_most_s"] = None if fields.get("at_most_s") is None else number(fields, "at_most_s", 0.001, 1e9)
+    return dict(checked, checkpoint=hook)
+
+
+def _executed(fields: "dict[str, Any]", more: "list[Any]") -> "dict[str, Any]":
+    """What is executed, where and as whom; with `more` words it is not too long."""
     command = fields.get("command")
     if not isinstance(command, list) or not command or not command[0]:
         raise Refused("bad-request", "command is not a list with something to execute")
     env = mapping({} if fields.get("env") is None else fields["env"], "env")
-    hook = _checkpoint(mapping(fields.get("checkpoint") or {}, "checkpoint"))
-    words = list(command) + list(env) + list(env.values()) + hook["command"]
+    words = list(command) + list(env) + list(env.values()) + more
     if not all(isinstance(word, str) and "\0" not in word for word in words):
         raise Refused("bad-request", "command and env hold texts without NUL only")
     if any(not key or "=" in key for key in env):
@@ -174,8 +181,6 @@ def _command(fields: "dict[str, Any]") -> "dict[str, Any]":
         "env": env,
         "cwd": None if fields.get("cwd") is None else text(fields, "cwd"),
         "user": None if fields.get("user") is None else text(fields, "user", _ACCOUNT),
-        "at_most_s": None if fields.get("at_most_s") is None else number(fields, "at_most_s", 0.001, 1e9),
-        "checkpoint": hook,
     }
 
 
@@ -208,6 +213,22 @@ def _resume(fields: "dict[str, Any]") -> "dict[str, Any]":
     if not isinstance(before, list) or len(before) > _MAX_GRANTS:
         raise Refused("bad-request", "devices_before is not a list of at most %d" % _MAX_GRANTS)
     return {"devices_before": [text({"uuid": uuid}, "uuid", _DEVICE_UUID) for uuid in before]}
+
+
+def _resize(fields: "dict[str, Any]") -> "dict[str, Any]":
+    grants = _grants(fields)["grants"]
+    before = _resume(fields)["devices_before"]
+    if not grants or not before or any(grant["share"] != "exclusive" for grant in grants):
+        raise Refused("bad-request", "work is resized from whole devices to whole devices, at least one each")
+    for devices in ([grant["device"] for grant in grants], before):
+        if len(set(devices)) < len(devices):
+            raise Refused("bad-request", "a device is named twice")
+    return dict(
+        _executed(fields, []),
+        devices_before=before,
+        grace_s=number(fields, "grace_s", 0, 86400),
+        require_hard=fields.get("require") == "hard",
+    )
 
 
 def _flag(fields: "dict[str, Any]", name: str) -> bool:
@@ -273,12 +294,13 @@ def _claimed_for(fields: "dict[str, Any]") -> "dict[str, Any]":
 
 _CHECKS = (
     (("claim",), _claimed_for),
-    (("claim", "limit", "start", "adopt", "suspend", "resume", "mps-start", "mps-stop"), _grants),
+    (("claim", "limit", "start", "adopt", "suspend", "resume", "resize", "mps-start", "mps-stop"), _grants),
     (("limit", "start", "adopt"), _limits),
     (("start",), _command),
     (("adopt", "mps-start", "mps-stop"), _user),
     (("stop",), _stop),
     (("resume",), _resume),
+    (("resize",), _resize),
     (("mig-mode",), _mig_mode),
     (("mig-create", "mig-destroy"), _place),
     (("set",), _set),

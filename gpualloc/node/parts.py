@@ -23,6 +23,7 @@ _HANDLERS = {
     "let-go": "adopting",
     "suspend": "suspending",
     "resume": "suspending",
+    "resize": "resizing",
     "mps-start": "sharing",
     "mps-stop": "sharing",
     "mig-mode": "partitioning",

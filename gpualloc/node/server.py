@@ -28,6 +28,7 @@ _UNDONE = (
     "adopt",
     "suspend",
     "resume",
+    "resize",
     "mps-start",
     "mig-mode",
     "mig-create",
@@ -36,7 +37,7 @@ _UNDONE = (
 )
 """Kinds of step that can be taken back."""
 
-_LONG = ("stop", "suspend", "resume", "evict")
+_LONG = ("stop", "suspend", "resume", "resize", "evict")
 """Steps that last as long as the work's grace, or as its memory takes to move; they concern nobody else."""
 
 _LOCATED = ("claim", "limit", "start", "adopt", "suspend", "resume", "mps-start")
@@ -267,4 +268,4 @@ def _with_grants(step: "dict[str, Any]", facts: "dict[str, Any]") -> "dict[str, 
 
 
 def _lasts(step: "dict[str, Any]", taken_back: bool) -> bool:
-    return step["kind"] in (("start", "suspend", "resume") if taken_back else _LONG)
+    return step["kind"] in (("start", "suspend", "resume", "resize") if taken_back else _LONG)

@@ -47,7 +47,7 @@ class Handler:
         with self._work(step) as work:
             if step["kind"] == "suspend":
                 return Suspension(work, step["grants"]).suspend()
-            self._let_in(step)
+            let_through(self._parts, step["workload"], step["grants"])
             facts = Resumption(work, _devices(step)).resume()
             self._keep_claims(step["workload"])
             progress.note_resumed(self._workloads.folder(step["workload"]))
@@ -83,8 +83,7 @@ class Handler:
         return self.do(dict(step, kind="resume"))
 
     def _ended(self, step: "dict[str, Any]") -> bool:
-        record = self._workloads.record(self._workloads.folder(step["workload"]))
-        return record is None or record["end"] is not None or record["attempt"] != step["attempt"]
+        return not self._workloads.runs(step["workload"], step["attempt"])
 
     @contextmanager
     def _work(self, step: "dict[str, Any]") -> "Iterator[CudaWork]":
@@ -92,7 +91,7 @@ class Handler:
         if self._ended(step):
             raise Refused("gone", "start %d of %s does not run here" % (step["attempt"], step["workload"]))
         folder = self._workloads.folder(step["workload"])
-        lock_fd = _lock(folder.file("suspending"))
+        lock_fd = take_turn(folder.file("suspending"))
         driver = CudaProcess(lock_fd)
         try:
             yield CudaWork(
@@ -101,17 +100,6 @@ class Handler:
         finally:
             driver.close()
             os.close(lock_fd)
-
-    def _let_in(self, step: "dict[str, Any]") -> None:
-        """Where a device rule is in force, let the devices of the step through and no others."""
-        cgroups, workload = self._parts.cgroups, step["workload"]
-        if cgroups.restricted(workload) is None:
-            return
-        rows = self._parts.nvml.ask(lambda gpu: gpu.inventory(), lambda gpu: gpu.blank_inventory())
-        rule = device_rule.of_grants(step["grants"], rows)
-        if rule is None:
-            raise Refused("failed", "the device files of the GPUs it is to be resumed on are not known")
-        cgroups.restrict(workload, rule)
 
     def _keep_claims(self, workload: str) -> None:
         """Bind the new claims to the keeper, as a start does."""
@@ -185,6 +173,16 @@ class Surroundings:
         self._parts.cgroups.freeze(self._workload, frozen)
 
 
+def let_through(parts: "Parts", workload: str, grants: "list[dict[str, Any]]") -> None:
+    """Where a device rule is in force, let the devices of the grants through and no others; refuses unknown ones."""
+    if parts.cgroups.restricted(workload) is None:
+        return
+    rule = device_rule.of_grants(grants, parts.devices())
+    if rule is None:
+        raise Refused("failed", "the device files of the GPUs it is to have from now on are not known")
+    parts.cgroups.restrict(workload, rule)
+
+
 def _device(row: "dict[str, Any]", used_mib: "int | None") -> "dict[str, Any]":
     total_mib = row["memory_total_mib"]
     known = total_mib is not None and used_mib is not None
@@ -201,8 +199,11 @@ def _devices(step: "dict[str, Any]") -> "list[str]":
     return [grant["device"] for grant in step["grants"]]
 
 
-def _lock(path: str) -> int:
-    """Take the lock of the workload's suspensions: whoever holds it, or a call it left behind, is waited for."""
+def take_turn(path: str) -> int:
+    """Take the lock under which one workload is suspended, resumed or resized; answers its file descriptor.
+
+    Whoever holds it, or a call it left behind, is waited for. Refused as `busy` when that takes too long.
+    """
     until_s = time.monotonic() + _BUSY_S
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     while True:
@@ -213,5 +214,5 @@ def _lock(path: str) -> int:
                 time.sleep(_POLL_S)
                 continue
             os.close(fd)
-            raise Refused("busy", "another suspension of this workload is under way") from None
+            raise Refused("busy", "another suspension or resize of this workload is under way") from None
         return fd

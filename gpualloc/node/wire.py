@@ -43,6 +43,7 @@ WORKLOAD_KINDS = (
     "let-go",
     "suspend",
     "resume",
+    "resize",
     "mps-start",
     "mps-stop",
 )

@@ -154,6 +154,11 @@ class Workloads:
             "bound": self._bound(folder.workload, started) if end is None else None,
         }
 
+    def runs(self, workload: str, attempt: int) -> bool:
+        """Whether that start of the workload is there and has not ended."""
+        record = self.record(self.folder(workload))
+        return record is not None and record["end"] is None and record["attempt"] == attempt
+
     def _bound(self, workload: str, started: "dict[str, Any]") -> "dict[str, Any]":
         """The limits in force; `rule` tells whether a device rule is, null when that cannot be asked.
 

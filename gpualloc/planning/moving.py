@@ -13,6 +13,7 @@ from gpualloc.model.plan import Step, StepKind, StepReason
 from gpualloc.model.rebalancing import Move, MoveKind
 from gpualloc.model.workload import Workload
 from gpualloc.planning.order import joined, ordered
+from gpualloc.planning.resizing import added, given_up, resize_steps
 from gpualloc.planning.settings import numbered, set_step
 from gpualloc.planning.steps import release_steps
 from gpualloc.planning.suspension import resume_steps, suspend_steps
@@ -46,15 +47,18 @@ def resting_on_moves(steps: Sequence[Step], workloads: Mapping[str, Workload]) -
             for device in _devices(part):
                 left.setdefault((step.node, device), set()).add(step.seq)
             own.setdefault(step.workload or "", set()).add(step.seq)
+        for device in given_up(step):
+            left.setdefault((step.node, device), set()).add(step.seq)
     if not left:
         return tuple(steps)
     return ordered([replace(step, needs=_needs(step, left, own)) for step in steps])
 
 
 def _needs(step: Step, left: Mapping[tuple[str, str], set[int]], own: Mapping[str, set[int]]) -> tuple[int, ...]:
-    if step.kind is not StepKind.CLAIM:
+    if step.kind not in (StepKind.CLAIM, StepKind.RESIZE):
         return step.needs
-    given = {seq for device in _devices(step.allocation) for seq in left.get((step.node, device), ())}
+    devices = _devices(step.allocation) if step.kind is StepKind.CLAIM else added(step)
+    given = {seq for device in devices for seq in left.get((step.node, device), ())}
     mine = own.get(step.workload or "", set())
     return tuple(sorted({*step.needs, *given, *mine} - {step.seq}))
 
@@ -74,6 +78,8 @@ def _steps(move: Move, workloads: Mapping[str, Workload], snapshot: Snapshot) ->
             steps = suspend_steps(workload, snapshot, StepReason.IDLE)
         case MoveKind.RESUME:
             steps = resume_steps(workload, _to(move), snapshot, StepReason.REBALANCE)
+        case MoveKind.RESIZE:
+            return resize_steps(workload, _to(move), snapshot, move.why)
         case MoveKind.REQUEUE:
             steps = release_steps([workload], StepReason.REBALANCE)
         case _:

@@ -103,7 +103,7 @@ BUILT_IN = {one.name: one for one in _BUILT_IN}
 
 def listed() -> tuple[Listed, ...]:
     """All installed policies, by name; none of them is imported."""
-    return tuple(_listed(name, entry) for name, entry in sorted(registry.entries().items()))
+    return tuple(_listed(name, entry) for name, entry in sorted(registry.POLICIES.entries().items()))
 
 
 def _listed(name: str, entry: EntryPoint) -> Listed:

@@ -316,7 +316,7 @@ class SimulatedHost:
         work = self._work(step)
         self.work.pop(work.workload, None)
         self.work[work.workload] = work
-        self._use_gpus(work, step["grants"])
+        self.use_gpus(work, step["grants"])
         if work.advance(self.now_s):
             self._clear(work)
         self._forget_oldest()
@@ -342,7 +342,8 @@ class SimulatedHost:
             memory_mib=step["memory_mib"] or 1024,
         )
 
-    def _use_gpus(self, work: HostedWork, grants: Iterable[dict[str, Any]]) -> None:
+    def use_gpus(self, work: HostedWork, grants: Iterable[dict[str, Any]]) -> None:
+        """Let the work use the GPUs of the grants."""
         for grant in grants:
             gpu = self.gpu(grant["device"])
             gpu.processes.append(

@@ -8,6 +8,7 @@ from typing import Any
 import gpualloc.sim.adopting
 import gpualloc.sim.evicting
 import gpualloc.sim.partitioning
+import gpualloc.sim.resizing
 import gpualloc.sim.setting
 import gpualloc.sim.sharing
 import gpualloc.sim.suspending  # noqa: F401 - each puts its steps into `sim.host.HANDLERS`

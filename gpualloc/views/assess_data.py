@@ -45,7 +45,7 @@ def assessment_data(report: Assessment) -> dict[str, object]:
             }
             for one in report.owners
         ],
-        "right_sizes": [_size_data(one) for one in report.sizes],
+        "right_sizes": [size_data(one) for one in report.sizes],
         "savings": [_saving_data(one) for one in report.savings],
         "at_most_gpu_h": report.at_most_h,
         "unknown": list(report.unknown),
@@ -64,7 +64,8 @@ def _waits_data(waits: Waits) -> dict[str, object]:
     }
 
 
-def _size_data(one: Sized) -> dict[str, object]:
+def size_data(one: Sized) -> dict[str, object]:
+    """A request that is far from its use."""
     return {
         "id": one.id,
         "name": one.name,

@@ -8,6 +8,7 @@ from html import escape
 from gpualloc.model.assessment import IDLE_AFTER_S, IDLE_BELOW_RATIO, Assessment, Ledger
 from gpualloc.views import assess_charts as charts
 from gpualloc.views.assess import BEGIN, LEVERS, beside_text, holder_text, owner_text, saving_text, week_text
+from gpualloc.views.page import page
 from gpualloc.views.text import UNKNOWN, duration, percent, plural, stamp
 from gpualloc.views.text import escape as harmless
 
@@ -39,21 +40,7 @@ def assessment_page(report: Assessment) -> str:
     title = "GPU use, waste and what could be saved"
     body = _nothing(report) if report.empty else _sections(report)
     mark = '<p class="simulated">simulated</p>\n' if report.simulated else ""
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{escape(title)}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<h1>{escape(title)}</h1>
-{mark}{body}
-</body>
-</html>
-"""
+    return page(title, _STYLE, f"{mark}{body}")
 
 
 def _nothing(report: Assessment) -> str:

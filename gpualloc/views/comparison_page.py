@@ -7,6 +7,7 @@ from html import escape
 
 from gpualloc.sim.traces.comparison import LOADS, Entry
 from gpualloc.views.comparison import no_place, shown
+from gpualloc.views.page import page
 from gpualloc.views.plot import Line, plot
 from gpualloc.views.simulation import FROM_PCT
 from gpualloc.views.text import UNKNOWN, plural
@@ -38,18 +39,7 @@ def comparison_page(entries: Sequence[Entry], orders: Sequence[str], tasks: str)
     about = f"{tasks}: {plural(len(orders), 'order')} of arrival ({', '.join(orders)}). Mean ± standard deviation."
     head = "".join(f"<th>{escape(column)}</th>" for column in _columns())
     body = "\n".join(_row(entry) for entry in entries)
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{escape(title)}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<h1>{escape(title)}</h1>
-<p>{escape(about)}</p>
+    told = f"""<p>{escape(about)}</p>
 {_curves(entries)}
 <div class="table">
 <table>
@@ -60,10 +50,8 @@ def comparison_page(entries: Sequence[Entry], orders: Sequence[str], tasks: str)
 </table>
 </div>
 <p>Fragmented: idle and of no use, in percent of all GPUs, at load 100.
-Wrong: limits broken, and refusals of what fitted.</p>
-</body>
-</html>
-"""
+Wrong: limits broken, and refusals of what fitted.</p>"""
+    return page(title, _STYLE, told)
 
 
 def _columns() -> list[str]:

@@ -113,9 +113,9 @@ def forecast_text(panels: Sequence[Panel], look: Look) -> str:
 def _panel(panel: Panel, look: Look) -> str:
     title = look.paint(shorten(_title(panel), look.width), Role.STRONG)
     known = [(at_s, band) for at_s, band in panel.bands if band is not None]
-    if not panel.history:
+    past = _recent(panel) if panel.history else []
+    if not known and all(value is None for _, value in past):
         return f"{title}\n{_NEVER_MIND}"
-    past = _recent(panel)
     drawn, now = band_chart(past, known, _HEIGHT, look, lambda value: _number(panel, value))
     told = _figures(panel, look) if known else _NEVER_MIND
     return "\n".join([title, *drawn, _axis(panel, past, now, look), told])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 
+from gpualloc.model.assessment import Sized
 from gpualloc.model.rebalancing import HeldBack, Move
 from gpualloc.views.look import Look, Role
 from gpualloc.views.text import escape, plural
@@ -36,6 +37,20 @@ def better_text(moves: Sequence[Move], held_back: Sequence[HeldBack], names: Map
             lines += _lines(held.move, f"{held.guard}: {held.why}", names, look, Role.WARN)
         if len(held_back) > _SHOWN:
             lines.append(f"  and {len(held_back) - _SHOWN} more")
+    return "\n".join(lines)
+
+
+def sizes_text(sizes: Sequence[Sized], look: Look) -> str:
+    """Running work that asked for more than it uses, as a proposal; empty when there is none."""
+    if not sizes:
+        return ""
+    lines = ["", "could do with less (nothing is changed; `gpualloc assess` tells more):"]
+    for one in sizes[:_SHOWN]:
+        lines.append(f"  {escape(one.id)} ({escape(one.name)}) of {escape(one.owner)}: {one.asked} -> {one.proposed}")
+        why = escape("; ".join(one.why))
+        lines += textwrap.wrap(why, look.width, initial_indent=_INDENT, subsequent_indent=_INDENT)
+    if len(sizes) > _SHOWN:
+        lines.append(f"  and {len(sizes) - _SHOWN} more")
     return "\n".join(lines)
 
 

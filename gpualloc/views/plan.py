@@ -27,6 +27,7 @@ _GLYPHS = {
     StepKind.LET_GO: _TAKEN,
     StepKind.SUSPEND: _CHANGED,
     StepKind.RESUME: _CHANGED,
+    StepKind.RESIZE: _CHANGED,
     StepKind.MPS_START: _MADE,
     StepKind.MPS_STOP: _TAKEN,
     StepKind.MIG_MODE: _CHANGED,

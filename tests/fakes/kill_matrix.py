@@ -23,9 +23,10 @@ from gpualloc.model.decision import Decision
 from gpualloc.model.desired import DeviceSettings
 from gpualloc.model.mig import parse_target
 from gpualloc.model.plan import EvictAction, ProcessTarget, Step, StepKind, StepReason
-from gpualloc.model.workload import Request, WorkloadState
+from gpualloc.model.workload import Request, Workload, WorkloadState
 from gpualloc.planning.document import dump
 from gpualloc.planning.plan import build
+from gpualloc.planning.resizing import resize_steps, with_devices
 from gpualloc.sim.gpu import GpuModel, GpuProcess
 from gpualloc.sim.use import Pattern
 from gpualloc.wiring import Options, open_context
@@ -162,13 +163,13 @@ def settings_changed(ctx: Context, root: Path) -> list[str]:
     return plan_file(ctx, root, steps)
 
 
-def plan_file(ctx: Context, root: Path, steps: Sequence[Step]) -> list[str]:
-    """A command line that applies a plan of these steps."""
+def plan_file(ctx: Context, root: Path, steps: Sequence[Step], workloads: Sequence[Workload] = ()) -> list[str]:
+    """A command line that applies a plan of these steps, which are about these workloads."""
     nothing = Decision("best-fit", "1", 0, (), ())
     plan = build(
         nothing,
         observe(ctx, ["n1"]),
-        {},
+        {workload.id: workload for workload in workloads},
         plan_id=ctx.fresh_id("p"),
         created_at_s=1.0,
         simulated=True,
@@ -190,6 +191,18 @@ def to_resume(ctx: Context, root: Path) -> list[str]:
     running_work(ctx, root)
     suspend(ctx, "work")
     return ["resume", "work"]
+
+
+def to_resize(ctx: Context, root: Path) -> list[str]:
+    """A plan file that gives both GPUs of n1 to work that has one."""
+    if not ctx.journal.workloads([WorkloadState.RUNNING]):
+        request = Request(("sleep", "9000"), gpus=1, gpus_max=2, resize_command=("true",), nodes=("n1",))
+        submit(ctx, "work", request)
+        rebalance(ctx)
+    work, snapshot = ctx.journal.find("work"), observe(ctx, ["n1"])
+    assert work.allocation is not None
+    to = with_devices(work.allocation, [device.uuid for device in snapshot.nodes[0].devices])
+    return plan_file(ctx, root, resize_steps(work, to, snapshot, "nobody wants it"), [work])
 
 
 def stranger(ctx: Context, root: Path) -> tuple[str, float]:
@@ -263,6 +276,7 @@ ROWS = {
     StepKind.UNLIMIT: _ENDS,
     StepKind.SUSPEND: Row(to_suspend, invertible=True),
     StepKind.RESUME: Row(to_resume, invertible=True),
+    StepKind.RESIZE: Row(to_resize, invertible=True, planned_again=True),
     StepKind.ADOPT: Row(to_adopt, invertible=True),
     StepKind.LET_GO: Row(to_let_go, invertible=False),
     StepKind.MPS_START: Row(sharing_work, invertible=True),

@@ -2,6 +2,6 @@
 
 from gpualloc.policies.temporal.plan import Cause, Costs, Move, TemporalPlan
 from gpualloc.policies.temporal.problem import NOWHERE, Prices, TemporalProblem
-from gpualloc.policies.temporal.solve import solve
+from gpualloc.policies.temporal.ts_dpbp import solve
 
 __all__ = ["NOWHERE", "Cause", "Costs", "Move", "Prices", "TemporalPlan", "TemporalProblem", "solve"]

@@ -21,8 +21,9 @@ _THRESHOLDS = 32
 """Sizes that are tried as the smallest which counts, spread over those that there are."""
 _LAST_STEP = 12
 _MIXES = (0.25, 0.5, 0.75)
-_INTERVALS = 3
+_INTERVALS = 2
 """Intervals in which the linear programme is solved."""
+_MOST_ROUNDED = 400_000
 _NOISE = 1e-6
 
 
@@ -72,10 +73,16 @@ def volume_bounds(used: Values, held: Values) -> Places:
 
 
 def interval_bounds(used: Values, held: Values) -> Places:
-    """(T,) the bound by sums and rounded sizes; both (I, T), in devices, 0 where an item is not there."""
-    bounds = np.maximum(volume_bounds(used, held), np.maximum(_rounded(used), _rounded(held)))
-    for part in _MIXES:
-        bounds = np.maximum(bounds, _rounded(part * used + (1 - part) * held))
+    """(T,) the bound by sums and rounded sizes; both (I, T), in devices, 0 where an item is not there.
+
+    Of very many numbers only the intervals with the largest sums have their sizes rounded.
+    """
+    bounds = volume_bounds(used, held)
+    totals = np.maximum(used.sum(axis=0), held.sum(axis=0))
+    largest = np.argsort(-totals, kind="stable")[: max(1, _MOST_ROUNDED // max(1, len(used)))]
+    used, held = used[:, largest], held[:, largest]
+    for sizes in (used, held, *(part * used + (1 - part) * held for part in _MIXES)):
+        bounds[largest] = np.maximum(bounds[largest], _rounded(sizes))
     return bounds
 
 

@@ -33,6 +33,8 @@ class Case:
     enter_price: Values
     device_class: Places
     """(D,) devices of one class differ in nothing but what is on them."""
+    classes: int
+    """How many classes."""
     allowed: Flags
     """(I, D)."""
     place: Places
@@ -106,6 +108,7 @@ def case_of(problem: TemporalProblem) -> Case:
         on_price=prices[0][kept],
         enter_price=prices[1][kept],
         device_class=device_class[kept],
+        classes=len(np.unique(device_class[kept])),
         allowed=kinds[:, kind[kept]],
         place=new[place],
         pinned=pinned,
@@ -130,6 +133,12 @@ def part_of(case: Case, first: int, end: int) -> Case:
         place=np.full(case.items, NOWHERE),
         pinned=np.zeros(case.items, bool),
     )
+
+
+def alike(case: Case) -> bool:
+    """Whether devices differ in nothing, nothing is anywhere yet, and all memory is known."""
+    free = bool((case.place == NOWHERE).all()) and bool(np.isfinite(case.memory).all())
+    return free and case.classes == 1 and bool(case.allowed.all())
 
 
 def _check(problem: TemporalProblem) -> None:

@@ -45,7 +45,11 @@ def put_back(loads: Loads, items: Places, before: Places) -> None:
 
 
 def _leave(loads: Loads, items: Places, terms: Terms, effort: Effort) -> bool:
-    """Items pay their part of the device, twice, and then see whether going was worth it; whether any changed."""
-    changed = [respond(loads, item, terms, effort) for _ in range(2) for item in items.tolist()]
+    """Items pay their part of the device, and then see whether going was worth it; whether any changed."""
+    changed = [respond(loads, item, terms, effort) for item in items.tolist()]
+    if not any(changed):
+        return False
     plain = Terms(terms.most)
-    return any([*changed, *(respond(loads, item, plain, effort) for item in items.tolist())])
+    for item in items.tolist():
+        respond(loads, item, plain, effort)
+    return True

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from gpualloc.policies.temporal.bill import costs_of, moved_of
-from gpualloc.policies.temporal.case import TINY
+from gpualloc.policies.temporal.case import TINY, alike
 from gpualloc.policies.temporal.explain import explain
 from gpualloc.policies.temporal.loads import Loads
+from gpualloc.policies.temporal.numbering import renumbered
 from gpualloc.policies.temporal.plan import TemporalPlan
 from gpualloc.policies.temporal.problem import NOWHERE
 
@@ -15,6 +16,8 @@ from gpualloc.policies.temporal.problem import NOWHERE
 def finish(loads: Loads, *, complete: bool) -> TemporalPlan:
     """The plan of these loads."""
     case = loads.case
+    if alike(case):
+        loads = renumbered(loads)
     ids = np.append(case.device_ids, NOWHERE)
     place = np.empty_like(loads.place)
     place[case.item_ids] = ids[loads.place]

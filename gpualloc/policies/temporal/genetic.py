@@ -16,13 +16,13 @@ from gpualloc.policies.temporal.bill import costs_of
 from gpualloc.policies.temporal.case import Case, case_of
 from gpualloc.policies.temporal.effort import Effort
 from gpualloc.policies.temporal.finish import finish
-from gpualloc.policies.temporal.improve import Terms, settle
+from gpualloc.policies.temporal.improve import settle
 from gpualloc.policies.temporal.loads import Loads
 from gpualloc.policies.temporal.plan import TemporalPlan
 from gpualloc.policies.temporal.problem import NOWHERE, Places, TemporalProblem, Values
 from gpualloc.policies.temporal.ruin import Packing, Window, distinct
-from gpualloc.policies.temporal.solve import EFFORT
 from gpualloc.policies.temporal.starts import padded, series_fit, tightest
+from gpualloc.policies.temporal.ts_dpbp import EFFORT
 
 _POPULATION = 24
 _GENERATIONS = 80
@@ -52,13 +52,14 @@ def solve_genetic(
     deadline: float | None = None,
     clock: Callable[[], float] | None = None,
     seed: int = 0,
+    tell: Callable[[int], None] | None = None,
 ) -> TemporalPlan:
     """A plan, as `solve` gives one. For devices that are all alike, with nothing on them yet.
 
     Raises:
         ValueError: arrays of the problem do not belong together, or there is a deadline and no clock.
     """
-    effort = Effort(EFFORT, deadline, clock)
+    effort = Effort(EFFORT, deadline, clock, tell)
     case = case_of(problem)
     first = series_fit(case, tightest)
     items = np.flatnonzero(case.alive.any(axis=1))
@@ -67,7 +68,7 @@ def solve_genetic(
         place = _Breeding(case, items, effort, seed).run(_constant(first, items))
         best = _loads(case, items, place)
     for loads in (best, first):
-        settle(loads, Terms(int(loads.on().max(initial=1))), effort)
+        settle(loads, effort)
     best = min((best, first), key=lambda loads: costs_of(loads).total)
     return finish(best, complete=not effort.late)
 
@@ -85,9 +86,10 @@ class _Breeding:
     def run(self, place: Places) -> Places:
         """The best placing after all generations, beginning with this one and others drawn."""
         nothing = np.full(len(place), NOWHERE)
+        few = min(_POPULATION, 2 * len(place))
         plans = [self._judged(place)]
-        plans += [self._grown(nothing) for _ in range(_POPULATION - 1)]
-        for _ in range(_GENERATIONS):
+        plans += [self._grown(nothing) for _ in range(few - 1)]
+        for _ in range(min(_GENERATIONS, 2 * len(place))):
             if self._effort.spent():
                 break
             plans.sort(key=lambda plan: plan.rank)

@@ -39,8 +39,8 @@ class Routes:
 
     case: Case
     item: int
-    times: Places
-    """(A,) intervals in which it is alive."""
+    fresh: Flags
+    """(A,) of the intervals in which it is alive, before which it was not."""
     columns: Places
     """(C,) devices."""
     stage: Values
@@ -52,11 +52,10 @@ class Routes:
         now, price = int(case.place[self.item]), float(case.move_price[self.item])
         found = np.flatnonzero(columns == now)
         origin = int(found[0]) if len(found) else NOWHERE
-        fresh = fresh_of(case, self.item, self.times)
-        path = cheapest_path(self.stage, case.enter_price[columns], price, fresh, origin)
+        path = cheapest_path(self.stage, case.enter_price[columns], price, self.fresh, origin)
         if math.isinf(path.cost):
-            return np.full(len(self.times), NOWHERE), path.cost
-        left = origin == NOWHERE and now != NOWHERE and not fresh[0]
+            return np.full(len(self.stage), NOWHERE), path.cost
+        left = origin == NOWHERE and now != NOWHERE and not self.fresh[0]
         return columns[path.devices], path.cost + (price if left else 0.0)
 
     def cost(self, devices: Places) -> float:
@@ -64,11 +63,10 @@ class Routes:
         case = self.case
         at = np.searchsorted(self.columns, devices)
         came = np.concatenate([[case.place[self.item]], devices[:-1]]) != devices
-        fresh = fresh_of(case, self.item, self.times)
         return float(
             self.stage[np.arange(len(devices)), at].sum()
-            + case.enter_price[devices[came | fresh]].sum()
-            + case.move_price[self.item] * np.count_nonzero(came & ~fresh)
+            + case.enter_price[devices[came | self.fresh]].sum()
+            + case.move_price[self.item] * np.count_nonzero(came & ~self.fresh)
         )
 
 
@@ -82,12 +80,12 @@ def respond(loads: Loads, item: int, terms: Terms, effort: Effort) -> bool:
         return False
     old = loads.place[item, times].copy()
     loads.take(item)
-    columns = np.union1d(loads.candidates(item), old[old != NOWHERE])
+    columns = loads.candidates(item, np.append(old, case.place[item]))
     stage = stage_costs(loads, item, times, columns, terms.most)
     effort.add(stage.size + _FIXED * len(times))
     if terms.shared != NOWHERE:
         _share(loads, times, columns, stage, terms.shared)
-    routes = Routes(case, item, times, columns, stage)
+    routes = Routes(case, item, loads.fresh[item], columns, stage)
     new, cost = routes.cheapest()
     if math.isinf(cost) or ((old != NOWHERE).all() and routes.cost(old) - cost <= GAIN):
         new = old
@@ -96,18 +94,33 @@ def respond(loads: Loads, item: int, terms: Terms, effort: Effort) -> bool:
     return not np.array_equal(new, old)
 
 
-def settle(loads: Loads, terms: Terms, effort: Effort) -> None:
-    """Let items respond until none changes, or so many times, or the effort is spent."""
-    waiting = np.flatnonzero(loads.case.alive.any(axis=1)).tolist()
+def settle(loads: Loads, effort: Effort) -> None:
+    """Let items respond until none changes, or so many times, or the effort is spent.
+
+    Each time they reckon with owning as many devices as are on at the worst time. After those that changed, the ones
+    that share a device with them respond first; all do before it ends.
+    """
+    everyone = np.flatnonzero(loads.case.alive.any(axis=1))
+    waiting = everyone
     for _ in range(PASSES):
-        changed = []
-        for item in waiting:
+        touched = np.zeros(loads.case.devices + 1, bool)
+        terms = Terms(most_of(loads))
+        for item in waiting.tolist():
             if effort.spent():
                 return
+            before = loads.place[item].copy()
             if respond(loads, item, terms, effort):
-                changed.append(item)
-        if not changed:
+                touched[before] = touched[loads.place[item]] = True
+        touched[NOWHERE] = False
+        near = everyone[touched[loads.place[everyone]].any(axis=1)]
+        if not len(near) and len(waiting) == len(everyone):
             return
+        waiting = near if len(near) else everyone
+
+
+def most_of(loads: Loads) -> int:
+    """How many devices are on at once, at most; 1 at least."""
+    return max(1, int(loads.on().max(initial=0)))
 
 
 def _share(loads: Loads, times: Places, columns: Places, stage: Values, device: int) -> None:
@@ -117,11 +130,3 @@ def _share(loads: Loads, times: Places, columns: Places, stage: Values, device: 
     others = loads.count[times, device]
     part = case.hours[times] * case.on_price[device] / (others + 1)
     stage[:, at] += np.where(others > 0, part, 0.0)[:, None]
-
-
-def fresh_of(case: Case, item: int, times: Places) -> Flags:
-    """(times,) where the item comes anew: it was not alive before, or had no place before the first interval."""
-    fresh: Flags = np.diff(times, prepend=np.int64(-1)) > 1
-    if times[0] == 0:
-        fresh[0] = case.place[item] == NOWHERE
-    return fresh

@@ -26,6 +26,8 @@ class Loads:
         self.variance: Values | None = None if case.variance is None else np.zeros(shape)
         self.times = [np.flatnonzero(alive) for alive in case.alive]
         """Intervals in which each item is alive."""
+        self.fresh = [_fresh(times, place) for times, place in zip(self.times, case.place.tolist(), strict=True)]
+        """Of each of these, whether the item comes anew: it was not alive before, or had no place before the first."""
         if place is not None:
             for item in range(case.items):
                 times = self.times[item][place[item, self.times[item]] != NOWHERE]
@@ -57,15 +59,22 @@ class Loads:
         on: Places = (self.count > 0).sum(axis=1)
         return on
 
-    def candidates(self, item: int) -> Places:
-        """Devices that something is on, and the first empty one of each class, as far as the item may go there."""
+    def candidates(self, item: int, also: Places | None = None) -> Places:
+        """Devices that something is on, and the first empty one of each class, as far as the item may go there.
+
+        Those in `also`, which may hold NOWHERE, are among them in any case.
+        """
         case = self.case
         used = self.count.any(axis=0)
         open_ = case.allowed[item] & ~case.closed
-        empty = np.flatnonzero(open_ & ~used)
-        first = np.unique(case.device_class[empty], return_index=True)[1]
         wanted = open_ & used
-        wanted[empty[first]] = True
+        empty = np.flatnonzero(open_ & ~used)
+        if len(empty):
+            classes = case.device_class[empty]
+            one = classes[0] == classes[-1] and case.classes == 1
+            wanted[empty[0] if one else empty[np.unique(classes, return_index=True)[1]]] = True
+        if also is not None:
+            wanted[also[also != NOWHERE]] = True
         found: Places = np.flatnonzero(wanted)
         return found
 
@@ -80,6 +89,13 @@ class Loads:
         within_both = (compute <= case.device_compute[devices] + TINY) & (memory <= case.device_memory[devices] + TINY)
         fits: Flags = np.all(within_both, axis=0)
         return fits
+
+
+def _fresh(times: Places, place: int) -> Flags:
+    fresh: Flags = np.diff(times, prepend=np.int64(-1)) > 1
+    if len(times) and times[0] == 0:
+        fresh[0] = place == NOWHERE
+    return fresh
 
 
 def largest_first(items: Sequence[int] | Places, sizes: Values) -> Places:

@@ -1,8 +1,8 @@
 """The linear programme over all ways to fill one device, in its dual form: each item gets a worth.
 
 The worths of no set of items that fits a device may sum to more than 1; the sum of all worths is then a bound. Sets are
-added as they are found to be broken, by quick fills first and by an integer programme at last. What is returned is a
-bound at every step: worths are scaled until no set is broken.
+added as they are found to be broken, by quick fills first and by an exact search at last. What is returned is a bound
+at every step: worths are scaled until no set is broken.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from gpualloc.policies.patterns.programme import Programme
 from gpualloc.policies.temporal.case import TINY
 from gpualloc.policies.temporal.problem import Flags, Places, Values
 
-MOST_ITEMS = 100
+MOST_ITEMS = 60
 """Items of an interval beyond which nothing is solved."""
-_EXACT_FILLS = 25
-"""Integer programmes that are solved for one interval at most; what the bound has come to then counts."""
-_UNCUT = 10**9
-"""Nodes of a search tree that is never cut short."""
+_EXACT_FILLS = 60
+"""Exact searches for one interval at most; what the bound has come to then counts."""
+_MOST_FILLS = 50_000
+"""Fills that an exact search keeps at a time; what those beyond could come to counts as if it were found."""
 _NOISE = 1e-6
 _QUICK = ((1.0, 0.0), (0.0, 1.0), (0.5, 0.5), (0.8, 0.2), (0.2, 0.8))
 
@@ -47,12 +47,10 @@ def fractional_devices(used: Values, held: Values, least: int) -> float:
         found = _quick_fills(used, held, worth)
         if not found:
             exact += 1
-            fill = _best_fill(used, held, worth)
-            most = float(worth[fill].sum()) + _NOISE
-            bound = max(bound, reach / max(1.0, most))
-            if most <= 1 + 2 * _NOISE:
+            found, most = _best_fills(used, held, worth)
+            bound = max(bound, reach / max(1.0, most + _NOISE))
+            if not found:
                 break
-            found = [fill]
         sets += found
     return bound
 
@@ -66,15 +64,36 @@ def _worths(sets: list[Flags]) -> Values:
     return programme.solve().values
 
 
-def _best_fill(used: Values, held: Values, worth: Values) -> Flags:
-    """The set that fits a device and is worth most."""
-    programme = Programme()
-    columns = programme.add_columns(len(worth), gain=worth, upper=1.0)
-    compute, memory = programme.add_rows(2, upper=1.0 + TINY)
-    programme.add_entries(compute, columns, used)
-    programme.add_entries(memory, columns, held)
-    chosen: Flags = programme.solve_integer(gap=0.0, nodes=_UNCUT).values > 0.5
-    return chosen
+def _best_fills(used: Values, held: Values, worth: Values) -> tuple[list[Flags], float]:
+    """A set that fits a device and is worth more than 1, if there is one, and what none is worth more than.
+
+    Items are taken or left one after the other, those first that are worth most for half of what they need of compute
+    and half of what they need of memory; what is still free of that, at the rate of the next one, limits what can be
+    added, since the rates only fall.
+    """
+    needs = (used + held) / 2 + TINY
+    order = np.argsort(-worth / needs, kind="stable")
+    value, compute, memory = np.zeros(1), np.full(1, 1.0 + TINY), np.full(1, 1.0 + TINY)
+    taken = np.zeros((1, len(worth)), bool)
+    best, most, found = 1.0 + _NOISE, 1.0, list[Flags]()
+    for item in order.tolist():
+        reach = value + ((compute + memory) / 2 + len(worth) * TINY) * (worth[item] / needs[item])
+        kept = np.flatnonzero(reach > best)
+        if len(kept) > _MOST_FILLS:
+            kept = kept[np.argsort(-reach[kept], kind="stable")]
+            most = max(most, float(reach[kept[_MOST_FILLS]]))
+            kept = kept[:_MOST_FILLS]
+        value, compute, memory, taken = value[kept], compute[kept], memory[kept], taken[kept]
+        fits = np.flatnonzero((compute >= used[item]) & (memory >= held[item]))
+        added = taken[fits]
+        added[:, item] = True
+        value = np.concatenate([value, value[fits] + worth[item]])
+        compute = np.concatenate([compute, compute[fits] - used[item]])
+        memory = np.concatenate([memory, memory[fits] - held[item]])
+        taken = np.concatenate([taken, added])
+        if len(value) and value.max() > best:
+            best, found = float(value.max()), [taken[int(value.argmax())]]
+    return found, max(most, best)
 
 
 def _quick_fills(used: Values, held: Values, worth: Values) -> list[Flags]:

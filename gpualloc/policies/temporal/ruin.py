@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from gpualloc.policies.temporal.case import TINY
+from gpualloc.policies.temporal.effort import Effort
 from gpualloc.policies.temporal.problem import NOWHERE, Flags, Places, Values
 
 _MOST_DEVICES = 3
 """Devices that are taken apart at a time."""
+_FIXED = 600
+"""What placing an item costs beside looking at the devices, in numbers that are looked at."""
 _BLINK = 0.02
 """Part of the devices that an item does not see when it looks for one."""
 
@@ -38,21 +41,22 @@ def distinct(sizes: Values, rooms: Values) -> tuple[Values, Values]:
     return sizes[:, kept], rooms[:, kept]
 
 
-def fit_into(window: Window, place: Places, steps: int, seed: int) -> Places | None:
-    """Place every item, or None when that was not found within so many steps.
+def fit_into(window: Window, place: Places, steps: int, seed: int, effort: Effort) -> Places | None:
+    """Place every item, or None when that was not found within so many steps, or with the effort that is left.
 
     Args:
         window: what to place.
         place: (n,) device of each item to begin with, within its limits; NOWHERE: none yet.
         steps: how many times some devices are taken apart.
         seed: draws them.
+        effort: what may be done.
     """
     search = Packing(window, place, np.random.Generator(np.random.PCG64(seed)))
     search.insert(np.flatnonzero(place == NOWHERE))
     for _ in range(steps):
-        if not search.left():
-            return search.place
-        search.step()
+        if not search.left() or effort.spent():
+            break
+        effort.add(search.step() * (_FIXED + window.rooms.size // 2))
     return search.place if not search.left() else None
 
 
@@ -82,31 +86,36 @@ class Packing:
         """Whether an item has no place."""
         return bool((self.place == NOWHERE).any())
 
-    def step(self) -> None:
-        """Take some devices apart and pack again; go back when that leaves more out."""
+    def step(self) -> int:
+        """Take some devices apart and pack again, unless that leaves more out; returns how many items that were."""
         before_place, before_free = self.place.copy(), self._free.copy()
         out = np.flatnonzero(self.place == NOWHERE)
         lost = float(self._urgent[out].sum())
-        taken = self._ruin(int(self._numbers.choice(out)))
-        self.insert(np.concatenate([out, taken]))
+        taken = self._ruin(int(out[self._numbers.integers(len(out))]))
+        tried = np.concatenate([out, taken])
+        self.insert(tried)
         out = np.flatnonzero(self.place == NOWHERE)
         if float(self._urgent[out].sum()) > lost + TINY:
             self.place, self._free = before_place, before_free
         self._urgent[out] += 1.0
+        return len(tried)
 
     def insert(self, items: Places) -> None:
         """Place items one after the other where least is left over."""
-        for item in self._order(items).tolist():
-            free = self._free
-            fits = (free >= self._sizes[item]).all(axis=1) & self._allowed[item]
-            devices = np.flatnonzero(fits)
-            if not len(devices):
+        order = self._order(items)
+        blinks = self._numbers.random((len(order), len(self._free))) < _BLINK
+        for item, blink in zip(order.tolist(), blinks, strict=True):
+            fits = (self._free >= self._sizes[item]).all(axis=1)
+            fits &= self._allowed[item]
+            devices = fits.nonzero()[0]
+            if len(devices) > 1:
+                seen = devices[~blink[devices]]
+                devices = seen if len(seen) else devices
+            elif not len(devices):
                 continue
-            seen = devices[self._numbers.random(len(devices)) >= _BLINK]
-            devices = seen if len(seen) else devices
-            chosen = int(devices[int(np.argmin(free[devices] @ self._weights))])
+            chosen = int(devices[(self._free[devices] @ self._weights).argmin()])
             self.place[item] = chosen
-            free[chosen] -= self._sizes[item]
+            self._free[chosen] -= self._sizes[item]
 
     def _order(self, items: Places) -> Places:
         """The large ones first, or the urgent ones, or as it comes; now and then another."""
@@ -121,9 +130,10 @@ class Packing:
     def _ruin(self, item: int) -> Places:
         """Take everything, or most, off some devices on which the item could be."""
         able = np.flatnonzero(self._allowed[item])
-        count = min(len(able), 1 + int(self._numbers.integers(_MOST_DEVICES)))
-        chosen = self._numbers.choice(able, count, replace=False)
-        taken = np.flatnonzero(np.isin(self.place, chosen))
+        count = 1 + int(self._numbers.integers(_MOST_DEVICES))
+        chosen = np.zeros(len(self._free) + 1, bool)
+        chosen[able[self._numbers.integers(len(able), size=count)]] = True
+        taken = np.flatnonzero(chosen[self.place])
         if self._numbers.random() < 0.5:
             taken = taken[self._numbers.random(len(taken)) < 0.7]
         np.add.at(self._free, self.place[taken], self._sizes[taken])

@@ -14,18 +14,22 @@ from gpualloc.policies.temporal.starts import padded
 
 STEPS = 1500
 """Times that devices of one window are taken apart, for a small one."""
-_CELLS = 60_000_000
+_STEPS_PER_ITEM = 25
+_PROBES = 2
+_CELLS = 10_000_000
 """Numbers that may be looked at for one window: fewer steps for larger ones."""
 
 
-def squeeze(loads: Loads, effort: Effort, seed: int) -> Loads | None:
-    """The same with one device fewer at the worst time, whatever moves that takes; None when it was not found.
+def squeeze(loads: Loads, most: int, least: Places, effort: Effort, seed: int) -> Loads | None:
+    """The same with so many devices at the worst time, whatever moves that takes; None when it was not found.
 
-    Only for devices that are all alike.
+    Only for devices that are all alike; `least` is what `lower_bounds` tells of them.
     """
     case = loads.case
-    most = int(loads.on().max()) - 1
-    if most < 1 or int(lower_bounds(case).max()) > most:
+    if most < 1 or int(least.max()) > most:
+        return None
+    found = Loads(case, loads.place)
+    if not all(_pack(found, hard, most, effort, seed) for hard in _hardest(case, least)):
         return None
     found = Loads(case, loads.place)
     waiting = [(0, case.intervals)]
@@ -50,6 +54,12 @@ def lower_bounds(case: Case) -> Places:
     return interval_bounds(case.compute / capacity, case.memory / memory)
 
 
+def _hardest(case: Case, least: Places) -> list[Places]:
+    """The intervals that most likely cannot be packed on so few devices, alone: what fails there fails anywhere."""
+    total = case.compute.sum(axis=0) / case.device_compute.max() + case.memory.sum(axis=0) / case.device_memory.max()
+    return [np.array([interval]) for interval in np.lexsort((-total, -least))[:_PROBES]]
+
+
 def _halves(first: int, end: int, crowded: Places) -> list[tuple[int, int]]:
     """The crowded part of the window when that is shorter, else its halves."""
     begin, last = first + int(crowded[0]), first + int(crowded[-1]) + 1
@@ -69,10 +79,9 @@ def _pack(loads: Loads, part: Places, most: int, effort: Effort, seed: int) -> b
     rooms = np.repeat([case.device_compute[devices], case.device_memory[devices]], len(part), axis=0).T
     sizes, rooms = distinct(sizes, rooms)
     place = _begin(loads, items, part, devices)
-    steps = min(STEPS, _CELLS // max(1, len(items) * sizes.shape[1]))
-    effort.add(steps * len(items) * sizes.shape[1] // 10)
+    steps = min(STEPS, _STEPS_PER_ITEM * len(items), _CELLS // max(1, len(items) * sizes.shape[1]))
     place = _within(place, sizes, rooms)
-    found = fit_into(Window(sizes, rooms, case.allowed[np.ix_(items, devices)]), place, steps, seed)
+    found = fit_into(Window(sizes, rooms, case.allowed[np.ix_(items, devices)]), place, steps, seed, effort)
     if found is None:
         return False
     for item, device in zip(items.tolist(), devices[found].tolist(), strict=True):

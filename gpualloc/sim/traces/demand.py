@@ -22,6 +22,11 @@ MAX_MEMORY_GIB = 1e6
 _NUMBER = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]{1,3})?", re.IGNORECASE)
 _APART = 0.75
 """Times of the file that lie closer to each other than this part of the usual step of an item are not one clock's."""
+_SHARED = 0.2
+"""Part of the rows that may share their time, or lie at an uneven distance, where items have clocks of their own."""
+_UNEVEN = 0.1
+_LEAST_STEPS = 3
+"""Rows of an item, less one, from which a clock can be told."""
 
 Values = NDArray[np.float64]
 
@@ -70,12 +75,14 @@ def read_demand(lines: Iterable[str], source: str) -> Demand:
     cells = np.array(list(rows.values()), np.float64)
     times, of_time = np.unique(moments, return_inverse=True)
     step = _own_clocks(of_item, moments, times)
-    messages: tuple[str, ...] = ()
+    empty = int(np.isnan(cells).any(axis=1).sum())
+    messages = (f"{source}: {empty} rows have an empty cell, which counts as the item's highest",) if empty else ()
     if step is not None:
         of_time = np.floor((moments - times[0]) / step).astype(np.int64)
         kept, of_time = np.unique(of_time, return_inverse=True)
         times = times[0] + kept * step
-        messages = (f"{source}: items have times of their own; their highest in intervals of {step:g} s are taken",)
+        own = f"{source}: items have times of their own; their highest in intervals of {step:g} s are taken"
+        messages = (*messages, own)
     if len(items) * len(times) > MAX_CELLS:
         raise BrokenInputError(
             f"{source}: {len(items)} items at {len(times)} times are more than {MAX_CELLS} values",
@@ -118,14 +125,17 @@ def _number(column: str, text: str, most: float) -> float:
 
 
 def _own_clocks(of_item: NDArray[np.int64], moments: Values, times: Values) -> float | None:
-    """The usual step of an item when items have times of their own; None when they share them."""
+    """The usual step of an item when items have even clocks of their own; None when they share one, or have none."""
     order = np.lexsort((moments, of_item))
-    steps = np.diff(moments[order])[np.diff(of_item[order]) == 0]
-    if not len(steps) or len(times) < 3 or np.median(np.unique(moments, return_counts=True)[1]) > 1:
+    same = np.diff(of_item[order]) == 0
+    steps = np.diff(moments[order])[same]
+    if len(steps) < _LEAST_STEPS * len(np.unique(of_item)) or len(times) < (1 - _SHARED) * len(moments):
         return None
     step = float(np.median(steps))
-    alone = len(np.unique(of_item)) < 2 or float(np.median(np.diff(times))) >= _APART * step
-    return None if alone else step
+    even = np.abs(steps - step) <= _UNEVEN * step
+    if even.mean() < 1 - _SHARED or float(np.median(np.diff(times))) >= _APART * step:
+        return None
+    return step
 
 
 def _grids(

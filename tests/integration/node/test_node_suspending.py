@@ -120,7 +120,7 @@ def test_two_at_once_are_one_after_the_other(tmp_path, monkeypatch):
     fd = os.open(tmp_path / "suspending", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
     fcntl.flock(fd, fcntl.LOCK_EX)
     with pytest.raises(Refused) as refused:
-        suspending._lock(str(tmp_path / "suspending"))
+        suspending.take_turn(str(tmp_path / "suspending"))
     assert refused.value.reason == "busy"
     os.close(fd)
-    os.close(suspending._lock(str(tmp_path / "suspending")))
+    os.close(suspending.take_turn(str(tmp_path / "suspending")))

@@ -9,6 +9,7 @@ from gpualloc.errors import StepError
 from gpualloc.model.allocation import Allocation, Gang, Grant, Member, Share
 from gpualloc.model.plan import Step, StepKind, StepReason
 from gpualloc.model.workload import Request, Workload, WorkloadState
+from gpualloc.node import check
 from gpualloc.ports import StepCall
 
 GRANT = {
@@ -139,3 +140,29 @@ def test_what_the_request_says_goes_before_what_a_gang_is_told_and_no_interface_
     env = env_of(Gang(1, 0, (Member(0, "n1", ()),), "127.0.0.1", 29000), ("MASTER_PORT", "1234"), ("A", "b"))
     assert (env["MASTER_PORT"], env["PET_MASTER_PORT"], env["A"]) == ("1234", "29000", "b")
     assert not [name for name in env if name.endswith("IFNAME")]
+
+
+def test_a_resize_carries_what_its_command_needs_and_passes_the_node_s_checks() -> None:
+    call = call_of(StepKind.CLAIM)
+    assert call.workload is not None
+    to = Allocation("w0123abcd", "n1", (Grant("GPU-1", Share.EXCLUSIVE), Grant("GPU-2", Share.EXCLUSIVE)))
+    step = dataclasses.replace(call.step, kind=StepKind.RESIZE, allocation=to, devices_before=("GPU-1",))
+    request = dataclasses.replace(
+        call.workload.request, gpus_max=4, resize_command=("tell", "it"), checkpoint_grace_s=9.0
+    )
+    workload = dataclasses.replace(call.workload, request=request)
+    encoded = encode_call(dataclasses.replace(call, step=step, workload=workload, controller="c" * 32), grace_s=7.0)
+    told = {name: encoded["step"][name] for name in ("devices_before", "command", "env", "cwd", "user", "grace_s")}
+    assert told == {
+        "devices_before": ["GPU-1"],
+        "command": ["tell", "it"],
+        "env": {"TOKEN": "secret"},
+        "cwd": "/w",
+        "user": "ada",
+        "grace_s": 9.0,
+    }
+    checked = check.call(encoded)["step"]
+    assert [grant["device"] for grant in checked["grants"]] == ["GPU-1", "GPU-2"]
+    assert {name: checked[name] for name in told} == told
+    with pytest.raises(StepError, match="no longer knows"):
+        encode_call(dataclasses.replace(call, step=step, workload=None), grace_s=7.0)

@@ -338,9 +338,9 @@ def test_running_work_far_from_its_use_is_told_to_those_who_would_change_it(look
         look.sampled(name, 10, 0, use=use)
     running = work(devices=("n1-0", "n1-1"), started_h=10)
     ended = work("w00000002", ("n2-0", "n2-1"), started_h=10, ended_h=1)
-    (found,) = sizes(*look.world(workloads=[ended, running]), DAY_S)
-    assert (found.workload, found.proposal.gpus, found.saved_part) == (running, 1, 0.5)
-    assert sizes(*look.world(), DAY_S) == ()
+    (found,) = sizes(*look.world(workloads=[ended, running]))
+    assert (found.id, found.asked, found.proposed) == (running.id, "--gpus 2", "--gpus 1")
+    assert sizes(*look.world()) == ()
 
 
 def test_a_device_that_was_never_sampled_keeps_its_work_from_being_judged(look):

@@ -266,3 +266,27 @@ def test_equal_input_gives_an_equal_plan(ctx, wall):
 
 def test_samples_are_kept_by_the_run_itself(ctx):
     assert sample(ctx) > 0
+
+
+def test_moved_work_counts_for_its_account_although_it_has_ended(ctx, wall):
+    one, other = scattered(ctx, wall)
+    ask(ctx, "whole", gpus=1)
+    wall.step(HOUR)
+    assert rebalance(ctx).better.moves
+    release(ctx, [one, other])
+    past = past_of(ctx, RebalanceRules(), (), {})
+    assert [len(ids) for ids in past.moved.values()] == [1]
+
+
+def test_a_dry_run_proposes_less_for_work_that_leaves_gpus_unused(world, wall):
+    ctx = world()
+    ctx = replace(ctx, settings=replace(ctx.settings, sample_every_s=300.0))
+    submit(ctx, "wide", Request(("train",), gpus=2, nodes=("n1",)))
+    submit(ctx, "idle", Request(("jupyter",), gpus=2, nodes=("n2",)))
+    rebalance(ctx)
+    for _ in range(60):
+        wall.step(300.0)
+        sample(ctx)
+    proposed = {one.name for one in rebalance(ctx, dry_run=True).right_sizes}
+    assert proposed <= {"wide"}, "idle work is idle, not too large"
+    assert rebalance(ctx).right_sizes == ()

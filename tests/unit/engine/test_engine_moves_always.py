@@ -1,5 +1,6 @@
 """Whatever runs and waits: moves keep the rules, nothing is given twice, and it comes to rest."""
 
+from array import array
 from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
@@ -10,6 +11,7 @@ from gpualloc.engine.rebalance import rebalance
 from gpualloc.engine.release import release
 from gpualloc.engine.sample import sample
 from gpualloc.engine.submit import submit
+from gpualloc.model.forecast import Forecasts
 from gpualloc.model.plan import RunState
 from gpualloc.model.rebalancing import DISRUPTIVE, MoveKind, RebalanceRules
 from gpualloc.model.workload import Preemption, Request, WorkloadState
@@ -35,6 +37,10 @@ requests = st.one_of(
         gpu_memory_mib=st.just(6_000),
     ),
     st.builds(lambda gpus: Request(("train",), gpus=gpus, **SAVING), st.integers(1, 2)),
+    st.builds(
+        lambda least: Request(("train",), gpus=least, gpus_max=3, resize_command=("true",), preempt=Preemption.NEVER),
+        st.integers(1, 2),
+    ),
     st.builds(lambda priority: Request(("train",), priority=priority, preempt=Preemption.NEVER), st.integers(-1, 1)),
 )
 courses = st.lists(
@@ -42,11 +48,23 @@ courses = st.lists(
 )
 
 
+class Quiet:
+    """Expects that nobody wants anything, so that there is always a reason to grow."""
+
+    name = "quiet"
+    version = "1"
+
+    def forecast(self, grid, horizons):
+        cells = len(grid.names) * len(horizons)
+        models = (("quiet",) * len(horizons),) * len(grid.names)
+        return Forecasts(tuple(horizons), array("d", (0.0, 0.0, 1.0) * cells), models)
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(course=courses)
 def test_moves_keep_the_rules_and_come_to_rest(made_context, wall, course):
     ctx = made_context("best-fit", ClusterSpec("three", NODES), wall)
-    ctx = replace(ctx, settings=replace(ctx.settings, rebalance=RULES, sample_every_s=300.0))
+    ctx = replace(ctx, settings=replace(ctx.settings, rebalance=RULES, sample_every_s=300.0), forecaster=Quiet())
     crowd(ctx, wall)
     moved_at = {}
     for event in course:
@@ -91,7 +109,10 @@ def check_cycle(ctx, moved_at):
     assert len({move.workload for move in loud}) <= RULES.moves
     for move in loud:
         work = before[move.workload]
-        assert work.request.preempt is not Preemption.NEVER
+        assert (work.request.preempt is Preemption.NEVER) <= (move.kind is MoveKind.RESIZE)
+        if move.kind is MoveKind.RESIZE:
+            assert work.request.gpus <= len(move.to.grants) <= work.request.gpus_max
+            assert len(move.to.grants) != len(work.allocation.grants)
         assert now_s - work.started_at_s >= RULES.min_run_s
         assert now_s - moved_at.get(move.workload, 0.0) >= RULES.cool_down_s
     for move in cycle.better.moves:

@@ -92,3 +92,29 @@ def test_any_field_of_a_start_is_checked(changes):
     except Refused:
         return
     assert check.WORKLOAD_ID.fullmatch(step["workload"])
+
+
+WHOLE = {"device": "GPU-1", "share": "exclusive"}
+RESIZE = {**START, "kind": "resize", "grants": [WHOLE], "devices_before": ["GPU-2"], "grace_s": 60}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"grants": []},
+        {"grants": [WHOLE, WHOLE]},
+        {"grants": [{"device": "GPU-1", "share": "time-slice", "fraction": 0.5}]},
+        {"devices_before": []},
+        {"devices_before": ["GPU-2", "GPU-2"]},
+        {"devices_before": ["../x"]},
+        {"command": []},
+        {"command": ["a\0b"]},
+        {"env": {"A": 1}},
+        {"grace_s": -1},
+        {"grace_s": None},
+        {"user": "-root"},
+    ],
+)
+def test_a_resize_is_from_whole_devices_to_whole_devices_and_has_a_command(change):
+    assert call(RESIZE)["step"]["require_hard"] is False
+    refuse(dict(RESIZE, **change))

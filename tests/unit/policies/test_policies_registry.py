@@ -11,6 +11,7 @@ import pytest
 
 from gpualloc.errors import ConfigError, NotFoundError
 from gpualloc.policies import registry
+from gpualloc.ports import plug_ins
 
 
 def test_built_ins_come_by_entry_point() -> None:
@@ -59,8 +60,8 @@ def plug_in(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Install one entry point named `foreign`."""
 
     def install(value: str) -> None:
-        entry = EntryPoint("foreign", value, registry.GROUP)
-        monkeypatch.setattr(registry, "entry_points", lambda group: (entry,))
+        entry = EntryPoint("foreign", value, registry.POLICIES.group)
+        monkeypatch.setattr(plug_ins, "entry_points", lambda group: (entry,))
         sys.modules.setdefault("foreign_policies", sys.modules[__name__])
 
     return install

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from gpualloc.policies.temporal.bill import costs_of
-from gpualloc.policies.temporal.case import Case, case_of
+from gpualloc.policies.temporal.case import Case, alike, case_of
 from gpualloc.policies.temporal.effort import Effort
 from gpualloc.policies.temporal.emptying import empty_devices
 from gpualloc.policies.temporal.finish import finish
-from gpualloc.policies.temporal.improve import GAIN, Terms, settle
+from gpualloc.policies.temporal.improve import GAIN, most_of, settle
 from gpualloc.policies.temporal.loads import Loads
 from gpualloc.policies.temporal.plan import TemporalPlan
 from gpualloc.policies.temporal.problem import NOWHERE, TemporalProblem
-from gpualloc.policies.temporal.squeeze import squeeze
+from gpualloc.policies.temporal.squeeze import lower_bounds, squeeze
 from gpualloc.policies.temporal.starts import series_fit, tightest
 
-EFFORT = 1_500_000_000
+EFFORT = 1_200_000_000
 """Numbers that a search looks at before it ends by itself."""
-_ROUNDS = 6
+_ROUNDS = 4
+_RESTS = 8
 
 
 def solve(
@@ -29,6 +31,7 @@ def solve(
     deadline: float | None = None,
     clock: Callable[[], float] | None = None,
     seed: int = 0,
+    tell: Callable[[int], None] | None = None,
 ) -> TemporalPlan:
     """A plan for the whole horizon; its first interval is what to do now.
 
@@ -41,42 +44,70 @@ def solve(
         deadline: reading of the clock at which to stop; None: when nothing gets better.
         clock: seconds, any origin; needed with a deadline.
         seed: draws what the search takes apart.
+        tell: told how many percent of the work that it may do are done; it may end long before 100.
 
     Raises:
         ValueError: arrays of the problem do not belong together, or there is a deadline and no clock.
     """
-    effort = Effort(EFFORT, deadline, clock)
-    loads = _searched(case_of(problem), effort, seed)
-    return finish(loads, complete=not effort.late)
+    effort = Effort(EFFORT, deadline, clock, tell)
+    case = case_of(problem)
+    found = _searched(case, effort, seed)
+    if (case.place != NOWHERE).any():
+        found = _rested(case, found, effort, seed)
+    return finish(found, complete=not effort.late)
+
+
+def _rested(case: Case, found: Loads, effort: Effort, seed: int) -> Loads:
+    """A plan such that, once everything is where it says first, the same search moves nothing.
+
+    The search goes on from there until it says so; when it does not, or that does not pay, everything stays for now.
+    """
+    calm = Loads(case, series_fit(case).place)
+    for _ in range(_RESTS):
+        first = np.where(case.alive[:, 0], found.place[:, 0], case.place)
+        if np.array_equal(first, found.case.place):
+            final = Loads(case, found.place)
+            return final if costs_of(final).total < costs_of(calm).total - GAIN else calm
+        if effort.late:
+            return min((calm, Loads(case, found.place)), key=lambda loads: costs_of(loads).total)
+        found = _searched(replace(case, place=first), effort, seed)
+    return calm
 
 
 def _searched(case: Case, effort: Effort, seed: int) -> Loads:
     """The best plan found, from several first ones."""
     best, least = None, np.inf
     for loads in _starts(case, effort):
-        settle(loads, _terms(loads), effort)
+        settle(loads, effort)
         total = costs_of(loads).total
         if best is None or total < least - GAIN:
             best, least = loads, total
     assert best is not None
-    if case.prices.needed and _alike(case):
+    if case.prices.needed and alike(case):
         best = _squeezed(best, effort, seed)
     for _ in range(_ROUNDS):
-        if effort.spent() or not empty_devices(best, _terms(best).most, effort):
+        if effort.spent() or not empty_devices(best, most_of(best), effort):
             break
-        settle(best, _terms(best), effort)
+        settle(best, effort)
     return best
 
 
 def _squeezed(loads: Loads, effort: Effort, seed: int) -> Loads:
-    """The same with as few devices as can be found, where that costs less."""
+    """The same with as few devices as can be found, where that costs less; half the way to the bound is tried first."""
     best, least = loads, costs_of(loads).total
-    while (found := squeeze(best, effort, seed)) is not None:
-        settle(found, _terms(found), effort)
-        total = costs_of(found).total
-        if total > least - GAIN:
-            break
-        best, least = found, total
+    bounds = lower_bounds(loads.case)
+    bound = int(bounds.max())
+    step = (most_of(best) - bound + 1) // 2
+    while step and not effort.spent():
+        found = squeeze(best, most_of(best) - step, bounds, effort, seed)
+        if found is not None:
+            settle(found, effort)
+            total = costs_of(found).total
+            if total < least - GAIN:
+                best, least = found, total
+                step = min(step, (most_of(best) - bound + 1) // 2)
+                continue
+        step //= 2
     return best
 
 
@@ -85,13 +116,3 @@ def _starts(case: Case, effort: Effort) -> Iterator[Loads]:
     yield series_fit(case, tightest)
     if not effort.spent():
         yield series_fit(case, None)
-
-
-def _terms(loads: Loads) -> Terms:
-    return Terms(max(1, int(loads.on().max(initial=0))))
-
-
-def _alike(case: Case) -> bool:
-    """Whether devices differ in nothing, and nothing is anywhere yet."""
-    free = bool((case.place == NOWHERE).all())
-    return free and case.devices > 0 and bool((case.device_class == case.device_class[0]).all())

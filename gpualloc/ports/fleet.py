@@ -1,0 +1,119 @@
+"""The nodes, and steps on their way to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
+    from gpualloc.model.plan import Step
+    from gpualloc.model.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class StepCall:
+    """A step on its way to a node."""
+
+    run: str
+    seq: int
+    fence: int
+    controller: str
+    step: Step
+    workload: Workload | None
+    """The workload with its secrets, for steps that start something; None when the state lost it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a node answered to do, verify or undo."""
+
+    holds: bool
+    """For do and undo always True (failure raises); for verify, whether the effect is in force."""
+    facts: Mapping[str, object]
+    """Read back from the node: pid, started_at_s, held_by, boot_id, ... (`node.wire`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogChunk:
+    """A piece of a workload's output."""
+
+    data: bytes
+    next_offset: int
+    """Where to read on; larger than asked when the beginning was dropped by the log cap."""
+    ended: bool
+    """The workload ended and nothing is left beyond `next_offset`."""
+
+
+class Fleet(Protocol):
+    """The nodes, whatever the transport."""
+
+    def specs(self) -> tuple[NodeSpec, ...]:
+        """Every configured node, sorted by name."""
+        ...
+
+    def observe(self, names: Sequence[str] | None = None, near: Sequence[str] = ()) -> Iterator[Node]:
+        """Look at the nodes (all, or those named), and for these paths on them, at once; yield each as it answers
+        or fails.
+
+        Never raises for a failing node: its state says what is wrong.
+        """
+        ...
+
+    def process(self, node: str, pid: int) -> RunningProcess:
+        """Look at one process of a node.
+
+        Raises:
+            NotFoundError: no such node, or no such process there.
+            UnreachableError: the node does not answer.
+        """
+        ...
+
+    def preflight(self, call: StepCall) -> None:
+        """Ask the node whether the step could be done now.
+
+        Raises:
+            StepError: it could not; the reason says why.
+            UnreachableError: the node does not answer.
+        """
+        ...
+
+    def do(self, call: StepCall) -> StepResult:
+        """Do the step; when it is done already, say so without doing it again.
+
+        Raises:
+            StepError: the node refused or failed; nothing of the step is left.
+            FencedError: the node has obeyed a newer run.
+            UnknownOutcomeError: the connection went away; it may have happened.
+            UnreachableError: the node could not be asked at all.
+        """
+        ...
+
+    def verify(self, call: StepCall) -> StepResult:
+        """Say whether the effect of the step is in force; raises as `do`."""
+        ...
+
+    def undo(self, call: StepCall) -> StepResult:
+        """Take the step's effect back if it is there; raises as `do`."""
+        ...
+
+    def logs(self, node: str, workload: str, offset: int, limit: int = 65536) -> LogChunk:
+        """Read the workload's output from a byte offset; raises NotFoundError, UnreachableError."""
+        ...
+
+    def wait_for_event(self, timeout_s: float) -> bool:
+        """Block until a node that was asked before reports a change (work ended, node back), or the time is over."""
+        ...
+
+    def close(self) -> None:
+        """Let go of every node within a second, hung ones included."""
+        ...
+
+
+class Executor(Protocol):
+    """Carries out one step. The real one, dry run, journaled and guarded are layers of this."""
+
+    def execute(self, step: Step) -> StepResult:
+        """Carry the step out; raises what `Fleet.do` raises."""
+        ...
