@@ -139,7 +139,7 @@ class HostedWork:
         }
 
     def progress(self, now_s: float) -> dict[str, Any] | None:
-        """How far it would say it is, as in a record of the wire: the part of its time that has passed, in steps.
+        """How far it would say it is, as in a record of the wire: the part of its work that is done, in steps.
 
         None for a command without an end, and once it ended.
         """
@@ -148,7 +148,7 @@ class HostedWork:
             return None
         stood_s = 0.0 if self.suspended_at_s is None else now_s - self.suspended_at_s
         step_s = duration_s / _STEPS
-        passed_s = max(0.0, now_s - self.started_at_s - self.stood_still_s - stood_s)
+        passed_s = self.done_s(now_s)
         step = min(_STEPS, int(passed_s / step_s))
         steps = range(max(0, step - _POINTS + 1), step + 1)
         told = [{"age_s": max(0.0, passed_s - one * step_s), "step": one} for one in steps]
