@@ -49,7 +49,8 @@ def adopt(node, program, pid, *, verb="do", workload=None, **more):
 
 def test_a_process_is_taken_in_with_all_below_it(any_node, sleeper):
     program = any_node.program()
-    process = sleeper("sh", "-c", "sleep 600 & sleep 601 & echo ready; wait")
+    # It lives on when those below it ended first, so that it is a signal that ends it.
+    process = sleeper("sh", "-c", "sleep 600 & sleep 601 & echo ready; wait; exec sleep 602")
     assert process.stdout.readline() == b"ready\n"
     seen = program.ask("process", pid=process.pid)["ok"]
     assert (seen["command"].split()[0], len(seen["pids"]), seen["uses"], seen["workload"]) == ("sh", 3, [], None)

@@ -285,7 +285,10 @@ def test_a_frozen_program_that_wakes_too_late_starts_nothing_again(world, notice
 def test_a_connection_cut_between_two_steps_is_made_anew(world, kind, cut):
     identity, starts = work_on_n1(world)
     with halfway(world, kind, "apply", "--yes") as apply:
+        connected = clients(world)
         cut_off(world, cut)
+        # Before that a step could still be sent into the old connection, and its outcome be unknown.
+        wait_until(lambda: not all(map(alive, connected)), "the old connection is seen to be gone")
         go_on(world)
         ended(apply, 0)
     assert_runs_once(world, identity, starts)
