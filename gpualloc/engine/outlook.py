@@ -39,10 +39,6 @@ class Outlook:
         return tuple((at_s, band) for at_s, band in zip(self.horizons_s, bands, strict=False) if band is not None)
 
 
-NOTHING_EXPECTED = Outlook()
-"""Nothing can be told of the hours ahead."""
-
-
 def expected_excess(band: Band, level: float) -> float:
     """By how much the value exceeds the level in the mean.
 

@@ -92,21 +92,6 @@ def right_size(request: Request, used: Used) -> Proposal | None:
     return found.proposal if found.proposal.why else None
 
 
-def resized(request: Request, proposal: Proposal) -> Request:
-    """The request with what is proposed; a range stays, since its number is changed while it runs."""
-    changed = request
-    if proposal.gpus is not None and request.gpus_max is None:
-        changed = replace(changed, gpus=proposal.gpus)
-    if proposal.fraction is not None:
-        share = None if request.share_asked is Share.EXCLUSIVE else request.share_asked
-        changed = replace(changed, fraction=proposal.fraction, share_asked=share)
-    if proposal.gpu_memory_mib is not None:
-        changed = replace(changed, gpu_memory_mib=proposal.gpu_memory_mib)
-    if proposal.cpus is not None:
-        changed = replace(changed, cpus=proposal.cpus)
-    return changed if proposal.memory_mib is None else replace(changed, memory_mib=proposal.memory_mib)
-
-
 def saved_milli(request: Request, proposal: Proposal, held: int) -> int:
     """Compute that the proposal gives back, in 1/1000 of a device; never below 0.
 

@@ -1,5 +1,7 @@
 """What a request should have asked for: far from use, measured long enough, and never less than what was used."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,6 @@ from gpualloc.planning.right_size import (
     Proposal,
     Used,
     high_quantile,
-    resized,
     right_size,
     saved_milli,
 )
@@ -22,6 +23,21 @@ BUSY = DeviceUse(0.97, 1.0, 70_000, 80_000)
 RESTING = DeviceUse(0.0, 0.01, 500, 80_000)
 SMALL = DeviceUse(0.2, 0.4, 10_000, 80_000)
 UNKNOWN = DeviceUse(None, None, None, None)
+
+
+def resized(request, proposal):
+    """The request with what is proposed; a range stays, since its number is changed while it runs."""
+    changed = request
+    if proposal.gpus is not None and request.gpus_max is None:
+        changed = replace(changed, gpus=proposal.gpus)
+    if proposal.fraction is not None:
+        share = None if request.share_asked is Share.EXCLUSIVE else request.share_asked
+        changed = replace(changed, fraction=proposal.fraction, share_asked=share)
+    if proposal.gpu_memory_mib is not None:
+        changed = replace(changed, gpu_memory_mib=proposal.gpu_memory_mib)
+    if proposal.cpus is not None:
+        changed = replace(changed, cpus=proposal.cpus)
+    return changed if proposal.memory_mib is None else replace(changed, memory_mib=proposal.memory_mib)
 
 
 def request(**changes):
