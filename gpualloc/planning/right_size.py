@@ -141,7 +141,7 @@ class _Changes:
         if use.high_ratio is None or use.memory_mib is None or not use.memory_total_mib:
             return
         need = max(LEAST_MILLI, _up(use.high_ratio * COMPUTE_MARGIN * GPU_MILLI, STEP_MILLI))
-        need_mib = _up(use.memory_mib * MEMORY_MARGIN, STEP_MIB)
+        need_mib = max(STEP_MIB, _up(use.memory_mib * MEMORY_MARGIN, STEP_MIB))
         if not _far(GPU_MILLI, need) or need >= GPU_MILLI or not _far(use.memory_total_mib, need_mib):
             return
         if need_mib < use.memory_total_mib:

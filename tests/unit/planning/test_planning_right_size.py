@@ -157,3 +157,9 @@ def test_no_proposal_is_below_use_and_none_follows_it(asked, data, observed_s):
         devices = tuple(DeviceUse(None, None, use.memory_mib, use.memory_total_mib) for use in devices)
     follows = right_size(changed, Used(observed_s, devices))
     assert follows is None or (found.gpus is not None and follows.gpus is None)
+
+
+def test_no_part_without_memory_is_proposed_for_work_that_holds_none():
+    found = right_size(request(), Used(LONG_S, (DeviceUse(0.0, 1.0, 0, 80_000),)))
+    assert found.gpu_memory_mib == 256
+    assert check_request(resized(request(), found))
