@@ -8,19 +8,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gpualloc.adapters.decode_device import DEVICE_UUID, MIG_UUID, decode_devices
+from gpualloc.adapters.decode_readings import decode_host, decode_kernel
 from gpualloc.adapters.fields import MAX_NAME, Fields, MalformedError, clean
 from gpualloc.model.allocation import Claim, HeldBy, Hold, Limits, Share, WorkloadEnd, WorkloadRecord
-from gpualloc.model.inventory import CgroupSupport, HostReading, Node, NodeSpec, NodeState, Process, RunningProcess
+from gpualloc.model.inventory import CgroupSupport, Node, NodeSpec, NodeState, Process, RunningProcess
 from gpualloc.model.progress import Progress
 from gpualloc.model.workload import CPUSET, ID_PATTERN
 from gpualloc.ports import LogChunk, StepResult
 
-OBSERVED = ("inventory", "sample", "processes", "claims")
+OBSERVED = ("inventory", "sample", "processes", "claims", "kernel")
 """The verbs that make up one look at a node, beside `hello`."""
 
 _MAX_FACT_DEPTH = 4
 _MAX_FACT_ITEMS = 1024
 _CONTROLLER = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CONTAINER = re.compile(r"[0-9a-f]{12}")
+_SLURM_JOB = re.compile(r"[0-9]{1,12}([._][A-Za-z0-9]{1,16}){0,2}")
 _MAX_PID = 4_194_304
 _MAX_MIB = 1 << 40
 _MAX_POINTS = 64
@@ -92,6 +95,7 @@ def decode_node(
     inventory = Fields(results["inventory"], "inventory")
     sample = Fields(results["sample"], "sample")
     claims = Fields(results["claims"], "claims")
+    kernel_messages, kernel_log_reason = decode_kernel(results["kernel"])
     return Node(
         spec=spec,
         state=NodeState.OK,
@@ -107,11 +111,13 @@ def decode_node(
         cgroup=hello.cgroup,
         mps=hello.mps,
         other_controllers=hello.other_controllers,
-        host=_host(inventory.record("host"), sample.record("host")),
+        host=decode_host(inventory.record("host"), sample.record("host")),
         devices=decode_devices(inventory, sample),
         processes=tuple(map(_process, Fields(results["processes"], "processes").records("processes"))),
         claims=tuple(map(_claim, claims.records("claims"))),
         workloads=tuple(map(_workload, claims.records("workloads"))),
+        kernel_messages=kernel_messages,
+        kernel_log_reason=kernel_log_reason,
         near=_near(inventory, near),
     )
 
@@ -167,19 +173,6 @@ def _nvml_reason(nvml: Fields) -> str | None:
     return nvml.text_or_none("reason") or _NVML_WORDS.get(state, f"NVML: {state[:100]}")
 
 
-def _host(fixed: Fields, reading: Fields) -> HostReading:
-    return HostReading(
-        cpus=fixed.integer_or_none("cpus", 0, 1 << 20),
-        cpu_utilization_ratio=reading.number_or_none("cpu_utilization_ratio", 0, 1),
-        memory_total_mib=fixed.integer_or_none("memory_total_mib", 0, _MAX_MIB),
-        memory_available_mib=reading.integer_or_none("memory_available_mib", 0, _MAX_MIB),
-        disk_total_mib=fixed.integer_or_none("disk_total_mib", 0, _MAX_MIB),
-        disk_used_mib=reading.integer_or_none("disk_used_mib", 0, _MAX_MIB),
-        network_rx_bytes_per_s=reading.number_or_none("network_rx_bytes_per_s"),
-        network_tx_bytes_per_s=reading.number_or_none("network_tx_bytes_per_s"),
-    )
-
-
 def _process(fields: Fields) -> Process:
     return Process(
         pid=fields.integer("pid", 0, _MAX_PID),
@@ -190,7 +183,19 @@ def _process(fields: Fields) -> Process:
         command=fields.text_or_none("command"),
         started_at_s=fields.number_or_none("started_at_s"),
         workload=fields.text_or_none("workload", ID_PATTERN),
+        container=fields.text_or_none("container", _CONTAINER),
+        pod=_named(fields, "pod"),
+        slurm_job=fields.text_or_none("slurm_job", _SLURM_JOB),
+        parent=fields.integer_or_none("parent", 0, _MAX_PID),
+        gpu_utilization_ratio=fields.number_or_none("gpu_utilization_ratio", 0, 1),
+        cpu_utilization_ratio=fields.number_or_none("cpu_utilization_ratio", 0, 1 << 20),
+        host_memory_mib=fields.integer_or_none("host_memory_mib", 0, _MAX_MIB),
     )
+
+
+def _named(fields: Fields, key: str) -> str | None:
+    text = fields.text_or_none(key)
+    return None if text is None else clean(text, MAX_NAME)
 
 
 def _claim(fields: Fields) -> Claim:

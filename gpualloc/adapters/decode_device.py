@@ -6,6 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
+from gpualloc.adapters.decode_readings import (
+    decode_activity,
+    decode_board,
+    decode_ecc,
+    decode_nvlinks,
+    decode_pcie,
+    decode_peers,
+    decode_throttles,
+)
 from gpualloc.adapters.fields import Fields, MalformedError
 from gpualloc.model.desired import NOTHING_SET, ComputeMode, DeviceSettings
 from gpualloc.model.inventory import Device, DeviceState, MigInstance
@@ -44,6 +53,27 @@ _DRIVER_FIELDS = frozenset(
 )
 """Fields whose None means that the model has no such thing, unless the node says why."""
 
+_PARTS = ("activity.", "board.", "ecc.", "pcie.")
+_TOLD_FIELDS = frozenset(
+    {
+        "memory_temperature_c",
+        "memory_clock_mhz",
+        "fan_ratio",
+        "energy_j",
+        "performance_state",
+        "encoder_utilization_ratio",
+        "decoder_utilization_ratio",
+        "throttles",
+        "nvlinks",
+        "nvlink_rx_bytes_per_s",
+        "nvlink_tx_bytes_per_s",
+        "peers",
+        "processes",
+    }
+)
+"""Readings that older node programs do not know; for them and `_PARTS` the node's own reason is the only one."""
+
+_OWN_REASONS = _DRIVER_FIELDS | _TOLD_FIELDS
 _READINGS = (
     "memory_total_mib",
     "memory_used_mib",
@@ -105,6 +135,22 @@ def _device(uuid: str, fixed: Fields, reading: Fields, profiles: list[_Profiles]
         power_limit_default_w=fixed.number_or_none("power_limit_default_w", 0, _MAX_W),
         power_limit_min_w=fixed.number_or_none("power_limit_min_w", 0, _MAX_W),
         power_limit_max_w=fixed.number_or_none("power_limit_max_w", 0, _MAX_W),
+        memory_temperature_c=reading.integer_or_none("memory_temperature_c", -273, 1000),
+        memory_clock_mhz=reading.integer_or_none("memory_clock_mhz", 0, _MAX_MHZ),
+        fan_ratio=reading.number_or_none("fan_ratio", 0, 2),
+        energy_j=reading.number_or_none("energy_j"),
+        performance_state=reading.integer_or_none("performance_state", 0, 32),
+        encoder_utilization_ratio=reading.number_or_none("encoder_utilization_ratio", 0, 1),
+        decoder_utilization_ratio=reading.number_or_none("decoder_utilization_ratio", 0, 1),
+        throttles=decode_throttles(reading),
+        activity=decode_activity(reading),
+        ecc=decode_ecc(reading),
+        pcie=decode_pcie(reading),
+        nvlinks=decode_nvlinks(reading),
+        nvlink_rx_bytes_per_s=reading.number_or_none("nvlink_rx_bytes_per_s"),
+        nvlink_tx_bytes_per_s=reading.number_or_none("nvlink_tx_bytes_per_s"),
+        board=decode_board(fixed),
+        peers=decode_peers(fixed),
     )
     said = {**fixed.map_of_texts("unavailable"), **reading.map_of_texts("unavailable")}
     return replace(device, unavailable=_unavailable(device, said, default="failed" if seen else "vanished"))
@@ -123,20 +169,23 @@ def _state(fixed: Fields, reading: Fields) -> tuple[DeviceState, str | None]:
 
 
 def _mig_instances(fixed: Fields, reading: Fields) -> tuple[MigInstance, ...]:
-    used = {
-        instance.text("uuid", MIG_UUID): instance.integer_or_none("memory_used_mib", 0, _MAX_MIB)
-        for instance in reading.records("mig_instances")
-    }
+    readings = {instance.text("uuid", MIG_UUID): instance for instance in reading.records("mig_instances")}
+    unread = Fields({}, "sample.mig_instances")
     return tuple(
-        MigInstance(
-            uuid=instance.text("uuid", MIG_UUID),
-            profile=instance.text("profile"),
-            start=instance.integer_or_none("start", 0, _MAX_UNITS),
-            size=instance.integer_or_none("size", 0, _MAX_UNITS),
-            memory_total_mib=instance.integer_or_none("memory_total_mib", 0, _MAX_MIB),
-            memory_used_mib=used.get(instance.text("uuid", MIG_UUID)),
-        )
+        _mig_instance(instance, readings.get(instance.text("uuid", MIG_UUID), unread))
         for instance in fixed.records("mig_instances")
+    )
+
+
+def _mig_instance(fixed: Fields, reading: Fields) -> MigInstance:
+    return MigInstance(
+        uuid=fixed.text("uuid", MIG_UUID),
+        profile=fixed.text("profile"),
+        start=fixed.integer_or_none("start", 0, _MAX_UNITS),
+        size=fixed.integer_or_none("size", 0, _MAX_UNITS),
+        memory_total_mib=fixed.integer_or_none("memory_total_mib", 0, _MAX_MIB),
+        memory_used_mib=reading.integer_or_none("memory_used_mib", 0, _MAX_MIB),
+        activity=decode_activity(reading),
     )
 
 
@@ -191,7 +240,6 @@ def _settings(fixed: Fields) -> DeviceSettings:
 def _unavailable(device: Device, said: Mapping[str, str], default: str) -> dict[str, str]:
     """A reason for every reading that is None, from the node where it gave one that the wire knows."""
     missing = [name for name in _READINGS if getattr(device, name) is None]
-    reasons = {name: said.get(name, default) for name in missing} | {
-        name: said[name] for name in _DRIVER_FIELDS if name in said
-    }
+    reasons = {name: said.get(name, default) for name in missing}
+    reasons |= {name: why for name, why in said.items() if name in _OWN_REASONS or name.startswith(_PARTS)}
     return {name: reason if reason in UNAVAILABLE else "failed" for name, reason in reasons.items()}

@@ -9,15 +9,18 @@ from typing import Any, TypeVar
 
 from gpualloc.adapters.clock import WallClock
 from gpualloc.adapters.decode import decode_changed, decode_logs, decode_process, decode_step
+from gpualloc.adapters.decode_readings import decode_cost
 from gpualloc.adapters.encode import encode_call
 from gpualloc.adapters.fields import MalformedError
 from gpualloc.adapters.link import NodeLink
 from gpualloc.adapters.parallel import run_each
+from gpualloc.adapters.polled_watch import PolledWatch
 from gpualloc.adapters.session import NodeSession
 from gpualloc.errors import GpuallocError, NotFoundError, StepError, UnknownOutcomeError, UnreachableError
 from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
 from gpualloc.model.plan import StepKind
-from gpualloc.ports import Clock, LogChunk, StepCall, StepResult
+from gpualloc.model.readings import ReadingCost
+from gpualloc.ports import Clock, LogChunk, StepCall, StepResult, Watch
 
 CLOSE_S = 0.95
 """All nodes together are let go of in this time, in seconds."""
@@ -73,6 +76,16 @@ class LinkedFleet:
             list(self._sessions.values()) if names is None else [self._session(name) for name in dict.fromkeys(names)]
         )
         return run_each(lambda session: session.observe(self._observe_s, near), wanted, self._width)
+
+    def watch(self, every_s: float, names: Sequence[str] | None = None) -> Watch:
+        """Let the nodes tell of themselves; see `ports.Fleet.watch`."""
+        wanted = names if names is None else [self._session(name).spec.name for name in names]
+        return PolledWatch(lambda: self.observe(wanted), every_s)
+
+    def cost(self, node: str) -> tuple[ReadingCost, ...]:
+        """What reading this node costs; see `ports.Fleet.cost`."""
+        result = self._session(node).call("cost", {}, self._observe_s)
+        return _decoded(lambda: decode_cost(result), node)
 
     def process(self, node: str, pid: int) -> RunningProcess:
         """Look at one process; see `ports.Fleet.process`."""

@@ -330,6 +330,12 @@ class _SimulatedMachine:
     def processes(self) -> dict[str, Any]:
         return self._look(SimulatedHost.processes)
 
+    def kernel(self) -> dict[str, Any]:
+        return self._look(SimulatedHost.kernel)
+
+    def cost(self) -> dict[str, Any]:
+        return {"groups": []}
+
     def process(self, pid: int) -> dict[str, Any]:
         return self._look(lambda host: host.process(pid))
 

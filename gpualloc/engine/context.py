@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from gpualloc.engine.serial import NoForecaster, NoHooks, NoScaleHook, OneAtATime
+from gpualloc.engine.serial import NoEvents, NoForecaster, NoHooks, NoScaleHook, OneAtATime
 from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
@@ -14,7 +14,7 @@ from gpualloc.model.objective import Objective
 from gpualloc.model.plan import Run
 from gpualloc.model.rebalancing import DEFAULT_RULES, RebalanceRules
 from gpualloc.model.scaling import ScalingSettings
-from gpualloc.ports import Clock, Crew, Fleet, Forecaster, History, Hooks, Journal, Policy, ScaleHook
+from gpualloc.ports import Clock, Crew, Events, Fleet, Forecaster, History, Hooks, Journal, Policy, ScaleHook
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class Context:
     """Unix account on whose behalf the command runs."""
     simulated: bool = False
     settings: Settings = field(default_factory=Settings)
+    events: Events = field(default_factory=NoEvents)
     hooks: Hooks = field(default_factory=NoHooks)
     scale_hook: ScaleHook = field(default_factory=NoScaleHook)
     forecaster: Forecaster = field(default_factory=NoForecaster)

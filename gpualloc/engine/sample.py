@@ -8,6 +8,7 @@ from gpualloc.engine.context import Context
 from gpualloc.engine.observe import observe
 from gpualloc.errors import UnreachableError
 from gpualloc.model.inventory import Device, Node, NodeState, Snapshot
+from gpualloc.model.readings import NO_THROTTLE, Activity
 from gpualloc.model.sample import Sample, SeriesKey, SeriesKind
 
 PRUNE_EVERY_TICKS = 360
@@ -80,6 +81,7 @@ def samples_of(snapshot: Snapshot, at_s: int) -> Iterator[Sample]:
                     {
                         "gpu_memory_used_mib": instance.memory_used_mib,
                         "gpu_memory_total_mib": instance.memory_total_mib,
+                        **_active(instance.activity),
                     },
                 )
         for record in node.workloads:
@@ -96,6 +98,12 @@ def _host_values(node: Node) -> Mapping[str, float | None]:
         "disk_used_mib": host.disk_used_mib,
         "network_rx_bytes_per_s": host.network_rx_bytes_per_s,
         "network_tx_bytes_per_s": host.network_tx_bytes_per_s,
+        "swap_in_bytes_per_s": host.swap_in_bytes_per_s,
+        "disk_reads_per_s": host.disk_reads_per_s,
+        "disk_writes_per_s": host.disk_writes_per_s,
+        "network_errors_per_s": host.network_errors_per_s,
+        "rdma_rx_bytes_per_s": host.rdma_rx_bytes_per_s,
+        "rdma_tx_bytes_per_s": host.rdma_tx_bytes_per_s,
     }
 
 
@@ -108,7 +116,32 @@ def _device_values(device: Device) -> Mapping[str, float | None]:
         "power_w": device.power_w,
         "temperature_c": device.temperature_c,
         "sm_clock_mhz": device.sm_clock_mhz,
+        "memory_temperature_c": device.memory_temperature_c,
+        "memory_clock_mhz": device.memory_clock_mhz,
+        "energy_j": device.energy_j,
+        "throttled": _throttled(device),
+        "pcie_rx_bytes_per_s": device.pcie.rx_bytes_per_s,
+        "pcie_tx_bytes_per_s": device.pcie.tx_bytes_per_s,
+        "nvlink_rx_bytes_per_s": device.nvlink_rx_bytes_per_s,
+        "nvlink_tx_bytes_per_s": device.nvlink_tx_bytes_per_s,
+        "ecc_uncorrected": device.ecc.volatile_uncorrected,
+        **_active(device.activity),
     }
+
+
+def _active(activity: Activity) -> Mapping[str, float | None]:
+    return {
+        "sm_active_ratio": activity.sm_active_ratio,
+        "tensor_active_ratio": activity.tensor_active_ratio,
+        "dram_active_ratio": activity.dram_active_ratio,
+    }
+
+
+def _throttled(device: Device) -> float | None:
+    """1 where something holds its clocks down that is not a setting or want of work, else 0."""
+    if device.throttles is None:
+        return None
+    return float(any(reason not in NO_THROTTLE for reason in device.throttles))
 
 
 def _workload_values(node: Node, workload: str) -> Mapping[str, float | None]:

@@ -1,4 +1,4 @@
-"""What stands in the ports where nothing else is given: one piece of work at a time, no hooks, nothing foretold."""
+"""What stands in the ports where nothing else is given: one piece of work at a time, nothing foretold or kept."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from gpualloc.model.forecast import QUANTILES, Forecasts, Grid
+from gpualloc.model.health import Condition, Event, Severity
 from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
 from gpualloc.ports import HookEvent, HookOutcome
 
@@ -48,6 +49,41 @@ class NoScaleHook:
     def run(self, command: Sequence[str], timeout_s: float, order: ScaleOrder) -> ScaleAnswer:  # noqa: ARG002  the port's signature
         """Nothing is added or taken away."""
         return ScaleAnswer((), "no program can be run here")
+
+
+class NoEvents:
+    """`ports.Events` that keeps nothing."""
+
+    def note(self, events: Sequence[Event]) -> tuple[Event, ...]:
+        """All of them: none was known."""
+        return tuple(events)
+
+    def events(
+        self,
+        since_s: float,  # noqa: ARG002  the port's signature, as below
+        until_s: float | None = None,  # noqa: ARG002
+        *,
+        node: str | None = None,  # noqa: ARG002
+        device: str | None = None,  # noqa: ARG002
+        least: Severity = Severity.INFO,  # noqa: ARG002
+    ) -> tuple[Event, ...]:
+        """None."""
+        return ()
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """None."""
+        return ()
+
+    def keep_conditions(self, conditions: Sequence[Condition]) -> None:
+        """They are forgotten."""
+
+    def devices_seen(self, node: str | None = None) -> dict[str, dict[str, float]]:  # noqa: ARG002  the port's signature
+        """None."""
+        return {}
+
+    def forget_device(self, node: str, device: str) -> bool:  # noqa: ARG002  the port's signature
+        """It was not known."""
+        return False
 
 
 class NoForecaster:

@@ -8,13 +8,29 @@ from enum import StrEnum
 
 from gpualloc.model.allocation import Claim, WorkloadRecord
 from gpualloc.model.desired import NOTHING_SET, DeviceSettings
+from gpualloc.model.health import KernelMessage
 from gpualloc.model.mig import MigProfile
+from gpualloc.model.readings import (
+    NO_ACTIVITY,
+    NO_BOARD,
+    NO_ECC,
+    NO_PCIE,
+    Activity,
+    Board,
+    Ecc,
+    NetworkPort,
+    NvLink,
+    Pcie,
+    Throttle,
+)
 
 
 class NodeState(StrEnum):
     """How a node stands, in the words an operator reads."""
 
     OK = "ok"
+    STALE = "stale"
+    """It stopped telling; what is shown of it is what it told last."""
     UNREACHABLE = "unreachable"
     AUTH_FAILED = "auth failed"
     HOST_KEY = "host key unknown"
@@ -48,6 +64,7 @@ class MigInstance:
     """Width on the placement axis in units; None when the driver would not say."""
     memory_total_mib: int | None
     memory_used_mib: int | None = None
+    activity: Activity = NO_ACTIVITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +108,28 @@ class Device:
     power_limit_default_w: float | None = None
     power_limit_min_w: float | None = None
     power_limit_max_w: float | None = None
+    memory_temperature_c: int | None = None
+    memory_clock_mhz: int | None = None
+    fan_ratio: float | None = None
+    energy_j: float | None = None
+    """Taken since the driver was loaded."""
+    performance_state: int | None = None
+    """0 is the highest, 15 the lowest."""
+    encoder_utilization_ratio: float | None = None
+    decoder_utilization_ratio: float | None = None
+    throttles: tuple[Throttle, ...] | None = None
+    """Why its clocks are held down now, none is an empty tuple; None when it is not told."""
+    activity: Activity = NO_ACTIVITY
+    ecc: Ecc = NO_ECC
+    pcie: Pcie = NO_PCIE
+    nvlinks: tuple[NvLink, ...] = ()
+    nvlink_rx_bytes_per_s: float | None = None
+    """Over all its NVLinks, since the look before."""
+    nvlink_tx_bytes_per_s: float | None = None
+    board: Board = NO_BOARD
+    peers: Mapping[str, str] = field(default_factory=dict)
+    """By UUID of each other device of the node how it is reached: `NV4` (four NVLinks), `PIX` (one PCIe switch),
+    `PXB` (several), `PHB` (a host bridge), `NODE` (host bridges of one NUMA node), `SYS` (across NUMA nodes)."""
     cordon: str | None = None
     """Why it takes no new work although it is well; None when it does."""
     unavailable: Mapping[str, str] = field(default_factory=dict)
@@ -121,6 +160,20 @@ class Process:
     """Epoch seconds; with `pid` the identity of the process."""
     workload: str | None
     """Id of the gpualloc workload it belongs to; None for a stranger."""
+    container: str | None = None
+    """Id of its container, 12 characters; None when it is in none."""
+    pod: str | None = None
+    """`namespace/name` of its Kubernetes pod, or the pod's UID where the names are not to be had."""
+    slurm_job: str | None = None
+    """Slurm's number of its job, with `.step` where it is told."""
+    parent: int | None = None
+    """Pid of its parent."""
+    gpu_utilization_ratio: float | None = None
+    """Share of the driver's last window in which its kernels ran; None when the driver does not tell, as with MIG."""
+    cpu_utilization_ratio: float | None = None
+    """CPUs it kept busy since the look before: 2.0 is two of them."""
+    host_memory_mib: int | None = None
+    """Its resident set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +208,19 @@ class HostReading:
     disk_used_mib: int | None = None
     network_rx_bytes_per_s: float | None = None
     network_tx_bytes_per_s: float | None = None
+    swap_in_bytes_per_s: float | None = None
+    swap_out_bytes_per_s: float | None = None
+    disk_reads_per_s: float | None = None
+    """Operations of all disks."""
+    disk_writes_per_s: float | None = None
+    network_errors_per_s: float | None = None
+    """Errors and drops of all network interfaces but loopback."""
+    rdma_rx_bytes_per_s: float | None = None
+    """Of all InfiniBand and RoCE ports; None where there are none."""
+    rdma_tx_bytes_per_s: float | None = None
+    ports: tuple[NetworkPort, ...] = ()
+    gpus_on_bus: int | None = None
+    """NVIDIA GPUs that the kernel sees on its PCI bus, whatever the driver says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +242,8 @@ class NodeSpec:
     """Under which other nodes reach it; None: its host name."""
     interface: str | None = None
     """Network interface for the traffic between members of a gang; None leaves it to them."""
+    gpus: int | None = None
+    """How many GPUs it should have; None goes by what was seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +290,13 @@ class Node:
     processes: tuple[Process, ...] = ()
     claims: tuple[Claim, ...] = ()
     workloads: tuple[WorkloadRecord, ...] = ()
+    kernel_messages: tuple[KernelMessage, ...] = ()
+    """What its kernel log holds about GPUs, oldest first, the newest 256."""
+    kernel_log_reason: str | None = None
+    """Why its kernel log cannot be read; None when it can, or was not asked for."""
+    limited: str | None = None
+    """What is not seen of it, and why, as where it is read through nvidia-smi; such a node is only looked at. None when
+    its node program runs."""
     near: Mapping[str, bool | None] = field(default_factory=dict)
     """Paths that were asked for: whether each is there; None when that is not known, as of a mount that hangs."""
     cordon: str | None = None
@@ -240,7 +315,7 @@ class Node:
     @property
     def manageable(self) -> bool:
         """Whether gpualloc may change it: reached, and not owned by someone else."""
-        if self.state is not NodeState.OK or self.spec.manage is False:
+        if self.state is not NodeState.OK or self.spec.manage is False or self.limited is not None:
             return False
         return bool(self.spec.manage) or not self.other_controllers
 

@@ -30,6 +30,7 @@ class Metric:
 _GPU = frozenset({SeriesKind.DEVICE})
 _USED = _GPU | {SeriesKind.WORKLOAD}
 _GPU_LIKE = frozenset({SeriesKind.DEVICE, SeriesKind.MIG_INSTANCE, SeriesKind.WORKLOAD})
+_ACTIVE = _GPU | {SeriesKind.MIG_INSTANCE}
 _NODE = frozenset({SeriesKind.NODE})
 
 METRICS: Mapping[str, Metric] = {
@@ -47,6 +48,24 @@ METRICS: Mapping[str, Metric] = {
         Metric("disk_used_mib", "MiB", 1, _NODE),
         Metric("network_rx_bytes_per_s", "B/s", 1, _NODE),
         Metric("network_tx_bytes_per_s", "B/s", 1, _NODE),
+        Metric("memory_temperature_c", "°C", 1, _GPU),
+        Metric("memory_clock_mhz", "MHz", 1, _GPU),
+        Metric("energy_j", "J", 1, _GPU),
+        Metric("throttled", "ratio", 1, _GPU),
+        Metric("sm_active_ratio", "ratio", 10_000, _ACTIVE),
+        Metric("tensor_active_ratio", "ratio", 10_000, _ACTIVE),
+        Metric("dram_active_ratio", "ratio", 10_000, _ACTIVE),
+        Metric("pcie_rx_bytes_per_s", "B/s", 1, _GPU),
+        Metric("pcie_tx_bytes_per_s", "B/s", 1, _GPU),
+        Metric("nvlink_rx_bytes_per_s", "B/s", 1, _GPU),
+        Metric("nvlink_tx_bytes_per_s", "B/s", 1, _GPU),
+        Metric("ecc_uncorrected", "errors", 1, _GPU),
+        Metric("swap_in_bytes_per_s", "B/s", 1, _NODE),
+        Metric("disk_reads_per_s", "1/s", 1, _NODE),
+        Metric("disk_writes_per_s", "1/s", 1, _NODE),
+        Metric("network_errors_per_s", "1/s", 1000, _NODE),
+        Metric("rdma_rx_bytes_per_s", "B/s", 1, _NODE),
+        Metric("rdma_tx_bytes_per_s", "B/s", 1, _NODE),
     )
 }
 """Every metric by name; the order is the order of the columns."""

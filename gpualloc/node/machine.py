@@ -106,6 +106,14 @@ class LocalMachine:
                 found.append(told)
         return {"processes": found}
 
+    def kernel(self) -> "dict[str, Any]":
+        """What the kernel log says of GPUs."""
+        return {"messages": [], "reason": "not read"}
+
+    def cost(self) -> "dict[str, Any]":
+        """What readings cost so far."""
+        return {"groups": []}
+
     def process(self, pid: int) -> "dict[str, Any]":
         """One process, those below it, and the devices they use."""
         from gpualloc.node import adoptable

@@ -65,6 +65,12 @@ class Machine(Protocol):
     def processes(self) -> "dict[str, Any]":
         """`processes`: what the driver sees on the devices."""
 
+    def kernel(self) -> "dict[str, Any]":
+        """`messages` of the kernel log about GPUs, and `reason` when it cannot be read."""
+
+    def cost(self) -> "dict[str, Any]":
+        """`groups`: what each group of readings costs."""
+
     def process(self, pid: int) -> "dict[str, Any]":
         """One process, those below it, and what they use; refuses as `gone` one that is not there."""
 
@@ -150,6 +156,12 @@ class Server:
 
     def _processes(self, _args: "dict[str, Any]") -> "dict[str, Any]":
         return self._machine.processes()
+
+    def _kernel(self, _args: "dict[str, Any]") -> "dict[str, Any]":
+        return self._machine.kernel()
+
+    def _cost(self, _args: "dict[str, Any]") -> "dict[str, Any]":
+        return self._machine.cost()
 
     def _process(self, args: "dict[str, Any]") -> "dict[str, Any]":
         return self._machine.process(check.whole(args, "pid", 1, 1 << 22))

@@ -7,7 +7,7 @@ docs/wire.md describes every message; this module holds the words and the framin
 import json
 from typing import Any
 
-WIRE_VERSION = 2
+WIRE_VERSION = 3
 START_MARK = "GPUALLOC-NODE"
 """First word of the line that ends a login shell's noise: `GPUALLOC-NODE <wire version> <nonce>`."""
 
@@ -24,6 +24,8 @@ VERBS = (
     "processes",
     "process",
     "claims",
+    "kernel",
+    "cost",
     "events",
     "preflight",
     "do",
@@ -72,8 +74,22 @@ REASONS = (
 )
 """Every reason an error record may carry."""
 
-UNAVAILABLE = ("not supported", "no permission", "mig", "lost", "hung", "vanished", "failed")
+UNAVAILABLE = (
+    "not supported",
+    "no permission",
+    "mig",
+    "lost",
+    "hung",
+    "vanished",
+    "implausible",  # the driver told something that cannot be
+    "not yet",  # it is a rate or a mean, and there was no look before
+    "not seen",  # the way in which this node is read does not tell it
+    "failed",
+)
 """Why a reading is null."""
+
+KERNEL_KINDS = ("xid", "sxid", "driver")
+"""What a line of the kernel log is: one with a code of a GPU, of an NVSwitch, or another one of the driver."""
 
 
 class WireError(Exception):

@@ -6,7 +6,8 @@ Adapters and the store implement them, `wiring` puts them together, and the engi
 from __future__ import annotations
 
 from gpualloc.ports.deciding import Forecaster, Policy, Ranking, Session
-from gpualloc.ports.fleet import Executor, Fleet, LogChunk, StepCall, StepResult
+from gpualloc.ports.events import Events
+from gpualloc.ports.fleet import Executor, Fleet, LogChunk, StepCall, StepResult, Watch, WatchFigures
 from gpualloc.ports.hooks import HookEvent, HookOutcome, Hooks, ScaleHook
 from gpualloc.ports.past import History
 from gpualloc.ports.running import Clock, Crew
@@ -15,6 +16,7 @@ from gpualloc.ports.state import Journal, JournalWriter
 __all__ = [
     "Clock",
     "Crew",
+    "Events",
     "Executor",
     "Fleet",
     "Forecaster",
@@ -31,4 +33,6 @@ __all__ = [
     "Session",
     "StepCall",
     "StepResult",
+    "Watch",
+    "WatchFigures",
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
     from gpualloc.model.plan import Step
+    from gpualloc.model.readings import ReadingCost
     from gpualloc.model.workload import Workload
 
 
@@ -46,6 +47,46 @@ class LogChunk:
     """The workload ended and nothing is left beyond `next_offset`."""
 
 
+@dataclass(frozen=True, slots=True)
+class WatchFigures:
+    """What watching costs, and how it goes."""
+
+    streaming: int
+    """Nodes that tell of themselves now."""
+    connecting: int
+    failing: int
+    """Nodes that are left alone for a while after a failure."""
+    received_bytes: int
+    """Over all nodes, since the watch began; of the wire's own messages, without what a transport adds."""
+    sent_bytes: int
+    messages: int
+    resumed: int
+    """Connections made anew after a cut."""
+
+
+class Watch(Protocol):
+    """The nodes as they tell of themselves, again and again. Bounded in memory whatever its reader does."""
+
+    def hear(self, timeout_s: float) -> Sequence[Node]:
+        """The newest of each node that told something, or whose state changed, since the last call.
+
+        Waits at most so long for the first. A node that misses its time is told as stale, with what it told last.
+        """
+        ...
+
+    def late(self) -> Sequence[Node]:
+        """What nodes kept while they could not be reached, oldest first; each is told once."""
+        ...
+
+    def figures(self) -> WatchFigures:
+        """What it costs and how it goes."""
+        ...
+
+    def close(self) -> None:
+        """End it within a second, hung nodes included."""
+        ...
+
+
 class Fleet(Protocol):
     """The nodes, whatever the transport."""
 
@@ -59,6 +100,18 @@ class Fleet(Protocol):
 
         Never raises for a failing node: its state says what is wrong.
         """
+        ...
+
+    def watch(self, every_s: float, names: Sequence[str] | None = None) -> Watch:
+        """Let the nodes (all, or those named) tell of themselves at this period, over a session of their own each.
+
+        Raises:
+            NotFoundError: a name is not that of a configured node.
+        """
+        ...
+
+    def cost(self, node: str) -> tuple[ReadingCost, ...]:
+        """What reading this node costs, by group of readings; raises NotFoundError, UnreachableError."""
         ...
 
     def process(self, node: str, pid: int) -> RunningProcess:

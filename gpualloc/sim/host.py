@@ -157,6 +157,10 @@ class SimulatedHost:
         healthy = [gpu for gpu in self.gpus if gpu.index not in self.faults]
         return {"processes": [process_row(gpu, process) for gpu in healthy for process in gpu.processes]}
 
+    def kernel(self) -> dict[str, Any]:
+        """What its kernel log says of GPUs."""
+        return {"messages": [], "reason": None}
+
     def process(self, pid: int) -> dict[str, Any]:
         """One process on the devices; nothing else runs here, and nothing below it."""
         rows = [row for row in self.processes()["processes"] if row["pid"] == pid]

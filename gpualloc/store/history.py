@@ -27,7 +27,7 @@ def _migrations() -> Migrations:
 
 
 SCHEMA = Schema(
-    version=2,
+    version=3,
     migrations=_migrations,
     synchronous="NORMAL",
     remedy="it holds only samples and past forecasts: delete it (and its -wal and -shm) to begin anew",

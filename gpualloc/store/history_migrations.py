@@ -103,3 +103,61 @@ def m002_forecasts_and_means(db: Database) -> None:
         ) WITHOUT ROWID
         """
     )
+
+
+@migrations()
+def m003_fleet_metrics_and_events(db: Database) -> None:
+    """Add the readings of whole fleets, and the tables of what happened and of what is wrong."""
+    for name in (
+        "memory_temperature_c",
+        "memory_clock_mhz",
+        "energy_j",
+        "throttled",
+        "sm_active_ratio",
+        "tensor_active_ratio",
+        "dram_active_ratio",
+        "pcie_rx_bytes_per_s",
+        "pcie_tx_bytes_per_s",
+        "nvlink_rx_bytes_per_s",
+        "nvlink_tx_bytes_per_s",
+        "ecc_uncorrected",
+        "swap_in_bytes_per_s",
+        "disk_reads_per_s",
+        "disk_writes_per_s",
+        "network_errors_per_s",
+        "rdma_rx_bytes_per_s",
+        "rdma_tx_bytes_per_s",
+    ):
+        db.conn.execute(f"ALTER TABLE sample ADD COLUMN {name} INTEGER")
+    db.conn.execute(
+        """
+        CREATE TABLE event (
+            id INTEGER PRIMARY KEY,
+            key TEXT NOT NULL UNIQUE,
+            at_s REAL NOT NULL,
+            trouble TEXT NOT NULL,
+            severity INTEGER NOT NULL,
+            node TEXT NOT NULL,
+            device TEXT,
+            what TEXT NOT NULL,
+            advice TEXT,
+            code INTEGER,
+            over INTEGER NOT NULL
+        )
+        """
+    )
+    db.conn.execute("CREATE INDEX event_by_time ON event (at_s)")
+    db.conn.execute(
+        """
+        CREATE TABLE condition (
+            node TEXT NOT NULL,
+            device TEXT NOT NULL,
+            trouble TEXT NOT NULL,
+            severity INTEGER NOT NULL,
+            what TEXT NOT NULL,
+            advice TEXT,
+            since_s REAL NOT NULL,
+            PRIMARY KEY (node, device, trouble)
+        ) WITHOUT ROWID
+        """
+    )

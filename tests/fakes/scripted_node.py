@@ -27,7 +27,7 @@ MIG = "MIG-00000000-0000-4000-8000-000000000002"
 
 ANSWERS: Mapping[str, object] = {
     "hello": {
-        "wire": 2,
+        "wire": 3,
         "version": "0",
         "hostname": "scripted",
         "boot_id": "b00t",
@@ -85,6 +85,7 @@ ANSWERS: Mapping[str, object] = {
             "network_tx_bytes_per_s": None,
         },
     },
+    "kernel": {"messages": [], "reason": None},
     "processes": {
         "processes": [
             {
@@ -132,7 +133,7 @@ ANSWERS: Mapping[str, object] = {
 _PROGRAM = """\
 import json, os, sys, time
 NONCE = sys.argv[sys.argv.index("--nonce") + 1]
-sys.stdout.write("GPUALLOC-NODE 2 %s\\n" % NONCE)
+sys.stdout.write("GPUALLOC-NODE 3 %s\\n" % NONCE)
 sys.stdout.flush()
 for line in sys.stdin:
     message = json.loads(line)

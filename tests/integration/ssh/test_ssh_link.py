@@ -79,7 +79,7 @@ def test_several_requests_travel_together_and_come_back_in_order(farm, link_to):
 
 @pytest.mark.root
 def test_noise_of_a_login_shell_is_skipped_marks_of_others_included(link_to):
-    noise = ["Welcome", "GPUALLOC-NODE 2 0000000000000000", "GPUALLOC-STUB no-python 0000", '{"id":1,"ok":{}}']
+    noise = ["Welcome", "GPUALLOC-NODE 3 0000000000000000", "GPUALLOC-STUB no-python 0000", '{"id":1,"ok":{}}']
     lines = [*(f"echo {shlex.quote(line)}" for line in noise), "echo oops >&2", "printf 'no end'"]
     with sshd_farm(["n"]) as farm:
         shell = farm.folder / "shell"

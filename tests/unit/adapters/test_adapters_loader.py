@@ -36,7 +36,7 @@ class Contact:
         )
         said, self.error = self.process.communicate(launch.greeting(NONCE) + launch.reply("need", ""), timeout=60)
         self.marks = re.findall(rf"GPUALLOC-STUB (\S+) {NONCE}", said.decode())
-        self.started = f"GPUALLOC-NODE 2 {NONCE}" in said.decode()
+        self.started = f"GPUALLOC-NODE 3 {NONCE}" in said.decode()
 
 
 def test_the_program_is_asked_for_once(tmp_path):

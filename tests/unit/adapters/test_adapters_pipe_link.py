@@ -168,14 +168,14 @@ def test_an_answer_nested_without_end_fails_the_node(made):
 
 def test_an_endless_line_is_refused(made):
     before = (
-        f"sys.stdout.write('GPUALLOC-NODE 2 ' + NONCE + '\\n' + 'x' * {MAX_LINE_BYTES + 2**20}); sys.stdout.flush()"
+        f"sys.stdout.write('GPUALLOC-NODE 3 ' + NONCE + '\\n' + 'x' * {MAX_LINE_BYTES + 2**20}); sys.stdout.flush()"
     )
     with pytest.raises(LinkCutError, match="longer than"):
         made(ScriptedLaunch(before=before)).exchange([ECHO], DEADLINE_S)
 
 
 def test_noise_is_skipped_up_to_a_bound(made):
-    lines = "print('Welcome\\nGPUALLOC-NODE 2 0123\\n' + 'x' * 1000, end='')"
+    lines = "print('Welcome\\nGPUALLOC-NODE 3 0123\\n' + 'x' * 1000, end='')"
     with pytest.raises(LinkDownError, match="bytes before the node program"):
         made(ScriptedLaunch(before=f"print('noise\\n' * {MAX_NOISE_BYTES // 5})")).exchange([ECHO], DEADLINE_S)
     assert made(ScriptedLaunch(before=lines)).exchange([ECHO], DEADLINE_S)

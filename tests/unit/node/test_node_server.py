@@ -122,7 +122,7 @@ def reason(record):
 
 
 def test_readings_pass_through_with_the_wire_version(ask):
-    assert ask("hello") == {"id": 1, "ok": {"hostname": "here", "wire": 2}}
+    assert ask("hello") == {"id": 1, "ok": {"hostname": "here", "wire": 3}}
 
 
 def test_a_claim_is_told_without_its_attempt_and_refused_to_others(ask):

@@ -67,7 +67,7 @@ def line():
 
 def test_answers_come_in_order_after_the_mark(line):
     line.send(*({"id": number, "verb": "sample"} for number in range(50)))
-    assert line.out.readline() == b"GPUALLOC-NODE 2 n1\n"
+    assert line.out.readline() == b"GPUALLOC-NODE 3 n1\n"
     assert [line.receive()["id"] for _ in range(50)] == list(range(50))
     line.hang_up()
     assert line.out.read() == b""

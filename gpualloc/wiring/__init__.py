@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,14 @@ from gpualloc.config.settings import Config
 from gpualloc.errors import ConfigError, GpuallocError, UsageError
 from gpualloc.model.inventory import Node, NodeSpec, Snapshot
 from gpualloc.store.paths import StatePaths, default_state_dir
+from gpualloc.wiring.first_use import (
+    EventsAtFirstUse,
+    ForecasterAtFirstUse,
+    HistoryAtFirstUse,
+    HooksAtFirstUse,
+    PolicyAtFirstUse,
+    ScaleHookAtFirstUse,
+)
 
 if TYPE_CHECKING:
     from gpualloc.adapters.fleet import LinkedFleet
@@ -25,15 +33,9 @@ if TYPE_CHECKING:
     from gpualloc.adapters.local import LocalLink
     from gpualloc.adapters.simulated import SimulatedNodes
     from gpualloc.adapters.workers import Workers
-    from gpualloc.engine.context import Context
+    from gpualloc.engine.context import Context, Settings
     from gpualloc.engine.doctor import LocalFacts
-    from gpualloc.model.decision import Problem
-    from gpualloc.model.forecast import Forecasts, Grid
-    from gpualloc.model.foresight import KeptForecast, Steps, Subject
-    from gpualloc.model.sample import Digest, Metric, Sample, Series, SeriesKind
-    from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
-    from gpualloc.ports import Clock, Crew, Forecaster, HookEvent, HookOutcome, Policy, Session
-    from gpualloc.store.history import SqliteHistory
+    from gpualloc.ports import Clock, Crew
     from gpualloc.store.profiles import SavedProfiles
 
 _T = TypeVar("_T")
@@ -75,46 +77,53 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
         paths = paths.sim(_sim_key(sim))
     with ExitStack() as opened:
         begun = _begin(config, opened) if looks and sim is None else {}
-        from gpualloc.engine.context import Context, Settings
+        from gpualloc.engine.context import Context
         from gpualloc.store.state import SqliteJournal
 
         fleet, clock = _simulated(sim, paths, config, opened) if sim is not None else _real(config, begun)
         opened.callback(fleet.close)
         journal = SqliteJournal(paths)
         opened.callback(journal.close)
-        history = _HistoryAtFirstUse(paths)
+        history = HistoryAtFirstUse(paths)
         opened.callback(history.close)
+        events = EventsAtFirstUse(paths)
+        opened.callback(events.close)
         yield Context(
             fleet=fleet,
             journal=journal,
             history=history,
             clock=clock,
-            policy=_PolicyAtFirstUse(config.policy, config.policy_profile, paths),
-            forecaster=_ForecasterAtFirstUse(config.forecaster),
+            events=events,
+            policy=PolicyAtFirstUse(config.policy, config.policy_profile, paths),
+            forecaster=ForecasterAtFirstUse(config.forecaster),
             actor=actor(),
             simulated=sim is not None,
-            settings=Settings(
-                grace_s=config.apply.grace_s,
-                sample_every_s=config.sample_every_s,
-                history_retention_s=config.history_retention_s,
-                repartition=config.repartition,
-                enforce=config.enforce,
-                width=config.apply.width,
-                per_node=config.apply.per_node,
-                max_disturbed=config.apply.max_disturbed,
-                gang_ports=config.gang_ports,
-                rebalance=config.rebalance,
-                rebalance_deadline_s=config.rebalance_deadline_s,
-                objective=config.objective,
-                scaling={pool.name: pool.scaling for pool in config.pools if pool.scaling is not None},
-                power_budgets={
-                    pool.name: pool.power_budget_w for pool in config.pools if pool.power_budget_w is not None
-                },
-            ),
-            hooks=_HooksAtFirstUse(config),
-            scale_hook=_ScaleHookAtFirstUse(),
+            settings=_settings(config),
+            hooks=HooksAtFirstUse(config),
+            scale_hook=ScaleHookAtFirstUse(),
             crew=_crew,
         )
+
+
+def _settings(config: Config) -> Settings:
+    from gpualloc.engine.context import Settings
+
+    return Settings(
+        grace_s=config.apply.grace_s,
+        sample_every_s=config.sample_every_s,
+        history_retention_s=config.history_retention_s,
+        repartition=config.repartition,
+        enforce=config.enforce,
+        width=config.apply.width,
+        per_node=config.apply.per_node,
+        max_disturbed=config.apply.max_disturbed,
+        gang_ports=config.gang_ports,
+        rebalance=config.rebalance,
+        rebalance_deadline_s=config.rebalance_deadline_s,
+        objective=config.objective,
+        scaling={pool.name: pool.scaling for pool in config.pools if pool.scaling is not None},
+        power_budgets={pool.name: pool.power_budget_w for pool in config.pools if pool.power_budget_w is not None},
+    )
 
 
 def load_config(options: Options) -> Loaded:
@@ -195,174 +204,6 @@ def look_for_doctor(options: Options) -> tuple[Snapshot | None, LocalFacts]:
         pynvml_distributions=pynvml_distributions(),
         now_s=WallClock().now_s(),
     )
-
-
-class _HistoryAtFirstUse:
-    """`ports.History` that opens history.db when it is first asked: most commands never read it."""
-
-    def __init__(self, paths: StatePaths) -> None:
-        self._paths = paths
-        self._opened: SqliteHistory | None = None
-
-    def append(self, samples: Sequence[Sample]) -> int:
-        """As `History.append`."""
-        return self._history().append(samples)
-
-    def read(
-        self, metric: Metric, since_s: float, until_s: float, *, node: str | None = None, key: str | None = None
-    ) -> Iterator[Series]:
-        """As `History.read`."""
-        return self._history().read(metric, since_s, until_s, node=node, key=key)
-
-    def digests(
-        self, kind: SeriesKind, metrics: Sequence[Metric], start_s: int, step_s: int, ticks: int
-    ) -> Iterator[Digest]:
-        """As `History.digests`."""
-        return self._history().digests(kind, metrics, start_s, step_s, ticks)
-
-    def grid(
-        self, metric: Metric, kind: SeriesKind, steps: Steps, nodes: Sequence[str] | None = None, key: str | None = None
-    ) -> Grid:
-        """As `History.grid`."""
-        return self._history().grid(metric, kind, steps, nodes, key)
-
-    def span(self) -> tuple[int, int] | None:
-        """As `History.span`."""
-        return self._history().span()
-
-    def workloads_seen(self) -> Mapping[str, float]:
-        """As `History.workloads_seen`."""
-        return self._history().workloads_seen()
-
-    def keep(self, forecasts: Sequence[KeptForecast]) -> int:
-        """As `History.keep`."""
-        return self._history().keep(forecasts)
-
-    def kept(self, what: str | None = None) -> tuple[KeptForecast, ...]:
-        """As `History.kept`."""
-        return self._history().kept(what)
-
-    def last_kept(self, subject: Subject, since_s: float) -> Mapping[tuple[str, int], int]:
-        """As `History.last_kept`."""
-        return self._history().last_kept(subject, since_s)
-
-    def prune(self, before_s: float) -> int:
-        """As `History.prune`."""
-        return self._history().prune(before_s)
-
-    def close(self) -> None:
-        """Close the database if it was opened."""
-        if self._opened is not None:
-            self._opened.close()
-
-    def _history(self) -> SqliteHistory:
-        if self._opened is None:
-            from gpualloc.store.history import SqliteHistory
-
-            self._opened = SqliteHistory(self._paths)
-        return self._opened
-
-
-class _PolicyAtFirstUse:
-    """`ports.Policy` that is looked up among the installed packages when it first decides: most commands never do."""
-
-    def __init__(self, configured: str, profile: str, paths: StatePaths) -> None:
-        self._configured = configured
-        self._profile = profile
-        self._paths = paths
-        self._loaded: Policy | None = None
-
-    @property
-    def name(self) -> str:
-        """As `Policy.name`."""
-        return self._policy().name
-
-    @property
-    def version(self) -> str:
-        """As `Policy.version`."""
-        return self._policy().version
-
-    def begin(self, problem: Problem) -> Session:
-        """As `Policy.begin`."""
-        return self._policy().begin(problem)
-
-    def _policy(self) -> Policy:
-        if self._loaded is None:
-            from gpualloc.policies.registry import load as load_policy
-
-            policy = load_policy(self._configured)
-            if self._profile:
-                policy = self._profiled(policy)
-            self._loaded = policy
-        return self._loaded
-
-    def _profiled(self, policy: Policy) -> Policy:
-        from gpualloc.policies.profile import profiled
-        from gpualloc.store.profiles import SavedProfiles
-
-        profiles = SavedProfiles(self._paths.profiles)
-        return profiled(policy, profiles.read(self._profile), str(profiles.path(self._profile)))
-
-
-class _ForecasterAtFirstUse:
-    """`ports.Forecaster` that is looked up among the installed packages when it first forecasts."""
-
-    def __init__(self, configured: str) -> None:
-        self._configured = configured
-        self._loaded: Forecaster | None = None
-
-    @property
-    def name(self) -> str:
-        """As `Forecaster.name`."""
-        return self._forecaster().name
-
-    @property
-    def version(self) -> str:
-        """As `Forecaster.version`."""
-        return self._forecaster().version
-
-    def forecast(self, grid: Grid, horizons: Sequence[int]) -> Forecasts:
-        """As `Forecaster.forecast`."""
-        return self._forecaster().forecast(grid, horizons)
-
-    def least_ticks(self, horizon: int) -> int | None:
-        """What the forecaster says that it needs; None when it does not say."""
-        from gpualloc.engine.foresee import least_ticks
-
-        return least_ticks(self._forecaster(), horizon)
-
-    def _forecaster(self) -> Forecaster:
-        if self._loaded is None:
-            from gpualloc.forecast.registry import load as load_forecaster
-
-            self._loaded = load_forecaster(self._configured)
-        return self._loaded
-
-
-class _HooksAtFirstUse:
-    """`ports.Hooks` that learns to run programs when one is configured and due."""
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-
-    def run(self, name: str, event: HookEvent) -> HookOutcome | None:
-        """As `Hooks.run`."""
-        commands = self._config.hooks.commands()
-        if name not in commands:
-            return None
-        from gpualloc.adapters.hooks import ProgramHooks
-
-        return ProgramHooks(commands, self._config.hooks.timeout_s).run(name, event)
-
-
-class _ScaleHookAtFirstUse:
-    """`ports.ScaleHook` that learns to run programs when one is due."""
-
-    def run(self, command: Sequence[str], timeout_s: float, order: ScaleOrder) -> ScaleAnswer:
-        """As `ScaleHook.run`."""
-        from gpualloc.adapters.scale_hook import ProgramScaleHook
-
-        return ProgramScaleHook().run(command, timeout_s, order)
 
 
 def _crew() -> Crew:
