@@ -23,6 +23,10 @@ CONNECT_S = 20.0
 """Longest time from dialling to the first picture."""
 CEILING_S = 60.0
 """Longest pause between two tries."""
+STEADY_S = 5.0
+"""A connection that lasted so long is a success: after it the next one is made at once."""
+_SOON_S = 1.0
+"""After a pause as short as this nobody need take a node for lost."""
 
 
 @dataclass(slots=True)
@@ -76,7 +80,7 @@ class NodeStream:
                 return
             self._back_off.failed(failure, loop.time())
             pause_s = self._back_off.left_s(loop.time())
-            if pause_s == 0 and self._sight.well:
+            if pause_s < _SOON_S and self._sight.well:
                 self._sight.interrupted(failure)
             else:
                 self._sight.failed(failure)
@@ -126,13 +130,12 @@ class NodeStream:
         while not self._sight.well:
             self._take(decode(await lines.next()), lines)
         self._shared.counts.resumed += self._back_off.count > 0
-        self._back_off.succeeded()
         return None
 
     async def _listen(self, channel: Channel, lines: Lines) -> Failure:
-        pace = self._shared.pace
+        pace, now_s = self._shared.pace, asyncio.get_running_loop().time
         self._shared.counts.streaming += 1
-        silent_s = 0.0
+        silent_s, steady_at_s = 0.0, now_s() + STEADY_S
         try:
             while True:
                 wait_s = pace.dead_s - pace.stale_s if silent_s else pace.stale_s
@@ -147,6 +150,8 @@ class NodeStream:
                     continue
                 silent_s = 0.0
                 self._take(decode(line), lines)
+                if self._back_off.count and now_s() >= steady_at_s:
+                    self._back_off.succeeded()
                 if pace.drifted(self._shared.now_s()):
                     self._set_pace(channel)
         finally:
