@@ -1,5 +1,7 @@
 """When nodes tell: spread over the period, and away from the border of two ticks."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,7 +33,7 @@ def test_what_lies_at_a_border_has_drifted(every_s, now_s):
 def test_nodes_are_spread_over_the_period():
     pace = Pace(10.0)
     phases = sorted((pace.delay_s(f"gpu{number:04}", 1.7e9) % 10.0) for number in range(1000))
-    assert all(later - earlier < 0.5 for earlier, later in zip(phases, phases[1:], strict=False))
+    assert all(later - earlier < 0.5 for earlier, later in pairwise(phases))
 
 
 def test_silence_is_noticed_before_it_is_given_up_on():
