@@ -16,8 +16,8 @@ from gpualloc.adapters.streaming.channel import Channel, Dial
 from gpualloc.adapters.streaming.lines import Lines
 from gpualloc.adapters.streaming.pace import Pace
 from gpualloc.adapters.streaming.sight import Sight
-from gpualloc.model.inventory import NodeState
-from gpualloc.node.wire import START_MARK, STREAM, WireError, decode, encode, request
+from gpualloc.model.inventory import NodeSpec, NodeState
+from gpualloc.node.wire import BYE, START_MARK, STREAM, WireError, decode, encode, request
 
 CONNECT_S = 20.0
 """Longest time from dialling to the first picture."""
@@ -50,6 +50,8 @@ class Shared:
     """Held while a connection is made: so many at once."""
     now_s: Callable[[], float]
     """Epoch seconds."""
+    keep: str | None = None
+    """As for `ports.Fleet.watch`."""
     counts: Counts = field(default_factory=Counts)
 
 
@@ -57,14 +59,14 @@ class NodeStream:
     """Keeps a session with one node for as long as it runs.
 
     Args:
-        node: its name.
+        spec: the node as configured.
         dial: makes channels.
         sight: where what is heard goes.
         shared: what belongs to the watch.
     """
 
-    def __init__(self, node: str, dial: Dial, sight: Sight, shared: Shared) -> None:
-        self._node = node
+    def __init__(self, spec: NodeSpec, dial: Dial, sight: Sight, shared: Shared) -> None:
+        self._spec = spec
         self._dial = dial
         self._sight = sight
         self._shared = shared
@@ -113,6 +115,12 @@ class NodeStream:
             return await channel.ended(handshake.last_mark)
         except (WireError, MalformedError) as error:
             return Failure(NodeState.FAILED, f"it sent {error}")
+        except Exception as error:  # noqa: BLE001 - one node must not take the sight of all others away
+            return Failure(NodeState.FAILED, f"gpualloc itself failed on it: {type(error).__name__}: {error}")
+        except asyncio.CancelledError:
+            if channel is not None:
+                channel.write(encode({"verb": BYE}))
+            raise
         finally:
             if channel is not None:
                 await channel.close()
@@ -170,7 +178,9 @@ class NodeStream:
     def _set_pace(self, channel: Channel) -> None:
         pace = self._shared.pace
         self._requests += 1
-        args = {"every_s": pace.every_s, "delay_s": pace.delay_s(self._node, self._shared.now_s())}
+        args: Message = {"every_s": pace.every_s, "delay_s": pace.delay_s(self._spec.name, self._shared.now_s())}
+        if self._shared.keep is not None and self._spec.keep_s > 0:
+            args["keep"] = {"controller": self._shared.keep, "for_s": self._spec.keep_s}
         self._send(channel, encode(request(self._requests, STREAM, args)))
 
     def _send(self, channel: Channel, data: bytes) -> None:

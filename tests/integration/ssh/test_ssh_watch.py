@@ -51,12 +51,12 @@ def eye(farm: SshdFarm) -> Iterator[Eye]:
         # The farm is patient, for machines that do other things; here it is about what a node of one's own gets.
         options = tuple(option for option in node.options if option[0] != "ServerAliveInterval")
         target = SshTarget(node.host, node.user, node.port, options)
-        links.append((NodeSpec(name, "p", "ssh"), lambda name=name, target=target: SshLink(name, target)))
+        links.append((NodeSpec(name, "p", "ssh", keep_s=60.0), lambda name=name, target=target: SshLink(name, target)))
         dials[name] = lambda target=target: ProcessDial(SshLaunch(target, shared=False))
     links.append((NodeSpec("here", "p", "local"), lambda: LocalLink("here")))
     dials["here"] = lambda: ProcessDial(LocalLaunch())
     fleet = LinkedFleet(links, dials=dials)
-    watch = fleet.watch(EVERY_S)
+    watch = fleet.watch(EVERY_S, keep="c" * 32)
     yield Eye(watch)
     watch.close()
     fleet.close()
@@ -137,3 +137,41 @@ def test_closing_lets_go_of_everything_also_of_what_hangs(eye: Eye, farm: SshdFa
     while farm["n2"].programs() and time.monotonic() < until_s:
         time.sleep(0.05)
     assert farm["n2"].programs() == []
+
+
+def test_what_a_node_saw_while_it_was_cut_off_is_told_later(eye: Eye, farm: SshdFarm) -> None:
+    eye.until_ok("n2")
+    cut_s = time.time()
+    farm["n2"].stop()
+    eye.until(lambda node: node.name == "n2" and node.state is NodeState.UNREACHABLE)
+    backlog = farm["n2"].state / "backlog" / ("c" * 32)
+    until_s = time.monotonic() + PATIENCE_S
+    while not (backlog.exists() and backlog.read_bytes().count(b"\n") >= 4) and time.monotonic() < until_s:
+        time.sleep(0.1)
+    farm["n2"].start()
+    back_s = eye.until(lambda node: node.name == "n2" and node.state is NodeState.OK).at_s
+    late: list[Node] = []
+    while not late and time.monotonic() < until_s:
+        eye.watch.hear(0.2)
+        late += eye.watch.late()
+    eye.watch.hear(1.0)
+    late += eye.watch.late()
+    assert {node.name for node in late} == {"n2"}
+    times = [node.at_s for node in late]
+    assert times == sorted(times)
+    assert cut_s - 1 < times[0] < times[-1] < back_s + 1
+    assert len(late) >= 4
+    assert not backlog.exists()
+
+
+def test_nothing_is_left_running_where_the_connection_was_ended_on_purpose(eye: Eye, farm: SshdFarm) -> None:
+    eye.until_ok("n1", "n2")
+    folder = farm["n2"].state / "backlog"
+    kept = [path.stat().st_mtime_ns for path in folder.glob("*")] if folder.exists() else []
+    programs = {pid for name in ("n1", "n2") for pid in farm[name].programs()}
+    eye.watch.close()
+    until_s = time.monotonic() + PATIENCE_S
+    while any(os.path.exists(f"/proc/{pid}") for pid in programs) and time.monotonic() < until_s:
+        time.sleep(0.05)
+    assert not [pid for pid in programs if os.path.exists(f"/proc/{pid}")]
+    assert kept == [path.stat().st_mtime_ns for path in folder.glob("*")] if folder.exists() else not kept

@@ -86,7 +86,7 @@ class Site:
         self.news = asyncio.Queue()
         self.sight = Sight(SPEC, lambda: self.now_s, lambda sight: self.news.put_nowait(sight.node()))
         self.shared = Shared(Pace(every_s), asyncio.Semaphore(1), lambda: self.now_s)
-        self.stream = NodeStream("n1", self.dial, self.sight, self.shared)
+        self.stream = NodeStream(SPEC, self.dial, self.sight, self.shared)
 
     async def streaming(self):
         """A connection that has told its first picture."""

@@ -22,7 +22,7 @@ class Script:
         self.closed = False
         self.backlog = []
 
-    def watch(self, every_s):
+    def watch(self, every_s, keep=None):
         return self
 
     def hear(self, timeout_s):
