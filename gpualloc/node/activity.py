@@ -25,7 +25,8 @@ class Activity:
     """The samples of one opened GPU: of the whole (key None) or of GPU instances, by their number."""
 
     def __init__(self) -> None:
-        self._supported: "bool | None" = None
+        self.supported: "bool | None" = None
+        """Whether the GPU has such counters; None before it was asked."""
         self._samples: "dict[int | None, tuple[Any, float]]" = {}
         self._spare: "list[Any]" = []
 
@@ -61,9 +62,9 @@ class Activity:
         self._samples, self._spare = {}, []
 
     def _is_supported(self, driver: "Driver") -> bool:
-        if self._supported is None:
-            self._supported = bool(driver.ask("activity", "nvmlGpmQueryDeviceSupport").isSupportedDevice)
-        return self._supported
+        if self.supported is None:
+            self.supported = bool(driver.ask("activity", "nvmlGpmQueryDeviceSupport").isSupportedDevice)
+        return self.supported
 
     def _since_before(self, piece: "Reading", driver: "Driver", instance: "int | None") -> "Reading":
         before, before_s = self._samples.get(instance, (None, 0.0))

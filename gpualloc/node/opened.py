@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pynvml
 
 from gpualloc.node import board, mig, peers, reliability, sensors, settings
-from gpualloc.node.activity import Activity
+from gpualloc.node.activity import FIELDS, Activity
 from gpualloc.node.driver import Driver
 from gpualloc.node.groups import Kept
 from gpualloc.node.links import Links
@@ -24,6 +24,8 @@ _INTRODUCTION_S = 0.3
 """How long the other GPUs of a node get to be opened before this one says how it reaches them."""
 
 _IN_MIG_MODE = sensors.WITHOUT_MIG | reliability.WITHOUT_MIG | {"settings.compute_mode"}
+
+_ACTIVITY = frozenset("activity." + name for name in FIELDS)
 
 
 class Opened:
@@ -96,7 +98,7 @@ class Opened:
         if self.mig_on:
             self._take_instances(reading, mig.sample)
             self._fill_activity(reading.row["mig_instances"])
-            reading.in_mig_mode(_IN_MIG_MODE)
+            reading.in_mig_mode(_IN_MIG_MODE | _ACTIVITY if self._activity.supported else _IN_MIG_MODE)
 
     def _take(self, reading: "Reading", group: str, read: "Callable[[], Reading]") -> None:
         reading.take(self._kept.piece(group, read))

@@ -29,7 +29,7 @@ from fakes.nvml_library_sensors import SensorCalls
 from fakes.nvml_library_settings import SettingsCalls
 from fakes.nvml_sensors import Sensors
 
-from gpualloc.sim.gpu import FaultKind, GpuModel, GpuProcess, GpuRefusal
+from gpualloc.sim.gpu import FaultKind, GpuModel, GpuProcess, GpuRefusal, Readings
 
 _MIB = 1 << 20
 
@@ -87,6 +87,8 @@ class NvmlLibrary(MigCalls, SettingsCalls, SensorCalls, LinkCalls, GpmCalls, Pro
         self.gpus = list(gpus)
         self.sensors = dict(sensors or {})
         self.long_processes = long_processes
+        self.load: dict[str, Readings] = {}
+        """By UUID: what is told of the load in place of what the model has."""
         self.lost_after: dict[str, int] = {}
         """By UUID: after so many more calls about it, the GPU is lost."""
         self.arriving: list[list[GpuProcess]] = []
@@ -245,8 +247,10 @@ class NvmlLibrary(MigCalls, SettingsCalls, SensorCalls, LinkCalls, GpmCalls, Pro
         gpu, instance = self._gpu(handle), self._instance(handle)
         total = gpu.kind.memory_total_mib if instance is None else instance.profile.memory_mib
         used = gpu.memory_used_mib(None if instance is None else instance.uuid)
+        if instance is None and gpu.uuid in self.load:
+            used = self.load[gpu.uuid].memory_used_mib
         memory = out if isinstance(out, pynvml.c_nvmlMemory_v2_t) else pynvml.c_nvmlMemory_t.from_address(out)
-        memory.total, memory.used, memory.free = total * _MIB, used * _MIB, (total - used) * _MIB
+        memory.total, memory.used, memory.free = total * _MIB, used * _MIB, max(0, total - used) * _MIB
 
     def _nvmlDeviceGetMemoryInfo_v2(self, handle: int, out: int) -> None:
         memory = pynvml.c_nvmlMemory_v2_t.from_address(out)
@@ -255,13 +259,13 @@ class NvmlLibrary(MigCalls, SettingsCalls, SensorCalls, LinkCalls, GpmCalls, Pro
         self._nvmlDeviceGetMemoryInfo(handle, memory)
 
     def _nvmlDeviceGetUtilizationRates(self, handle: int, out: int) -> None:
-        readings = self._whole(handle).readings(self.at_s)
+        readings = self._load(handle)
         rates = pynvml.c_nvmlUtilization_t.from_address(out)
         rates.gpu = round(known(readings.gpu_utilization_ratio) * 100)
         rates.memory = round(known(readings.memory_utilization_ratio) * 100)
 
     def _nvmlDeviceGetPowerUsage(self, handle: int, out: int) -> None:
-        write(ctypes.c_uint, out, round(known(self._whole(handle).readings(self.at_s).power_w) * 1000))
+        write(ctypes.c_uint, out, round(known(self._load(handle).power_w) * 1000))
 
     def _nvmlDeviceGetEnforcedPowerLimit(self, handle: int, out: int) -> None:
         self._nvmlDeviceGetPowerManagementLimit(handle, out)
@@ -269,19 +273,19 @@ class NvmlLibrary(MigCalls, SettingsCalls, SensorCalls, LinkCalls, GpmCalls, Pro
     # ---- load
 
     def _nvmlDeviceGetTemperature(self, handle: int, _sensor: int, out: int) -> None:
-        write(ctypes.c_uint, out, self._whole(handle).readings(self.at_s).temperature_c)
+        write(ctypes.c_uint, out, self._load(handle).temperature_c)
 
     def _nvmlDeviceGetTemperatureV(self, handle: int, out: int) -> None:
         reading = pynvml.c_nvmlTemperature_v1_t.from_address(out)
         if reading.version != pynvml.nvmlTemperature_v1:
             raise Code(pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH)
-        reading.temperature = self._whole(handle).readings(self.at_s).temperature_c
+        reading.temperature = self._load(handle).temperature_c
 
     def _nvmlDeviceGetClockInfo(self, handle: int, clock: int, out: int) -> None:
         if clock == pynvml.NVML_CLOCK_MEM:
             write(ctypes.c_uint, out, round(known(self._sensors(handle).memory_clock_mhz)))
         elif clock in (pynvml.NVML_CLOCK_GRAPHICS, pynvml.NVML_CLOCK_SM):
-            write(ctypes.c_uint, out, round(known(self._whole(handle).readings(self.at_s).sm_clock_mhz)))
+            write(ctypes.c_uint, out, round(known(self._load(handle).sm_clock_mhz)))
         else:
             raise Code(pynvml.NVML_ERROR_NOT_SUPPORTED)
 

@@ -6,9 +6,9 @@ import ctypes
 from typing import Any
 
 import pynvml
-from fakes.nvml_sensors import Sensors
+from fakes.nvml_sensors import NOTHING, Sensors
 
-from gpualloc.sim.gpu import GpuModel, Instance
+from gpualloc.sim.gpu import GpuModel, Instance, Readings
 
 GPU, MIG, GI, CI = 0x1000, 0x2000, 0x4000, 0x8000
 """What a handle names, beside the number of the GPU and the id of the GPU instance."""
@@ -31,6 +31,8 @@ class Handles:
 
     gpus: list[GpuModel]
     sensors: dict[str, Sensors]
+    load: dict[str, Readings]
+    at_s: float
     _registered: list[GpuModel]
     privileged: bool
     changed: list[str]
@@ -53,10 +55,14 @@ class Handles:
         return len(self._registered) - 1
 
     def _sensors(self, handle: int) -> Sensors:
-        return self.sensors.get(self._whole(handle).uuid, Sensors())
+        return self.sensors.get(self._whole(handle).uuid, NOTHING)
+
+    def _load(self, handle: int) -> Readings:
+        gpu = self._whole(handle)
+        return self.load.get(gpu.uuid) or gpu.readings(self.at_s)
 
     def _pci_bus_id(self, gpu: GpuModel) -> str:
-        told = self.sensors.get(gpu.uuid, Sensors()).pci_bus_id
+        told = self.sensors.get(gpu.uuid, NOTHING).pci_bus_id
         return told or f"00000000:{gpu.index + 1:02X}:00.0"
 
     def _instance(self, handle: int) -> Instance | None:

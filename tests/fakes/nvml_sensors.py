@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 SWITCH = "switch"
 """The other end of an NVLink that is no GPU."""
-LOWEST_LEVEL, HIGHEST_LEVEL = 0, 50
-"""Range of `Sensors.near`, in tens: one board, one switch, several, a host bridge, a NUMA node, the system."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class Sensors:
     pci_bus_id: str = ""
     """As the driver writes it; empty: one made of the index."""
     near: int | None = None
-    """Topology level to every other GPU."""
+    """Level to every other GPU: 0 one board, 10 one switch, 20 several, 30 a host bridge, 40 a NUMA node, 50 beyond."""
     over_nvlink: bool = False
     """Whether it reaches other GPUs over NVLink."""
     activity: tuple[float, float, float, float] | None = None
@@ -68,7 +66,9 @@ class Sensors:
     """(pid, SM percent, microseconds) of each sample of a process."""
 
 
-PRE_GPM = (
+NOTHING = Sensors()
+
+_GPM = (
     "nvmlGpmQueryDeviceSupport",
     "nvmlGpmSampleAlloc",
     "nvmlGpmSampleFree",
@@ -78,7 +78,7 @@ PRE_GPM = (
 )
 _BEFORE_570 = ("nvmlDeviceGetTemperatureV",)
 _BEFORE_535 = (*_BEFORE_570, "nvmlDeviceGetCurrentClocksEventReasons")
-_BEFORE_525 = (*_BEFORE_535, *PRE_GPM)
+_BEFORE_525 = (*_BEFORE_535, *_GPM)
 _BEFORE_510 = (
     *_BEFORE_525,
     "nvmlDeviceGetMemoryInfo_v2",

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pynvml
 from fakes.nvml_library_settings import COMPUTE_MODES
-from fakes.nvml_sensors import Sensors
+from fakes.nvml_sensors import NOTHING, Sensors
 from fakes.nvml_stub_lines import known, milli, sensor_lines
 
 from gpualloc.sim.catalog import ENGINES, MigProfile
@@ -135,7 +135,7 @@ class FakeGpu:
     """Engines shared out among instances, in the order of `sim.catalog.ENGINES`; None is not counted."""
     gi_uuids: tuple[tuple[int, str], ...] = tuple((gi, f"MIG-fake-{gi}") for gi in range(1, 15))
     """Id of each GPU instance with the UUID of its MIG device, in the order in which ids are given."""
-    sensors: Sensors = Sensors()
+    sensors: Sensors = NOTHING
     """What it tells beside its load."""
 
     @property
@@ -154,7 +154,7 @@ def build_library(without: Sequence[str] = ()) -> Path:
         without: functions that this driver lacks, such as `nvml_sensors.MISSING["R470"]`.
     """
     here = Path(__file__).parent
-    hidden = "{ local: %s };" % " ".join(f"{name};" for name in sorted(without)) if without else ""
+    hidden = "".join(["{ local: ", *(f"{name}; " for name in sorted(without)), "};"]) if without else ""
     made_of = b"".join((here / name).read_bytes() for name in SOURCES) + hidden.encode()
     digest = hashlib.sha256(made_of).hexdigest()[:16]
     folder = here.parents[1] / ".pytest_cache" / "nvml-stub" / digest
