@@ -1,16 +1,14 @@
 """What stays the same of one GPU while the driver is loaded: its board, what it is near to, its limits."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pynvml
 
 from gpualloc.node import nearness, settings
 from gpualloc.node.reading import Reading, reason_of
-from gpualloc.node.sensors import MAX_POWER_W, MIB, memory_info
+from gpualloc.node.sensors import MAX_POWER_W, memory_total_mib
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gpualloc.node.driver import Driver
 
 _ARCHITECTURES = {
@@ -23,15 +21,11 @@ _TEXTS = (
     ("vbios_version", "nvmlDeviceGetVbiosVersion"),
     ("inforom_version", "nvmlDeviceGetInforomImageVersion"),
 )
-_POWER_LIMITS: "tuple[tuple[str, Callable[[Any], float]], ...]" = (
-    ("power_limit_default_w", settings.power_default_w),
-    ("power_limit_min_w", lambda handle: settings.power_range_w(handle)[0]),
-    ("power_limit_max_w", lambda handle: settings.power_range_w(handle)[1]),
-)
+_POWER_LIMITS = ("power_limit_default_w", "power_limit_min_w", "power_limit_max_w")
 
 FIELDS = ("pci_bus_id", *(name for name, _ in _TEXTS))
 """Fields of `board`."""
-CONSTANTS = ("minor", "architecture", "cpus", "numa_node", "memory_total_mib", *(name for name, _ in _POWER_LIMITS))
+CONSTANTS = ("minor", "architecture", "cpus", "numa_node", "memory_total_mib", *_POWER_LIMITS)
 """Names of the other values that are read here."""
 
 
@@ -51,14 +45,13 @@ def constants(driver: "Driver", address: "Address") -> "Reading":
     """`CONSTANTS`."""
     piece = Reading()
     piece.number("minor", lambda: driver.ask("constants", "nvmlDeviceGetMinorNumber"), 0, 1 << 20)
-    piece.number("memory_total_mib", lambda: memory_info(driver, driver.handle).total // MIB, 1, 1 << 32)
+    piece.number("memory_total_mib", lambda: memory_total_mib(driver), 1, 1 << 32)
     piece.value("architecture", lambda: _ARCHITECTURES.get(driver.ask("constants", "nvmlDeviceGetArchitecture")))
     for name, near in (("cpus", nearness.cpus(address.text)), ("numa_node", nearness.numa_node(address.text))):
         piece.put(name, near)
         if near is None and address.text is None:
             piece.miss(name, address.reason)
-    for name, function in _POWER_LIMITS:
-        piece.number(name, lambda f=function: driver.ask("constants", f), 0, MAX_POWER_W)  # type: ignore[misc]
+    _power_limits(driver, piece)
     return piece
 
 
@@ -73,3 +66,17 @@ def board(driver: "Driver", address: "Address") -> "Reading":
         if piece.get("board." + field) is None:
             piece.row["unavailable"].setdefault("board." + field, "not supported")
     return piece
+
+
+def _power_limits(driver: "Driver", piece: "Reading") -> None:
+    told: "list[tuple[float, float]]" = []
+
+    def end(place: int) -> float:
+        if not told:
+            told.append(driver.ask("constants", settings.power_range_w))
+        return told[0][place]
+
+    default, low, high = _POWER_LIMITS
+    piece.number(default, lambda: driver.ask("constants", settings.power_default_w), 0, MAX_POWER_W)
+    piece.number(low, lambda: end(0), 0, MAX_POWER_W)
+    piece.number(high, lambda: end(1), 0, MAX_POWER_W)

@@ -49,7 +49,7 @@ class Gpu:
         self._costs = costs
         self._others = others
         self._opened: "Opened | None" = None
-        self._profiles: "list[dict[str, Any]]" = []
+        self._profiles: "list[dict[str, Any]] | None" = None
         self._known: "dict[str, Any]" = dict.fromkeys(_VALUES)
         self._known.update(model="unknown", board=dict.fromkeys(board.FIELDS), peers={})
         self._listing: "str | None" = None
@@ -75,7 +75,7 @@ class Gpu:
 
     def blank_inventory(self) -> "dict[str, Any]":
         """The inventory row of a GPU that says nothing."""
-        row = dict(self._known, index=self.index, uuid=self.uuid, mig_instances=[], mig_profiles=self._profiles)
+        row = dict(self._known, index=self.index, uuid=self.uuid, mig_instances=[], mig_profiles=self._profiles or [])
         row["settings"] = dict.fromkeys(settings.FIELDS)
         return row
 
@@ -99,6 +99,7 @@ class Gpu:
             return reading.row
         reading.take(opened.mode())
         opened.fill_inventory(reading, self._others(self))
+        self._known["memory_total_mib"] = reading.row["memory_total_mib"]
         if reading.row["mig_enabled"] is not None:
             reading.value("mig_profiles", self.profiles)
             reading.row["mig_profiles"] = reading.row["mig_profiles"] or []
@@ -145,9 +146,9 @@ class Gpu:
 
     def profiles(self) -> "list[dict[str, Any]]":
         """The MIG profiles as `mig_profiles` of docs/wire.md, asked once; empty without MIG; raises NVMLError."""
-        if not self._profiles:
+        if self._profiles is None:
             opened = self._reach()
-            total_mib = sensors.memory_info(opened.driver, opened.handle).total // sensors.MIB
+            total_mib = self._known["memory_total_mib"] or sensors.memory_total_mib(opened.driver)
             self._profiles = opened.driver.ask("constants", profiles.of_device, total_mib)
         return self._profiles
 

@@ -19,6 +19,7 @@ EVERY_S: "dict[str, float | None]" = {
     "memory": None,
     "utilization": None,
     "power": None,
+    "power limit": 10.0,
     "temperature": None,
     "clocks": None,
     "counters": None,
@@ -59,3 +60,19 @@ class Kept:
     def forget(self) -> None:
         """Let every group be due: something was changed."""
         self._pieces = {}
+
+
+class Pace:
+    """When a group that is kept elsewhere is due."""
+
+    def __init__(self, group: str) -> None:
+        self._every_s = EVERY_S[group] or 0.0
+        self._at_s = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether it is due; it then counts as read now."""
+        now_s = time.monotonic()
+        if now_s - self._at_s < self._every_s:
+            return False
+        self._at_s = now_s
+        return True

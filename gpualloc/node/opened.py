@@ -85,6 +85,7 @@ class Opened:
             ("memory", sensors.memory),
             ("utilization", sensors.utilization),
             ("power", sensors.power),
+            ("power limit", sensors.power_limit),
             ("temperature", sensors.temperature),
             ("clocks", sensors.clocks),
             ("counters", self._counters.read),
@@ -129,8 +130,8 @@ class Opened:
         if names != self._met:
             self._kept.drop("peers")
             self._met = names
+        reading.put("peers", {})
         if not known:
-            reading.put("peers", {})
             return
         links = self._kept.piece("nvlink", lambda: self._links.read(self.driver))
         self._take(reading, "peers", lambda: peers.read(self.driver, links.row["nvlinks"] or [], known))

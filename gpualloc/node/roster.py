@@ -10,7 +10,7 @@ import pynvml
 
 from gpualloc.node.driver import measured
 from gpualloc.node.gpu import Gpu
-from gpualloc.node.groups import EVERY_S
+from gpualloc.node.groups import Pace
 from gpualloc.node.worker import Hung, Worker, apart
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Roster:
         self._costs = costs
         self._counter = Worker("count")
         self._count = count
-        self._counted_s = time.monotonic()
+        self._pace = Pace("count")
         self._settled = True
         self._searches: "dict[int, Job]" = {}
         self.members: "list[Member]" = [self._member(index) for index in range(count)]
@@ -58,7 +58,7 @@ class Roster:
         """The library was opened again, and lists so many."""
         if count != self._count:
             self._settled = False
-        self._count, self._counted_s = count, time.monotonic()
+        self._count = count
 
     def _member(self, index: int) -> "Member":
         return Worker("gpu-%d" % index), Gpu(index, self._costs, self._others)
@@ -67,9 +67,8 @@ class Roster:
         return [gpu for _, gpu in self.members if gpu is not one and gpu.gone is None]
 
     def _count_now(self) -> int:
-        if time.monotonic() - self._counted_s < (EVERY_S["count"] or 0.0):
+        if not self._pace.is_due():
             return self._count
-        self._counted_s = time.monotonic()
         try:
             job = self._counter.begin(lambda: measured(self._costs, "count", "nvmlDeviceGetCount"))
             count: int = job.result(time.monotonic() + _COUNT_WITHIN_S)

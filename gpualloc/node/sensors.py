@@ -87,6 +87,11 @@ def memory(driver: "Driver") -> "Reading":
     return piece
 
 
+def memory_total_mib(driver: "Driver") -> int:
+    """All memory of the GPU; raises NVMLError."""
+    return int(memory_info(driver, driver.handle).total // MIB)
+
+
 def memory_info(driver: "Driver", handle: Any) -> Any:
     """Memory of the device or an instance: version 2, which leaves out what the driver reserves, else version 1.
 
@@ -123,11 +128,17 @@ def utilization(driver: "Driver") -> "Reading":
 
 
 def power(driver: "Driver") -> "Reading":
-    """Power drawn and the limit that is enforced, in watts."""
+    """Power drawn, in watts."""
     piece = Reading()
     piece.number("power_w", lambda: driver.ask("power", "nvmlDeviceGetPowerUsage") / 1000.0, 0, MAX_POWER_W)
+    return piece
+
+
+def power_limit(driver: "Driver") -> "Reading":
+    """The limit that is enforced, in watts."""
+    piece = Reading()
     piece.number(
-        "power_limit_w", lambda: driver.ask("power", "nvmlDeviceGetEnforcedPowerLimit") / 1000.0, 0, MAX_POWER_W
+        "power_limit_w", lambda: driver.ask("power limit", "nvmlDeviceGetEnforcedPowerLimit") / 1000.0, 0, MAX_POWER_W
     )
     return piece
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from unittest import mock
 
 from fakes import nvml_library_gpm
 
-from gpualloc.node import activity, driver, groups, roster, sensors
+from gpualloc.node import activity, driver, groups, sensors
 
-_MODULES = (activity, driver, groups, roster, sensors, nvml_library_gpm)
+_MODULES = (activity, driver, groups, sensors, nvml_library_gpm)
 
 
 class Clock:
@@ -30,14 +30,9 @@ class Clock:
 
 @contextmanager
 def standing_clock() -> Iterator[Clock]:
-    """Let readings go by a clock that the test moves."""
+    """Let readings go by a clock that the test moves. How long a call may take goes by the real one."""
     clock = Clock()
-    with mock.patch.multiple(_MODULES[0], time=clock):
-        patches = [mock.patch.object(module, "time", clock) for module in _MODULES[1:]]
-        for patch in patches:
-            patch.start()
-        try:
-            yield clock
-        finally:
-            for patch in patches:
-                patch.stop()
+    with ExitStack() as patches:
+        for module in _MODULES:
+            patches.enter_context(mock.patch.object(module, "time", clock))
+        yield clock

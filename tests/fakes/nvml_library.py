@@ -91,11 +91,12 @@ class NvmlLibrary(MigCalls, SettingsCalls, SensorCalls, LinkCalls, GpmCalls, Pro
         """By UUID: what is told of the load in place of what the model has."""
         self.lost_after: dict[str, int] = {}
         """By UUID: after so many more calls about it, the GPU is lost."""
-        self.arriving: list[list[GpuProcess]] = []
-        """Processes that begin just after a program asked how many there are, one list for each time."""
+        self.arriving: dict[str, list[list[GpuProcess]]] = {}
+        """By UUID: processes that begin just after a program asked how many there are, one list for each time."""
         self.samples: dict[int, Any] = {}
         """GPM samples that were allotted and not given back."""
-        self._registered: list[GpuModel] = []
+        self.registered = list(self.gpus)
+        """Every GPU there was, by the number in its handles."""
         self.driver = driver
         self.privileged = privileged
         self.at_s = 0.0
@@ -115,6 +116,7 @@ class NvmlLibrary(MigCalls, SettingsCalls, SensorCalls, LinkCalls, GpmCalls, Pro
         """How often the library is open."""
         self._planned: dict[str, _Planned] = {}
         self._blocked: dict[str, threading.Event] = {}
+        self._hung: dict[str, threading.Event] = {}
         self._functions: dict[str, Any] = {}
 
     def fail(self, function: str, code: int, *, after: int = 0, times: int | None = None) -> None:
@@ -124,6 +126,10 @@ class NvmlLibrary(MigCalls, SettingsCalls, SensorCalls, LinkCalls, GpmCalls, Pro
     def block(self, function: str) -> threading.Event:
         """Make a function wait until the event returned is set."""
         return self._blocked.setdefault(function, threading.Event())
+
+    def hang(self, uuid: str) -> threading.Event:
+        """Make every call about a GPU wait until the event returned is set."""
+        return self._hung.setdefault(uuid, threading.Event())
 
     def __getattr__(self, name: str) -> Any:
         """The function as ctypes sees it; raises AttributeError like a library without that symbol."""
@@ -164,12 +170,14 @@ class NvmlLibrary(MigCalls, SettingsCalls, SensorCalls, LinkCalls, GpmCalls, Pro
                 raise Code(planned.code)
         if SIGNATURES[name].startswith("h"):
             gpu = self._gpu(arguments[0])
-            self._wear(gpu)
+            self._suffer(gpu)
             fault = self.faults.get(gpu.index)
             if fault is not None and (fault is FaultKind.LOST or name not in _IDENTITY):
                 raise Code(_FAULT_CODES[fault])
 
-    def _wear(self, gpu: GpuModel) -> None:
+    def _suffer(self, gpu: GpuModel) -> None:
+        if gpu.uuid in self._hung:
+            self._hung[gpu.uuid].wait()
         left = self.lost_after.get(gpu.uuid)
         if left is None:
             return

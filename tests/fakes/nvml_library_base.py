@@ -33,26 +33,26 @@ class Handles:
     sensors: dict[str, Sensors]
     load: dict[str, Readings]
     at_s: float
-    _registered: list[GpuModel]
+    registered: list[GpuModel]
     privileged: bool
     changed: list[str]
 
     def _gpu(self, handle: int | None) -> GpuModel:
         number = (handle or 0) & 0xFF
-        if not handle or number >= len(self._registered):
+        if not handle or number >= len(self.registered):
             raise Code(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-        found = self._registered[number]
+        found = self.registered[number]
         if all(gpu is not found for gpu in self.gpus):
             raise Code(pynvml.NVML_ERROR_GPU_IS_LOST)
         return found
 
     def _number(self, gpu: GpuModel) -> int:
         """By which handles name it."""
-        for number, known_gpu in enumerate(self._registered):
-            if known_gpu is gpu:
+        for number, one in enumerate(self.registered):
+            if one is gpu:
                 return number
-        self._registered.append(gpu)
-        return len(self._registered) - 1
+        self.registered.append(gpu)
+        return len(self.registered) - 1
 
     def _sensors(self, handle: int) -> Sensors:
         return self.sensors.get(self._whole(handle).uuid, NOTHING)

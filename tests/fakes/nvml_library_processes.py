@@ -23,7 +23,7 @@ class _LongProcess(ctypes.Structure):
 class ProcessCalls(Handles):
     """Tells of processes; after each question how many there are, the next of `arriving` come."""
 
-    arriving: list[list[GpuProcess]]
+    arriving: dict[str, list[list[GpuProcess]]]
     long_processes: bool
 
     def _nvmlDeviceGetComputeRunningProcesses_v3(self, handle: int, count: int, out: int | None) -> None:
@@ -59,8 +59,8 @@ class ProcessCalls(Handles):
         found = [each for each in gpu.processes if wanted is None or each.instance == wanted.uuid]
         room = ctypes.c_uint.from_address(count).value
         write(ctypes.c_uint, count, len(found))
-        if out is None and self.arriving:
-            gpu.processes.extend(self.arriving.pop(0))
+        if out is None and self.arriving.get(gpu.uuid):
+            gpu.processes.extend(self.arriving[gpu.uuid].pop(0))
         if len(found) > room or (found and out is None):
             raise Code(pynvml.NVML_ERROR_INSUFFICIENT_SIZE)
         if out is None:

@@ -4,11 +4,12 @@
 
 #include <dlfcn.h>
 
-#define UNSEEN __attribute__((no_instrument_function))
+/* Hidden: the C library has functions of these names that do nothing, and is loaded first. */
+#define UNSEEN __attribute__((no_instrument_function, visibility("hidden")))
 
 static __thread int depth; /* calls of this library under way, so that those it makes of itself are not counted */
 
-UNSEEN static const char *exported(void *function) {
+__attribute__((no_instrument_function)) static const char *exported(void *function) {
     Dl_info info;
     if (!dladdr(function, &info) || info.dli_saddr != function || !info.dli_sname) return NULL;
     return strncmp(info.dli_sname, "nvml", 4) ? NULL : info.dli_sname;
