@@ -43,9 +43,9 @@ class Roster:
 
     def bring_up_to_date(self) -> None:
         """Count the GPUs, and when it is not as it was, find out which are there and where."""
-        count = self._count_now()
-        strays = any(gpu.displaced for _, gpu in self.members)
-        if count != self._count or strays or not self._settled:
+        astray = not self._settled or any(gpu.displaced for _, gpu in self.members)
+        count = self._count_now() if self._pace.is_due() or astray else self._count
+        if count != self._count or astray:
             self._count = count
             self._sort_out(count)
 
@@ -67,8 +67,6 @@ class Roster:
         return [gpu for _, gpu in self.members if gpu is not one and gpu.gone is None]
 
     def _count_now(self) -> int:
-        if not self._pace.is_due():
-            return self._count
         try:
             job = self._counter.begin(lambda: measured(self._costs, "count", "nvmlDeviceGetCount"))
             count: int = job.result(time.monotonic() + _COUNT_WITHIN_S)
