@@ -1,325 +1,245 @@
-"""One GPU read through nvidia-ml-py; runs in that GPU's own thread (`node.nvml`).
+"""One GPU read through nvidia-ml-py; runs in that GPU's own thread (`node.roster`).
 
 Each reading stands alone: what cannot be read is None with its reason, and never a made-up 0.
 """
 
 import glob
 import re
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from gpualloc.node import mig, nearness, profiles, settings
+from gpualloc.node import activity, board, mig, profiles, reliability, sensors, settings
 from gpualloc.node.holders import running
+from gpualloc.node.opened import Opened
+from gpualloc.node.peers import Peer
+from gpualloc.node.reading import Reading, reason_of, state_of, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_MIB = 1 << 20
+    from gpualloc.node.driver import Costs
 
-_REASONS = {
-    pynvml.NVML_ERROR_NOT_SUPPORTED: "not supported",
-    pynvml.NVML_ERROR_FUNCTION_NOT_FOUND: "not supported",
-    pynvml.NVML_ERROR_NO_PERMISSION: "no permission",
-    pynvml.NVML_ERROR_GPU_IS_LOST: "lost",
-}
-_STATES = {
-    pynvml.NVML_ERROR_GPU_IS_LOST: "GPU lost",
-    pynvml.NVML_ERROR_RESET_REQUIRED: "needs reset",
-}
-_HANDLE_STATES = {pynvml.NVML_ERROR_NO_PERMISSION: "no permission"}
-_HANDLE_STATES.update(_STATES)
-
-_ARCHITECTURES = {
-    getattr(pynvml, "NVML_DEVICE_ARCH_" + name.upper()): name
-    for name in ("kepler", "maxwell", "pascal", "volta", "turing", "ampere", "ada", "hopper", "blackwell", "rubin")
-    if hasattr(pynvml, "NVML_DEVICE_ARCH_" + name.upper())
-}
-_MAX_POWER_W = 100_000
-_POWER_LIMITS: "tuple[tuple[str, Callable[[Any], float]], ...]" = (
-    ("power_limit_default_w", settings.power_default_w),
-    ("power_limit_min_w", lambda handle: settings.power_range_w(handle)[0]),
-    ("power_limit_max_w", lambda handle: settings.power_range_w(handle)[1]),
-)
-
-STATIC = (
-    "uuid",
-    "index",
-    "minor",
-    "model",
-    "architecture",
-    "cpus",
-    "numa_node",
-    "memory_total_mib",
-    "mig_enabled",
-    "mig_pending",
-    *(name for name, _ in _POWER_LIMITS),
-)
-READINGS = (
-    "memory_used_mib",
-    "gpu_utilization_ratio",
-    "memory_utilization_ratio",
-    "power_w",
-    "power_limit_w",
-    "temperature_c",
-    "sm_clock_mhz",
-)
+_VALUES = ("uuid", "index", "model", "mig_enabled", "mig_pending", *board.CONSTANTS)
+"""What of `inventory` is known of a GPU even when it says nothing any more, beside its board and its peers."""
 
 
-class Reading:
-    """The row of one GPU while it is filled in."""
-
-    def __init__(self, row: "dict[str, Any]") -> None:
-        self.row = dict(row, state="ok", reason=None, unavailable={})
-        self._known = 0
-
-    def fail(self, error: Any) -> None:
-        """Take over what an error says about the whole GPU, if it does."""
-        state = _STATES.get(error.value)
-        if state is not None:
-            self.row.update(state=state, reason=str(error))
-
-    def read(self, name: str, function: "Callable[[], Any]", low: float, high: float) -> None:
-        """Fill one number in, or the reason why it is None."""
-        try:
-            value = _once_more(function)
-        except pynvml.NVMLError as error:
-            self.fail(error)
-            self.miss(name, _REASONS.get(error.value, "failed"))
-            return
-        if low <= value <= high:
-            self.row[name] = value
-            self._known += 1
-        else:
-            self.miss(name, "failed")
-
-    def fill(self, row: "dict[str, Any]", name: str, function: "Callable[[], Any]", label: "str | None" = None) -> None:
-        """Fill one value that is no number into a row, or the reason why it is None."""
-        try:
-            row[name] = _once_more(function)
-        except pynvml.NVMLError as error:
-            self.fail(error)
-            row[name] = None
-            self.row["unavailable"][label or name] = _REASONS.get(error.value, "failed")
-
-    def judge(self) -> None:
-        """Once all is read: a GPU that told nothing for want of permission is in that state."""
-        reasons = set(self.row["unavailable"].values()) - {"not supported"}
-        if self.row["state"] == "ok" and not self._known and reasons == {"no permission"}:
-            self.row.update(state="no permission", reason="the driver tells this account nothing of it")
-
-    def miss(self, name: str, reason: str) -> None:
-        """Leave a reading out for that reason."""
-        self.row[name] = None
-        self.row["unavailable"][name] = reason
+class Gone(Exception):
+    """The driver does not list the GPU any more."""
 
 
 class Gpu:
-    """A GPU at one index of the driver's list. What once was learnt of it names it even when it hangs or is lost."""
+    """A GPU. What once was learnt of it names it even when it hangs, is lost or was unplugged.
 
-    def __init__(self, index: int) -> None:
-        self._index = index
-        self._handle: Any = None
-        self._profiles: "list[dict[str, Any]]" = []
-        self._known: "dict[str, Any]" = dict.fromkeys(STATIC)
-        self._known.update(index=index, uuid=None, model="unknown")
-        self._mig_on = False
+    Args:
+        index: its place in the driver's list, which may become another one.
+        costs: where calls are counted.
+        others: the other GPUs of the node.
+    """
+
+    def __init__(self, index: int, costs: "Costs", others: "Callable[[Gpu], list[Gpu]]") -> None:
+        self.index = index
+        self.introduced = threading.Event()
+        """Set once an attempt to open it is over."""
+        self.gone: "str | None" = None
+        """Why the driver lists it no more; None while it does."""
+        self.displaced = False
+        """Whether another GPU was found in its place, and it was not looked for elsewhere yet."""
+        self._costs = costs
+        self._others = others
+        self._opened: "Opened | None" = None
+        self._profiles: "list[dict[str, Any]] | None" = None
+        self._known: "dict[str, Any]" = dict.fromkeys(_VALUES)
+        self._known.update(model="unknown", board=dict.fromkeys(board.FIELDS), peers={})
+        self._listing: "str | None" = None
+        self._listed = False
 
     @property
     def uuid(self) -> str:
         """Full UUID; when the driver never told it, from /proc, else a name by the index."""
         # Not kept: another thread may be learning the real one at this moment.
-        known: str = self._known["uuid"] or _uuid_from_proc(self._index) or "GPU-unknown-%d" % self._index
+        known: str = self._known["uuid"] or _uuid_from_proc(self.index) or "GPU-unknown-%d" % self.index
         return known
+
+    @property
+    def learnt_uuid(self) -> "str | None":
+        """The UUID as the driver itself told it; None before it did."""
+        uuid: "str | None" = self._known["uuid"]
+        return uuid
+
+    def as_peer(self) -> "Peer | None":
+        """What others need to ask about the way to it; None unless it is open."""
+        opened = self._opened
+        return None if opened is None else Peer(self.uuid, opened.handle, opened.address.text)
 
     def blank_inventory(self) -> "dict[str, Any]":
         """The inventory row of a GPU that says nothing."""
-        row = dict(self._known, uuid=self.uuid, mig_instances=[], mig_profiles=self._profiles)
+        row = dict(self._known, index=self.index, uuid=self.uuid, mig_instances=[], mig_profiles=self._profiles or [])
         row["settings"] = dict.fromkeys(settings.FIELDS)
         return row
 
     def blank_sample(self) -> "dict[str, Any]":
         """The sample row of a GPU that says nothing."""
-        return dict(dict.fromkeys(READINGS), uuid=self.uuid, mig_instances=[])
+        return dict(
+            dict.fromkeys(sensors.FIELDS),
+            uuid=self.uuid,
+            activity=dict.fromkeys(activity.FIELDS),
+            ecc=dict.fromkeys(reliability.ECC),
+            pcie=dict.fromkeys(reliability.PCIE),
+            nvlinks=None,
+            mig_instances=[],
+        )
 
     def inventory(self) -> "dict[str, Any]":
         """The row of `inventory` in docs/wire.md."""
         reading = Reading(self.blank_inventory())
-        handle = self._open(reading)
-        if handle is None:
+        opened = self._open(reading)
+        if opened is None:
             return reading.row
-        reading.read("minor", lambda: pynvml.nvmlDeviceGetMinorNumber(handle), 0, 1 << 20)
-        reading.read("memory_total_mib", lambda: _memory(handle).total // _MIB, 1, 1 << 32)
-        self._read_mig_mode(reading, handle)
-        self._read_instances(reading, mig.inventory, handle)
-        self._read_constants(reading, handle)
-        self._read_settings(reading, handle)
-        if reading.row["state"] == "ok":
-            self._known = {name: reading.row[name] for name in STATIC}
+        reading.take(opened.mode())
+        opened.fill_inventory(reading, self._others(self))
+        self._known["memory_total_mib"] = reading.row["memory_total_mib"]
+        if reading.row["mig_enabled"] is not None:
+            reading.value("mig_profiles", self.profiles)
+            reading.row["mig_profiles"] = reading.row["mig_profiles"] or []
+        if reading.ok:
+            self._known.update({name: reading.row[name] for name in self._known})
         return self._closed(reading)
 
     def sample(self) -> "dict[str, Any]":
         """The row of `sample` in docs/wire.md."""
         reading = Reading(self.blank_sample())
-        handle = self._open(reading)
-        if handle is None:
+        opened = self._open(reading)
+        if opened is None:
             return reading.row
-        self._read_load(reading, handle)
-        for name, function, scale, high in (
-            ("power_w", pynvml.nvmlDeviceGetPowerUsage, 0.001, _MAX_POWER_W),
-            ("power_limit_w", pynvml.nvmlDeviceGetEnforcedPowerLimit, 0.001, _MAX_POWER_W),
-        ):
-            reading.read(name, lambda f=function, s=scale: f(handle) * s, 0, high)  # type: ignore[misc]
-        reading.read("temperature_c", lambda: _temperature(handle), -100, 250)
-        reading.read("sm_clock_mhz", lambda: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM), 0, 100_000)
-        self._read_instances(reading, mig.sample, handle)
+        reading.stand_as(opened.mode())
+        opened.fill_sample(reading)
+        if not self._listed:
+            self._list(opened, reading)
+        if self._listing is not None:
+            reading.row["unavailable"]["processes"] = self._listing
         return self._closed(reading)
 
     def processes(self) -> "dict[str, Any]":
-        """`uuid` and `processes`: (pid, MIG instance, MiB used or None) of everything the driver sees here."""
+        """`uuid` and `processes` of everything the driver sees here.
+
+        Each is (pid, MIG instance, MiB used or None, share of time its kernels ran or None).
+        """
         reading = Reading({"uuid": self.uuid, "processes": []})
-        handle = self._open(reading)
-        if handle is None:
+        opened = self._open(reading)
+        if opened is None:
             return reading.row
-        self._read_mig_mode(Reading({}), handle)
-        try:
-            if self._mig_on:
-                for uuid, instance in mig.handles(handle):
-                    reading.row["processes"] += [(pid, uuid, used) for pid, used in running(instance)]
-            else:
-                reading.row["processes"] = [(pid, None, used) for pid, used in running(handle)]
-        except pynvml.NVMLError as error:
-            reading.fail(error)
+        reading.stand_as(opened.mode())
+        found = self._list(opened, reading)
+        use = opened.usage.read(opened.driver) if found and not opened.mig_on else {}
+        reading.row["processes"] = [(pid, uuid, used, use.get(pid)) for pid, uuid, used in found]
         return self._closed(reading)
 
     def is_known_as(self, uuid: str) -> bool:
         """Whether the driver itself told that this is the GPU of that UUID."""
-        return bool(self._known["uuid"] == uuid)
+        return self.learnt_uuid == uuid
 
     def opened(self) -> Any:
-        """The handle, looked up anew after any trouble; raises NVMLError."""
-        if self._handle is None:
-            handle = pynvml.nvmlDeviceGetHandleByIndex(self._index)
-            self._known["uuid"] = pynvml.nvmlDeviceGetUUID(handle)
-            self._known["model"] = pynvml.nvmlDeviceGetName(handle)
-            self._handle = handle
-        return self._handle
+        """The handle, looked up anew after any trouble; raises NVMLError, or Gone when the driver does not list it."""
+        return self._reach().handle
 
     def profiles(self) -> "list[dict[str, Any]]":
         """The MIG profiles as `mig_profiles` of docs/wire.md, asked once; empty without MIG; raises NVMLError."""
-        if not self._profiles:
-            handle = self.opened()
-            self._profiles = profiles.of_device(handle, _memory(handle).total // _MIB)
+        if self._profiles is None:
+            opened = self._reach()
+            total_mib = self._known["memory_total_mib"] or sensors.memory_total_mib(opened.driver)
+            self._profiles = opened.driver.ask("constants", profiles.of_device, total_mib)
         return self._profiles
 
-    def _read_constants(self, reading: "Reading", handle: Any) -> None:
-        """What stays the same while the driver is loaded."""
-        row = reading.row
-        reading.fill(row, "architecture", lambda: _ARCHITECTURES.get(pynvml.nvmlDeviceGetArchitecture(handle)))
-        reading.fill(row, "cpus", lambda: nearness.cpus(handle))
-        reading.fill(row, "numa_node", lambda: nearness.numa_node(handle))
-        for name, function in _POWER_LIMITS:
-            reading.read(name, lambda f=function: f(handle), 0, _MAX_POWER_W)  # type: ignore[misc]
-        if row["mig_enabled"] is not None:
-            reading.fill(row, "mig_profiles", self.profiles)
-            row["mig_profiles"] = row["mig_profiles"] or []
+    def forget(self) -> None:
+        """Let everything be read anew: something was changed."""
+        if self._opened is not None:
+            self._opened.forget()
 
-    def _read_settings(self, reading: "Reading", handle: Any) -> None:
-        told, unavailable = reading.row["settings"], reading.row["unavailable"]
-        for name, function in settings.READ.items():
-            reading.fill(told, name, lambda f=function: f(handle), "settings." + name)  # type: ignore[misc]
-        if self._mig_on and unavailable.get("settings.compute_mode") == "not supported":
-            unavailable["settings.compute_mode"] = "mig"
+    def move(self, index: int) -> None:
+        """It is at another place of the driver's list, or back in it."""
+        self.index = index
+        self.gone, self.displaced = None, False
+        self.let_go()
 
-    def _open(self, reading: "Reading") -> Any:
-        """The handle; None when the driver gives none (the row says why)."""
+    def vanish(self, why: str) -> None:
+        """The driver does not list it any more."""
+        self.gone, self.displaced = why, False
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Give the handle back; the next reading looks it up anew."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            opened.close()
+
+    def _reach(self) -> "Opened":
+        if self.gone is not None:
+            raise Gone(self.gone)
+        if self._opened is None:
+            try:
+                self._opened = self._look_up()
+            finally:
+                self.introduced.set()
+        return self._opened
+
+    def _look_up(self) -> "Opened":
+        handle = pynvml.nvmlDeviceGetHandleByIndex(self.index)
+        uuid = pynvml.nvmlDeviceGetUUID(handle)
+        if self.learnt_uuid not in (None, uuid):
+            self.displaced = True
+            raise Gone("the driver lists %s in its place" % uuid)
+        self._known["model"] = pynvml.nvmlDeviceGetName(handle)
+        self._known["uuid"] = uuid
+        return Opened(handle, self._costs)
+
+    def _open(self, reading: "Reading") -> "Opened | None":
+        """What is open now; None when nothing can be (the row says why)."""
         try:
-            handle = self.opened()
+            opened = self._reach()
+        except Gone as gone:
+            _stands(reading, "GPU lost", "lost", str(gone))
         except pynvml.NVMLError as error:
-            state = _HANDLE_STATES.get(error.value, "failed")
-            reason = "lost" if state == "GPU lost" else _REASONS.get(error.value, "failed")
-            names = [name for name, value in reading.row.items() if value is None and name != "reason"]
-            reading.row.update(uuid=self.uuid, state=state, reason=str(error), unavailable=dict.fromkeys(names, reason))
-            return None
-        reading.row["uuid"] = self._known["uuid"]
-        if "model" in reading.row:
-            reading.row["model"] = self._known["model"]
-        return handle
+            permission = "no permission" if error.value == pynvml.NVML_ERROR_NO_PERMISSION else "failed"
+            state = state_of(error) or permission
+            _stands(reading, state, "lost" if state == "GPU lost" else reason_of(error), str(error))
+        else:
+            reading.row["uuid"] = self.uuid
+            if "model" in reading.row:
+                reading.row["model"] = self._known["model"]
+            return opened
+        reading.row["uuid"] = self.uuid
+        return None
 
     def _closed(self, reading: "Reading") -> "dict[str, Any]":
         reading.judge()
-        if reading.row["state"] != "ok":
-            self._handle = None
+        if not reading.ok:
+            self.let_go()
         return reading.row
 
-    def _read_mig_mode(self, reading: "Reading", handle: Any) -> None:
-        modes: "list[int]" = []
-
-        def current() -> int:
-            modes[:] = pynvml.nvmlDeviceGetMigMode(handle)
-            return modes[0]
-
-        reading.read("mig_enabled", current, 0, 1)
-        self._mig_on = bool(reading.row["mig_enabled"])
-        if modes:
-            reading.row.update(mig_enabled=bool(modes[0]), mig_pending=bool(modes[1]))
-        else:
-            reading.miss("mig_pending", reading.row["unavailable"]["mig_enabled"])
-
-    def _read_instances(self, reading: "Reading", function: "Callable[[Any], list[Any]]", handle: Any) -> None:
-        if not self._mig_on:
-            return
+    def _list(self, opened: "Opened", reading: "Reading") -> "list[tuple[int, str | None, int | None]]":
+        """Pid, MIG instance and MiB of each process; none, with the reason for the next sample, when it is not told."""
         try:
-            reading.row["mig_instances"] = function(handle)
+            found = opened.driver.ask("processes", _listed, bool(opened.mig_on))
         except pynvml.NVMLError as error:
             reading.fail(error)
-            reading.row["unavailable"]["mig_instances"] = _REASONS.get(error.value, "failed")
-
-    def _read_load(self, reading: "Reading", handle: Any) -> None:
-        self._read_mig_mode(Reading({}), handle)
-        total = self._known["memory_total_mib"] or 1 << 32
-        reading.read("memory_used_mib", lambda: _memory(handle).used // _MIB, 0, total)
-        rates = ("gpu_utilization_ratio", "gpu"), ("memory_utilization_ratio", "memory")
-        for name, part in rates:
-            reading.read(
-                name,
-                lambda p=part: getattr(pynvml.nvmlDeviceGetUtilizationRates(handle), p) / 100.0,  # type: ignore[misc]
-                0,
-                1,
-            )
-            if self._mig_on and reading.row["unavailable"].get(name) == "not supported":
-                reading.miss(name, "mig")
-
-
-def _memory(handle: Any) -> Any:
-    """Memory of a device or instance: version 2, which leaves out what the driver reserves, else version 1."""
-    try:
-        return pynvml.nvmlDeviceGetMemoryInfo(handle, version=pynvml.nvmlMemory_v2)
-    except (pynvml.NVMLError_FunctionNotFound, pynvml.NVMLLibraryMismatchError, pynvml.NVMLError_NotSupported):
-        return pynvml.nvmlDeviceGetMemoryInfo(handle)
-
-
-def _temperature(handle: Any) -> int:
-    sensor = pynvml.NVML_TEMPERATURE_GPU
-    newer = getattr(pynvml, "nvmlDeviceGetTemperatureV", None)
-    if newer is not None:
-        try:
-            degrees: int = newer(handle, sensor)
-        except pynvml.NVMLError as error:
-            if error.value not in (pynvml.NVML_ERROR_FUNCTION_NOT_FOUND, pynvml.NVML_ERROR_NOT_SUPPORTED):
-                raise
+            self._listing, found = reason_of(error), []
         else:
-            return degrees
-    older: int = pynvml.nvmlDeviceGetTemperature(handle, sensor)
-    return older
+            self._listing = None
+        self._listed = True
+        return list(found)
 
 
-def _once_more(function: "Callable[[], Any]") -> Any:
-    """An UNKNOWN error is often over at the next call."""
-    try:
-        return function()
-    except pynvml.NVMLError_Unknown:
-        return function()
+def _listed(handle: Any, mig_on: bool) -> "list[tuple[int, str | None, int | None]]":
+    if not mig_on:
+        return [(pid, None, used) for pid, used in running(handle)]
+    return [(pid, uuid, used) for uuid, instance in mig.handles(handle) for pid, used in running(instance)]
+
+
+def _stands(reading: "Reading", state: str, reason: str, why: str) -> None:
+    missing = dict.fromkeys(unknown(reading.row), reason)
+    reading.row.update(state=state, reason=why, unavailable=missing)
 
 
 def _uuid_from_proc(index: int) -> "str | None":

@@ -8,10 +8,14 @@ import pynvml
 from gpualloc.node import mig, processes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 _MIB = 1 << 20
 _NOT_AVAILABLE = (1 << 64) - 1
+_MAX_PID = 1 << 22
+_MAX_BYTES = 1 << 50
+_ATTEMPTS = 5
+"""A list may grow between the call that asks for its length and the one that reads it."""
 _NAMED = 5
 """So many processes are named in a message; of the others only the number is told."""
 _COMMAND_CHARS = 60
@@ -74,7 +78,7 @@ def _process_list(kind: str, handle: Any) -> "list[Any]":
     error: Any = None
     for version in ("_v3", "_v2"):
         try:
-            found: "list[Any]" = getattr(pynvml, "nvmlDeviceGet%sRunningProcesses%s" % (kind, version))(handle)
+            found = _listed(getattr(pynvml, "nvmlDeviceGet%sRunningProcesses%s" % (kind, version)), handle)
         except (pynvml.NVMLError_FunctionNotFound, pynvml.NVMLLibraryMismatchError) as missing:
             error = missing
         except pynvml.NVMLError_NotSupported:
@@ -82,7 +86,25 @@ def _process_list(kind: str, handle: Any) -> "list[Any]":
                 return []
             raise
         else:
-            return found
+            # Some R535 drivers fill in longer records than the binding of that version reads.
+            if _plausible(found):
+                return found
+            error = pynvml.NVMLError(pynvml.NVML_ERROR_UNKNOWN)
     if kind == "Graphics":
         return []
     raise error
+
+
+def _listed(call: "Callable[[Any], list[Any]]", handle: Any) -> "list[Any]":
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return call(handle)
+        except pynvml.NVMLError_InsufficientSize:
+            continue
+    return call(handle)
+
+
+def _plausible(found: "list[Any]") -> bool:
+    """Whether these can be pids of this kernel and sizes of this world."""
+    sizes = [each.usedGpuMemory for each in found if each.usedGpuMemory not in (None, _NOT_AVAILABLE)]
+    return all(0 < each.pid <= _MAX_PID for each in found) and all(size <= _MAX_BYTES for size in sizes)

@@ -105,9 +105,10 @@ class LocalMachine:
         roots = self._roots() if any(row["processes"] for row in rows) else {}
         found = []
         for row in rows:
-            for pid, instance, used_mib in row["processes"]:
+            for pid, instance, used_mib, used_ratio in row["processes"]:
                 told = processes.describe(pid, roots)
                 told.update(device=row["uuid"], mig_instance=instance, gpu_memory_used_mib=used_mib)
+                told.update(gpu_utilization_ratio=used_ratio)
                 found.append(told)
         return {"processes": found}
 
@@ -117,7 +118,7 @@ class LocalMachine:
 
     def cost(self) -> "dict[str, Any]":
         """What readings cost so far."""
-        return {"groups": []}
+        return {"groups": self._nvml.costs()}
 
     def process(self, pid: int) -> "dict[str, Any]":
         """One process, those below it, and the devices they use."""

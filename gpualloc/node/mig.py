@@ -49,8 +49,15 @@ def inventory(parent: Any) -> "list[dict[str, Any]]":
 
 
 def sample(parent: Any) -> "list[dict[str, Any]]":
-    """Each instance with the memory used in it."""
-    return [{"uuid": uuid, "memory_used_mib": _memory_mib(handle, "used")} for uuid, handle in handles(parent)]
+    """Each instance with the memory used in it, and the driver's number of its GPU instance."""
+    return [
+        {
+            "uuid": uuid,
+            "memory_used_mib": _memory_mib(handle, "used"),
+            "gpu_instance": _number(pynvml.nvmlDeviceGetGpuInstanceId, handle),
+        }
+        for uuid, handle in handles(parent)
+    ]
 
 
 def _number(function: "Callable[[Any], int]", handle: Any) -> "int | None":

@@ -15,11 +15,14 @@ from gpualloc.node.worker import Hung, Job, Worker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gpualloc.node.driver import Costs
     from gpualloc.node.gpu import Gpu
+    from gpualloc.node.roster import Roster
 
     Ask = Callable[[Gpu], dict[str, Any]]
 
-DEFAULT_DEADLINE_S = 2.0
+DEFAULT_DEADLINE_S = 1.5
+"""Short enough that a look at a node with one hung GPU takes less than 2 s."""
 
 _WATCH_S = 0.2
 
@@ -27,7 +30,7 @@ _DRIVER_NOT_LOADED, _LIBRARY_NOT_FOUND, _MISMATCH = 9, 12, 18
 
 
 def deadline_s() -> float:
-    """Seconds a GPU gets to answer: GPUALLOC_NVML_DEADLINE_S when that is a positive number, else 2."""
+    """Seconds a GPU gets to answer: GPUALLOC_NVML_DEADLINE_S when that is a positive number, else 1.5."""
     try:
         value = float(os.environ.get("GPUALLOC_NVML_DEADLINE_S", ""))
     except ValueError:
@@ -51,7 +54,8 @@ class Nvml:
         self._opening = self._opener.begin(self._open_when_nobody_asks)
         self._closed = False
         self._use = threading.RLock()
-        self._workers: "list[tuple[Worker, Gpu]]" = []
+        self._roster: "Roster | None" = None
+        self._costs: "Costs | None" = None
         if asked_to_let_go is not None:
             threading.Thread(target=self._watch, name="quiesce", daemon=True).start()
 
@@ -72,8 +76,9 @@ class Nvml:
                 rows = [row(gpu) for _, gpu in self._gpus()]
                 self._close()
                 return [_silent(blank, why, "failed") for blank in rows]
+            asked_of = self._opened_gpus(recount=True)
             until_s = self._until()
-            asked = [(gpu, worker.begin(_bound(what, gpu))) for worker, gpu in self._opened_gpus()]
+            asked = [(gpu, worker.begin(_bound(what, gpu))) for worker, gpu in asked_of]
             return [_answer(job, until_s, _bound(row, gpu)) for gpu, job in asked]
 
     def change(self, uuid: str, action: "Callable[[Gpu], Any]", within_s: float) -> "Any":
@@ -99,6 +104,10 @@ class Nvml:
             if self._close():
                 self._opened_gpus()
 
+    def costs(self) -> "list[dict[str, Any]]":
+        """What each group of readings cost so far, as `groups` of the wire's `cost`."""
+        return [] if self._costs is None else self._costs.rows()
+
     def _named(self, uuid: str) -> "tuple[Worker, Gpu]":
         for attempt in ("known", "asked"):
             for worker, gpu in self._opened_gpus():
@@ -108,27 +117,44 @@ class Nvml:
                 self.ask(lambda gpu: gpu.inventory(), lambda gpu: gpu.blank_inventory())
         raise Refused("gone", "device %s does not exist on this node" % uuid)
 
-    def _opened_gpus(self) -> "list[tuple[Worker, Gpu]]":
+    def _opened_gpus(self, recount: bool = False) -> "list[tuple[Worker, Gpu]]":
         if self._closed and not self._opener.busy:
             self._opening = self._opener.begin(_open)
-            self._workers = []
             # What cannot be opened just after a change may be there at the next reading.
-            self._closed = self.status()["state"] not in ("ok", "hung")
-        return [] if self._closed else self._gpus()
+            status = self.status()["state"]
+            self._closed = status not in ("ok", "hung")
+            if self._roster is not None and status == "ok":
+                self._roster.reopened(self._count())
+        if self._closed:
+            return []
+        gpus = self._gpus()
+        if recount and self._roster is not None:
+            self._roster.bring_up_to_date()
+            gpus = self._roster.members
+        return gpus
 
     def _gpus(self) -> "list[tuple[Worker, Gpu]]":
-        if not self._workers and self.status()["state"] == "ok":
-            from gpualloc.node.gpu import Gpu  # needs pynvml, which is there only now
+        if self._roster is None:
+            if self.status()["state"] != "ok":
+                return []
+            from gpualloc.node.driver import Costs  # these need pynvml, which is there only now
+            from gpualloc.node.roster import Roster
 
-            count = self._opening.result(self._until())["count"]
-            self._workers = [(Worker("gpu-%d" % index), Gpu(index)) for index in range(count)]
-        return self._workers
+            self._costs = Costs()
+            self._roster = Roster(self._count(), self._costs)
+        return self._roster.members
+
+    def _count(self) -> int:
+        count: int = self._opening.result(self._until())["count"]
+        return count
 
     def _close(self) -> bool:
         """Whether the library is closed now; it stays open under a call that hangs."""
-        if self._closed or self.status()["state"] != "ok" or any(worker.busy for worker, _ in self._workers):
+        if self._closed or self.status()["state"] != "ok" or any(worker.busy for worker, _ in self._gpus()):
             return self._closed
         try:
+            if self._roster is not None:
+                self._roster.let_go(self._until())
             self._opener.begin(_shut_down).result(self._until())
         except Hung:
             return False
@@ -157,14 +183,18 @@ def _nobody_asks() -> "str | None":
 
 
 def _acted(gpu: "Gpu", uuid: str, action: "Callable[[Gpu], Any]") -> Any:
-    from gpualloc.node.refusals import told  # needs pynvml
+    from gpualloc.node.gpu import Gone  # these need pynvml
+    from gpualloc.node.refusals import told
 
-    with told(gpu, "open it", "the right to open its device file"):
-        gpu.opened()
-    # An index may belong to another GPU since one was unplugged.
-    if not gpu.is_known_as(uuid):
-        raise Refused("gone", "device %s does not exist on this node any more" % uuid)
-    return action(gpu)
+    try:
+        with told(gpu, "open it", "the right to open its device file"):
+            gpu.opened()
+    except Gone as gone:
+        raise Refused("gone", "device %s does not exist on this node any more: %s" % (uuid, gone)) from None
+    try:
+        return action(gpu)
+    finally:
+        gpu.forget()
 
 
 def _bound(what: "Callable[[Gpu], dict[str, Any]]", gpu: "Gpu") -> "Callable[[], dict[str, Any]]":
@@ -181,8 +211,9 @@ def _answer(job: "Job", until_s: float, blank: "Callable[[], dict[str, Any]]") -
 
 def _silent(row: "dict[str, Any]", why: str, reading: str) -> "dict[str, Any]":
     """A row of a GPU that cannot be asked now."""
-    missing = {name: reading for name, value in row.items() if value is None and name != "reason"}
-    return dict(row, state="driver not answering", reason=why, unavailable=missing)
+    from gpualloc.node.reading import unknown  # needs pynvml
+
+    return dict(row, state="driver not answering", reason=why, unavailable=dict.fromkeys(unknown(row), reading))
 
 
 def _status(state: str, reason: "str | None") -> "dict[str, Any]":

@@ -124,7 +124,7 @@ class Handler:
         return [
             dict(processes.describe(pid, roots), device=row["uuid"], mig_instance=instance)
             for row in rows
-            for pid, instance, _ in row["processes"]
+            for pid, instance, _, _ in row["processes"]
         ]
 
     def _ledger(self) -> "FileLedger":

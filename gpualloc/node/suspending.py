@@ -138,7 +138,7 @@ class Surroundings:
         rows = self._parts.nvml.ask(lambda gpu: gpu.processes(), lambda gpu: {"uuid": gpu.uuid, "processes": []})
         found: "dict[int, dict[str, int | None]]" = {}
         for row in rows:
-            for pid, _, used_mib in row["processes"]:
+            for pid, _, used_mib, _ in row["processes"]:
                 found.setdefault(pid, {})[row["uuid"]] = used_mib
         return found
 

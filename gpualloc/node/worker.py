@@ -84,6 +84,13 @@ class Worker:
             job.run()
 
 
+def apart(name: str, function: "Callable[[], Any]") -> "Job":
+    """Make one call in a thread that ends with it."""
+    job = Job(function)
+    threading.Thread(target=job.run, name=name, daemon=True).start()
+    return job
+
+
 class _Blocked(Job):
     """A call that was not made, because an earlier one has not returned."""
 

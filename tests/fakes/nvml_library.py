@@ -13,19 +13,24 @@ from __future__ import annotations
 
 import ctypes
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import pynvml
 from fakes.nvml_library_base import GPU, MIG, Code, known, write, write_text
+from fakes.nvml_library_calls import SIGNATURES, TYPES
+from fakes.nvml_library_gpm import GpmCalls
+from fakes.nvml_library_links import LinkCalls
 from fakes.nvml_library_mig import MigCalls
+from fakes.nvml_library_processes import ProcessCalls
+from fakes.nvml_library_sensors import SensorCalls
 from fakes.nvml_library_settings import SettingsCalls
+from fakes.nvml_sensors import Sensors
 
-from gpualloc.sim.gpu import FaultKind, GpuModel, GpuRefusal
+from gpualloc.sim.gpu import FaultKind, GpuModel, GpuProcess, GpuRefusal, Readings
 
-_ALL = 0xFFFFFFFF
 _MIB = 1 << 20
 
 _FAULT_CODES = {
@@ -44,69 +49,6 @@ _ERROR_TEXTS = {
     pynvml.NVML_ERROR_IN_USE: "In use by another client",
     pynvml.NVML_ERROR_INSUFFICIENT_RESOURCES: "Insufficient Resources",
 }
-_TYPES = {"h": ctypes.c_void_p, "u": ctypes.c_uint, "o": ctypes.c_void_p, "s": ctypes.c_char_p, "i": ctypes.c_int}
-
-_SIGNATURES = {
-    "nvmlInit_v2": "",
-    "nvmlInitWithFlags": "u",
-    "nvmlShutdown": "",
-    "nvmlSystemGetDriverVersion": "ou",
-    "nvmlSystemGetNVMLVersion": "ou",
-    "nvmlDeviceGetCount_v2": "o",
-    "nvmlDeviceGetHandleByIndex_v2": "uo",
-    "nvmlDeviceGetHandleByUUID": "so",
-    "nvmlDeviceGetName": "hou",
-    "nvmlDeviceGetUUID": "hou",
-    "nvmlDeviceGetIndex": "ho",
-    "nvmlDeviceGetMinorNumber": "ho",
-    "nvmlDeviceGetArchitecture": "ho",
-    "nvmlDeviceGetPciInfo_v3": "ho",
-    "nvmlDeviceGetMemoryInfo": "ho",
-    "nvmlDeviceGetMemoryInfo_v2": "ho",
-    "nvmlDeviceGetUtilizationRates": "ho",
-    "nvmlDeviceGetPowerUsage": "ho",
-    "nvmlDeviceGetEnforcedPowerLimit": "ho",
-    "nvmlDeviceGetPowerManagementLimit": "ho",
-    "nvmlDeviceGetPowerManagementLimitConstraints": "hoo",
-    "nvmlDeviceGetPowerManagementDefaultLimit": "ho",
-    "nvmlDeviceSetPowerManagementLimit": "hu",
-    "nvmlDeviceSetGpuLockedClocks": "huu",
-    "nvmlDeviceResetGpuLockedClocks": "h",
-    "nvmlDeviceGetComputeMode": "ho",
-    "nvmlDeviceSetComputeMode": "hu",
-    "nvmlDeviceGetPersistenceMode": "ho",
-    "nvmlDeviceSetPersistenceMode": "hu",
-    "nvmlDeviceGetTemperature": "huo",
-    "nvmlDeviceGetTemperatureV": "ho",
-    "nvmlDeviceGetClockInfo": "huo",
-    "nvmlDeviceGetComputeRunningProcesses_v2": "hoo",
-    "nvmlDeviceGetComputeRunningProcesses_v3": "hoo",
-    "nvmlDeviceGetMigMode": "hoo",
-    "nvmlDeviceSetMigMode": "huo",
-    "nvmlDeviceGetMaxMigDeviceCount": "ho",
-    "nvmlDeviceGetMigDeviceHandleByIndex": "huo",
-    "nvmlDeviceIsMigDeviceHandle": "ho",
-    "nvmlDeviceGetDeviceHandleFromMigDeviceHandle": "ho",
-    "nvmlDeviceGetGpuInstanceId": "ho",
-    "nvmlDeviceGetComputeInstanceId": "ho",
-    "nvmlDeviceGetGpuInstanceProfileInfo": "huo",
-    "nvmlDeviceGetGpuInstanceProfileInfoV": "huo",
-    "nvmlDeviceGetGpuInstancePossiblePlacements_v2": "huoo",
-    "nvmlDeviceGetGpuInstanceRemainingCapacity": "huo",
-    "nvmlDeviceGetGpuInstanceById": "huo",
-    "nvmlGpuInstanceGetInfo": "ho",
-    "nvmlDeviceCreateGpuInstance": "huo",
-    "nvmlDeviceCreateGpuInstanceWithPlacement": "huoo",
-    "nvmlGpuInstanceDestroy": "h",
-    "nvmlDeviceGetGpuInstances": "huoo",
-    "nvmlGpuInstanceGetComputeInstanceProfileInfo": "huuo",
-    "nvmlGpuInstanceGetComputeInstanceProfileInfoV": "huuo",
-    "nvmlGpuInstanceCreateComputeInstance": "huo",
-    "nvmlGpuInstanceGetComputeInstances": "huoo",
-    "nvmlComputeInstanceDestroy": "h",
-}
-"""Every modelled function and its arguments: h handle, u unsigned, o pointer to write to, s text."""
-
 _IDENTITY = frozenset({"nvmlDeviceGetName", "nvmlDeviceGetUUID", "nvmlDeviceGetIndex", "nvmlDeviceGetMinorNumber"})
 """Answered from a cache by drivers: what a sick GPU, unless lost, still tells."""
 
@@ -120,7 +62,7 @@ class _Planned:
     times: int | None
 
 
-class NvmlLibrary(MigCalls, SettingsCalls):
+class NvmlLibrary(MigCalls, SettingsCalls, SensorCalls, LinkCalls, GpmCalls, ProcessCalls):
     """What nvidia-ml-py takes for the loaded library.
 
     Args:
@@ -128,6 +70,8 @@ class NvmlLibrary(MigCalls, SettingsCalls):
         driver: driver version.
         without: functions that this driver lacks.
         privileged: whether this process may change anything.
+        sensors: what each GPU tells beside its load, by UUID.
+        long_processes: whether lists of processes have the longer records of some R535 drivers.
     """
 
     def __init__(
@@ -137,8 +81,22 @@ class NvmlLibrary(MigCalls, SettingsCalls):
         driver: str = "570.133.20",
         without: Iterable[str] = (),
         privileged: bool = True,
+        sensors: Mapping[str, Sensors] | None = None,
+        long_processes: bool = False,
     ) -> None:
         self.gpus = list(gpus)
+        self.sensors = dict(sensors or {})
+        self.long_processes = long_processes
+        self.load: dict[str, Readings] = {}
+        """By UUID: what is told of the load in place of what the model has."""
+        self.lost_after: dict[str, int] = {}
+        """By UUID: after so many more calls about it, the GPU is lost."""
+        self.arriving: dict[str, list[list[GpuProcess]]] = {}
+        """By UUID: processes that begin just after a program asked how many there are, one list for each time."""
+        self.samples: dict[int, Any] = {}
+        """GPM samples that were allotted and not given back."""
+        self.registered = list(self.gpus)
+        """Every GPU there was, by the number in its handles."""
         self.driver = driver
         self.privileged = privileged
         self.at_s = 0.0
@@ -158,6 +116,7 @@ class NvmlLibrary(MigCalls, SettingsCalls):
         """How often the library is open."""
         self._planned: dict[str, _Planned] = {}
         self._blocked: dict[str, threading.Event] = {}
+        self._hung: dict[str, threading.Event] = {}
         self._functions: dict[str, Any] = {}
 
     def fail(self, function: str, code: int, *, after: int = 0, times: int | None = None) -> None:
@@ -168,14 +127,18 @@ class NvmlLibrary(MigCalls, SettingsCalls):
         """Make a function wait until the event returned is set."""
         return self._blocked.setdefault(function, threading.Event())
 
+    def hang(self, uuid: str) -> threading.Event:
+        """Make every call about a GPU wait until the event returned is set."""
+        return self._hung.setdefault(uuid, threading.Event())
+
     def __getattr__(self, name: str) -> Any:
         """The function as ctypes sees it; raises AttributeError like a library without that symbol."""
         if name == "nvmlErrorString":
             return _error_string
-        if name not in _SIGNATURES or name in self._without:
+        if name not in SIGNATURES or name in self._without:
             raise AttributeError(f"undefined symbol: {name}")
         if name not in self._functions:
-            types = [_TYPES[letter] for letter in _SIGNATURES[name]]
+            types = [TYPES[letter] for letter in SIGNATURES[name]]
             self._functions[name] = ctypes.CFUNCTYPE(ctypes.c_int, *types)(self._callback(name))
         return self._functions[name]
 
@@ -205,10 +168,22 @@ class NvmlLibrary(MigCalls, SettingsCalls):
             elif planned.times != 0:
                 planned.times = None if planned.times is None else planned.times - 1
                 raise Code(planned.code)
-        if _SIGNATURES[name].startswith("h"):
-            fault = self.faults.get(self._gpu(arguments[0]).index)
+        if SIGNATURES[name].startswith("h"):
+            gpu = self._gpu(arguments[0])
+            self._suffer(gpu)
+            fault = self.faults.get(gpu.index)
             if fault is not None and (fault is FaultKind.LOST or name not in _IDENTITY):
                 raise Code(_FAULT_CODES[fault])
+
+    def _suffer(self, gpu: GpuModel) -> None:
+        if gpu.uuid in self._hung:
+            self._hung[gpu.uuid].wait()
+        left = self.lost_after.get(gpu.uuid)
+        if left is None:
+            return
+        if left <= 0:
+            raise Code(pynvml.NVML_ERROR_GPU_IS_LOST)
+        self.lost_after[gpu.uuid] = left - 1
 
     # ---- start
 
@@ -235,14 +210,15 @@ class NvmlLibrary(MigCalls, SettingsCalls):
     def _nvmlDeviceGetHandleByIndex_v2(self, index: int, out: int) -> None:
         if index >= len(self.gpus):
             raise Code(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-        if self.faults.get(index) is FaultKind.LOST:
+        gpu = self.gpus[index]
+        if self.faults.get(index) is FaultKind.LOST or self.lost_after.get(gpu.uuid) == 0:
             raise Code(pynvml.NVML_ERROR_GPU_IS_LOST)
-        write(ctypes.c_void_p, out, GPU | index)
+        write(ctypes.c_void_p, out, GPU | self._number(gpu))
 
     def _nvmlDeviceGetHandleByUUID(self, uuid: bytes, out: int) -> None:
         for gpu in self.gpus:
-            names = {gpu.uuid: GPU | gpu.index}
-            names.update({each.uuid: MIG | each.gi << 8 | gpu.index for each in gpu.mig_devices})
+            names = {gpu.uuid: GPU | self._number(gpu)}
+            names.update({each.uuid: MIG | each.gi << 8 | self._number(gpu) for each in gpu.mig_devices})
             if uuid.decode() in names:
                 write(ctypes.c_void_p, out, names[uuid.decode()])
                 return
@@ -268,9 +244,10 @@ class NvmlLibrary(MigCalls, SettingsCalls):
         write(ctypes.c_uint, out, getattr(pynvml, name))
 
     def _nvmlDeviceGetPciInfo_v3(self, handle: int, out: int) -> None:
+        gpu = self._whole(handle)
         info = pynvml.nvmlPciInfo_t.from_address(out)
-        info.bus = self._whole(handle).index + 1
-        info.busId = f"00000000:{info.bus:02X}:00.0".encode()
+        info.bus = gpu.index + 1
+        info.busId = self._pci_bus_id(gpu).encode()
 
     # ---- readings
 
@@ -278,8 +255,10 @@ class NvmlLibrary(MigCalls, SettingsCalls):
         gpu, instance = self._gpu(handle), self._instance(handle)
         total = gpu.kind.memory_total_mib if instance is None else instance.profile.memory_mib
         used = gpu.memory_used_mib(None if instance is None else instance.uuid)
+        if instance is None and gpu.uuid in self.load:
+            used = self.load[gpu.uuid].memory_used_mib
         memory = out if isinstance(out, pynvml.c_nvmlMemory_v2_t) else pynvml.c_nvmlMemory_t.from_address(out)
-        memory.total, memory.used, memory.free = total * _MIB, used * _MIB, (total - used) * _MIB
+        memory.total, memory.used, memory.free = total * _MIB, used * _MIB, max(0, total - used) * _MIB
 
     def _nvmlDeviceGetMemoryInfo_v2(self, handle: int, out: int) -> None:
         memory = pynvml.c_nvmlMemory_v2_t.from_address(out)
@@ -288,13 +267,13 @@ class NvmlLibrary(MigCalls, SettingsCalls):
         self._nvmlDeviceGetMemoryInfo(handle, memory)
 
     def _nvmlDeviceGetUtilizationRates(self, handle: int, out: int) -> None:
-        readings = self._whole(handle).readings(self.at_s)
+        readings = self._load(handle)
         rates = pynvml.c_nvmlUtilization_t.from_address(out)
         rates.gpu = round(known(readings.gpu_utilization_ratio) * 100)
         rates.memory = round(known(readings.memory_utilization_ratio) * 100)
 
     def _nvmlDeviceGetPowerUsage(self, handle: int, out: int) -> None:
-        write(ctypes.c_uint, out, round(known(self._whole(handle).readings(self.at_s).power_w) * 1000))
+        write(ctypes.c_uint, out, round(known(self._load(handle).power_w) * 1000))
 
     def _nvmlDeviceGetEnforcedPowerLimit(self, handle: int, out: int) -> None:
         self._nvmlDeviceGetPowerManagementLimit(handle, out)
@@ -302,34 +281,21 @@ class NvmlLibrary(MigCalls, SettingsCalls):
     # ---- load
 
     def _nvmlDeviceGetTemperature(self, handle: int, _sensor: int, out: int) -> None:
-        write(ctypes.c_uint, out, self._whole(handle).readings(self.at_s).temperature_c)
+        write(ctypes.c_uint, out, self._load(handle).temperature_c)
 
     def _nvmlDeviceGetTemperatureV(self, handle: int, out: int) -> None:
         reading = pynvml.c_nvmlTemperature_v1_t.from_address(out)
         if reading.version != pynvml.nvmlTemperature_v1:
             raise Code(pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH)
-        reading.temperature = self._whole(handle).readings(self.at_s).temperature_c
+        reading.temperature = self._load(handle).temperature_c
 
     def _nvmlDeviceGetClockInfo(self, handle: int, clock: int, out: int) -> None:
-        if clock not in (pynvml.NVML_CLOCK_GRAPHICS, pynvml.NVML_CLOCK_SM):
+        if clock == pynvml.NVML_CLOCK_MEM:
+            write(ctypes.c_uint, out, round(known(self._sensors(handle).memory_clock_mhz)))
+        elif clock in (pynvml.NVML_CLOCK_GRAPHICS, pynvml.NVML_CLOCK_SM):
+            write(ctypes.c_uint, out, round(known(self._load(handle).sm_clock_mhz)))
+        else:
             raise Code(pynvml.NVML_ERROR_NOT_SUPPORTED)
-        write(ctypes.c_uint, out, round(known(self._whole(handle).readings(self.at_s).sm_clock_mhz)))
-
-    def _nvmlDeviceGetComputeRunningProcesses_v3(self, handle: int, count: int, out: int | None) -> None:
-        gpu, wanted = self._gpu(handle), self._instance(handle)
-        found = [each for each in gpu.processes if wanted is None or each.instance == wanted.uuid]
-        room = ctypes.c_uint.from_address(count).value
-        write(ctypes.c_uint, count, len(found))
-        if len(found) > room or (found and out is None):
-            raise Code(pynvml.NVML_ERROR_INSUFFICIENT_SIZE)
-        if out is None:
-            return
-        for row, process in zip((pynvml.c_nvmlProcessInfo_v3_t * room).from_address(out), found, strict=False):
-            instance = gpu.instance(process.instance)
-            row.pid, row.usedGpuMemory = process.pid, process.memory_mib * _MIB
-            row.gpuInstanceId, row.computeInstanceId = (_ALL, _ALL) if instance is None else (instance.gi, 0)
-
-    _nvmlDeviceGetComputeRunningProcesses_v2 = _nvmlDeviceGetComputeRunningProcesses_v3
 
 
 @contextmanager

@@ -6,11 +6,12 @@ import ctypes
 from typing import Any
 
 import pynvml
+from fakes.nvml_sensors import NOTHING, Sensors
 
-from gpualloc.sim.gpu import GpuModel, Instance
+from gpualloc.sim.gpu import GpuModel, Instance, Readings
 
 GPU, MIG, GI, CI = 0x1000, 0x2000, 0x4000, 0x8000
-"""What a handle names, beside the index of the GPU and the id of the GPU instance."""
+"""What a handle names, beside the number of the GPU and the id of the GPU instance."""
 
 
 class Code(Exception):
@@ -25,18 +26,44 @@ class Handles:
     """Numbers that name a GPU, a MIG device, a GPU instance or a compute instance, used again like a driver's.
 
     `changed` holds the names of the functions called that change something, in order; `privileged` is whether this
-    process may change anything.
+    process may change anything. A handle stays its GPU's when the GPU moves in the list, and is lost when it leaves.
     """
 
     gpus: list[GpuModel]
+    sensors: dict[str, Sensors]
+    load: dict[str, Readings]
+    at_s: float
+    registered: list[GpuModel]
     privileged: bool
     changed: list[str]
 
     def _gpu(self, handle: int | None) -> GpuModel:
-        index = (handle or 0) & 0xFF
-        if not handle or index >= len(self.gpus):
+        number = (handle or 0) & 0xFF
+        if not handle or number >= len(self.registered):
             raise Code(pynvml.NVML_ERROR_INVALID_ARGUMENT)
-        return self.gpus[index]
+        found = self.registered[number]
+        if all(gpu is not found for gpu in self.gpus):
+            raise Code(pynvml.NVML_ERROR_GPU_IS_LOST)
+        return found
+
+    def _number(self, gpu: GpuModel) -> int:
+        """By which handles name it."""
+        for number, one in enumerate(self.registered):
+            if one is gpu:
+                return number
+        self.registered.append(gpu)
+        return len(self.registered) - 1
+
+    def _sensors(self, handle: int) -> Sensors:
+        return self.sensors.get(self._whole(handle).uuid, NOTHING)
+
+    def _load(self, handle: int) -> Readings:
+        gpu = self._whole(handle)
+        return self.load.get(gpu.uuid) or gpu.readings(self.at_s)
+
+    def _pci_bus_id(self, gpu: GpuModel) -> str:
+        told = self.sensors.get(gpu.uuid, NOTHING).pci_bus_id
+        return told or f"00000000:{gpu.index + 1:02X}:00.0"
 
     def _instance(self, handle: int) -> Instance | None:
         """The instance of a handle; None when it is a GPU's."""

@@ -49,13 +49,13 @@ class MigCalls(Handles):
             raise Code(pynvml.NVML_ERROR_INVALID_ARGUMENT)
         if index >= len(gpu.mig_devices):
             raise Code(pynvml.NVML_ERROR_NOT_FOUND)
-        write(ctypes.c_void_p, out, MIG | gpu.mig_devices[index].gi << 8 | gpu.index)
+        write(ctypes.c_void_p, out, MIG | gpu.mig_devices[index].gi << 8 | self._number(gpu))
 
     def _nvmlDeviceIsMigDeviceHandle(self, handle: int, out: int) -> None:
         write(ctypes.c_uint, out, int(self._instance(handle) is not None))
 
     def _nvmlDeviceGetDeviceHandleFromMigDeviceHandle(self, handle: int, out: int) -> None:
-        write(ctypes.c_void_p, out, GPU | self._gpu(handle).index)
+        write(ctypes.c_void_p, out, GPU | self._number(self._gpu(handle)))
 
     def _nvmlDeviceGetGpuInstanceId(self, handle: int, out: int) -> None:
         instance = self._instance(handle)
@@ -101,7 +101,7 @@ class MigCalls(Handles):
         gpu = self._whole(handle)
         if all(each.gi != gi for each in gpu.instances):
             raise Code(pynvml.NVML_ERROR_NOT_FOUND)
-        write(ctypes.c_void_p, out, GI | gi << 8 | gpu.index)
+        write(ctypes.c_void_p, out, GI | gi << 8 | self._number(gpu))
 
     def _nvmlGpuInstanceGetInfo(self, handle: int, out: int) -> None:
         instance = self._instance(handle)
@@ -131,7 +131,7 @@ class MigCalls(Handles):
         if not self.privileged:
             raise Code(pynvml.NVML_ERROR_NO_PERMISSION)
         found = [each for each in gpu.instances if each.profile.id == profile_id]
-        write_handles(out, count, [GI | each.gi << 8 | gpu.index for each in found])
+        write_handles(out, count, [GI | each.gi << 8 | self._number(gpu) for each in found])
 
     # ---- compute instances
 
@@ -160,12 +160,12 @@ class MigCalls(Handles):
         if profile_id != compute_profiles(instance.profile)[-1].id:
             raise Code(pynvml.NVML_ERROR_NOT_SUPPORTED)
         gpu.complete_instance(instance.gi)
-        write(ctypes.c_void_p, out, CI | instance.gi << 8 | gpu.index)
+        write(ctypes.c_void_p, out, CI | instance.gi << 8 | self._number(gpu))
 
     def _nvmlGpuInstanceGetComputeInstances(self, handle: int, profile_id: int, out: int, count: int) -> None:
         gpu, instance = self._gpu(handle), self._gpu_instance(handle)
         whole = instance.complete and profile_id == compute_profiles(instance.profile)[-1].id
-        write_handles(out, count, [CI | instance.gi << 8 | gpu.index] if whole else [])
+        write_handles(out, count, [CI | instance.gi << 8 | self._number(gpu)] if whole else [])
 
     def _nvmlComputeInstanceDestroy(self, handle: int) -> None:
         gpu, instance = self._gpu(handle), self._instance(handle)
@@ -178,7 +178,7 @@ class MigCalls(Handles):
         gpu = self._whole(handle)
         self._change(gpu, "nvmlDeviceCreateGpuInstance" + ("" if start is None else "WithPlacement"))
         made = gpu.create_instance(self._profile_by_id(gpu, profile_id).name, start, complete=False)
-        write(ctypes.c_void_p, out, GI | made.gi << 8 | gpu.index)
+        write(ctypes.c_void_p, out, GI | made.gi << 8 | self._number(gpu))
 
     def _gpu_instance(self, handle: int) -> Instance:
         instance = self._instance(handle)

@@ -6,7 +6,8 @@ Each answers a number or a list, or the name of the error.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -142,3 +143,49 @@ def clocks(index: int, low: int, high: int) -> int:
     else:
         pynvml.nvmlDeviceSetGpuLockedClocks(device, low, high)
     return 0
+
+
+def answered(expression: str, names: dict[str, Any]) -> Any:
+    """What an expression gives with those names, or the error as JSON has it."""
+    try:
+        return eval(expression, names)
+    except (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError) as error:
+        return {"error": type(error).__name__}
+
+
+@_answering
+def fields(index: int, asked: Sequence[Any]) -> list[list[int]]:
+    """Code, type and value of each field of a batch."""
+    told = pynvml.nvmlDeviceGetFieldValues(pynvml.nvmlDeviceGetHandleByIndex(index), asked)
+    whole = pynvml.NVML_VALUE_TYPE_UNSIGNED_LONG_LONG
+    return [
+        [one.nvmlReturn]
+        if one.nvmlReturn
+        else [0, one.valueType, one.value.ullVal if one.valueType == whole else one.value.uiVal]
+        for one in told
+    ]
+
+
+@_answering
+def gpm(index: int, gi: int | None, apart_s: float = 0.11) -> list[list[float]]:
+    """Code and value of each metric between two samples; one of the metrics does not exist."""
+    device = pynvml.nvmlDeviceGetHandleByIndex(index)
+    samples = []
+    try:
+        for _ in range(2):
+            samples.append(pynvml.nvmlGpmSampleAlloc())
+            if gi is None:
+                pynvml.nvmlGpmSampleGet(device, samples[-1])
+            else:
+                pynvml.nvmlGpmMigSampleGet(device, gi, samples[-1])
+            time.sleep(apart_s)
+        wanted = pynvml.c_nvmlGpmMetricsGet_t()
+        wanted.version, wanted.numMetrics = pynvml.NVML_GPM_METRICS_GET_VERSION, 5
+        wanted.sample1, wanted.sample2 = samples
+        for place, number in enumerate((2, 3, 5, 10, 99)):
+            wanted.metrics[place].metricId = number
+        pynvml.nvmlGpmMetricsGet(wanted)
+        return [[one.nvmlReturn, one.value] for one in wanted.metrics[:5]]
+    finally:
+        for sample in samples:
+            pynvml.nvmlGpmSampleFree(sample)

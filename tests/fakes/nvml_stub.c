@@ -241,8 +241,9 @@ int nvmlDeviceGetPciInfo_v3(Device handle, PciInfo *pci) {
     if (code != OK) return code;
     memset(pci, 0, sizeof *pci);
     pci->bus = (uint)view.gpu.index + 1;
-    snprintf(pci->bus_id_legacy, sizeof pci->bus_id_legacy, "0000:%02X:00.0", pci->bus);
     snprintf(pci->bus_id, sizeof pci->bus_id, "00000000:%02X:00.0", pci->bus);
+    if (view.gpu.sensors.pci_bus_id[0]) snprintf(pci->bus_id, sizeof pci->bus_id, "%s", view.gpu.sensors.pci_bus_id);
+    snprintf(pci->bus_id_legacy, sizeof pci->bus_id_legacy, "%.12s", pci->bus_id + 4);
     return OK;
 }
 
@@ -324,55 +325,19 @@ int nvmlDeviceGetTemperatureV(Device handle, TemperatureV1 *reading) {
 int nvmlDeviceGetClockInfo(Device handle, uint clock, uint *mhz) {
     View view;
     int code = look_at_gpu(handle, &view);
+    if (code == OK && clock == 2) return tell(mhz, view.gpu.sensors.memory_clock);
     if (code == OK && clock > 1) return NOT_SUPPORTED; /* 0 graphics and 1 SM tick together */
     return code == OK ? tell(mhz, view.gpu.sm_clock) : code;
-}
-
-/* ---- processes ---- */
-
-typedef struct {
-    uint pid;
-    ull used;
-    uint gi, ci;
-} ProcessInfo;
-
-int nvmlDeviceGetComputeRunningProcesses_v3(Device handle, uint *count, ProcessInfo *out) {
-    View view;
-    int code = look(handle, &view);
-    if (code != OK) return code;
-    uint room = *count, found = 0;
-    for (int i = 0; i < view.gpu.processes; i++) {
-        Process *p = &view.gpu.process[i];
-        if (view.instance.uuid[0] && p->gi != (uint)view.instance.gi) continue;
-        if (out && found < room)
-            out[found] = (ProcessInfo){(uint)p->pid, p->used_mib < 0 ? VALUE_NOT_AVAILABLE : (ull)p->used_mib * MIB,
-                                       p->gi, p->ci};
-        found++;
-    }
-    *count = found;
-    return found > room ? INSUFFICIENT_SIZE : OK;
-}
-
-int nvmlDeviceGetComputeRunningProcesses_v2(Device handle, uint *count, ProcessInfo *out) {
-    return nvmlDeviceGetComputeRunningProcesses_v3(handle, count, out);
-}
-
-/* No simulated process draws: an empty list is the truth here. */
-int nvmlDeviceGetGraphicsRunningProcesses_v3(Device handle, uint *count, ProcessInfo *out) {
-    (void)out;
-    View view;
-    int code = look(handle, &view);
-    if (code == OK) *count = 0;
-    return code;
-}
-
-int nvmlDeviceGetGraphicsRunningProcesses_v2(Device handle, uint *count, ProcessInfo *out) {
-    return nvmlDeviceGetGraphicsRunningProcesses_v3(handle, count, out);
 }
 
 #include "nvml_stub_mig.h"
 #include "nvml_stub_change.h"
 #include "nvml_stub_settings.h"
+#include "nvml_stub_processes.h"
+#include "nvml_stub_sensors.h"
+#include "nvml_stub_links.h"
+#include "nvml_stub_gpm.h"
+#include "nvml_stub_log.h"
 
 /* ---- known to drivers and asked for by monitors, but no part of this model ---- */
 
@@ -383,11 +348,5 @@ int nvmlDeviceGetGraphicsRunningProcesses_v2(Device handle, uint *count, Process
         return code == OK ? NOT_SUPPORTED : code; \
     }
 
-NOT_MODELLED(nvmlDeviceGetDecoderUtilization)
 NOT_MODELLED(nvmlDeviceGetDisplayActive)
 NOT_MODELLED(nvmlDeviceGetDriverModel)
-NOT_MODELLED(nvmlDeviceGetEncoderUtilization)
-NOT_MODELLED(nvmlDeviceGetFanSpeed)
-NOT_MODELLED(nvmlDeviceGetPerformanceState)
-NOT_MODELLED(nvmlDeviceGetProcessUtilization)
-NOT_MODELLED(nvmlDeviceGetTotalEccErrors)

@@ -23,6 +23,8 @@ from pathlib import Path
 
 import pynvml
 from fakes.nvml_library_settings import COMPUTE_MODES
+from fakes.nvml_sensors import NOTHING, Sensors
+from fakes.nvml_stub_lines import known, milli, sensor_lines
 
 from gpualloc.sim.catalog import ENGINES, MigProfile
 from gpualloc.sim.gpu import GpuModel
@@ -31,8 +33,14 @@ SOURCES = (
     "nvml_stub.c",
     "nvml_stub_change.h",
     "nvml_stub_clients.h",
+    "nvml_stub_gpm.h",
+    "nvml_stub_links.h",
+    "nvml_stub_log.h",
     "nvml_stub_mig.h",
+    "nvml_stub_processes.h",
     "nvml_stub_save.h",
+    "nvml_stub_sensors.h",
+    "nvml_stub_sensors_state.h",
     "nvml_stub_settings.h",
     "nvml_stub_state.h",
 )
@@ -127,6 +135,8 @@ class FakeGpu:
     """Engines shared out among instances, in the order of `sim.catalog.ENGINES`; None is not counted."""
     gi_uuids: tuple[tuple[int, str], ...] = tuple((gi, f"MIG-fake-{gi}") for gi in range(1, 15))
     """Id of each GPU instance with the UUID of its MIG device, in the order in which ids are given."""
+    sensors: Sensors = NOTHING
+    """What it tells beside its load."""
 
     @property
     def full_uuid(self) -> str:
@@ -134,26 +144,33 @@ class FakeGpu:
         return self.uuid or f"GPU-00000000-0000-0000-0000-{self.index:012d}"
 
 
-def build_library() -> Path:
+def build_library(without: Sequence[str] = ()) -> Path:
     """Compile the library unless it is there already; the folder to put on LD_LIBRARY_PATH.
 
     Kept in the checkout's .pytest_cache, by the hash of its source. Without gcc this raises, so that tests fail
     rather than skip.
+
+    Args:
+        without: functions that this driver lacks, such as `nvml_sensors.MISSING["R470"]`.
     """
     here = Path(__file__).parent
-    digest = hashlib.sha256(b"".join((here / name).read_bytes() for name in SOURCES)).hexdigest()[:16]
+    hidden = "".join(["{ local: ", *(f"{name}; " for name in sorted(without)), "};"]) if without else ""
+    made_of = b"".join((here / name).read_bytes() for name in SOURCES) + hidden.encode()
+    digest = hashlib.sha256(made_of).hexdigest()[:16]
     folder = here.parents[1] / ".pytest_cache" / "nvml-stub" / digest
     library = folder / SONAME
     if library.exists():
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        made = Path(scratch) / SONAME
+        made, script = Path(scratch) / SONAME, Path(scratch) / "hidden"
+        script.write_text(hidden)
         subprocess.run(
             [
-                *("gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared"),
+                *("gcc", "-O1", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", "-finstrument-functions"),
                 f"-Wl,-soname,{SONAME}",
-                *("-o", str(made), str(here / "nvml_stub.c"), "-lpthread"),
+                *([f"-Wl,--version-script={script}"] if without else []),
+                *("-o", str(made), str(here / "nvml_stub.c"), "-lpthread", "-ldl"),
             ],
             check=True,
             timeout=60,
@@ -162,9 +179,16 @@ def build_library() -> Path:
     return folder
 
 
-def environment(state: Path) -> dict[str, str]:
-    """Environment that makes a child process find the library and the state."""
-    return {"LD_LIBRARY_PATH": str(build_library()), "GPUALLOC_FAKE_NVML": str(state)}
+def environment(state: Path, *, without: Sequence[str] = (), calls: Path | None = None) -> dict[str, str]:
+    """Environment that makes a child process find the library and the state.
+
+    Args:
+        state: what `write_state` wrote.
+        without: functions that this driver lacks.
+        calls: file to which the name of each function is added when it is called.
+    """
+    found = {"LD_LIBRARY_PATH": str(build_library(without)), "GPUALLOC_FAKE_NVML": str(state)}
+    return found if calls is None else {**found, "GPUALLOC_FAKE_NVML_CALLS": str(calls)}
 
 
 def write_state(
@@ -176,6 +200,7 @@ def write_state(
     cuda: int = 12_080,
     init_code: int = 0,
     privileged: bool = True,
+    long_processes: bool = False,
     plans: Sequence[tuple[str, int, str | int]] = (),
 ) -> None:
     """Write the state file by rename.
@@ -188,13 +213,15 @@ def write_state(
         cuda: major * 1000 + minor * 10.
         init_code: what nvmlInit answers: 0, or such as 9 (driver not loaded), 18 (library and driver differ).
         privileged: whether calls that change something are allowed.
+        long_processes: whether lists of processes have the longer records of some R535 drivers.
         plans: (function, n, what): at the n-th call a process makes of a changing function it answers a code, or
             with "hang" or "kill" does that.
     """
     if [gpu.index for gpu in gpus] != list(range(len(gpus))):
         raise ValueError("GPUs must be listed by index from 0 without holes")
     lines = [f"driver {driver}", f"library {library}", f"cuda {cuda}", f"init_code {init_code}"]
-    lines += [f"privileged {int(privileged)}", *(f"plan {function} {nth} {what}" for function, nth, what in plans)]
+    lines += [f"privileged {int(privileged)}", f"long_processes {int(long_processes)}"]
+    lines += [*(f"plan {function} {nth} {what}" for function, nth, what in plans)]
     for gpu in gpus:
         lines += _gpu_lines(gpu)
     _replace(path, lines)
@@ -254,25 +281,26 @@ def _gpu_lines(gpu: FakeGpu) -> list[str]:
         f"gpu {gpu.full_uuid}",
         f"name {gpu.name}",
         f"minor {gpu.index if gpu.minor is None else gpu.minor}",
-        f"memory {_known(gpu.memory_total_mib)} {_known(gpu.memory_used_mib)}",
-        f"utilization {_known(gpu.gpu_utilization_percent)} {_known(gpu.memory_utilization_percent)}",
-        f"power_mw {_milli(gpu.power_w)} {_milli(gpu.power_limit_w)}",
-        f"power_range_mw {' '.join(str(_milli(limit)) for limit in gpu.power_range_w or (None,) * 3)}",
+        f"memory {known(gpu.memory_total_mib)} {known(gpu.memory_used_mib)}",
+        f"utilization {known(gpu.gpu_utilization_percent)} {known(gpu.memory_utilization_percent)}",
+        f"power_mw {milli(gpu.power_w)} {milli(gpu.power_limit_w)}",
+        f"power_range_mw {' '.join(str(milli(limit)) for limit in gpu.power_range_w or (None,) * 3)}",
         f"locked {gpu.locked_clocks_mhz[0]} {gpu.locked_clocks_mhz[1]}",
-        f"architecture {_known(gpu.architecture)}",
-        f"compute_mode {_known(gpu.compute_mode)}",
-        f"persistence {_known(gpu.persistence)}",
+        f"architecture {known(gpu.architecture)}",
+        f"compute_mode {known(gpu.compute_mode)}",
+        f"persistence {known(gpu.persistence)}",
         f"mode {int(gpu.mode_needs_reset)} {int(gpu.passed_through)}",
-        f"engines {' '.join(str(_known(total)) for total in gpu.engine_totals)}",
+        f"engines {' '.join(str(known(total)) for total in gpu.engine_totals)}",
         *(f"gi {gi} {uuid}" for gi, uuid in gpu.gi_uuids),
-        f"temperature {_known(gpu.temperature_c)}",
-        f"sm_clock {_known(gpu.sm_clock_mhz)}",
+        f"temperature {known(gpu.temperature_c)}",
+        f"sm_clock {known(gpu.sm_clock_mhz)}",
         f"delay_us {round(gpu.call_delay_ms * 1000)}",
         f"fault {gpu.fault or 'none'}",
-        f"mig {_known(gpu.mig_enabled)} {_known(pending)} {0 if gpu.mig_enabled is None else gpu.max_mig_instances}",
+        f"mig {known(gpu.mig_enabled)} {known(pending)} {0 if gpu.mig_enabled is None else gpu.max_mig_instances}",
         *(line for profile in gpu.mig_profiles for line in _profile_lines(profile)),
         *(_instance_line(instance) for instance in gpu.mig_instances),
         *(_process_line(*process) for process in gpu.processes),
+        *sensor_lines(gpu.sensors),
     ]
 
 
@@ -280,7 +308,7 @@ def _profile_lines(profile: FakeMigProfile) -> list[str]:
     engines = (profile.copy_engines, profile.nvdec, profile.nvenc, profile.nvjpg, profile.ofa)
     numbers = (profile.index, profile.id, profile.slices, profile.instances, profile.sm, profile.memory_mib, *engines)
     return [
-        f"profile {' '.join(str(_known(number)) for number in numbers)} {profile.name}",
+        f"profile {' '.join(str(known(number)) for number in numbers)} {profile.name}",
         *(f"placement {start} {size}" for start, size in profile.placements),
     ]
 
@@ -293,15 +321,7 @@ def _instance_line(instance: FakeMigInstance) -> str:
 
 def _process_line(pid: int, used_mib: int | None, gi: int | None = None) -> str:
     instance = "4294967295 4294967295" if gi is None else f"{gi} 0"
-    return f"process {pid} {_known(used_mib)} {instance}"
-
-
-def _known(value: int | None) -> int:
-    return -1 if value is None else int(value)
-
-
-def _milli(value: float | None) -> int:
-    return -1 if value is None else round(value * 1000)
+    return f"process {pid} {known(used_mib)} {instance}"
 
 
 def fake_gpu(model: GpuModel, at_s: float, fault: str | None = None) -> FakeGpu:

@@ -39,6 +39,7 @@ static void write_gpu(FILE *file, const Gpu *gpu) {
         const Process *p = &gpu->process[i];
         fprintf(file, "process %d %lld %u %u\n", p->pid, p->used_mib, p->gi, p->ci);
     }
+    write_sensors(file, &gpu->sensors);
 }
 
 /* Replace the state file by the state in memory. Returns 0 when that fails. Call with the locks held. */
@@ -50,7 +51,7 @@ static int save_state(void) {
     if (!file) return 0;
     fprintf(file, "driver %s\nlibrary %s\ncuda %d\ninit_code %d\n", state.driver, state.library, state.cuda,
             state.init_code);
-    fprintf(file, "privileged %d\n", state.privileged);
+    fprintf(file, "privileged %d\nlong_processes %d\n", state.privileged, state.long_processes);
     for (int i = 0; i < state.plans; i++)
         fprintf(file, "plan %s %d %s\n", state.plan[i].function, state.plan[i].nth, state.plan[i].what);
     for (int g = 0; g < state.gpus; g++) write_gpu(file, &state.gpu[g]);

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,7 @@ enum {
     UNKNOWN = 999
 };
 
-enum { MAX_GPUS = 64, MAX_PROCESSES = 64, MAX_PROFILES = 20, MAX_PLACEMENTS = 16, MAX_INSTANCES = 16, MAX_GI = 15, MAX_PLANS = 8 };
+enum { MAX_GPUS = 64, MAX_PROCESSES = 256, MAX_PROFILES = 20, MAX_PLACEMENTS = 16, MAX_INSTANCES = 16, MAX_GI = 15, MAX_PLANS = 8 };
 enum { ENGINES = 5 };
 
 typedef struct {
@@ -58,6 +59,8 @@ typedef struct {
     long long used_mib;
 } Process;
 
+#include "nvml_stub_sensors_state.h"
+
 typedef struct {
     char uuid[64], name[80], fault[24];
     int index, minor, utilization, memory_utilization, temperature, sm_clock, delay_us;
@@ -71,6 +74,7 @@ typedef struct {
     Process process[MAX_PROCESSES];
     Profile profile[MAX_PROFILES];
     Instance instance[MAX_INSTANCES];
+    Sensors sensors;
 } Gpu;
 
 typedef struct {
@@ -81,6 +85,7 @@ typedef struct {
 static struct {
     char driver[64], library[64];
     int cuda, init_code, gpus, privileged, plans;
+    int long_processes; /* whether lists of processes have the longer records of some R535 drivers */
     Plan plan[MAX_PLANS];
     Gpu gpu[MAX_GPUS];
 } state;
@@ -100,6 +105,7 @@ static void new_gpu(const char *uuid) {
     gpu->power_default_mw = gpu->power_min_mw = gpu->power_max_mw = -1;
     gpu->architecture = gpu->compute_mode = gpu->persistence = -1;
     for (int i = 0; i < ENGINES; i++) gpu->engines[i] = -1;
+    new_sensors(&gpu->sensors);
 }
 
 static void read_profile(Gpu *gpu, const char *rest) {
@@ -170,6 +176,7 @@ static void read_gpu_line(Gpu *gpu, const char *key, const char *rest) {
     else if (!strcmp(key, "placement")) read_placement(gpu, rest);
     else if (!strcmp(key, "instance")) read_instance(gpu, rest);
     else if (!strcmp(key, "process")) read_process(gpu, rest);
+    else read_sensor(&gpu->sensors, key, rest);
 }
 
 static void read_line(char *line) {
@@ -183,6 +190,7 @@ static void read_line(char *line) {
     else if (!strcmp(line, "cuda")) sscanf(rest, "%d", &state.cuda);
     else if (!strcmp(line, "init_code")) sscanf(rest, "%d", &state.init_code);
     else if (!strcmp(line, "privileged")) sscanf(rest, "%d", &state.privileged);
+    else if (!strcmp(line, "long_processes")) sscanf(rest, "%d", &state.long_processes);
     else if (!strcmp(line, "plan")) read_plan(rest);
     else if (!strcmp(line, "gpu") && state.gpus < MAX_GPUS) new_gpu(rest);
     else if (state.gpus) read_gpu_line(&state.gpu[state.gpus - 1], line, rest);

@@ -79,7 +79,7 @@ def forked(expression: str) -> Any:
 def evaluate(expression: str) -> Any:
     try:
         return eval(expression)
-    except pynvml.NVMLError as error:
+    except (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError) as error:
         return {"error": type(error).__name__}
 
 

@@ -136,7 +136,7 @@ def test_what_is_not_told_is_not_supported(state: Path, reader: Reader, expressi
 
 def test_what_is_not_modelled_is_absent(state: Path, reader: Reader) -> None:
     write_state(state, [FakeGpu(0)])
-    assert reader.ask("nvmlDeviceGetTotalEnergyConsumption(gpu(0))") == {"error": "NVMLError_FunctionNotFound"}
+    assert reader.ask("nvmlDeviceGetNumFans(gpu(0))") == {"error": "NVMLError_FunctionNotFound"}
     assert reader.ask("nvmlDeviceGetFanSpeed(gpu(0))") == {"error": "NVMLError_NotSupported"}
 
 

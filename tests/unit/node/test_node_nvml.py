@@ -50,7 +50,7 @@ def test_an_implausible_value_is_no_reading(tiny_nvml):
     row = sample(nvml)[0]
     for name in ("gpu_utilization_ratio", "memory_used_mib"):
         assert row[name] is None
-        assert row["unavailable"][name] == "failed"
+        assert row["unavailable"][name] == "implausible"
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,8 @@ def test_a_hung_gpu_costs_one_deadline_once_and_its_own_row(tiny_nvml):
     assert rows[1]["uuid"] == "GPU-00000001-0000-0000-0000-000000000000"
     assert rows[1]["reason"].startswith("since ")
     assert rows[1]["unavailable"]["power_w"] == "hung"
+    assert rows[1]["unavailable"]["ecc.volatile_uncorrected"] == "hung"
+    sample(nvml)
     threads = threading.active_count()
     assert [row["state"] for row in sample(nvml)][1] == "driver not answering"
     assert threading.active_count() == threads
@@ -104,7 +106,7 @@ def test_a_gpu_that_hangs_from_the_start_has_a_row(tiny_nvml):
 def test_an_older_process_call_is_used_when_the_newer_is_missing(tiny_nvml):
     tiny_nvml.gpus[0]["processes"] = [(77, 10 << 20), (78, (1 << 64) - 1)]
     rows = Nvml(60.0).ask(lambda gpu: gpu.processes(), lambda gpu: {})
-    assert rows[0]["processes"] == [(77, None, 10), (78, None, None)]
+    assert rows[0]["processes"] == [(77, None, 10, None), (78, None, None, None)]
     assert rows[1]["processes"] == []
 
 
@@ -137,10 +139,11 @@ def test_mig_instances_are_found_past_holes_with_their_place(tiny_nvml):
         },
     ]
     row = sample(nvml)[0]
-    assert row["mig_instances"] == [{"uuid": "MIG-1", "memory_used_mib": 7}, {"uuid": "MIG-2", "memory_used_mib": 8}]
+    told = [(instance["uuid"], instance["memory_used_mib"]) for instance in row["mig_instances"]]
+    assert told == [("MIG-1", 7), ("MIG-2", 8)]
     assert row["unavailable"]["gpu_utilization_ratio"] == "mig"
     rows = nvml.ask(lambda gpu: gpu.processes(), lambda gpu: {})
-    assert rows[0]["processes"] == [(77, "MIG-2", 5)]
+    assert rows[0]["processes"] == [(77, "MIG-2", 5, None)]
 
 
 def test_a_missing_library_is_absent(monkeypatch):
@@ -168,7 +171,7 @@ def test_a_hung_start_is_told_and_retried_by_nobody(tiny_nvml, monkeypatch):
     gate.set()
 
 
-@pytest.mark.parametrize(("text", "seconds"), [("0.5", 0.5), ("", 2.0), ("-1", 2.0), ("nan", 2.0), ("x", 2.0)])
+@pytest.mark.parametrize(("text", "seconds"), [("0.5", 0.5), ("", 1.5), ("-1", 1.5), ("nan", 1.5), ("x", 1.5)])
 def test_the_deadline_is_a_positive_number(monkeypatch, text, seconds):
     monkeypatch.setenv("GPUALLOC_NVML_DEADLINE_S", text)
     assert deadline_s() == seconds

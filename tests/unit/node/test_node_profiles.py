@@ -37,6 +37,10 @@ def test_a_real_node_program_tells_of_a_gpu_what_the_simulated_node_tells(model)
     expected = inventory_row(gpu, None)
     for told in (row, expected):
         told["mig_profiles"] = by_name(told)
+        for name in [name for name in told["unavailable"] if name.startswith("board.")]:
+            del told["unavailable"][name]
+        for name in ("board", "peers"):
+            told.pop(name, None)
         told["settings"].pop("sm_clock_min_mhz")
         told["settings"].pop("sm_clock_max_mhz")
     assert row == expected
@@ -82,6 +86,7 @@ def test_what_cannot_be_read_has_its_reason():
         "settings.compute_mode": "mig",
         "settings.persistence": "no permission",
         "mig_profiles": "failed",
+        **dict.fromkeys(("board.serial", "board.vbios_version", "board.inforom_version"), "not supported"),
     }
     assert (row["mig_profiles"], row["architecture"], row["state"]) == ([], None, "ok")
 
@@ -108,17 +113,16 @@ def host_folder(tmp_path, nodes, near, numa_node="1"):
     ],
 )
 @pytest.mark.parametrize("address", ["00000000:3B:00.0", b"00000000:3B:00.0"])
-def test_what_is_near_a_gpu_is_told_for_its_pci_address(
-    tmp_path, monkeypatch, nodes, near, numa_node, told, number, address
-):
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetPciInfo", lambda _device: SimpleNamespace(busId=address))
+def test_what_is_near_a_gpu_is_told_for_its_pci_address(tmp_path, nodes, near, numa_node, told, number, address):
+    pci = nearness.address(SimpleNamespace(busId=address))
+    assert pci == "0000:3b:00.0"
     folder = host_folder(tmp_path, nodes, near, numa_node)
-    assert (nearness.cpus(None, folder), nearness.numa_node(None, folder)) == (told, number)
+    assert (nearness.cpus(pci, folder), nearness.numa_node(pci, folder)) == (told, number)
 
 
 @pytest.mark.parametrize("address", ["../../../etc", "", "00000000:3B:00.9"])
-def test_an_address_that_is_none_is_not_looked_up(tmp_path, monkeypatch, address):
-    monkeypatch.setattr(pynvml, "nvmlDeviceGetPciInfo", lambda _device: SimpleNamespace(busId=address))
+def test_an_address_that_is_none_is_not_looked_up(tmp_path, address):
+    assert nearness.address(SimpleNamespace(busId=address)) is None
     folder = host_folder(tmp_path, 2, "0-3")
     assert (nearness.cpus(None, folder), nearness.numa_node(None, folder)) == (None, None)
 
