@@ -22,7 +22,9 @@ _CONTAINER = re.compile(r"(?:^|[/:_.-])(?:(conmon)-)?([0-9a-f]{64})(?![0-9a-f])"
 _LXC = re.compile(r"/lxc(?:\.payload)?[./](?!monitor\b|pivot\b)([A-Za-z0-9][A-Za-z0-9_.-]{0,63})(?:/|$)")
 _UUID = r"[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}"
 _POD = re.compile(r"kubepods.*[/-]pod(%s|[0-9a-f]{32})(?:\.slice|[/:]|$)" % _UUID)
-_SLURM = re.compile(r"(?:/slurm[^/]*/uid_\d+|slurmstepd\.scope)/job_(\d{1,12})(?:/step_([A-Za-z0-9]{1,16}))?(?=/|$)")
+_SLURM = re.compile(
+    r"(?:/slurm[^/]*/uid_[0-9]+|slurmstepd\.scope)/job_([0-9]{1,12})(?:/step_([A-Za-z0-9]{1,16}))?(?=/|$)"
+)
 _NUMBER = re.compile(r"[0-9]{1,12}")
 _STEPS = {"4294967291": "batch", "4294967292": "extern", "4294967290": "interactive"}
 """Slurm's numbers of steps that have a name."""

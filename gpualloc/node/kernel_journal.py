@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import subprocess
 import time
@@ -20,6 +21,8 @@ _LINES = 4096
 _MAX_BYTES = 16 << 20
 _WITHIN_S = 2.0
 _COMMAND = ("-k", "-b", "-q", "-o", "json", "--no-pager", "-n", str(_LINES))
+_AS_BYTES = re.compile(rb'"MESSAGE" ?: ?\[')
+"""A message that is no UTF-8 is written as the list of its bytes."""
 
 
 class Journal:
@@ -49,8 +52,9 @@ class Journal:
             return self._why
         self._asked_s = now_s
         lines = self._output(now_s + _WITHIN_S).split(b"\n")
-        for line in filter(kernel_lines.may_matter, lines):
-            self._take(line, take)
+        for line in lines:
+            if kernel_lines.may_matter(line) or _AS_BYTES.search(line):
+                self._take(line, take)
         self._cursor = next(filter(None, map(_cursor, reversed(lines))), self._cursor)
         # This boot began with lines of the kernel: who is told none may not see them.
         self._why = why if self._cursor is None else None
@@ -110,7 +114,6 @@ def _cursor(line: bytes) -> "str | None":
 
 
 def _text(message: Any) -> str:
-    """The message; the journal writes one that is no UTF-8 as a list of its bytes."""
     if isinstance(message, list):
         return bytes(byte for byte in message if isinstance(byte, int) and 0 <= byte < 256).decode("utf-8", "replace")
     return message if isinstance(message, str) else ""
