@@ -36,13 +36,10 @@ class Journal:
         self._program = program
         self._asked_s: "float | None" = None
         self._cursor: "str | None" = None
-        self._last = -1
         self._why: "str | None" = None
 
-    def read(self, take: "Callable[[tuple[int, float, str]], None]", why: str) -> "str | None":
-        """Give each new line that may matter to `take`, as number, seconds since the boot and text.
-
-        The number counts microseconds, since older journals keep none of the kernel's own.
+    def read(self, take: "Callable[[int, str], None]", why: str) -> "str | None":
+        """Give each new line that may matter to `take`, as microseconds since the boot and text.
 
         Returns:
             None when the journal can be read, else `why`: what it is read instead of could not be, either.
@@ -78,12 +75,11 @@ class Journal:
             process.wait()
             process.stdout.close()  # type: ignore[union-attr]
 
-    def _take(self, line: bytes, take: "Callable[[tuple[int, float, str]], None]") -> None:
+    def _take(self, line: bytes, take: "Callable[[int, str], None]") -> None:
         entry = _decoded(line)
         microseconds = str(entry.get("_SOURCE_MONOTONIC_TIMESTAMP", ""))
         if microseconds.isdecimal() and len(microseconds) <= 18:
-            self._last = max(self._last + 1, int(microseconds))
-            take((self._last, int(microseconds) / 1e6, kernel_lines.joined(_text(entry.get("MESSAGE")))))
+            take(int(microseconds), kernel_lines.joined(_text(entry.get("MESSAGE"))))
 
 
 def _read_all(fd: int, until_s: float) -> bytes:

@@ -10,7 +10,7 @@ MAX_TEXT = 500
 """Characters of a line that are looked at and told."""
 
 _WORDS = (b"NVRM: ", b"nvidia", b"AER: ", b"PCIe Bus Error", b"power state", b"failed with error")
-_RECORD = re.compile(rb"\d{1,10},(\d{1,18}),(\d{1,18}),[^;\n]{0,200};([^\n]*)")
+_RECORD = re.compile(rb"\d{1,10},\d{1,20},(\d{1,18}),[^;\n]{0,200};([^\n]*)")
 _ESCAPED = re.compile(rb"\\x([0-9a-fA-F]{2})")
 
 _ADDRESS = r"([0-9a-fA-F]{4,8}):([0-9a-fA-F]{2}):([0-9a-fA-F]{2})(?:\.([0-7]))?"
@@ -47,16 +47,16 @@ def may_matter(data: bytes) -> bool:
     return any(word in data for word in _WORDS)
 
 
-def record(line: bytes) -> "tuple[int, float, str] | None":
-    """Number, seconds since the boot and text of one line of /dev/kmsg; None when it is none, or goes on another.
+def record(line: bytes) -> "tuple[int, str] | None":
+    """Microseconds since the boot and text of one line of /dev/kmsg; None when it is none, or goes on another.
 
     Lines that the driver wrote as one record are joined.
     """
     found = _RECORD.match(line)
     if found is None:
         return None
-    raw = _ESCAPED.sub(lambda escaped: bytes([int(escaped.group(1), 16)]), found.group(3))
-    return int(found.group(1)), int(found.group(2)) / 1e6, joined(raw.decode("utf-8", "replace"))
+    raw = _ESCAPED.sub(lambda escaped: bytes([int(escaped.group(1), 16)]), found.group(2))
+    return int(found.group(1)), joined(raw.decode("utf-8", "replace"))
 
 
 def joined(text: str) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 PATH = "/dev/kmsg"
-BUDGET_S = 0.25
+BUDGET_S = 0.5
 """Longest time that one look reads; what is left then is read by the next."""
 
 CODED, UNCODED = 192, 64
@@ -27,11 +27,10 @@ _CHUNK_BYTES = 16384
 """More than the longest record, which /dev/kmsg gives whole or not at all."""
 
 _DENIED = (errno.EPERM, errno.EACCES)
-_OVERWRITTEN = errno.EPIPE
 
 
 class Kmsg:
-    """Records of /dev/kmsg, or of a file of its form, since the look before.
+    """Records of /dev/kmsg, or of a file of its form, each given once while the file is open.
 
     Args:
         path: the file.
@@ -39,27 +38,37 @@ class Kmsg:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._fd: "int | None" = None
+        self._fd = -1
         self._rest = b""
 
+    def open(self) -> bool:
+        """Open the file if it is not; whether that was done, so that it is read from its beginning. Raises OSError."""
+        if self._fd >= 0:
+            return False
+        self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        self._rest = b""
+        return True
+
     def read(self, until_s: float, take: "Callable[[bytes], None]") -> bool:
-        """Give each line that may matter to `take`; whether the end was reached in time (monotonic). Raises OSError."""
-        if self._fd is None:
-            self._fd = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-        while time.monotonic() < until_s:
+        """Give each line that may matter to `take`; whether the end was reached in time (monotonic).
+
+        Raises OSError, and is closed then.
+        """
+        while True:
             try:
                 data = os.read(self._fd, _CHUNK_BYTES)
+                if not data:
+                    return True
+                self._split(data, take)
             except BlockingIOError:
                 return True
             except OSError as error:
-                if error.errno == _OVERWRITTEN:
-                    continue  # written faster than read: it goes on with the oldest record that is left
-                self._close()
-                raise
-            if not data:
-                return True
-            self._split(data, take)
-        return False
+                # Written faster than read, it goes on with the oldest record that is left.
+                if error.errno != errno.EPIPE:
+                    self._close()
+                    raise
+            if time.monotonic() >= until_s:
+                return False
 
     def _split(self, data: bytes, take: "Callable[[bytes], None]") -> None:
         data = self._rest + data
@@ -71,9 +80,8 @@ class Kmsg:
                     take(line)
 
     def _close(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        os.close(self._fd)
+        self._fd = -1
 
 
 class KernelLog:
@@ -94,6 +102,7 @@ class KernelLog:
         self._journal = journal
         self._coded: "deque[dict[str, Any]]" = deque(maxlen=CODED)
         self._uncoded: "deque[dict[str, Any]]" = deque(maxlen=UNCODED)
+        self._last = -1
         self._read_at_s: "float | None" = None
 
     def look(self) -> "dict[str, Any]":
@@ -108,6 +117,8 @@ class KernelLog:
         """Read on; why that could not be done, or was not done to the end."""
         gpus, now_s = self._gpus(), time.monotonic()
         try:
+            if self._kmsg.open():
+                self._forget()
             ended = self._kmsg.read(now_s + BUDGET_S, lambda line: self._take_line(line, gpus))
         except OSError as error:
             return self._read_journal(gpus, self._why_not(error))
@@ -116,25 +127,34 @@ class KernelLog:
         self._read_at_s = now_s
         return None
 
+    def _forget(self) -> None:
+        """Begin anew: what is read now tells it all again."""
+        self._coded.clear()
+        self._uncoded.clear()
+        self._last = -1
+        self._read_at_s = None
+        self._journal = None
+
     def _read_journal(self, gpus: "Collection[str]", why: str) -> "str | None":
         if self._journal is None:
             return why
-        return self._journal.read(lambda record: self._take(record, gpus), why)
+        return self._journal.read(lambda microseconds, text: self._take(microseconds, text, gpus), why)
 
     def _take_line(self, line: bytes, gpus: "Collection[str]") -> None:
         record = kernel_lines.record(line)
         if record is not None:
-            seq, uptime_s, text = record
-            # The log's clock drifts from the system's; what was not there at the look before is younger than that.
-            uptime_s = min(max(uptime_s, self._read_at_s or 0.0), time.monotonic())
-            self._take((seq, uptime_s, text), gpus)
+            self._take(record[0], record[1], gpus)
 
-    def _take(self, record: "tuple[int, float, str]", gpus: "Collection[str]") -> None:
-        seq, uptime_s, text = record
+    def _take(self, microseconds: int, text: str, gpus: "Collection[str]") -> None:
         message = kernel_lines.message(text, gpus)
-        if message is not None:
-            kept = self._uncoded if message["code"] is None else self._coded
-            kept.append(dict(message, seq=seq, at_s=uptime_s))
+        if message is None:
+            return
+        # Not the kernel's own number: a journal keeps none, and who may read which of the two can change.
+        self._last = max(self._last + 1, microseconds)
+        # The log's clock drifts from the system's; what was not there at the look before is younger than that.
+        uptime_s = min(max(microseconds / 1e6, self._read_at_s or 0.0), time.monotonic())
+        kept = self._uncoded if message["code"] is None else self._coded
+        kept.append(dict(message, seq=self._last, at_s=uptime_s))
 
     def _why_not(self, error: OSError) -> str:
         if error.errno in _DENIED:

@@ -193,9 +193,15 @@ class LocalMachine:
         pids = {pid for row in rows for pid, *_ in row["processes"]}
         told = self._process_rows.look(pids, self._roots() if pids else {})
         return [
-            dict(told[pid], device=row["uuid"], mig_instance=instance, gpu_memory_used_mib=used_mib)
+            dict(
+                told[pid],
+                device=row["uuid"],
+                mig_instance=instance,
+                gpu_memory_used_mib=used_mib,
+                gpu_utilization_ratio=rest[0] if rest else None,
+            )
             for row in rows
-            for pid, instance, used_mib, *_ in row["processes"]
+            for pid, instance, used_mib, *rest in row["processes"]
         ]
 
     def _roots(self) -> "dict[int, str]":

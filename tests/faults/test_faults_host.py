@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -20,7 +21,7 @@ from gpualloc.node.kernel_log import KernelLog
 from gpualloc.node.machine import LocalMachine
 from gpualloc.node.process_rows import ProcessRows
 
-XID = "6,%d,%d,-;NVRM: Xid (PCI:0000:3b:00): 79, pid=1, GPU has fallen off the bus.\n"
+XID = "6,1,%d,-;NVRM: Xid (PCI:0000:3b:00): 79, pid=1, GPU has fallen off the bus.\n"
 
 
 class DriverRows:
@@ -190,14 +191,14 @@ def test_a_clock_that_steps_spoils_no_rate(tmp_path, monkeypatch, seconds):
 
 def test_a_clock_that_steps_does_not_silence_the_log(tmp_path, monkeypatch):
     file = tmp_path / "kmsg"
-    file.write_text(XID % (1, 1_000_000))
+    file.write_text(XID % 1_000_000)
     log = KernelLog(frozenset, str(file))
     log.look()
     step_clock(monkeypatch, -3600)
     with file.open("a") as opened:
-        opened.write(XID % (2, 2_000_000))
+        opened.write(XID % 2_000_000)
     told = log.look()["messages"]
-    assert [message["seq"] for message in told] == [1, 2]
+    assert [message["seq"] for message in told] == [1_000_000, 2_000_000]
     assert told[1]["at_s"] == pytest.approx(time.time(), abs=30)
 
 
@@ -207,18 +208,21 @@ def test_a_clock_that_steps_does_not_silence_the_log(tmp_path, monkeypatch):
 def test_after_a_reboot_nothing_goes_on_from_before(tmp_path, monkeypatch):
     file, kept = tmp_path / "kmsg", tmp_path / "node" / "host.json"
     monkeypatch.setenv("GPUALLOC_KERNEL_LOG", str(file))
-    file.write_text("".join(XID % (seq, 5_000_000) for seq in range(100, 110)))
+    file.write_text("".join(XID % seq for seq in range(100_000, 100_010)))
     before = LocalMachine(str(tmp_path / "node"), DriverRows())
-    assert [message["seq"] for message in before.kernel()["messages"]] == list(range(100, 110))
+    assert [message["seq"] for message in before.kernel()["messages"]] == list(range(100_000, 100_010))
     before.sample()
 
     content = json.loads(kept.read_text())
     # What is left of another boot would make a rate with what is counted in this one.
     left = {"boot_id": "of another boot", "at_s": content["at_s"] - 100, "values": dict.fromkeys(content["values"], 0)}
     kept.write_text(json.dumps(left))
-    file.write_text(XID % (3, 1_000_000))
+    file.write_text(XID % 1_000)
+    now_s = time.monotonic()
+    standing = SimpleNamespace(monotonic=lambda: now_s)
+    monkeypatch.setattr("gpualloc.node.counters.time", standing)
     after = LocalMachine(str(tmp_path / "node"), DriverRows())
-    assert [message["seq"] for message in after.kernel()["messages"]] == [3]
+    assert [message["seq"] for message in after.kernel()["messages"]] == [1_000]
     load = after.sample()["host"]
     assert [name for name, value in load.items() if name.endswith("per_s") and value is not None] == []
     assert load["cpu_utilization_ratio"] is None
@@ -230,7 +234,7 @@ def test_after_a_reboot_nothing_goes_on_from_before(tmp_path, monkeypatch):
 
 def test_the_log_is_told_while_the_driver_hangs(tmp_path, monkeypatch):
     file = tmp_path / "kmsg"
-    file.write_text(XID % (1, 1_000_000))
+    file.write_text(XID % 1_000_000)
     monkeypatch.setenv("GPUALLOC_KERNEL_LOG", str(file))
     machine = LocalMachine(str(tmp_path / "node"), NoDriver())
     (message,) = machine.kernel()["messages"]

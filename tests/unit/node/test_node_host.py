@@ -115,7 +115,7 @@ def let_ticks_pass():
         pass
 
 
-def test_a_first_look_has_no_rates_and_no_made_up_zero(kept):
+def test_a_first_look_has_no_rates_and_no_made_up_zero(kept, clock):
     assert rates(Host(str(kept))) == [None, None, None]
     sample = Host(str(kept)).sample()
     assert sample["memory_available_mib"] > 0
@@ -154,13 +154,16 @@ def test_one_program_goes_on_from_its_own_looks(kept):
         {"values": {"cpu_busy": 1e400}},
     ],
 )
-def test_counters_that_do_not_fit_are_not_used(kept, change):
+def test_counters_that_do_not_fit_are_not_used(kept, clock, change):
     Host(str(kept)).sample()
-    kept.write_text(json.dumps({**json.loads(kept.read_text()), **change}))
+    content = json.loads(kept.read_text())
+    clock.pass_(10)
+    assert None not in rates(Host(str(kept)))[1:]
+    kept.write_text(json.dumps({**content, **change}))
     assert rates(Host(str(kept))) == [None, None, None]
 
 
-def test_a_file_that_cannot_be_read_or_written_costs_only_the_rates(kept):
+def test_a_file_that_cannot_be_read_or_written_costs_only_the_rates(kept, clock):
     kept.parent.write_text("a file where the folder should be")
     assert rates(Host(str(kept))) == [None, None, None]
 

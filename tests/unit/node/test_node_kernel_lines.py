@@ -104,7 +104,7 @@ def test_a_bus_error_is_a_gpus_when_the_host_knows_it():
 
 def test_a_record_of_the_kernel():
     line = b"4,22023,46286667408,-;NVRM: Xid (PCI:0000:3b:00): 79, GPU has fallen off the bus."
-    assert record(line) == (22023, 46286.667408, "NVRM: Xid (PCI:0000:3b:00): 79, GPU has fallen off the bus.")
+    assert record(line) == (46286667408, "NVRM: Xid (PCI:0000:3b:00): 79, GPU has fallen off the bus.")
 
 
 def test_lines_that_the_driver_writes_as_one_record_are_one():
@@ -112,8 +112,8 @@ def test_lines_that_the_driver_writes_as_one_record_are_one():
         rb"3,12,345678,-,caller=T1;NVRM: The NVIDIA GPU 0000:b3:00.0\x0aNVRM: (PCI ID: 10de:26b5) installed in this"
         rb" system has\x0aNVRM: fallen off the bus and is not responding to commands."
     )
-    seq, _, text = record(line)
-    assert (seq, message(text)["pci_bus_id"]) == (12, "0000:b3:00.0")
+    microseconds, text = record(line)
+    assert (microseconds, message(text)["pci_bus_id"]) == (345678, "0000:b3:00.0")
     assert text == (
         "NVRM: The NVIDIA GPU 0000:b3:00.0 (PCI ID: 10de:26b5) installed in this system has fallen off the bus and is"
         " not responding to commands."
@@ -121,10 +121,10 @@ def test_lines_that_the_driver_writes_as_one_record_are_one():
 
 
 def test_escaped_bytes_are_the_text_they_stand_for():
-    assert record(rb"6,1,2,-;a\x5cb \xc3\xa9\x1b[31m")[2] == "a\\b é\x1b[31m"
+    assert record(rb"6,1,2,-;a\x5cb \xc3\xa9\x1b[31m")[1] == "a\\b é\x1b[31m"
 
 
-@pytest.mark.parametrize("line", [b"", b" SUBSYSTEM=pci", b"6,1,2;x", b"x,1,2,-;x", b"6,%s,2,-;x" % (b"1" * 40)])
+@pytest.mark.parametrize("line", [b"", b" SUBSYSTEM=pci", b"6,1,2;x", b"x,1,2,-;x", b"6,1,%s,-;x" % (b"1" * 40)])
 def test_a_line_that_begins_no_record(line):
     assert record(line) is None
 
@@ -166,7 +166,7 @@ def test_whatever_is_in_the_log_the_head_can_read_what_is_told_of_it(text):
 @given(st.binary(max_size=400))
 def test_no_record_breaks_the_reader(line):
     told = record(b"6,1,2,-;" + line)
-    assert told is None or told[:2] == (1, 2e-6)
+    assert told is None or told[0] == 2
     record(line)
 
 

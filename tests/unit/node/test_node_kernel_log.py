@@ -7,15 +7,22 @@ import time
 
 import pytest
 
-from gpualloc.node import kernel_log
+from gpualloc.node import kernel_journal, kernel_log
 from gpualloc.node.kernel_journal import EVERY_S, Journal
 from gpualloc.node.kernel_log import CODED, UNCODED, KernelLog, Kmsg
 
 XID = "NVRM: Xid (PCI:0000:3b:00): %d, pid=1, GPU has fallen off the bus."
 
 
-def record(seq, text, usec=1_000_000):
-    return f"6,{seq},{usec},-;{text}\n SUBSYSTEM=pci\n DEVICE=+pci:0000:3b:00.0\n"
+def record(usec, text):
+    return f"6,7,{usec},-;{text}\n SUBSYSTEM=pci\n DEVICE=+pci:0000:3b:00.0\n"
+
+
+@pytest.fixture(autouse=True)
+def time_enough(monkeypatch):
+    """Each look reads to the end, however busy the machine is."""
+    monkeypatch.setattr(kernel_log, "BUDGET_S", 600.0)
+    monkeypatch.setattr(kernel_journal, "_WITHIN_S", 600.0)
 
 
 @pytest.fixture
@@ -65,9 +72,15 @@ def test_many_lines_without_a_code_leave_the_coded_ones(file, log):
     assert len(codes(log)) == CODED + UNCODED == 256
 
 
+def test_lines_of_one_microsecond_are_told_apart(file, log):
+    add(file, record(5, XID % 79), record(5, "eth0: link up"), record(5, XID % 79), record(4, XID % 79))
+    assert codes(log) == [(5, 79), (6, 79), (7, 79)]
+    assert codes(KernelLog(frozenset, str(file))) == codes(log)
+
+
 def test_a_message_keeps_its_time_and_follows_a_clock_that_steps(file, log, monkeypatch):
     uptime_s = time.monotonic()
-    add(file, record(1, XID % 79, usec=int((uptime_s - 30) * 1e6)))
+    add(file, record(int((uptime_s - 30) * 1e6), XID % 79))
     before = log.look()["messages"][0]["at_s"]
     assert before == pytest.approx(time.time() - 30, abs=5)
     assert log.look()["messages"][0]["at_s"] == before
@@ -80,7 +93,7 @@ def test_the_clock_of_the_log_may_drift_but_what_is_new_is_young(file, log):
     add(file, record(1, "first"))
     log.look()
     after_s = time.time()
-    add(file, record(2, XID % 79, usec=1_000_000), record(3, XID % 79, usec=10**15))
+    add(file, record(1_000_000, XID % 79), record(10**15, XID % 79))
     old, early = (message["at_s"] for message in log.look()["messages"])
     assert after_s - 1 < old <= early <= time.time() + 0.1
 
@@ -103,14 +116,14 @@ def test_what_a_pipe_brings_is_read_without_waiting(tmp_path):
 def test_the_real_log_gives_what_was_written_to_it():
     mark = b"gpualloc test nvidia %d \\ \xc3\xa9" % time.monotonic_ns()
     kmsg, lines = Kmsg("/dev/kmsg"), []
+    assert kmsg.open()
     kmsg.read(time.monotonic() + 60, lambda line: None)
     with open("/dev/kmsg", "wb", buffering=0) as file:
         file.write(b"<6>" + mark + b"\n")
     assert kmsg.read(time.monotonic() + 60, lines.append)
     told = [kernel_log.kernel_lines.record(line) for line in lines]
-    mine = [one for one in told if one is not None and one[2] == mark.decode()]
-    assert len(mine) == 1
-    assert mine[0][1] == pytest.approx(time.monotonic(), abs=60)
+    ((microseconds, _),) = [one for one in told if one is not None and one[1] == mark.decode()]
+    assert microseconds / 1e6 == pytest.approx(time.monotonic(), abs=60)
 
 
 JOURNALCTL = """import os, sys
@@ -170,6 +183,22 @@ def test_the_journal_is_read_where_the_log_may_not_be(journal, by_journal, monke
     first, second = journal.arguments.read_text().splitlines()
     assert first == "-k -b -q -o json --no-pager -n 4096"
     assert second == first + " --after-cursor=3"
+
+
+def test_a_message_is_the_same_one_by_the_journal_and_by_the_log(file, log, journal, by_journal):
+    for usec, code in ((7_000_000, 79), (7_000_000, 48), (8_000_000, 31)):
+        add(file, record(usec, XID % code))
+        journal.add(usec + code, XID % code, usec)
+    assert codes(log) == codes(by_journal)
+
+
+def test_a_log_that_may_be_read_after_all_takes_the_place_of_the_journal(tmp_path, journal):
+    file = tmp_path / "kmsg"
+    log = KernelLog(frozenset, str(file), Journal(str(journal.program)))
+    journal.add(1, XID % 79)
+    assert codes(log) == [(5_000_000, 79)]
+    add(file, record(5_000_000, XID % 79), record(6_000_000, XID % 31))
+    assert codes(log) == [(5_000_000, 79), (6_000_000, 31)]
 
 
 def test_the_journal_is_not_asked_at_every_look(journal, by_journal):
