@@ -1,6 +1,7 @@
-"""What processes were executed with: command line and environment, read once for each.
+"""Who started processes, and what with: account, command line and environment, read once for each.
 
-Both lie in the memory of the process, and reading it may never return while a driver that hangs holds that memory.
+The latter two lie in the memory of the process, and reading it may never return while a driver that hangs holds that
+memory. The name of an account may come over a network.
 """
 
 import threading
@@ -12,8 +13,8 @@ from gpualloc.node.worker import Hung, Job
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Identity = tuple[int, int, str]
-    Told = tuple[str | None, str | None]
+    Identity = tuple[int, int, str, int | None]
+    Told = tuple[str | None, str | None, str | None]
 
 MAX_HUNG = 64
 """Most reads that may hang at once; beyond that nothing more is read."""
@@ -23,7 +24,7 @@ class Commands:
     """Remembers what was read for as long as somebody asks for the process.
 
     Args:
-        read: tells command line and Slurm job of a pid; may never return.
+        read: tells account, command line and Slurm job of a pid; may never return.
     """
 
     def __init__(self, read: "Callable[[int], Told] | None" = None) -> None:
@@ -31,19 +32,22 @@ class Commands:
         self._jobs: "dict[Identity, Job]" = {}
 
     def told(self, found: "processes.Stat", until_s: float) -> "Told":
-        """Its command line and the Slurm job of its environment; None for what is not told by `until_s` (monotonic)."""
+        """Account, command line, and Slurm job by the environment; what is not told by `until_s` (monotonic) is None.
+
+        The account has a number in any case.
+        """
+        uid = processes.uid(found.pid)
         # A process that executes another program stays the same one, and mostly gets another name by that.
-        identity = (found.pid, found.start_ticks, found.name)
+        identity = (found.pid, found.start_ticks, found.name, uid)
         job = self._jobs.get(identity)
-        if job is None:
-            if sum(one.running for one in self._jobs.values()) >= MAX_HUNG:
-                return None, None
+        if job is None and sum(one.running for one in self._jobs.values()) < MAX_HUNG:
             job = self._jobs[identity] = Job(lambda: self._read(found.pid))
             threading.Thread(target=job.run, name="command", daemon=True).start()
+        unnamed = None if uid is None else str(uid)
         try:
-            told: "Told" = job.result(until_s)
+            told: "Told" = (unnamed, None, None) if job is None else job.result(until_s)
         except Hung:
-            return None, None
+            return unnamed, None, None
         return told
 
     def keep(self, pids: "set[int]") -> None:
@@ -52,4 +56,4 @@ class Commands:
 
 
 def _executed_with(pid: int) -> "Told":
-    return processes.command(pid), attribution.slurm_job_told(processes.environment(pid))
+    return processes.user(pid), processes.command(pid), attribution.slurm_job_told(processes.environment(pid))

@@ -8,8 +8,8 @@ from gpualloc.node import attribution, processes
 from gpualloc.node.commands import Commands
 from gpualloc.node.epoch import since_boot_s
 
-_WITHIN_S = 0.5
-"""Time that the command lines of new processes may take together."""
+_WITHIN_S = 1.0
+"""Time that the names and command lines of new processes may take together."""
 
 _MIN_WINDOW_S = 0.25
 """CPU time is counted in ticks of 10 ms: a rate over less than this would be noise."""
@@ -68,13 +68,13 @@ class ProcessRows:
         if found is None or not self._is_meant(found, told_s):
             return _blank(pid)
         groups = processes.groups(pid)
-        command, slurm_job = self._commands.told(found, until_s)
+        user, command, slurm_job = self._commands.told(found, until_s)
         row = {
             "pid": pid,
-            "user": processes.user(pid),
+            "user": user,
             "command": command,
             "started_at_s": processes.started_at_s(found.start_ticks),
-            "workload": processes.workload_of(pid, roots),
+            "workload": processes.named_in(groups) or processes.workload_above(pid, roots),
             "container": attribution.container(groups),
             "pod": self._pod(groups),
             "slurm_job": attribution.slurm_job(groups) or slurm_job,

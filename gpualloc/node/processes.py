@@ -73,16 +73,23 @@ def start_s(start_ticks: int) -> float:
     return start_ticks / _TICKS_PER_S
 
 
-def user(pid: int) -> "str | None":
-    """Account of the process, a number when it has no name; None when it is gone."""
+def uid(pid: int) -> "int | None":
+    """Number of the account of the process; None when it is gone."""
     try:
-        uid = os.stat("/proc/%d" % pid).st_uid
+        return os.stat("/proc/%d" % pid).st_uid
     except OSError:
         return None
+
+
+def user(pid: int) -> "str | None":
+    """Account of the process, a number when it has no name; None when it is gone."""
+    number = uid(pid)
+    if number is None:
+        return None
     try:
-        return pwd.getpwuid(uid).pw_name
+        return pwd.getpwuid(number).pw_name
     except KeyError:
-        return str(uid)
+        return str(number)
 
 
 def command(pid: int) -> "str | None":
@@ -150,9 +157,12 @@ def named_in(path: str) -> "str | None":
 def workload_of(pid: int, roots: "dict[int, str]") -> "str | None":
     """Id of the workload that a process belongs to: by its control group, else by an ancestor in `roots`."""
     found = group_workload(pid)
-    if found is not None:
-        return found
-    for _ in range(_MAX_ANCESTORS):
+    return workload_above(pid, roots) if found is None else found
+
+
+def workload_above(pid: int, roots: "dict[int, str]") -> "str | None":
+    """Id of the workload that a process belongs to by being, or having as an ancestor, one in `roots`."""
+    for _ in range(_MAX_ANCESTORS if roots else 0):
         if pid in roots:
             return roots[pid]
         above = stat(pid)

@@ -13,7 +13,7 @@ import pytest
 
 from gpualloc.adapters.decode import _process
 from gpualloc.adapters.fields import Fields
-from gpualloc.node import processes
+from gpualloc.node import kernel_log, process_rows, processes
 from gpualloc.node.commands import Commands
 from gpualloc.node.epoch import Epoch
 from gpualloc.node.host import Host
@@ -22,6 +22,13 @@ from gpualloc.node.machine import LocalMachine
 from gpualloc.node.process_rows import ProcessRows
 
 XID = "6,1,%d,-;NVRM: Xid (PCI:0000:3b:00): 79, pid=1, GPU has fallen off the bus.\n"
+
+
+@pytest.fixture(autouse=True)
+def time_enough(monkeypatch):
+    """What is read of a new process is waited for, and a log read to its end, however busy the machine is."""
+    monkeypatch.setattr(process_rows, "_WITHIN_S", 600.0)
+    monkeypatch.setattr(kernel_log, "BUDGET_S", 600.0)
 
 
 class DriverRows:
@@ -71,7 +78,7 @@ def test_a_process_that_goes_while_it_is_read_tells_nothing():
         def read(pid):
             child.kill()
             child.wait()
-            return "sleep 1000", None
+            return "somebody", "sleep 1000", None
 
         rows = ProcessRows(commands=Commands(read))
         told = rows.look({child.pid, os.getpid()}, {})
@@ -102,7 +109,7 @@ def test_processes_that_come_and_go_all_the_time_break_no_look(tmp_path):
 
 REUSED = """
 import os, subprocess, sys, time
-from gpualloc.node import processes
+from gpualloc.node import kernel_log, process_rows, processes
 from gpualloc.node.process_rows import ProcessRows
 
 rows = ProcessRows(of_host=True)
