@@ -5,6 +5,7 @@ cron tells the mean since the one before; a first look has no rates.
 """
 
 import os
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ _CONTROLLERS = {
 
 
 class Host:
-    """Reads the host; remembers the last counters to make rates of them.
+    """Reads the host; remembers the last counters to make rates of them. Several threads may look.
 
     Args:
         kept: file that holds the counters of the last program that looked; None keeps nothing.
@@ -66,6 +67,7 @@ class Host:
         self._ports = ports
         self._bus = bus
         self._root = root
+        self._looking = threading.Lock()
         self._before = self._taken_over() or self._counters([])
 
     def inventory(self) -> "dict[str, Any]":
@@ -81,8 +83,9 @@ class Host:
     def sample(self) -> "dict[str, Any]":
         """The load as `host` of `sample` in docs/wire.md; None is unknown."""
         disk = os.statvfs("/")
-        ports = [] if self._ports is None else self._ports.look()
-        before, now = self._step(ports)
+        with self._looking:
+            ports = [] if self._ports is None else self._ports.look()
+            before, now = self._step(ports)
         rows = [(port, self._row(port, now, before)) for port in ports]
         told = {
             "cpu_utilization_ratio": _busy(now, before),

@@ -5,6 +5,7 @@ It needs nothing of the driver's library, and so tells of a GPU behind which tha
 
 import errno
 import os
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,7 @@ class Kmsg:
 
 
 class KernelLog:
-    """The messages about GPUs that the log holds; keeps them, and reads on at each look.
+    """The messages about GPUs that the log holds; keeps them, and reads on at each look. Several threads may look.
 
     Args:
         gpus: tells the bus addresses of this host's GPUs.
@@ -104,12 +105,14 @@ class KernelLog:
         self._uncoded: "deque[dict[str, Any]]" = deque(maxlen=UNCODED)
         self._last = -1
         self._read_at_s: "float | None" = None
+        self._looking = threading.Lock()
 
     def look(self) -> "dict[str, Any]":
         """`messages` and `reason` as `kernel` of docs/wire.md."""
-        reason = self._read()
-        began_s = LOG.at_s()
-        kept = sorted([*self._coded, *self._uncoded], key=lambda message: message["seq"])
+        with self._looking:
+            reason = self._read()
+            began_s = LOG.at_s()
+            kept = sorted([*self._coded, *self._uncoded], key=lambda message: message["seq"])
         messages = [dict(message, at_s=began_s + message["at_s"]) for message in kept]
         return {"messages": messages, "reason": reason}
 

@@ -1,6 +1,7 @@
 """Whose the processes on the devices are, and what they take of the host: rows of `processes` in docs/wire.md."""
 
 import os
+import threading
 import time
 from typing import Any
 
@@ -31,7 +32,7 @@ _NAMESPACE_OF_HOST = "pid:[4026531836]"
 
 
 class ProcessRows:
-    """Tells rows; remembers the CPU time of each process from one look to the next.
+    """Tells rows; remembers the CPU time of each process from one look to the next. Several threads may look.
 
     Args:
         pods: names of the pods of this host.
@@ -49,6 +50,7 @@ class ProcessRows:
         self._commands = Commands() if commands is None else commands
         self._of_host = _is_namespace_of_host() if of_host is None else of_host
         self._cpu: "dict[tuple[int, int], _Cpu]" = {}
+        self._looking = threading.Lock()
 
     def look(self, pids: "set[int]", roots: "dict[int, str]") -> "dict[int, dict[str, Any]]":
         """A row for each pid that the driver told just now; all None for one that is not there, or not the one meant.
@@ -57,10 +59,12 @@ class ProcessRows:
             pids: pids as the driver counts them.
             roots: pids from which work descends, with the work.
         """
-        told_s, until_s = since_boot_s(), time.monotonic() + _WITHIN_S
-        rows = {pid: self._row(pid, roots, told_s, until_s) for pid in pids}
-        self._cpu = {identity: cpu for identity, cpu in self._cpu.items() if identity[0] in pids}
-        self._commands.keep(pids)
+        told_s = since_boot_s()
+        with self._looking:
+            until_s = time.monotonic() + _WITHIN_S
+            rows = {pid: self._row(pid, roots, told_s, until_s) for pid in pids}
+            self._cpu = {identity: cpu for identity, cpu in self._cpu.items() if identity[0] in pids}
+            self._commands.keep(pids)
         return rows
 
     def _row(self, pid: int, roots: "dict[int, str]", told_s: float, until_s: float) -> "dict[str, Any]":

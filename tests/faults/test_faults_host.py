@@ -13,7 +13,7 @@ import pytest
 
 from gpualloc.adapters.decode import _process
 from gpualloc.adapters.fields import Fields
-from gpualloc.node import kernel_log, process_rows, processes
+from gpualloc.node import kernel_log, ports, process_rows, processes
 from gpualloc.node.commands import Commands
 from gpualloc.node.epoch import Epoch
 from gpualloc.node.host import Host
@@ -247,3 +247,39 @@ def test_the_log_is_told_while_the_driver_hangs(tmp_path, monkeypatch):
     (message,) = machine.kernel()["messages"]
     assert (message["kind"], message["code"], message["pci_bus_id"]) == ("xid", 79, "0000:3b:00.0")
     assert [group["group"] for group in machine.cost()["groups"]] == ["kernel log"]
+
+
+# ---- two that look
+
+
+def test_a_stream_and_requests_may_look_at_once(tmp_path, monkeypatch):
+    file = tmp_path / "kmsg"
+    monkeypatch.setenv("GPUALLOC_KERNEL_LOG", str(file))
+    file.write_text("".join(XID % seq for seq in range(100)))
+    monkeypatch.setattr(ports, "WITHIN_S", 600.0)
+    failed, told, found = [], [], set()
+    with sleeping() as child:
+        machine = LocalMachine(str(tmp_path / "node"), DriverRows((child.pid, None, 1), (os.getpid(), None, 1)))
+
+        def look():
+            try:
+                for _ in range(30):
+                    found.add(len(machine.sample()["host"]["ports"]))
+                    told.append(len(machine.processes()["processes"]))
+                    with file.open("a") as opened:
+                        opened.write(XID % 200)
+                    seqs = [message["seq"] for message in machine.kernel()["messages"]]
+                    assert seqs == sorted(set(seqs))
+            except Exception as error:
+                failed.append(error)
+                raise
+
+        threads = [threading.Thread(target=look) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failed == []
+    assert told == [2] * 120
+    assert len(found) == 1
+    assert len(machine.kernel()["messages"]) == kernel_log.CODED
