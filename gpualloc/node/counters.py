@@ -13,7 +13,6 @@ MAX_WINDOW_S = 3600.0
 """A mean over more than this says nothing of how the host stands."""
 
 _MAX_COUNTERS = 8192
-_MAX_NAME = 200
 
 
 class Counters:
@@ -50,7 +49,7 @@ def from_kept(content: Any, now_s: float) -> "Counters | None":
     try:
         at_s, values = float(content["at_s"]), content["values"]
         fits = 0 <= now_s - at_s <= MAX_WINDOW_S and 0 < len(values) <= _MAX_COUNTERS
-        return Counters({name[:_MAX_NAME]: int(values[name]) for name in values}, at_s) if fits else None
+        return Counters({name: int(values[name]) for name in values}, at_s) if fits else None
     except (KeyError, TypeError, ValueError, OverflowError):
         return None  # another version wrote it; the next look writes it anew
 

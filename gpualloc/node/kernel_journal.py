@@ -21,8 +21,9 @@ _LINES = 4096
 _MAX_BYTES = 16 << 20
 _WITHIN_S = 2.0
 _COMMAND = ("-k", "-b", "-q", "-o", "json", "--no-pager", "-n", str(_LINES))
-_AS_BYTES = re.compile(rb'"MESSAGE" ?: ?\[')
-"""A message that is no UTF-8 is written as the list of its bytes."""
+_HIDDEN = re.compile(rb'"MESSAGE" ?: ?\[|"SYSLOG_IDENTIFIER" ?: ?"NVRM"')
+"""What may matter though the words for it are not in the line: a message that is no UTF-8 is the list of its bytes, and
+the first word of one that a program wrote into the kernel log, as to try an alarm, is a field of its own."""
 
 
 class Journal:
@@ -50,7 +51,7 @@ class Journal:
         self._asked_s = now_s
         lines = self._output(now_s + _WITHIN_S).split(b"\n")
         for line in lines:
-            if kernel_lines.may_matter(line) or _AS_BYTES.search(line):
+            if kernel_lines.may_matter(line) or _HIDDEN.search(line):
                 self._take(line, take)
         self._cursor = next(filter(None, map(_cursor, reversed(lines))), self._cursor)
         # This boot began with lines of the kernel: who is told none may not see them.
@@ -78,7 +79,7 @@ class Journal:
         entry = _decoded(line)
         microseconds = str(entry.get("_SOURCE_MONOTONIC_TIMESTAMP", ""))
         if microseconds.isdecimal() and len(microseconds) <= 18:
-            take(int(microseconds), kernel_lines.joined(_text(entry.get("MESSAGE"))))
+            take(int(microseconds), kernel_lines.joined(_text(entry)))
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
@@ -116,7 +117,13 @@ def _cursor(line: bytes) -> "str | None":
     return cursor if isinstance(cursor, str) and cursor else None
 
 
-def _text(message: Any) -> str:
+def _text(entry: "dict[str, Any]") -> str:
+    """The line as it was in the kernel log."""
+    message, identifier = entry.get("MESSAGE"), entry.get("SYSLOG_IDENTIFIER", "kernel")
     if isinstance(message, list):
-        return bytes(byte for byte in message if isinstance(byte, int) and 0 <= byte < 256).decode("utf-8", "replace")
-    return message if isinstance(message, str) else ""
+        message = bytes(byte for byte in message if isinstance(byte, int) and 0 <= byte < 256).decode(
+            "utf-8", "replace"
+        )
+    if not isinstance(message, str):
+        return ""
+    return message if identifier == "kernel" else "%s: %s" % (identifier, message)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -257,29 +258,19 @@ def test_a_stream_and_requests_may_look_at_once(tmp_path, monkeypatch):
     monkeypatch.setenv("GPUALLOC_KERNEL_LOG", str(file))
     file.write_text("".join(XID % seq for seq in range(100)))
     monkeypatch.setattr(ports, "WITHIN_S", 600.0)
-    failed, told, found = [], [], set()
+
+    def look(_number):
+        load = machine.sample()["host"]
+        rows = machine.processes()["processes"]
+        with file.open("a") as opened:
+            opened.write(XID % 200)
+        seqs = [message["seq"] for message in machine.kernel()["messages"]]
+        return len(load["ports"]), [row["parent"] for row in rows], seqs == sorted(set(seqs))
+
     with sleeping() as child:
         machine = LocalMachine(str(tmp_path / "node"), DriverRows((child.pid, None, 1), (os.getpid(), None, 1)))
-
-        def look():
-            try:
-                for _ in range(30):
-                    found.add(len(machine.sample()["host"]["ports"]))
-                    told.append(len(machine.processes()["processes"]))
-                    with file.open("a") as opened:
-                        opened.write(XID % 200)
-                    seqs = [message["seq"] for message in machine.kernel()["messages"]]
-                    assert seqs == sorted(set(seqs))
-            except Exception as error:
-                failed.append(error)
-                raise
-
-        threads = [threading.Thread(target=look) for _ in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert failed == []
-    assert told == [2] * 120
-    assert len(found) == 1
+        one = look(0)
+        with ThreadPoolExecutor(4) as threads:
+            assert list(threads.map(look, range(120))) == [one] * 120
+    assert one[1:] == ([os.getpid(), os.getppid()], True)
     assert len(machine.kernel()["messages"]) == kernel_log.CODED
