@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
 import threading
 import time
 
@@ -252,6 +255,22 @@ def test_ports_are_the_interfaces_that_lead_out(looked, tree):
         "errors_per_s": 0,
     }
     assert eth == dict(bond, name="eth0", errors_per_s=2)
+
+
+OF_A_CONTAINER = """
+mount -t sysfs none /sys
+ip link add veth7 type veth peer name eth7
+ip link add br7 type bridge
+ip link set veth7 up
+exec "$0" -c 'from gpualloc.node.network import *; print(sorted(interfaces()), list(ethernet_ports()))'
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("ip") is None, reason="needs root and ip")
+def test_real_interfaces_of_containers_are_no_ports():
+    command = ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-ec", OF_A_CONTAINER, sys.executable]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout == "['br7', 'eth7', 'veth7'] []\n"
 
 
 @pytest.mark.parametrize("speed", ["-1", "0", "4294967295", "fast", ""])
