@@ -112,7 +112,7 @@ class LocalMachine:
     def processes(self) -> "dict[str, Any]":
         """What runs on the devices, and whose it is."""
         rows = self._nvml.ask(lambda gpu: gpu.processes(), lambda gpu: {"uuid": gpu.uuid, "processes": []})
-        with self._costs.measured("processes"):
+        with self._costs.measured("process owners"):
             return {"processes": self._whose(rows)}
 
     def kernel(self) -> "dict[str, Any]":

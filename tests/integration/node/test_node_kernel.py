@@ -33,9 +33,9 @@ def test_each_reading_of_the_host_has_a_cost(any_node):
     for verb in ("sample", "sample", "processes", "kernel", "claims"):
         assert "ok" in program.ask(verb)
     groups = {group.group: group for group in decode_cost(program.ask("cost")["ok"])}
-    assert {name: groups[name].calls for name in ("host", "processes", "kernel log", "claims")} == {
+    assert {name: groups[name].calls for name in ("host", "process owners", "kernel log", "claims")} == {
         "host": 2,
-        "processes": 1,
+        "process owners": 1,
         "kernel log": 1,
         "claims": 1,
     }
