@@ -69,7 +69,7 @@ class KernelMessage:
     """A line of a node's kernel log that is about its GPUs or NVSwitches."""
 
     seq: int
-    """The kernel's own number of the line: with the boot id its identity."""
+    """Microseconds since the boot, a little more where two would be equal: with the boot id its identity."""
     at_s: float
     """Epoch seconds by the node's clock."""
     trouble: Trouble

@@ -1,50 +1,20 @@
 """Calls about one opened GPU: each measured, asked once more when the driver stumbles, and not asked for in vain."""
 
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pynvml
 
-from gpualloc.node.groups import EVERY_S
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from gpualloc.node.costs import Costs
 
     Function = Callable[..., Any] | str
 
 _AGAIN_S = 60.0
 """What the driver did not have may have come with another mode: it is asked for again once a minute."""
 _ABSENT = (pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_FUNCTION_NOT_FOUND)
-
-
-class Costs:
-    """How often calls of each group were made in this process, and how long they took."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._spent: "dict[str, tuple[int, float, float]]" = {}
-
-    def add(self, group: str, seconds: float) -> None:
-        """Count one call that has returned."""
-        with self._lock:
-            calls, total_s, most_s = self._spent.get(group, (0, 0.0, 0.0))
-            self._spent[group] = calls + 1, total_s + seconds, max(most_s, seconds)
-
-    def rows(self) -> "list[dict[str, Any]]":
-        """The groups of `cost` in docs/wire.md, in the order in which each was first asked."""
-        with self._lock:
-            spent = list(self._spent.items())
-        return [
-            {
-                "group": group,
-                "every_s": EVERY_S[group],
-                "calls": calls,
-                "mean_s": total_s / calls,
-                "max_s": most_s,
-            }
-            for group, (calls, total_s, most_s) in spent
-        ]
 
 
 class Driver:

@@ -19,7 +19,7 @@ from gpualloc.node.reading import Reading, reason_of, state_of, unknown
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gpualloc.node.driver import Costs
+    from gpualloc.node.costs import Costs
 
 _VALUES = ("uuid", "index", "model", "mig_enabled", "mig_pending", *board.CONSTANTS)
 """What of `inventory` is known of a GPU even when it says nothing any more, beside its board and its peers."""

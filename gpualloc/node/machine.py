@@ -6,11 +6,15 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import cgroup, host, output, processes, progress
+from gpualloc.node import cgroup, host, kernel_log, output, processes, progress
+from gpualloc.node.costs import Costs
+from gpualloc.node.gpu_bus import GpuBus
 from gpualloc.node.ledger import SHARED_FOLDERS, FileLedger
 from gpualloc.node.nvml import Nvml, deadline_s
 from gpualloc.node.parts import Parts, handler
+from gpualloc.node.ports import Ports
 from gpualloc.node.presence import Presence
+from gpualloc.node.process_rows import ProcessRows
 from gpualloc.node.quiesce import Quiesce
 from gpualloc.node.wire import Refused
 from gpualloc.node.workloads import Workloads
@@ -41,7 +45,11 @@ class LocalMachine:
     ) -> None:
         self._state_dir = state_dir
         self._nvml = nvml
-        self._host = host.Host(os.path.join(state_dir, "host.json"))
+        bus = GpuBus()
+        self._host = host.Host(os.path.join(state_dir, "host.json"), Ports(), bus)
+        self._kernel_log = kernel_log.of_this_host(bus.seen)
+        self._process_rows = ProcessRows()
+        self._costs = Costs()
         self._boot_id = host.boot_id()
         self._cgroups = cgroup.probe() if cgroups is None else cgroups
         self._claim_folders = claim_folders
@@ -97,28 +105,24 @@ class LocalMachine:
     def sample(self) -> "dict[str, Any]":
         """The load of the devices and of the host."""
         rows = self._nvml.ask(lambda gpu: gpu.sample(), lambda gpu: gpu.blank_sample())
-        return {"at_s": time.time(), "devices": rows, "host": self._host.sample()}
+        with self._costs.measured("host"):
+            load = self._host.sample()
+        return {"at_s": time.time(), "devices": rows, "host": load}
 
     def processes(self) -> "dict[str, Any]":
         """What runs on the devices, and whose it is."""
         rows = self._nvml.ask(lambda gpu: gpu.processes(), lambda gpu: {"uuid": gpu.uuid, "processes": []})
-        roots = self._roots() if any(row["processes"] for row in rows) else {}
-        found = []
-        for row in rows:
-            for pid, instance, used_mib, used_ratio in row["processes"]:
-                told = processes.describe(pid, roots)
-                told.update(device=row["uuid"], mig_instance=instance, gpu_memory_used_mib=used_mib)
-                told.update(gpu_utilization_ratio=used_ratio)
-                found.append(told)
-        return {"processes": found}
+        with self._costs.measured("process owners"):
+            return {"processes": self._whose(rows)}
 
     def kernel(self) -> "dict[str, Any]":
         """What the kernel log says of GPUs."""
-        return {"messages": [], "reason": "not read"}
+        with self._costs.measured("kernel log"):
+            return self._kernel_log.look()
 
     def cost(self) -> "dict[str, Any]":
         """What readings cost so far."""
-        return {"groups": self._nvml.costs()}
+        return {"groups": self._nvml.costs() + self._costs.rows()}
 
     def process(self, pid: int) -> "dict[str, Any]":
         """One process, those below it, and the devices they use."""
@@ -134,11 +138,12 @@ class LocalMachine:
 
     def records(self) -> "list[dict[str, Any]]":
         """What this node remembers of its workloads, and how far those that run say they are."""
-        records = self._workloads.records()
-        self._ended = _ended(records)
-        for record in records:
-            if record["end"] is None:
-                record["progress"] = progress.read(self._workloads.folder(record["workload"]))
+        with self._costs.measured("claims"):
+            records = self._workloads.records()
+            self._ended = _ended(records)
+            for record in records:
+                if record["end"] is None:
+                    record["progress"] = progress.read(self._workloads.folder(record["workload"]))
         return records
 
     def events(self, timeout_s: float) -> "dict[str, Any]":
@@ -187,6 +192,22 @@ class LocalMachine:
             "next_offset": next_offset,
             "ended": ended,
         }
+
+    def _whose(self, rows: "list[Any]") -> "list[dict[str, Any]]":
+        """What the driver told of each process on each GPU, with whose it is."""
+        pids = {pid for row in rows for pid, *_ in row["processes"]}
+        told = self._process_rows.look(pids, self._roots() if pids else {})
+        return [
+            dict(
+                told[pid],
+                device=row["uuid"],
+                mig_instance=instance,
+                gpu_memory_used_mib=used_mib,
+                gpu_utilization_ratio=rest[0] if rest else None,
+            )
+            for row in rows
+            for pid, instance, used_mib, *rest in row["processes"]
+        ]
 
     def _roots(self) -> "dict[int, str]":
         """Pids from which work descends: what this program started, and what other accounts' claims tell of."""

@@ -9,13 +9,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from gpualloc.node.costs import Costs
 from gpualloc.node.wire import Refused
 from gpualloc.node.worker import Hung, Job, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gpualloc.node.driver import Costs
     from gpualloc.node.gpu import Gpu
     from gpualloc.node.roster import Roster
 
@@ -137,10 +137,10 @@ class Nvml:
         if self._roster is None:
             if self.status()["state"] != "ok":
                 return []
-            from gpualloc.node.driver import Costs  # these need pynvml, which is there only now
-            from gpualloc.node.roster import Roster
+            from gpualloc.node.groups import EVERY_S
+            from gpualloc.node.roster import Roster  # needs pynvml, which is there only now
 
-            self._costs = Costs()
+            self._costs = Costs(EVERY_S)
             self._roster = Roster(self._count(), self._costs)
         return self._roster.members
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from gpualloc.node.driver import Costs
+    from gpualloc.node.costs import Costs
     from gpualloc.node.gpu import Gpu
 
 _INTRODUCTION_S = 0.3

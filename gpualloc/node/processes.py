@@ -3,14 +3,16 @@
 import os
 import pwd
 import re
-import time
 from typing import TYPE_CHECKING, Any
+
+from gpualloc.node.epoch import BOOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 _MAX_COMMAND_BYTES = 4096
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _GROUP = re.compile(r"/gpualloc(?:/|\.slice/gpualloc-)(w[0-9a-hjkmnp-tv-z]{8})(?:\.slice)?(?:/|$)", re.MULTILINE)
 _MAX_ANCESTORS = 64
 _PF_KTHREAD = 0x00200000
@@ -23,14 +25,20 @@ class Stat:
         # The name in parentheses may itself hold spaces and parentheses.
         fields = line[line.rindex(")") + 2 :].split()
         self.pid = pid
+        self.name = line[line.index("(") + 1 : line.rindex(")")]
+        """At most 15 bytes of the program's name; what it was executed as, unless it took another."""
         self.dead = fields[0] in "ZX"
         """Over, though its parent has not taken note of it."""
         self.parent = int(fields[1])
         self.session = int(fields[3])
         self.kernel = bool(int(fields[6]) & _PF_KTHREAD)
         """Whether it is a thread of the kernel."""
+        self.cpu_s = (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+        """Time that its threads spent on CPUs, those included that ended."""
         self.start_ticks = int(fields[19])
         """With the pid and the boot, the identity of the process."""
+        self.resident_mib = int(fields[21]) * _PAGE_BYTES >> 20
+        """Its resident set, shared pages included."""
 
 
 def stat(pid: int) -> "Stat | None":
@@ -55,20 +63,33 @@ def is_same(pid: int, start_ticks: int) -> bool:
 
 
 def started_at_s(start_ticks: int) -> float:
-    """Epoch seconds at which a process with those start ticks began."""
-    return _boot_time_s() + start_ticks / _TICKS_PER_S
+    """Epoch seconds at which a process with those start ticks began; the same at every look."""
+    # Not by `btime` of /proc/stat: it is whole seconds, and work would begin before it was asked for.
+    return BOOT.at_s() + start_ticks / _TICKS_PER_S
+
+
+def start_s(start_ticks: int) -> float:
+    """Seconds after the boot at which a process with those start ticks began."""
+    return start_ticks / _TICKS_PER_S
+
+
+def uid(pid: int) -> "int | None":
+    """Number of the account of the process; None when it is gone."""
+    try:
+        return os.stat("/proc/%d" % pid).st_uid
+    except OSError:
+        return None
 
 
 def user(pid: int) -> "str | None":
     """Account of the process, a number when it has no name; None when it is gone."""
-    try:
-        uid = os.stat("/proc/%d" % pid).st_uid
-    except OSError:
+    number = uid(pid)
+    if number is None:
         return None
     try:
-        return pwd.getpwuid(uid).pw_name
+        return pwd.getpwuid(number).pw_name
     except KeyError:
-        return str(uid)
+        return str(number)
 
 
 def command(pid: int) -> "str | None":
@@ -86,9 +107,14 @@ def environment(pid: int) -> "dict[str, str]":
     return dict(pair.split("=", 1) for pair in pairs if "=" in pair)
 
 
+def groups(pid: int) -> str:
+    """The control groups of the process, a line each as /proc tells them; empty when it is gone."""
+    return _read("/proc/%d/cgroup" % pid) or ""
+
+
 def group_workload(pid: int) -> "str | None":
     """Id of the workload in whose control group the process is; None when it is in none."""
-    return named_in(_read("/proc/%d/cgroup" % pid) or "")
+    return named_in(groups(pid))
 
 
 def descendants(ancestor: int) -> "list[int]":
@@ -131,9 +157,12 @@ def named_in(path: str) -> "str | None":
 def workload_of(pid: int, roots: "dict[int, str]") -> "str | None":
     """Id of the workload that a process belongs to: by its control group, else by an ancestor in `roots`."""
     found = group_workload(pid)
-    if found is not None:
-        return found
-    for _ in range(_MAX_ANCESTORS):
+    return workload_above(pid, roots) if found is None else found
+
+
+def workload_above(pid: int, roots: "dict[int, str]") -> "str | None":
+    """Id of the workload that a process belongs to by being, or having as an ancestor, one in `roots`."""
+    for _ in range(_MAX_ANCESTORS if roots else 0):
         if pid in roots:
             return roots[pid]
         above = stat(pid)
@@ -153,15 +182,6 @@ def describe(pid: int, roots: "dict[int, str]") -> "dict[str, Any]":
         "started_at_s": None if found is None else started_at_s(found.start_ticks),
         "workload": workload_of(pid, roots),
     }
-
-
-def _boot_time_s() -> float:
-    """Epoch seconds of the boot."""
-    # Not `btime` of /proc/stat: it is whole seconds, and work would begin before it was asked for.
-    uptime = _read("/proc/uptime")
-    if not uptime:
-        raise OSError("/proc/uptime tells nothing")
-    return time.time() - float(uptime.split()[0])
 
 
 def _read(path: str, limit: int = 1 << 20) -> "str | None":

@@ -14,7 +14,7 @@ from gpualloc.node.groups import Pace
 from gpualloc.node.worker import Hung, Worker, apart
 
 if TYPE_CHECKING:
-    from gpualloc.node.driver import Costs
+    from gpualloc.node.costs import Costs
     from gpualloc.node.worker import Job
 
     Member = tuple[Worker, Gpu]

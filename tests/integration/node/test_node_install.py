@@ -28,7 +28,7 @@ def test_the_installed_file_serves_and_starts_work_alone(root, any_node):
     assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (0, 0o755)
     assert json.loads(config_path.read_text()) == {"run_as": ["*"]}
     program = any_node.program(["env", "-u", "PYTHONPATH", str(program_path), "serve", "--nonce", "n"])
-    assert program.ask("hello")["ok"]["wire"] == 2
+    assert program.ask("hello")["ok"]["wire"] == 3
     workload, _ = any_node.start(program, "sh", "-c", "exit 6", cwd=str(root))
     assert program.end(workload)["exit_code"] == 6
     assert program.close() == 0

@@ -15,7 +15,7 @@ def test_the_first_answers(any_node):
     for verb in ("hello", "inventory", "sample", "processes", "claims"):
         program.send(verb)
     hello, inventory, sample, processes, claims = (program.receive()["ok"] for _ in range(5))
-    assert hello["wire"] == 2
+    assert hello["wire"] == 3
     assert hello["user"]
     assert hello["privileged"] == (os.geteuid() == 0)
     assert hello["state_dir"] == str(any_node.state_dir)

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.model.readings import Activity, Board, Ecc, Pcie, Throttle
-from gpualloc.node.driver import Costs
+from gpualloc.node.costs import Costs
 from gpualloc.node.gpu import Gpu
 from gpualloc.sim.catalog import find
 from gpualloc.sim.gpu import GpuModel
