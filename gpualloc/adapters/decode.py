@@ -53,6 +53,8 @@ class Hello:
     mps: bool
     """Whether the control program of MPS is there."""
     other_controllers: tuple[str, ...]
+    limited: str | None = None
+    """As `Node.limited`."""
 
 
 def decode_hello(result: object) -> Hello:
@@ -74,6 +76,7 @@ def decode_hello(result: object) -> Hello:
         ),
         mps=fields.flag("mps") if fields.has("mps") else True,
         other_controllers=fields.texts("other_controllers"),
+        limited=fields.text_or_none("limited"),
     )
 
 
@@ -118,6 +121,7 @@ def decode_node(
         workloads=tuple(map(_workload, claims.records("workloads"))),
         kernel_messages=kernel_messages,
         kernel_log_reason=kernel_log_reason,
+        limited=hello.limited,
         near=_near(inventory, near),
     )
 

@@ -16,6 +16,7 @@ from gpualloc.adapters.archive import Archive, node_archive
 from gpualloc.adapters.link import Failure
 from gpualloc.adapters.local import program_ended
 from gpualloc.adapters.pipe_link import PipeLink
+from gpualloc.adapters.shell_node import ShellNode
 from gpualloc.adapters.ssh_failure import ssh_failure
 from gpualloc.errors import ConfigError
 from gpualloc.model.inventory import NodeState
@@ -41,9 +42,15 @@ REMOTE_COMMAND = (
     f"read -r n;echo;echo {loader.STUB_MARK} shell $n;"
     f'for p in {_PYTHONS};do command -v "$p" >/dev/null 2>&1||continue;'
     f'"$p" -I -S -c "{_BOOT}" "$n" json ctypes fcntl hashlib threading;r=$?;[ $r = 97 ]||exit $r;t="$t $p";done;'
-    f"echo;echo {loader.STUB_MARK} no-python $n $t'"
+    f"echo;echo {loader.STUB_MARK} no-python $n $t;"
+    # What was sent for a python is passed over; then comes a program for this shell, or the end.
+    "e=$(echo;echo x);e=${e%x};s=;"
+    'while read -r l;do [ "$l" = "$n" ]&&break;done;'
+    'while IFS= read -r l;do [ "$l" = "$n" ]&&break;s=$s$l$e;done;'
+    """eval "$s"'"""
 )
-"""The constant command for every node: finds a python3 that will do, else says so."""
+"""The constant command for every node: finds a python3 that will do, else says so and waits for a shell program,
+which is sent between two lines with the nonce."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +185,15 @@ class SshLaunch:
 
 
 class SshLink(PipeLink):
-    """`NodeLink` over ssh."""
+    """`NodeLink` over ssh: to the node program, or to a shell program where no python3 can run it."""
 
     def __init__(self, node: str, target: SshTarget, runtime_dir: Path | None = None) -> None:
-        super().__init__(node, SshLaunch(target, runtime_dir=runtime_dir))
+        super().__init__(node, SshLaunch(target, runtime_dir=runtime_dir), find_stand_in=shell_stand_in)
+
+
+def shell_stand_in(word: str, nonce: str, detail: str) -> ShellNode | None:
+    """`pipe_link.FindStandIn`: a shell program where the stub found no python3 that will do."""
+    return ShellNode(nonce, detail) if word == "no-python" else None
 
 
 def runtime_dir() -> Path | None:
