@@ -7,7 +7,7 @@ import re
 import stat
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +28,10 @@ _CONTROL_NAME_BYTES = 1 + 40 + 17
 """Slash, the hash that %C stands for, and what ssh appends while it makes the socket."""
 _ASK_CONFIG_S = 5.0
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]{0,127}")
+_OPTION = re.compile(r"[A-Za-z][A-Za-z0-9]*")
+_ASKS = ("ask", "yes", "true")
+"""How `ssh -G` writes StrictHostKeyChecking where the operator did not loosen it."""
 
 # Sent to whatever the login shell is, so it is one line in single quotes with no quote, backslash or exclamation
 # mark in it. The boot program takes the source of the loader from descriptor 0, up to a NUL.
@@ -53,23 +57,49 @@ REMOTE_COMMAND = (
 which is sent between two lines with the nonce."""
 
 
+ALWAYS: Mapping[str, str] = {
+    # Nobody is there to answer a question.
+    "BatchMode": "yes",
+    # A node gets nothing of the operator's: no agent, no display, no ports, no network device.
+    "ForwardAgent": "no",
+    "ForwardX11": "no",
+    "ClearAllForwardings": "yes",
+    "Tunnel": "no",
+    # What is meant for the operator's own logins to the same hosts.
+    "PermitLocalCommand": "no",
+    "RemoteCommand": "none",
+    # Known hosts are the operator's to write.
+    "UpdateHostKeys": "no",
+    # Below it the reasons of a failure are not told, above it a banner may look like one.
+    "LogLevel": "ERROR",
+}
+"""Options that stand first on the command line, where the first counts: no configuration undoes them."""
+
+
 @dataclass(frozen=True, slots=True)
 class SshTarget:
-    """Where ssh goes.
+    """Where ssh goes, and which ssh.
 
     Raises:
-        ConfigError: the host has characters that a host name cannot have.
+        ConfigError: host, user or an option has characters that it cannot have.
     """
 
     host: str
     user: str | None = None
     port: int | None = None
     options: tuple[tuple[str, str], ...] = ()
-    """Pairs for `ssh -o Key=value`, in order; they win over gpualloc's own but for BatchMode."""
+    """Pairs for `ssh -o Key=value`, in order; they win over gpualloc's own but for `ALWAYS`."""
+    command: tuple[str, ...] = ("ssh",)
+    """The ssh program and arguments that always go first."""
 
     def __post_init__(self) -> None:
         if not _HOST.fullmatch(self.host):
             raise ConfigError(f"{self.host!r} is not a host name", hint="letters, digits, dots, dashes, underscores")
+        if self.user is not None and not _USER.fullmatch(self.user):
+            raise ConfigError(f"{self.user!r} is no account for ssh", hint="letters, digits, and then also . _ - @ \\")
+        for key, value in self.options:
+            if not _OPTION.fullmatch(key) or not value or not value.isprintable():
+                raise ConfigError(f"{key!r} with {value!r} is no option of ssh", hint="as in: ServerAliveInterval=5")
 
     @property
     def text(self) -> str:
@@ -94,7 +124,6 @@ class SshLaunch:
         target: where to.
         archive: gives the node program; called at the first contact that is answered.
         runtime_dir: folder for the control sockets; None looks for the account's own.
-        ssh: the ssh binary.
     """
 
     def __init__(
@@ -102,29 +131,25 @@ class SshLaunch:
         target: SshTarget,
         archive: Callable[[], Archive] = node_archive,
         runtime_dir: Path | None = None,
-        ssh: str = "ssh",
     ) -> None:
         self._target = target
         self._make_archive = archive
         self._archive: Archive | None = None
         self._runtime_dir = runtime_dir
-        self._ssh = ssh
-        self._multiplexing: list[str] | None = None
+        self._chosen: list[str] | None = None
         self.unprivileged_reason: str | None = None
         """Why an installed privileged node program is not used; None when there is none or it is used."""
 
     def argv(self, nonce: str) -> Sequence[str]:  # noqa: ARG002 - the nonce travels in the greeting
         """The command of the child."""
-        if self._multiplexing is None:
-            self._multiplexing = self._find_multiplexing()
+        if self._chosen is None:
+            self._chosen = self._choose(self._operators_settings())
         return [
             *self._base_arguments(),
             "-T",
             *("-o", f"ConnectTimeout={CONNECT_TIMEOUT_S}"),
             *("-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=2"),
-            # A forwarding meant for the operator's own logins would keep its port for as long as the connection lives.
-            *("-o", "ClearAllForwardings=yes"),
-            *self._multiplexing,
+            *self._chosen,
             "--",
             self._target.host,
             REMOTE_COMMAND,
@@ -159,13 +184,10 @@ class SshLaunch:
         return self._archive
 
     def _base_arguments(self) -> list[str]:
-        return [self._ssh, "-o", "BatchMode=yes", *self._target.arguments()]
+        return [*self._target.command, *_as_options(ALWAYS), *self._target.arguments()]
 
-    def _find_multiplexing(self) -> list[str]:
-        """Share one connection per node between commands, unless the operator's ssh does so already."""
-        folder = self._runtime_dir or runtime_dir()
-        if folder is None or len(os.fsencode(folder)) + _CONTROL_NAME_BYTES > MAX_SOCKET_PATH_BYTES:
-            return []
+    def _operators_settings(self) -> Mapping[str, str]:
+        """What the operator's own configuration says of this host, as `ssh -G` tells; empty when it cannot be asked."""
         try:
             shown = subprocess.run(
                 [*self._base_arguments(), "-G", "--", self._target.host],
@@ -176,12 +198,22 @@ class SshLaunch:
                 start_new_session=True,
             )
         except (OSError, subprocess.TimeoutExpired):
-            return []
-        path = re.search(rb"^controlpath (.+)$", shown.stdout, re.MULTILINE)
-        if shown.returncode != 0 or (path is not None and path[1] != b"none"):
-            return []
-        control = ["ControlMaster=auto", f"ControlPersist={CONTROL_PERSIST_S}", f"ControlPath={folder}/%C"]
-        return [part for option in control for part in ("-o", option)]
+            return {}
+        lines = shown.stdout.decode("utf-8", "replace").splitlines() if shown.returncode == 0 else []
+        return dict(reversed([line.partition(" ")[::2] for line in lines]))
+
+    def _choose(self, operators: Mapping[str, str]) -> list[str]:
+        """Strict host keys unless the operator loosened them; a connection to share unless the operator shares one."""
+        chosen: dict[str, str] = {}
+        if operators.get("stricthostkeychecking", "ask") in _ASKS:
+            chosen["StrictHostKeyChecking"] = "yes"
+        folder = self._runtime_dir or runtime_dir()
+        short = folder is not None and len(os.fsencode(folder)) + _CONTROL_NAME_BYTES <= MAX_SOCKET_PATH_BYTES
+        if operators and short and operators.get("controlpath", "none") == "none":
+            chosen["ControlMaster"] = "auto"
+            chosen["ControlPersist"] = str(CONTROL_PERSIST_S)
+            chosen["ControlPath"] = f"{folder}/%C"
+        return _as_options(chosen)
 
 
 class SshLink(PipeLink):
@@ -194,6 +226,10 @@ class SshLink(PipeLink):
 def shell_stand_in(word: str, nonce: str, detail: str) -> ShellNode | None:
     """`pipe_link.FindStandIn`: a shell program where the stub found no python3 that will do."""
     return ShellNode(nonce, detail) if word == "no-python" else None
+
+
+def _as_options(settings: Mapping[str, str]) -> list[str]:
+    return [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
 
 
 def runtime_dir() -> Path | None:

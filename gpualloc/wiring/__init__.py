@@ -245,7 +245,9 @@ def _link_of(spec: NodeSpec, config: Config, begun: LocalLink | None) -> Callabl
         from gpualloc.adapters.ssh import SshLink, SshTarget
 
         settings = config.pool(spec.pool).ssh
-        return SshLink(spec.name, SshTarget(spec.name, settings.user, settings.port, settings.options))
+        return SshLink(
+            spec.name, SshTarget(spec.name, settings.user, settings.port, settings.options, settings.command)
+        )
 
     return local if spec.transport == "local" else ssh
 
