@@ -7,7 +7,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from gpualloc.adapters.backoff import BackOff
 from gpualloc.adapters.child import Child
 from gpualloc.adapters.link import Failure, LinkCutError, LinkDownError, Message
 from gpualloc.adapters.loader import STUB_MARK
-from gpualloc.adapters.shell_talk import Talk
+from gpualloc.adapters.stand_in import FindStandIn, StandIn
 from gpualloc.model.inventory import NodeState
 from gpualloc.node.wire import START_MARK, WIRE_VERSION, WireError, decode, encode
 
@@ -44,30 +44,6 @@ class Launch(Protocol):
     def failure(self, status: int | None, stderr: str, last_mark: str | None) -> Failure:
         """Why the child ended; `last_mark` is the last word it said before the node program ran."""
         ...
-
-
-class StandIn(Protocol):
-    """Answers in the place of a node program that cannot run, over the child that is open already.
-
-    Both methods raise WireError for what makes no sense.
-    """
-
-    @property
-    def spent(self) -> bool:
-        """Whether it should be begun anew, with another connection."""
-        ...
-
-    def begin(self, talk: Talk) -> Failure | None:
-        """Get ready; why that is hopeless, or None."""
-        ...
-
-    def answer(self, talk: Talk, requests: Sequence[Message]) -> list[Message]:
-        """The end records of the requests, in their order."""
-        ...
-
-
-FindStandIn = Callable[[str, str, str], StandIn | None]
-"""Makes what stands in after a mark: its word, nonce and detail; None where the mark is for the launch."""
 
 
 class PipeLink:

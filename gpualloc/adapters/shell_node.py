@@ -13,9 +13,10 @@ from typing import Any
 from gpualloc.adapters.link import Failure, Message
 from gpualloc.adapters.shell_host import ShellHost
 from gpualloc.adapters.shell_proc import Known, read_process
-from gpualloc.adapters.shell_talk import Shell, Talk, Told
+from gpualloc.adapters.shell_talk import Shell, Told
 from gpualloc.adapters.smi_gpus import SmiGpus, Use
 from gpualloc.adapters.smi_rows import inventory_row, sample_row
+from gpualloc.adapters.stand_in import Talk
 from gpualloc.model.inventory import NodeState
 from gpualloc.node.wire import WIRE_VERSION, Refused, answer, refusal
 
@@ -33,7 +34,7 @@ _MAX_TICKS_PER_S = 10_000
 
 
 class ShellNode:
-    """`pipe_link.StandIn` over the shell program: one connection's.
+    """`StandIn` over the shell program: one connection's.
 
     Args:
         nonce: the connection's.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from gpualloc.adapters.stand_in import Talk
 from gpualloc.model.readings import ReadingCost
 from gpualloc.node.wire import MAX_LINE_BYTES, WireError
 
@@ -16,26 +16,6 @@ HUNG = "hung"
 """Status of an nvidia-smi that did not end in time."""
 _SOURCE = Path(__file__).with_name("shell_node.sh")
 _MAX_LINES = 500_000
-
-
-class Talk(Protocol):
-    """The two ways of a child that is talked to, for one question and its answer."""
-
-    def say(self, data: bytes) -> None:
-        """Send."""
-        ...
-
-    def hear(self) -> bytes:
-        """The next line without its end; raises what its link reports."""
-        ...
-
-    def rest(self, seconds: float) -> None:
-        """Wait that long while nothing is said; raises what its link reports when it ends meanwhile."""
-        ...
-
-    def left_s(self) -> float:
-        """Seconds until the answer is given up."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,19 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpualloc.adapters import loader
 from gpualloc.adapters.archive import Archive, node_archive
 from gpualloc.adapters.link import Failure
 from gpualloc.adapters.local import program_ended
 from gpualloc.adapters.pipe_link import PipeLink
-from gpualloc.adapters.shell_node import ShellNode
 from gpualloc.adapters.ssh_failure import ssh_failure
 from gpualloc.errors import ConfigError
 from gpualloc.model.inventory import NodeState
+
+if TYPE_CHECKING:
+    from gpualloc.adapters.shell_node import ShellNode
 
 CONNECT_TIMEOUT_S = 6
 CONTROL_PERSIST_S = 60
@@ -30,8 +33,6 @@ _ASK_CONFIG_S = 5.0
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]{0,127}")
 _OPTION = re.compile(r"[A-Za-z][A-Za-z0-9]*")
-_ASKS = ("ask", "yes", "true")
-"""How `ssh -G` writes StrictHostKeyChecking where the operator did not loosen it."""
 
 # Sent to whatever the login shell is, so it is one line in single quotes with no quote, backslash or exclamation
 # mark in it. The boot program takes the source of the loader from descriptor 0, up to a NUL.
@@ -58,7 +59,7 @@ which is sent between two lines with the nonce."""
 
 
 ALWAYS: Mapping[str, str] = {
-    # Nobody is there to answer a question.
+    # Nobody is there to answer a question: ssh then refuses a host key that it does not know.
     "BatchMode": "yes",
     # A node gets nothing of the operator's: no agent, no display, no ports, no network device.
     "ForwardAgent": "no",
@@ -70,8 +71,8 @@ ALWAYS: Mapping[str, str] = {
     "RemoteCommand": "none",
     # Known hosts are the operator's to write.
     "UpdateHostKeys": "no",
-    # Below it the reasons of a failure are not told, above it a banner may look like one.
-    "LogLevel": "ERROR",
+    # Below it reasons of failures are not told, such as a connection that went silent; above it they get lost.
+    "LogLevel": "INFO",
 }
 """Options that stand first on the command line, where the first counts: no configuration undoes them."""
 
@@ -124,6 +125,7 @@ class SshLaunch:
         target: where to.
         archive: gives the node program; called at the first contact that is answered.
         runtime_dir: folder for the control sockets; None looks for the account's own.
+        shared: whether the connection is to serve later commands, too.
     """
 
     def __init__(
@@ -131,25 +133,28 @@ class SshLaunch:
         target: SshTarget,
         archive: Callable[[], Archive] = node_archive,
         runtime_dir: Path | None = None,
+        *,
+        shared: bool = True,
     ) -> None:
         self._target = target
+        self._shared = shared
         self._make_archive = archive
         self._archive: Archive | None = None
         self._runtime_dir = runtime_dir
-        self._chosen: list[str] | None = None
+        self._multiplexing: list[str] | None = None
         self.unprivileged_reason: str | None = None
         """Why an installed privileged node program is not used; None when there is none or it is used."""
 
     def argv(self, nonce: str) -> Sequence[str]:  # noqa: ARG002 - the nonce travels in the greeting
         """The command of the child."""
-        if self._chosen is None:
-            self._chosen = self._choose(self._operators_settings())
+        if self._multiplexing is None:
+            self._multiplexing = self._find_multiplexing() if self._shared else []
         return [
             *self._base_arguments(),
             "-T",
             *("-o", f"ConnectTimeout={CONNECT_TIMEOUT_S}"),
             *("-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=2"),
-            *self._chosen,
+            *self._multiplexing,
             "--",
             self._target.host,
             REMOTE_COMMAND,
@@ -186,8 +191,11 @@ class SshLaunch:
     def _base_arguments(self) -> list[str]:
         return [*self._target.command, *_as_options(ALWAYS), *self._target.arguments()]
 
-    def _operators_settings(self) -> Mapping[str, str]:
-        """What the operator's own configuration says of this host, as `ssh -G` tells; empty when it cannot be asked."""
+    def _find_multiplexing(self) -> list[str]:
+        """Share one connection per node between commands, unless the operator's ssh does so already."""
+        folder = self._runtime_dir or runtime_dir()
+        if folder is None or len(os.fsencode(folder)) + _CONTROL_NAME_BYTES > MAX_SOCKET_PATH_BYTES:
+            return []
         try:
             shown = subprocess.run(
                 [*self._base_arguments(), "-G", "--", self._target.host],
@@ -198,22 +206,12 @@ class SshLaunch:
                 start_new_session=True,
             )
         except (OSError, subprocess.TimeoutExpired):
-            return {}
-        lines = shown.stdout.decode("utf-8", "replace").splitlines() if shown.returncode == 0 else []
-        return dict(reversed([line.partition(" ")[::2] for line in lines]))
-
-    def _choose(self, operators: Mapping[str, str]) -> list[str]:
-        """Strict host keys unless the operator loosened them; a connection to share unless the operator shares one."""
-        chosen: dict[str, str] = {}
-        if operators.get("stricthostkeychecking", "ask") in _ASKS:
-            chosen["StrictHostKeyChecking"] = "yes"
-        folder = self._runtime_dir or runtime_dir()
-        short = folder is not None and len(os.fsencode(folder)) + _CONTROL_NAME_BYTES <= MAX_SOCKET_PATH_BYTES
-        if operators and short and operators.get("controlpath", "none") == "none":
-            chosen["ControlMaster"] = "auto"
-            chosen["ControlPersist"] = str(CONTROL_PERSIST_S)
-            chosen["ControlPath"] = f"{folder}/%C"
-        return _as_options(chosen)
+            return []
+        path = re.search(rb"^controlpath (.+)$", shown.stdout, re.MULTILINE)
+        if shown.returncode != 0 or (path is not None and path[1] != b"none"):
+            return []
+        control = {"ControlMaster": "auto", "ControlPersist": CONTROL_PERSIST_S, "ControlPath": f"{folder}/%C"}
+        return _as_options(control)
 
 
 class SshLink(PipeLink):
@@ -224,11 +222,15 @@ class SshLink(PipeLink):
 
 
 def shell_stand_in(word: str, nonce: str, detail: str) -> ShellNode | None:
-    """`pipe_link.FindStandIn`: a shell program where the stub found no python3 that will do."""
-    return ShellNode(nonce, detail) if word == "no-python" else None
+    """`FindStandIn`: a shell program where the stub found no python3 that will do."""
+    if word != "no-python":
+        return None
+    from gpualloc.adapters.shell_node import ShellNode  # few fleets have such nodes
+
+    return ShellNode(nonce, detail)
 
 
-def _as_options(settings: Mapping[str, str]) -> list[str]:
+def _as_options(settings: Mapping[str, object]) -> list[str]:
     return [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
 
 

@@ -14,9 +14,11 @@ from fakes.nvml_stub import FakeGpu, FakeMigInstance
 from fakes.smi import calls, fake_smi, fault, write_smi
 from fakes.sshd_farm import sshd_farm
 
+from gpualloc.adapters.fleet import LinkedFleet
 from gpualloc.adapters.pipe_link import PipeLink
 from gpualloc.adapters.session import NodeSession
 from gpualloc.adapters.ssh import REMOTE_COMMAND, SshLaunch, SshLink, SshTarget, shell_stand_in
+from gpualloc.adapters.streaming.process_dial import ProcessDial
 from gpualloc.errors import StepError
 from gpualloc.model.inventory import DeviceState, Node, NodeSpec, NodeState
 from gpualloc.model.readings import Throttle
@@ -100,6 +102,23 @@ def test_a_node_without_python3_is_seen_through_its_nvidia_smi_over_ssh():
     assert [device.gpu_utilization_ratio for device in seen.devices] == [0.37, 0.0]
     assert seen.devices[1].unavailable["temperature_c"] == "not supported"
     assert seen.host.cpu_utilization_ratio is None
+
+
+def test_a_watch_goes_on_asking_a_node_that_cannot_stream(place):
+    launch = ShellLaunch({"PATH": str(place.commands), "GPUALLOC_FAKE_SMI": str(place.state)})
+    fleet = LinkedFleet(
+        [(SPEC, lambda: PipeLink("n", launch, find_stand_in=shell_stand_in))],
+        dials={"n": lambda: ProcessDial(launch)},
+    )
+    watch = fleet.watch(0.5)
+    try:
+        heard: list[Node] = []
+        until(lambda: heard.extend(watch.hear(0.5)) or any(node.limited for node in heard))
+        write_smi(place.state, [FakeGpu(0, memory_used_mib=321)])
+        until(lambda: any(node.devices and node.devices[0].memory_used_mib == 321 for node in watch.hear(0.5)))
+    finally:
+        watch.close()
+        fleet.close()
 
 
 @pytest.mark.parametrize("shell", ["/bin/dash", "/bin/bash", "/bin/busybox", "/bin/ksh", "/bin/mksh"])
