@@ -8,9 +8,16 @@ mark="GPUALLOC-SHELL $n"
 limit=${GPUALLOC_NVML_DEADLINE_S-}
 case $limit in '' | *[!0-9]*) limit=5 ;; esac
 
-stuck=
 late=
 trap late=1 USR1
+
+# An nvidia-smi that hangs in the driver and whose shell is gone: what an earlier connection left.
+stuck=
+for file in /proc/[0-9]*/stat; do
+    line=
+    read -r line <"$file"
+    case $line in *"(nvidia-smi) D 1 "*) stuck=${line%% *} ;; esac
+done
 
 # Whether the nvidia-smi that could not even be killed is still there: a second one would hang beside it.
 is_stuck() {

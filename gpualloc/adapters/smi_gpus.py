@@ -23,14 +23,14 @@ from gpualloc.adapters.smi_table import (
     Unheld,
     read_table,
 )
-from gpualloc.adapters.smi_xml import BadXmlError, read_details, read_uuids
+from gpualloc.adapters.smi_xml import BadXmlError, Instance, read_details, read_uuids
 
 Ask = Callable[..., list[Told]]
 
 SLOW_EVERY_S = 60.0
-"""How often is asked for what hardly changes, and for what is dear: the XML takes a second where a GPU sleeps."""
-PLACES_EVERY_S = 10.0
-"""How often the XML may be asked for because a process is in an unknown MIG instance."""
+"""How often is asked for what hardly changes."""
+DETAILS_EVERY_S = 10.0
+"""How often the XML is asked for where there are MIG instances: it takes a second where a GPU sleeps."""
 _SLOWEST_S = 7.0
 """Longest that one nvidia-smi may take, until it is given up and killed."""
 
@@ -85,11 +85,12 @@ class SmiGpus:
         for word in ("board", "rows"):
             if word in self._words and left_s() > _SLOWEST_S and self._due(word):
                 self._take_slow(word, self._query(ask, word))
-        if left_s() > _SLOWEST_S:
-            self._take_apps(ask("apps")[0])
-        if any(gpu.mig_enabled for gpu in self.gpus.values()) and left_s() > _SLOWEST_S and self._details_due():
+        for gpu in self.gpus.values():
+            gpu.instances = gpu.instances if gpu.mig_enabled else ()
+        with_mig = any(gpu.mig_enabled for gpu in self.gpus.values())
+        if with_mig and left_s() > _SLOWEST_S and self._due("details", DETAILS_EVERY_S):
             self._take_details(*ask("list", "details"))
-            self._place_uses()
+        self._take_apps(ask("apps")[0] if left_s() > _SLOWEST_S else None)
 
     def _due(self, word: str, every_s: float = SLOW_EVERY_S) -> bool:
         """Whether it is time to ask for that again; if so it counts as asked."""
@@ -98,10 +99,6 @@ class SmiGpus:
             return False
         self._asked_at_s[word] = now_s
         return True
-
-    def _details_due(self) -> bool:
-        unplaced = any(use.mig_instance is None and self.gpus[use.device].mig_enabled for use in self.uses)
-        return self._due("details", PLACES_EVERY_S if unplaced else SLOW_EVERY_S)
 
     def _query(self, ask: Ask, word: str) -> Table | None:
         """The answer to a query, to an older form of it where the driver does not know the columns; None: none."""
@@ -214,30 +211,24 @@ class SmiGpus:
             gpu.slow[word] = rows.get(gpu.uuid) or Row(gpu.uuid, missing={each.field: "failed" for each in asked[1:]})
             gpu.unasked.update((each.field, "not seen") for each in columns if each not in asked)
 
-    def _take_apps(self, told: Told) -> None:
-        if not told.well:
-            self.uses = ()
+    def _take_apps(self, told: Told | None) -> None:
+        """The processes of the answer; None: there was no time to ask."""
+        self.uses = ()
+        if told is None or not told.well:
+            why = "not yet" if told is None else "hung" if told.status == HUNG else "failed"
             for gpu in self.gpus.values():
-                gpu.no_processes = gpu.no_processes or ("hung" if told.status == HUNG else "failed")
+                gpu.no_processes = gpu.no_processes or why
             return
-        owners = {str(each["uuid"]): gpu.uuid for gpu in self.gpus.values() for each in gpu.instances}
-        uses: list[Use] = []
-        for row in read_table(told.lines, APPS).rows:
-            device = owners.get(row.uuid, row.uuid)
-            pid, used = row.values.get("pid"), row.values.get("gpu_memory_used_mib")
-            if device in self.gpus and isinstance(pid, int):
-                instance = row.uuid if row.uuid in owners else None
-                uses.append(Use(pid, device, instance, used if isinstance(used, int) else None))
-        self.uses = tuple(uses)
-        self._place_uses()
+        self.uses = tuple(use for use in map(self._use, read_table(told.lines, APPS).rows) if use is not None)
 
-    def _place_uses(self) -> None:
-        self.uses = tuple(
-            use
-            if use.mig_instance is not None
-            else Use(use.pid, use.device, self._places.get((use.device, use.pid)), use.memory_mib)
-            for use in self.uses
-        )
+    def _use(self, row: Row) -> Use | None:
+        owners = (gpu.uuid for gpu in self.gpus.values() if any(each["uuid"] == row.uuid for each in gpu.instances))
+        device = next(owners, row.uuid)
+        pid, used = row.values.get("pid"), row.values.get("gpu_memory_used_mib")
+        if device not in self.gpus or not isinstance(pid, int):
+            return None
+        instance = self._places.get((device, pid)) if device == row.uuid else row.uuid
+        return Use(pid, device, instance, used if isinstance(used, int) else None)
 
     def _take_details(self, listed: Told, details: Told) -> None:
         uuids = read_uuids(listed.lines)
@@ -247,26 +238,25 @@ class SmiGpus:
             told = {}
         self._places = {}
         for gpu in self.gpus.values():
-            if gpu.uuid not in told:
-                continue
-            rows: list[dict[str, object]] = []
-            for each in told[gpu.uuid].instances:
+            gpu.instances = ()
+            for each in told[gpu.uuid].instances if gpu.uuid in told else ():
                 uuid, profile = uuids.get((gpu.uuid, each.index), (None, ""))
                 if uuid is None:
                     continue
-                rows.append(
-                    {
-                        "uuid": uuid,
-                        "profile": profile,
-                        "start": None,
-                        "size": None,
-                        "memory_total_mib": each.memory_total_mib,
-                        "memory_used_mib": each.memory_used_mib,
-                        "gpu_instance": each.gpu_instance,
-                        "compute_instance": each.compute_instance,
-                    }
-                )
+                gpu.instances += (_instance_row(uuid, profile, each),)
                 place = (each.gpu_instance, each.compute_instance)
                 here = [pid for pid, where in told[gpu.uuid].places.items() if where == place]
                 self._places.update({(gpu.uuid, pid): uuid for pid in here})
-            gpu.instances = tuple(rows)
+
+
+def _instance_row(uuid: str, profile: str, told: Instance) -> dict[str, object]:
+    return {
+        "uuid": uuid,
+        "profile": profile,
+        "start": None,
+        "size": None,
+        "memory_total_mib": told.memory_total_mib,
+        "memory_used_mib": told.memory_used_mib,
+        "gpu_instance": told.gpu_instance,
+        "compute_instance": told.compute_instance,
+    }

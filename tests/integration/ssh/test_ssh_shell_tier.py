@@ -31,9 +31,9 @@ FREEZER = Path("/sys/fs/cgroup/freezer")
 class ShellLaunch(SshLaunch):
     """The command that ssh nodes get, run by a shell here."""
 
-    def __init__(self, environment: dict[str, str], shell: str = "/bin/sh") -> None:
+    def __init__(self, environment: dict[str, str], shell: str = "/bin/sh", within: tuple[str, ...] = ()) -> None:
         super().__init__(SshTarget("localhost"))
-        self._command = ["env", "-i", *(f"{key}={value}" for key, value in environment.items()), shell]
+        self._command = [*within, "env", "-i", *(f"{key}={value}" for key, value in environment.items()), shell]
 
     def argv(self, nonce):
         return [*self._command, "-c", REMOTE_COMMAND]
@@ -46,10 +46,12 @@ class Place:
         self.commands, self.state = fake_smi(folder)
         self.sessions: list[NodeSession] = []
 
-    def session(self, shell: str = "/bin/sh", **environment: str) -> NodeSession:
+    def session(self, shell: str = "/bin/sh", within: tuple[str, ...] = (), **environment: str) -> NodeSession:
         told = {"PATH": str(self.commands), "GPUALLOC_FAKE_SMI": str(self.state), **environment}
         self.sessions.append(
-            NodeSession(SPEC, lambda: PipeLink("n", ShellLaunch(told, shell), find_stand_in=shell_stand_in), time.time)
+            NodeSession(
+                SPEC, lambda: PipeLink("n", ShellLaunch(told, shell, within), find_stand_in=shell_stand_in), time.time
+            )
         )
         return self.sessions[-1]
 
@@ -271,23 +273,38 @@ def test_an_nvidia_smi_that_does_not_want_to_end_is_killed(place):
     until(lambda: not of_state(place.state))
 
 
+@pytest.fixture
+def own_pids() -> Iterator[tuple[str, ...]]:
+    """What enters a process namespace where no nvidia-smi of another test is seen."""
+    holder = subprocess.Popen(["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "sleep", "600"])
+    children = Path(f"/proc/{holder.pid}/task/{holder.pid}/children")
+    until(children.read_text)
+    yield ("nsenter", "--target", children.read_text().strip(), "--pid", "--mount", "--")
+    holder.kill()
+    holder.wait()
+
+
 @pytest.mark.root
-def test_no_second_nvidia_smi_is_started_beside_one_that_cannot_be_killed(place):
+def test_no_second_nvidia_smi_is_started_beside_one_that_cannot_be_killed(place, own_pids):
     if not (FREEZER / "cgroup.procs").exists():
         pytest.skip("no freezer of control groups, version 1")
     group = FREEZER / f"gpualloc-test-{os.getpid()}"
     group.mkdir()
     try:
         fault(place.state, "stubborn")
-        session = place.session(GPUALLOC_NVML_DEADLINE_S="2")
-        freezer = Freezer(group, place.state)
+        session = place.session(within=own_pids, GPUALLOC_NVML_DEADLINE_S="2")
+        freezer = threading.Thread(target=freeze, args=(group, place.state))
         freezer.start()
         look(session)
         freezer.join()
         begun = len(calls(place.state))
         assert "does not answer" in (look(session).nvml_reason or "")
+        session.close()
+        # The next connection finds what this one left.
+        session = place.session(within=own_pids, GPUALLOC_NVML_DEADLINE_S="2")
+        assert "does not answer" in (look(session).nvml_reason or "")
         assert len(calls(place.state)) == begun
-        freezer.thaw()
+        (group / "freezer.state").write_text("THAWED")
         until(lambda: not of_state(place.state))
         fault(place.state, None)
         look(session)
@@ -296,6 +313,27 @@ def test_no_second_nvidia_smi_is_started_beside_one_that_cannot_be_killed(place)
         (group / "freezer.state").write_text("THAWED")
         until(lambda: not (group / "cgroup.procs").read_text())
         group.rmdir()
+
+
+@pytest.mark.root
+def test_gpus_of_a_driver_that_hangs_from_the_beginning_are_named_by_the_kernel(place):
+    """/proc tells which GPUs there are, and their minor numbers, which nvidia-smi does not."""
+    name = FakeGpu(0).full_uuid
+    text = f"Model: \\t\\t NVIDIA A100\\nGPU UUID: \\t {name}\\nBus Location: \\t 0000:3a:00.0\\nDevice Minor: \\t 3\\n"
+    folder = "/proc/driver/nvidia/gpus/0000:3a:00.0"
+    setup = f"mount -t tmpfs none /proc/driver && mkdir -p {folder} && printf '{text}' >{folder}/information"
+    session = place.session(within=("unshare", "--mount", "sh", "-c", f'{setup} && exec "$@"', "sh"))
+    seen = look(session)
+    told = [(device.uuid, device.minor, device.index) for device in seen.devices]
+    assert told == [(name, 3, 0), (FakeGpu(1).full_uuid, None, 1)]
+    session.close()
+    fault(place.state, "hang")
+    session = place.session(
+        within=("unshare", "--mount", "sh", "-c", f'{setup} && exec "$@"', "sh"), GPUALLOC_NVML_DEADLINE_S="1"
+    )
+    (device,) = look(session).devices
+    assert (device.uuid, device.model, device.state) == (name, "NVIDIA A100", DeviceState.HUNG)
+    assert device.board.pci_bus_id == "0000:3a:00.0"
 
 
 @pytest.mark.parametrize(
@@ -414,25 +452,9 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-class Freezer:
-    """Makes the next nvidia-smi one that no signal ends, as a call into a sick driver does."""
-
-    def __init__(self, group: Path, state: Path) -> None:
-        self._group, self._state = group, state
-        self._thread = threading.Thread(target=self._freeze, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def join(self) -> None:
-        self._thread.join(60)
-
-    def thaw(self) -> None:
-        (self._group / "freezer.state").write_text("THAWED")
-
-    def _freeze(self) -> None:
-        until(lambda: of_state(self._state))
-        (self._group / "freezer.state").write_text("THAWED")
-        for pid in of_state(self._state):
-            (self._group / "cgroup.procs").write_text(str(pid))
-        (self._group / "freezer.state").write_text("FROZEN")
+def freeze(group: Path, state: Path) -> None:
+    """Make the next nvidia-smi one that no signal ends, as a call into a sick driver does."""
+    until(lambda: of_state(state))
+    for pid in of_state(state):
+        (group / "cgroup.procs").write_text(str(pid))
+    (group / "freezer.state").write_text("FROZEN")
