@@ -102,9 +102,13 @@ class Child:
 
     def is_usable(self) -> bool:
         """Whether it still listens and has said nothing unasked."""
+        return self.is_quiet(time.monotonic())
+
+    def is_quiet(self, until: float) -> bool:
+        """Whether it goes on listening until that moment of the monotonic clock and says nothing unasked."""
         try:
-            while not self._stdout_ended:
-                self._pump(time.monotonic() + 0.0)
+            while not self._stdout_ended and not self._received:
+                self._pump(until)
         except TimeoutError:
             return not self._received
         return False

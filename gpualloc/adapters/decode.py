@@ -55,6 +55,8 @@ class Hello:
     mps: bool
     """Whether the control program of MPS is there."""
     other_controllers: tuple[str, ...]
+    limited: str | None = None
+    """As `Node.limited`."""
 
 
 def decode_hello(result: object) -> Hello:
@@ -76,6 +78,7 @@ def decode_hello(result: object) -> Hello:
         ),
         mps=fields.flag("mps") if fields.has("mps") else True,
         other_controllers=fields.texts("other_controllers"),
+        limited=fields.text_or_none("limited"),
     )
 
 
@@ -142,6 +145,7 @@ class NodeDecoder:
             workloads=workloads,
             kernel_messages=kernel_messages,
             kernel_log_reason=kernel_log_reason,
+            limited=hello.limited,
             near=_near(inventory, near),
         )
 

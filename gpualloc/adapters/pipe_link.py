@@ -8,17 +8,20 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from gpualloc.adapters.backoff import BackOff
 from gpualloc.adapters.child import Child
 from gpualloc.adapters.link import Failure, LinkCutError, LinkDownError, Message
 from gpualloc.adapters.loader import STUB_MARK
+from gpualloc.adapters.stand_in import FindStandIn, StandIn
 from gpualloc.model.inventory import NodeState
 from gpualloc.node.wire import START_MARK, WIRE_VERSION, WireError, decode, encode
 
 MAX_NOISE_BYTES = 1024 * 1024
 """Most that a login shell may print before the node program speaks."""
+_MAX_DETAIL = 500
 _PATIENCE_S = 0.25
 """Between closing stdin, TERM and KILL; three of them stay below the second that `close` may take."""
 
@@ -44,12 +47,27 @@ class Launch(Protocol):
 
 
 class PipeLink:
-    """`NodeLink` over a child process that is started when needed and replaced when it fails."""
+    """`NodeLink` over a child process that is started when needed and replaced when it fails.
 
-    def __init__(self, node: str, launch: Launch, back_off: BackOff | None = None) -> None:
+    Args:
+        node: the node's name, for messages.
+        launch: how the child is started.
+        back_off: how long to leave the node alone after failures.
+        find_stand_in: finds what answers where the node program cannot run; None: nothing does.
+    """
+
+    def __init__(
+        self,
+        node: str,
+        launch: Launch,
+        back_off: BackOff | None = None,
+        find_stand_in: FindStandIn | None = None,
+    ) -> None:
         self._node = node
         self._launch = launch
         self._back_off = back_off or BackOff()
+        self._find_stand_in = find_stand_in
+        self._stand_in: StandIn | None = None
         self._child: Child | None = None
         self._awaited_nonce: str | None = None
         """Nonce of a child that was started and has not spoken yet."""
@@ -105,7 +123,7 @@ class PipeLink:
 
     def _connected(self, deadline: float) -> Child:
         if self._child is not None and self._awaited_nonce is None:
-            if self._child.is_usable():
+            if self._child.is_usable() and not (self._stand_in is not None and self._stand_in.spent):
                 return self._child
             self._drop()
         resting = self._back_off.pending(time.monotonic())
@@ -149,11 +167,30 @@ class PipeLink:
                 return
             else:
                 last_mark = match[2]
-                reply = self._launch.reply(last_mark, (match[3] or "")[:500])
+                if self._begin_stand_in(child, deadline, last_mark, match[3] or ""):
+                    return
+                reply = self._launch.reply(last_mark, (match[3] or "")[:_MAX_DETAIL])
                 if isinstance(reply, Failure):
                     raise _Failed(reply)
                 child.send(reply)
         raise _Failed(Failure(NodeState.FAILED, f"it printed over {MAX_NOISE_BYTES} bytes before the node program"))
+
+    def _begin_stand_in(self, child: Child, deadline: float, word: str, detail: str) -> bool:
+        """Whether something answers from now on in the place of the node program, which said that word of itself."""
+        nonce = self._awaited_nonce
+        if self._find_stand_in is None or nonce is None:
+            return False
+        stand_in = self._find_stand_in(word, nonce, detail[:_MAX_DETAIL])
+        if stand_in is None:
+            return False
+        try:
+            hopeless = stand_in.begin(_ChildTalk(self, child, deadline, word))
+        except WireError as error:
+            raise _Failed(Failure(NodeState.FAILED, f"its shell sent {error}")) from error
+        if hopeless is not None:
+            raise _Failed(hopeless)
+        self._stand_in, self._awaited_nonce = stand_in, None
+        return True
 
     def _check_version(self, version: str) -> None:
         if version != str(WIRE_VERSION):
@@ -167,12 +204,20 @@ class PipeLink:
 
     def _converse(self, child: Child, requests: Sequence[Message], deadline: float) -> list[Message]:
         try:
-            child.send(b"".join(map(encode, requests)))
-            answers = [self._end_record(child, request, deadline) for request in requests]
+            answers = self._answers(child, requests, deadline)
         except _Failed as failed:
             raise LinkCutError(self._give_up(failed.failure), self._node) from failed.__cause__
         self._back_off.succeeded()
         return answers
+
+    def _answers(self, child: Child, requests: Sequence[Message], deadline: float) -> list[Message]:
+        if self._stand_in is None:
+            child.send(b"".join(map(encode, requests)))
+            return [self._end_record(child, request, deadline) for request in requests]
+        try:
+            return self._stand_in.answer(_ChildTalk(self, child, deadline, START_MARK), requests)
+        except WireError as error:
+            raise _Failed(Failure(NodeState.FAILED, f"its shell sent {error}")) from error
 
     def _end_record(self, child: Child, request: Message, deadline: float) -> Message:
         line = self._hear(child, deadline, START_MARK)
@@ -196,6 +241,12 @@ class PipeLink:
             child.hear_last_words()
             raise _Failed(self._launch.failure(child.status, child.stderr_text, last_mark)) from error
 
+    def _rest(self, child: Child, until: float) -> None:
+        """Wait while the child says nothing; its end, or a word unasked, is a failure."""
+        if not child.is_quiet(until):
+            child.hear_last_words()
+            raise _Failed(self._launch.failure(child.status, child.stderr_text, START_MARK))
+
     def _give_up(self, failure: Failure) -> Failure:
         self._drop()
         self._back_off.failed(failure, time.monotonic())
@@ -203,12 +254,34 @@ class PipeLink:
 
     def _drop(self) -> None:
         child, self._child = self._child, None
-        self._awaited_nonce = None
+        self._awaited_nonce = self._stand_in = None
         if child is not None:
             child.stop(_PATIENCE_S)
 
     def _down(self, failure: Failure) -> LinkDownError:
         return LinkDownError(failure, self._node)
+
+
+@dataclass(frozen=True, slots=True)
+class _ChildTalk:
+    """`Talk` with the child of a link, until a deadline."""
+
+    link: PipeLink
+    child: Child
+    deadline: float
+    last_mark: str
+
+    def say(self, data: bytes) -> None:
+        self.child.send(data)
+
+    def hear(self) -> bytes:
+        return self.link._hear(self.child, self.deadline, self.last_mark)
+
+    def rest(self, seconds: float) -> None:
+        self.link._rest(self.child, time.monotonic() + seconds)
+
+    def left_s(self) -> float:
+        return self.deadline - time.monotonic()
 
 
 class _Failed(Exception):

@@ -7,9 +7,10 @@ import re
 import stat
 import subprocess
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gpualloc.adapters import loader
 from gpualloc.adapters.archive import Archive, node_archive
@@ -20,6 +21,9 @@ from gpualloc.adapters.ssh_failure import ssh_failure
 from gpualloc.errors import ConfigError
 from gpualloc.model.inventory import NodeState
 
+if TYPE_CHECKING:
+    from gpualloc.adapters.shell_node import ShellNode
+
 CONNECT_TIMEOUT_S = 6
 CONTROL_PERSIST_S = 60
 MAX_SOCKET_PATH_BYTES = 100
@@ -27,6 +31,8 @@ _CONTROL_NAME_BYTES = 1 + 40 + 17
 """Slash, the hash that %C stands for, and what ssh appends while it makes the socket."""
 _ASK_CONFIG_S = 5.0
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._@\\-]{0,127}")
+_OPTION = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
 # Sent to whatever the login shell is, so it is one line in single quotes with no quote, backslash or exclamation
 # mark in it. The boot program takes the source of the loader from descriptor 0, up to a NUL.
@@ -41,28 +47,60 @@ REMOTE_COMMAND = (
     f"read -r n;echo;echo {loader.STUB_MARK} shell $n;"
     f'for p in {_PYTHONS};do command -v "$p" >/dev/null 2>&1||continue;'
     f'"$p" -I -S -c "{_BOOT}" "$n" json ctypes fcntl hashlib threading;r=$?;[ $r = 97 ]||exit $r;t="$t $p";done;'
-    f"echo;echo {loader.STUB_MARK} no-python $n $t'"
+    f"echo;echo {loader.STUB_MARK} no-python $n $t;"
+    # What was sent for a python is passed over; then comes a program for this shell, or the end.
+    "e=$(echo;echo x);e=${e%x};s=;"
+    'while read -r l;do [ "$l" = "$n" ]&&break;done;'
+    'while IFS= read -r l;do [ "$l" = "$n" ]&&break;s=$s$l$e;done;'
+    """eval "$s"'"""
 )
-"""The constant command for every node: finds a python3 that will do, else says so."""
+"""The constant command for every node: finds a python3 that will do, else says so and waits for a shell program,
+which is sent between two lines with the nonce."""
+
+
+ALWAYS: Mapping[str, str] = {
+    # Nobody is there to answer a question: ssh then refuses a host key that it does not know.
+    "BatchMode": "yes",
+    # A node gets nothing of the operator's: no agent, no display, no ports, no network device.
+    "ForwardAgent": "no",
+    "ForwardX11": "no",
+    "ClearAllForwardings": "yes",
+    "Tunnel": "no",
+    # What is meant for the operator's own logins to the same hosts.
+    "PermitLocalCommand": "no",
+    "RemoteCommand": "none",
+    # Known hosts are the operator's to write.
+    "UpdateHostKeys": "no",
+    # Below it reasons of failures are not told, such as a connection that went silent; above it they get lost.
+    "LogLevel": "INFO",
+}
+"""Options that stand first on the command line, where the first counts: no configuration undoes them."""
 
 
 @dataclass(frozen=True, slots=True)
 class SshTarget:
-    """Where ssh goes.
+    """Where ssh goes, and which ssh.
 
     Raises:
-        ConfigError: the host has characters that a host name cannot have.
+        ConfigError: host, user or an option has characters that it cannot have.
     """
 
     host: str
     user: str | None = None
     port: int | None = None
     options: tuple[tuple[str, str], ...] = ()
-    """Pairs for `ssh -o Key=value`, in order; they win over gpualloc's own but for BatchMode."""
+    """Pairs for `ssh -o Key=value`, in order; they win over gpualloc's own but for `ALWAYS`."""
+    command: tuple[str, ...] = ("ssh",)
+    """The ssh program and arguments that always go first."""
 
     def __post_init__(self) -> None:
         if not _HOST.fullmatch(self.host):
             raise ConfigError(f"{self.host!r} is not a host name", hint="letters, digits, dots, dashes, underscores")
+        if self.user is not None and not _USER.fullmatch(self.user):
+            raise ConfigError(f"{self.user!r} is no account for ssh", hint="letters, digits, and then also . _ - @ \\")
+        for key, value in self.options:
+            if not _OPTION.fullmatch(key) or not value or not value.isprintable():
+                raise ConfigError(f"{key!r} with {value!r} is no option of ssh", hint="as in: ServerAliveInterval=5")
 
     @property
     def text(self) -> str:
@@ -87,7 +125,6 @@ class SshLaunch:
         target: where to.
         archive: gives the node program; called at the first contact that is answered.
         runtime_dir: folder for the control sockets; None looks for the account's own.
-        ssh: the ssh binary.
         shared: whether the connection is to serve later commands, too.
     """
 
@@ -96,7 +133,6 @@ class SshLaunch:
         target: SshTarget,
         archive: Callable[[], Archive] = node_archive,
         runtime_dir: Path | None = None,
-        ssh: str = "ssh",
         *,
         shared: bool = True,
     ) -> None:
@@ -105,7 +141,6 @@ class SshLaunch:
         self._make_archive = archive
         self._archive: Archive | None = None
         self._runtime_dir = runtime_dir
-        self._ssh = ssh
         self._multiplexing: list[str] | None = None
         self.unprivileged_reason: str | None = None
         """Why an installed privileged node program is not used; None when there is none or it is used."""
@@ -119,8 +154,6 @@ class SshLaunch:
             "-T",
             *("-o", f"ConnectTimeout={CONNECT_TIMEOUT_S}"),
             *("-o", "ServerAliveInterval=2", "-o", "ServerAliveCountMax=2"),
-            # A forwarding meant for the operator's own logins would keep its port for as long as the connection lives.
-            *("-o", "ClearAllForwardings=yes"),
             *self._multiplexing,
             "--",
             self._target.host,
@@ -156,7 +189,7 @@ class SshLaunch:
         return self._archive
 
     def _base_arguments(self) -> list[str]:
-        return [self._ssh, "-o", "BatchMode=yes", *self._target.arguments()]
+        return [*self._target.command, *_as_options(ALWAYS), *self._target.arguments()]
 
     def _find_multiplexing(self) -> list[str]:
         """Share one connection per node between commands, unless the operator's ssh does so already."""
@@ -177,15 +210,28 @@ class SshLaunch:
         path = re.search(rb"^controlpath (.+)$", shown.stdout, re.MULTILINE)
         if shown.returncode != 0 or (path is not None and path[1] != b"none"):
             return []
-        control = ["ControlMaster=auto", f"ControlPersist={CONTROL_PERSIST_S}", f"ControlPath={folder}/%C"]
-        return [part for option in control for part in ("-o", option)]
+        control = {"ControlMaster": "auto", "ControlPersist": CONTROL_PERSIST_S, "ControlPath": f"{folder}/%C"}
+        return _as_options(control)
 
 
 class SshLink(PipeLink):
-    """`NodeLink` over ssh."""
+    """`NodeLink` over ssh: to the node program, or to a shell program where no python3 can run it."""
 
     def __init__(self, node: str, target: SshTarget, runtime_dir: Path | None = None) -> None:
-        super().__init__(node, SshLaunch(target, runtime_dir=runtime_dir))
+        super().__init__(node, SshLaunch(target, runtime_dir=runtime_dir), find_stand_in=shell_stand_in)
+
+
+def shell_stand_in(word: str, nonce: str, detail: str) -> ShellNode | None:
+    """`FindStandIn`: a shell program where the stub found no python3 that will do."""
+    if word != "no-python":
+        return None
+    from gpualloc.adapters.shell_node import ShellNode  # few fleets have such nodes
+
+    return ShellNode(nonce, detail)
+
+
+def _as_options(settings: Mapping[str, object]) -> list[str]:
+    return [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
 
 
 def runtime_dir() -> Path | None:

@@ -127,7 +127,7 @@ def _pool(body: dict[str, Any]) -> Pool:
     options = tuple((str(key), str(value)) for key, value in ssh["options"])
     scaling = body.pop("scaling")
     return Pool(
-        ssh=SshSettings(user=ssh["user"], port=ssh["port"], options=options),
+        ssh=SshSettings(ssh["user"], ssh["port"], options, command=tuple(map(str, ssh["command"]))),
         nodes=tuple(body.pop("nodes")),
         scaling=None if scaling is None else _scaling(scaling),
         **body,

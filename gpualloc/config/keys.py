@@ -252,6 +252,12 @@ KEYS = (
         "passed to ssh as -o, in this order",
         "[]",
     ),
+    Key(
+        "pools.*.ssh.command",
+        "an array of texts",
+        "the ssh program and what always comes first behind it; no shell reads it",
+        '["ssh"]',
+    ),
     Key("pools.*.labels", "a table of texts", "names and values of your own", "{}"),
     Key(
         "pools.*.node_labels",

@@ -232,6 +232,7 @@ class SshTable(Table):
     user: Annotated[str, AfterValidator(_account)] | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     options: list[Annotated[str, AfterValidator(_ssh_option)]] = []
+    command: Annotated[Command, Field(min_length=1)] = list(SshSettings().command)
 
 
 class ReservedTable(Table):
@@ -329,6 +330,7 @@ class PoolTable(Table):
                 user=self.ssh.user,
                 port=self.ssh.port,
                 options=tuple(pair for pair in options if isinstance(pair, tuple)),
+                command=tuple(self.ssh.command),
             ),
             labels=dict(self.labels),
             node_labels=node_labels,

@@ -58,6 +58,8 @@ class SshSettings:
     """1..65535; None leaves it to ssh."""
     options: tuple[tuple[str, str], ...] = ()
     """Pairs for `ssh -o Key=value`, in order."""
+    command: tuple[str, ...] = ("ssh",)
+    """The ssh program and arguments that always go first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,9 @@ class Drift:
 
     @property
     def unknown(self) -> tuple[str, ...]:
-        """Nodes that did not answer: nothing is known of them."""
-        return tuple(node.name for node in self.snapshot.nodes if node.state is not NodeState.OK)
+        """Nodes that did not answer, or tell of no work: nothing is known of what we made there."""
+        silent = (node for node in self.snapshot.nodes if node.state is not NodeState.OK or node.limited is not None)
+        return tuple(node.name for node in silent)
 
 
 def drift(ctx: Context, names: Sequence[str] | None = None, progress: Callable[[Node], None] | None = None) -> Drift:

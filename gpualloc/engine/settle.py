@@ -183,7 +183,11 @@ def unseen(workload: Workload, part: Allocation, snapshot: Snapshot) -> str | No
     """Why the program that answers for a node knows nothing of running work there; None when it should know."""
     node = snapshot.node(part.node)
     started = workload.state_dir if part.gang is None else part.gang.members[0].state_dir
-    if node is None or node.state is not NodeState.OK or None in (node.state_dir, started):
+    if node is None or node.state is not NodeState.OK:
+        return None
+    if node.limited is not None:
+        return f"{_UNSEEN} {started or 'a folder of its own'}, and no node program can read them now"
+    if None in (node.state_dir, started):
         return None
     if node.state_dir == started:
         return None

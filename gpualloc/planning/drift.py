@@ -1,7 +1,7 @@
 """What is not as gpualloc made it: desired against live, field by field. Pure.
 
 Desired are the allocations of work that runs and what devices are meant to be. Live is what the nodes tell; what a node
-does not tell, or a node that does not answer, is unknown and never a difference.
+does not tell, or a node that does not answer or tells of no work, is unknown and never a difference.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ def differences(
     """
     found: list[Difference] = []
     for node in snapshot.reached:
+        if node.limited is not None:
+            continue
         own = [work for work in workloads if part_on(work, node.name) is not None]
         for workload in own:
             found += _of_work(node, workload)

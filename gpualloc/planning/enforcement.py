@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from gpualloc.model.allocation import Claim, Share
 from gpualloc.model.enforcement import EnforceMode, Offence, Rules, Sighting
-from gpualloc.model.inventory import Node, NodeState, Process, Snapshot
+from gpualloc.model.inventory import Node, Process, Snapshot
 from gpualloc.model.plan import BlastRadius, EvictAction, ProcessTarget, Step, StepKind, StepReason
 
 SAME_START_S = 2.0
@@ -46,11 +46,11 @@ def offences(snapshot: Snapshot) -> tuple[Offence, ...]:
 def seen(before: Sequence[Sighting], found: Sequence[Offence], snapshot: Snapshot) -> tuple[Sighting, ...]:
     """The sightings after this look: offences counted once more, and what is over forgotten.
 
-    A node that was not reached says nothing: what was seen there stays as it was.
+    A node that was not reached, or tells of no claims, says nothing: what was seen there stays as it was.
     """
     known = {(one.node, one.device, one.pid): one for one in before}
     counted = tuple(_counted(known.get((one.node, one.device, one.pid)), one, snapshot.at_s) for one in found)
-    reached = {node.name for node in snapshot.nodes if node.state is NodeState.OK}
+    reached = {node.name for node in snapshot.reached if node.limited is None}
     return (*(one for one in before if one.node not in reached), *counted)
 
 

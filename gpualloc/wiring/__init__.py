@@ -277,7 +277,7 @@ def _target_of(spec: NodeSpec, config: Config) -> SshTarget:
     from gpualloc.adapters.ssh import SshTarget
 
     settings = config.pool(spec.pool).ssh
-    return SshTarget(spec.name, settings.user, settings.port, settings.options)
+    return SshTarget(spec.name, settings.user, settings.port, settings.options, settings.command)
 
 
 def _simulated(sim: str, paths: StatePaths, config: Config, opened: ExitStack) -> tuple[LinkedFleet, Clock]:

@@ -7,6 +7,10 @@ It answers from its script (`answers`) and obeys a few verbs of its own:
 - `die`: ends with `args.status`, having said `args.last_words` on stderr.
 - `garbage`: writes `args.text` as a line instead of an end record.
 - `refuse`: answers an error record with `args`.
+
+While the file `fault` of its state folder (`GPUALLOC_NODE_STATE_DIR`) holds one of these words, `sample` goes wrong:
+`half` (half a line, then silence), `drip` (a byte at a time), `long` (a line of 10 MB), `noise` (a line that is no
+answer before the answer), `deaf` (neither reads nor answers). It makes the file `reached` then.
 """
 
 from __future__ import annotations
@@ -132,6 +136,27 @@ ANSWERS: Mapping[str, object] = {
 
 _PROGRAM = """\
 import json, os, sys, time
+def go_wrong(answer):
+    folder = os.environ.get("GPUALLOC_NODE_STATE_DIR", "")
+    if not os.path.exists(os.path.join(folder, "fault")):
+        return
+    with open(os.path.join(folder, "fault")) as file:
+        word = file.read()
+    open(os.path.join(folder, "reached"), "w").close()
+    if word == "half":
+        sys.stdout.write(answer[:len(answer) // 2])
+    if word == "drip":
+        for byte in answer:
+            sys.stdout.write(byte)
+            sys.stdout.flush()
+            time.sleep(0.05)
+    if word == "long":
+        sys.stdout.write("x" * 10_000_000 + "\\n")
+    if word == "noise":
+        sys.stdout.write("a fortune for today\\n")
+    sys.stdout.flush()
+    if word in ("half", "deaf"):
+        time.sleep(3600)
 NONCE = sys.argv[sys.argv.index("--nonce") + 1]
 sys.stdout.write("GPUALLOC-NODE 3 %s\\n" % NONCE)
 sys.stdout.flush()
@@ -147,6 +172,8 @@ for line in sys.stdin:
         sys.stderr.flush()
         os._exit(args.get("status", 1))
     record = {"id": message["id"], "ok": ANSWERS.get(verb, {})}
+    if verb == "sample":
+        go_wrong(json.dumps(record))
     if verb == "echo":
         record["ok"] = {"args": args, "pid": os.getpid(), "python": list(sys.version_info[:2]), "uid": os.getuid()}
     if verb == "refuse":

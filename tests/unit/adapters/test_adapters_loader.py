@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import re
@@ -112,8 +113,9 @@ def test_a_host_name_cannot_be_an_option_or_a_command(host):
 
 def test_what_the_configuration_says_reaches_ssh_as_arguments_of_its_own(tmp_path):
     target = SshTarget("gpu1", user="ada", port=2222, options=(("ProxyJump", "a b;c"), ("BatchMode", "no")))
-    argv = SshLaunch(target, runtime_dir=tmp_path / ("long" * 30), ssh="/usr/bin/ssh").argv(NONCE)
-    assert argv[:3] == ["/usr/bin/ssh", "-o", "BatchMode=yes"]
+    target = dataclasses.replace(target, command=("/usr/bin/ssh", "-F", "none"))
+    argv = SshLaunch(target, runtime_dir=tmp_path / ("long" * 30)).argv(NONCE)
+    assert argv[:5] == ["/usr/bin/ssh", "-F", "none", "-o", "BatchMode=yes"]
     assert "ProxyJump=a b;c" in argv
     assert argv[-3:] == ["--", "gpu1", REMOTE_COMMAND]
     assert not any(part.startswith("ControlPath") for part in argv)

@@ -108,3 +108,15 @@ def test_another_program_of_the_node_cannot_tell_that_work_is_lost():
     assert (seen_again.state, seen_again.reason, seen_again.revision) == (WorkloadState.RUNNING, None, 3)
     (lost,), _ = settle([unseen], Snapshot(102.0, (theirs,)))
     assert lost.state is WorkloadState.LOST
+
+
+def test_a_node_that_is_read_without_its_node_program_cannot_tell_that_work_is_lost():
+    limited = replace(seen().nodes[0], limited="no python3 there")
+    work = running(state_dir="/home/ann/node")
+    (unseen,), audit = settle([work], Snapshot(100.0, (limited,)))
+    assert (unseen.state, audit) == (WorkloadState.RUNNING, ())
+    assert unseen.reason == (
+        "whether it still runs is not known: its records are in /home/ann/node, and no node program can read them now"
+    )
+    (back,), _ = settle([unseen], seen(record(None)))
+    assert (back.state, back.reason) == (WorkloadState.RUNNING, None)

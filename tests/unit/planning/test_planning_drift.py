@@ -168,6 +168,12 @@ def test_a_node_that_does_not_answer_is_unknown_and_its_doubt_is_told():
     ]
 
 
+def test_a_node_that_tells_of_no_work_is_unknown():
+    limited = replace(node(), limited="no python3 there", claims=(), workloads=())
+    assert found(limited, [work()], layout("off")) == ()
+    assert told(found(limited, [work()], doubts={"gpu01": "run r1"})) == [("run", "doubtful", None, "run r1")]
+
+
 @given(
     asked=st.fixed_dictionaries(
         {

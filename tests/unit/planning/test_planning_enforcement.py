@@ -65,6 +65,14 @@ def looks(rules, *shots):
     return findings
 
 
+def test_a_node_that_tells_of_no_claims_leaves_what_was_seen_there():
+    rules = Rules(EnforceMode.TERMINATE)
+    first, again = (snapshot(process(), claims=[claim()], at_s=at_s) for at_s in (100.0, 400.0))
+    limited = snapshot(process(), at_s=200.0, limited="no python3 there")
+    (due,) = looks(rules, first, limited, again)
+    assert (due.due, due.sighting.count) == (True, 2)
+
+
 def test_never_on_first_sight_and_only_the_same_process():
     rules = Rules(EnforceMode.TERMINATE)
     first, again = (snapshot(process(), claims=[claim()], at_s=at_s) for at_s in (100.0, 400.0))
