@@ -49,6 +49,7 @@ class Hello:
     driver_version: str | None
     nvml_reason: str | None
     """None when NVML works."""
+    nvml_state: str
     cgroup: CgroupSupport
     mps: bool
     """Whether the control program of MPS is there."""
@@ -69,6 +70,7 @@ def decode_hello(result: object) -> Hello:
         state_dir=fields.text_or_none("state_dir"),
         driver_version=nvml.text_or_none("driver_version"),
         nvml_reason=_nvml_reason(nvml),
+        nvml_state=nvml.text("state"),
         cgroup=CgroupSupport(
             cgroup.text("mode"), cgroup.texts("controllers"), cgroup.flag("writable"), cgroup.text_or_none("isolation")
         ),
@@ -96,6 +98,7 @@ def decode_node(
     sample = Fields(results["sample"], "sample")
     claims = Fields(results["claims"], "claims")
     kernel_messages, kernel_log_reason = decode_kernel(results["kernel"])
+    own_s = sample.number_or_none("at_s")
     return Node(
         spec=spec,
         state=NodeState.OK,
@@ -104,6 +107,8 @@ def decode_node(
         hostname=hello.hostname,
         driver_version=hello.driver_version,
         nvml_reason=hello.nvml_reason,
+        nvml_state=hello.nvml_state,
+        clock_ahead_s=None if own_s is None else own_s - at_s,
         python_version=hello.python,
         user=hello.user,
         privileged=hello.privileged,
