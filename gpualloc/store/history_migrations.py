@@ -129,6 +129,10 @@ def m003_fleet_metrics_and_events(db: Database) -> None:
         "rdma_tx_bytes_per_s",
     ):
         db.conn.execute(f"ALTER TABLE sample ADD COLUMN {name} INTEGER")
+    _m003_events(db)
+
+
+def _m003_events(db: Database) -> None:
     db.conn.execute(
         """
         CREATE TABLE event (
