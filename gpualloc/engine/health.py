@@ -20,6 +20,8 @@ from gpualloc.model.inventory import Node, NodeState
 UNHEALTHY = Severity.WARNING
 """From this severity on something is unhealthy, unless an operator says otherwise."""
 
+_LAST = 1 << 30
+"""Where a device stands whose index is not known."""
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 
@@ -46,9 +48,19 @@ def judge(
     return tuple(sorted(found, key=lambda condition: condition.key))
 
 
-def worst_first(conditions: Iterable[Condition]) -> tuple[Condition, ...]:
-    """By severity, then by node, device and trouble."""
-    return tuple(sorted(conditions, key=lambda condition: (-condition.severity.rank, condition.key)))
+def worst_first(conditions: Iterable[Condition], indices: Mapping[str, int | None]) -> tuple[Condition, ...]:
+    """By severity, then by node, index of the device (the node itself first) and trouble.
+
+    Args:
+        conditions: of any nodes.
+        indices: index of each device that is known, by UUID.
+    """
+
+    def place(condition: Condition) -> tuple[int, str, int, tuple[str, str, str]]:
+        index = -1 if condition.device is None else indices.get(condition.device)
+        return (-condition.severity.rank, condition.node, _LAST if index is None else index, condition.key)
+
+    return tuple(sorted(conditions, key=place))
 
 
 def _of_node(

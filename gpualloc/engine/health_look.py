@@ -61,10 +61,11 @@ def look_at_health(
         for event in ctx.events.events(snapshot.at_s - DAY_S, least=Severity.ERROR)
         if event.node in wanted and not event.over
     ]
+    indices = {device.uuid: device.index for each in heard.values() for device in each.devices}
     return Health(
         snapshot=snapshot,
-        conditions=worst_first(condition for condition in told if condition.confirmed),
-        indices={device.uuid: device.index for each in heard.values() for device in each.devices},
+        conditions=worst_first((condition for condition in told if condition.confirmed), indices),
+        indices=indices,
         recent=len(recent),
         unkept=unkept,
     )
