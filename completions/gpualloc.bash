@@ -584,7 +584,7 @@ _gpualloc() {
             else :; fi
             ;;
         'doctor')
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--detailed-exitcode --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--detailed-exitcode --cost --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'node')

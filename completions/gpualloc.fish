@@ -631,6 +631,7 @@ complete -c gpualloc -n '__fish_seen_subcommand_from config; and __fish_seen_sub
 complete -c gpualloc -n '__fish_seen_subcommand_from config; and __fish_seen_subcommand_from check' -s h -l help -d 'Show this message and exit.'
 complete -c gpualloc -n '__fish_seen_subcommand_from config; and not __fish_seen_subcommand_from check' -a check -d 'Say whether the configuration is right; a wrong one is told about in full.'
 complete -c gpualloc -n '__fish_seen_subcommand_from doctor' -l detailed-exitcode -d 'Exit with 10 when there is something to change.'
+complete -c gpualloc -n '__fish_seen_subcommand_from doctor' -l cost -d 'Only what reading each node costs it, by group of readings.'
 complete -c gpualloc -n '__fish_seen_subcommand_from doctor' -l config -r -F -d 'Configuration file.'
 complete -c gpualloc -n '__fish_seen_subcommand_from doctor' -l sim -r -F -d 'Use a simulated cluster: its name or its file.'
 complete -c gpualloc -n '__fish_seen_subcommand_from doctor' -l state-dir -r -a '(__fish_complete_directories)' -d 'Where all state is kept.'

@@ -747,6 +747,7 @@ _gpualloc() {
                 doctor)
                     _arguments \
                         '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
+                        '*--cost[Only what reading each node costs it, by group of readings.]' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
