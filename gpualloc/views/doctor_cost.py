@@ -44,9 +44,9 @@ def cost_text(costs: Sequence[NodeCost], look: Look, *, simulated: bool) -> str:
         if not cost.groups:
             parts.append(f"{head}: nothing was measured")
             continue
-        rows = [_row(cost, group) for group in cost.groups]
-        total = ["together", "", "", "", "", Cell(_percent(cost.total), Role.STRONG)]
-        parts.append(f"{head}\n{table(_COLUMNS, [*rows, total], look, indent=2)}")
+        total = Cell(_percent(cost.total), Role.STRONG)
+        rows = [*(_row(cost, group) for group in cost.groups), ["together", "", "", "", "", total]]
+        parts.append(f"{head}\n{table(_COLUMNS, rows, look, indent=2)}")
     return "\n".join(parts)
 
 
