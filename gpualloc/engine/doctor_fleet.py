@@ -160,7 +160,7 @@ def _limited(node: Node) -> Iterator[Finding]:
 
 
 def _clock(node: Node) -> Iterator[Finding]:
-    ahead_s = node.clock_ahead_s
+    ahead_s = node.clock_offset_s
     if ahead_s is not None and abs(ahead_s) > MAX_CLOCK_OFF_S:
         what = f"its clock is {abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} this machine's"
         yield Finding("clock", Verdict.WARNING, what, "start a time service on both", node.name)

@@ -157,7 +157,7 @@ def _of_kernel_log(node: Node, before: Heard | None, after: Heard, now_s: float)
     """Lines that are new since the last look, by our clock; none later than now."""
     same_boot = before is not None and (node.boot_id is None or node.boot_id == before.boot_id)
     taken = before.kernel_seq if before is not None and same_boot else None
-    off_s = node.clock_ahead_s or 0.0
+    off_s = node.clock_offset_s or 0.0
     off_s = off_s if abs(off_s) > MAX_CLOCK_OFF_S else 0.0
     by_place = {_slot(device.pci_bus_id): device.uuid for device in after.devices if device.pci_bus_id}
     for message in node.kernel_messages:

@@ -127,7 +127,7 @@ def _swapping(node: Node, rules: HealthRules) -> Iterator[Finding]:
 
 def _clock(node: Node) -> Iterator[Finding]:
     """Whether its clock is off, in words without a figure: that moves from look to look."""
-    ahead_s = node.clock_ahead_s
+    ahead_s = node.clock_offset_s
     if ahead_s is None:
         yield Unknown(Trouble.CLOCK, "")
     elif abs(ahead_s) > MAX_CLOCK_OFF_S:

@@ -244,6 +244,8 @@ class NodeSpec:
     """Network interface for the traffic between members of a gang; None leaves it to them."""
     gpus: int | None = None
     """How many GPUs it should have; None goes by what was seen."""
+    keep_s: float = 0.0
+    """For how long its node program goes on looking when the connection of a sampler is cut, and keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,8 +278,6 @@ class Node:
     """Why there are no devices (no driver library, version mismatch); None when NVML works."""
     nvml_state: str | None = None
     """`ok`, `absent`, `mismatch`, `hung` or `failed`; None when it was not told."""
-    clock_ahead_s: float | None = None
-    """How far its own clock was ahead of ours when it was read, less the time of the answer; negative: behind."""
     python_version: str | None = None
     user: str | None = None
     """Account the node program runs as."""
@@ -303,6 +303,8 @@ class Node:
     its node program runs."""
     near: Mapping[str, bool | None] = field(default_factory=dict)
     """Paths that were asked for: whether each is there; None when that is not known, as of a mount that hangs."""
+    clock_offset_s: float | None = None
+    """By how much its clock is ahead of this machine's, seconds; None when it was not told."""
     cordon: str | None = None
     """Why the node takes no new work although it is well (cordoned by an operator, or doubtful); None when it does."""
 

@@ -82,7 +82,7 @@ def test_boards_that_tell_no_firmware_are_passed_over():
         ({"devices": (replace(GPU, settings=DeviceSettings(persistence=False)),)}, "persistence", "GPU 0"),
         ({"kernel_log_reason": "Operation not permitted"}, "kernel-log", "Operation not permitted"),
         ({"limited": "read through nvidia-smi"}, "limited", "nvidia-smi"),
-        ({"clock_ahead_s": 31.0}, "clock", "31 s ahead of"),
+        ({"clock_offset_s": 31.0}, "clock", "31 s ahead of"),
     ],
 )
 def test_what_is_wrong_on_one_node(changes, check, told):

@@ -29,7 +29,7 @@ NODE = Node(
     boot_id="b1",
     driver_version="580.95.05",
     nvml_state="ok",
-    clock_ahead_s=0.0,
+    clock_offset_s=0.0,
     host=HostReading(swap_in_bytes_per_s=0.0),
     devices=(GPU,),
 )
@@ -182,7 +182,7 @@ class TestKernelLog:
 
     def test_the_time_of_a_node_whose_clock_is_off_is_turned_into_ours(self, ctx):
         record(ctx, [NODE])
-        ahead = replace(NODE, clock_ahead_s=3600.0, kernel_messages=(line(7, at_s=NOW + 3590),))
+        ahead = replace(NODE, clock_offset_s=3600.0, kernel_messages=(line(7, at_s=NOW + 3590),))
         found = [event for event in record(ctx, [ahead]) if event.trouble is Trouble.XID]
         assert [event.at_s for event in found] == [NOW - 10]
 

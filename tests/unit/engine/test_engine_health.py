@@ -40,7 +40,7 @@ NODE = Node(
     boot_id="b1",
     driver_version="580.95.05",
     nvml_state="ok",
-    clock_ahead_s=0.1,
+    clock_offset_s=0.1,
     host=HOST,
     devices=(WELL,),
 )
@@ -301,7 +301,7 @@ class TestDriver:
     ("ahead_s", "told"), [(40, "more than 30 s ahead of"), (-600, "minutes behind"), (7e3, "hours")]
 )
 def test_a_clock_that_is_off(ahead_s, told):
-    found = one(replace(NODE, clock_ahead_s=ahead_s))
+    found = one(replace(NODE, clock_offset_s=ahead_s))
     assert (found.trouble, found.severity) == (Trouble.CLOCK, Severity.WARNING)
     assert told in found.what
 
@@ -367,7 +367,7 @@ NODES = st.builds(
         spec=NodeSpec(name, "p", "ssh"),
         devices=tuple({each.uuid: each for each in devices}.values()) if state is NodeState.OK else (),
         host=HostReading(gpus_on_bus=on_bus, swap_in_bytes_per_s=swap),
-        clock_ahead_s=ahead_s,
+        clock_offset_s=ahead_s,
     ),
     st.sampled_from(["a", "b", "c"]),
     st.sampled_from([NodeState.OK, NodeState.OK, NodeState.UNREACHABLE, NodeState.STALE]),
