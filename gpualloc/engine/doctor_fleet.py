@@ -147,7 +147,7 @@ def _persistence(node: Node) -> Iterator[Finding]:
 
 
 def _kernel_log(node: Node) -> Iterator[Finding]:
-    if node.kernel_log_reason is not None:
+    if node.kernel_log_reason is not None and (node.devices or node.host.gpus_on_bus):
         what = f"its kernel log cannot be read, so no Xid is seen: {node.kernel_log_reason}"
         hint = "let the account read it: root's node program, group adm, or kernel.dmesg_restrict=0"
         yield Finding("kernel-log", Verdict.WARNING, what, hint, node.name)

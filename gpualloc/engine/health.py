@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from gpualloc.engine.health_devices import device_findings
+from gpualloc.engine.health_devices import device_findings, nvlink_findings
 from gpualloc.engine.health_nodes import node_findings, unreached_sign
 from gpualloc.engine.health_signs import Finding, Sign, Unknown
 from gpualloc.model.health import Condition, HealthRules, Heard, Severity, Trouble
@@ -89,6 +89,7 @@ def _of_node(
 
 def _findings(node: Node, heard: Heard, rules: HealthRules, now_s: float) -> Iterator[Finding]:
     yield from node_findings(node, heard, rules)
+    yield from nvlink_findings(node)
     seen = {device.uuid: device for device in heard.devices}
     for device in node.devices:
         yield from device_findings(node, device, seen.get(device.uuid), rules, now_s)

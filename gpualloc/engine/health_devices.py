@@ -27,7 +27,6 @@ _READ = (
     Trouble.ALLOCATED_IDLE,
     Trouble.THROTTLED,
     Trouble.PCIE_DEGRADED,
-    Trouble.NVLINK_DOWN,
     Trouble.NVLINK_ERRORS,
     Trouble.ECC_ERRORS,
     Trouble.REMAP_PENDING,
@@ -57,7 +56,7 @@ _MOST_NAMED = 3
 def device_findings(
     node: Node, device: Device, seen: SeenDevice | None, rules: HealthRules, now_s: float
 ) -> Iterator[Finding]:
-    """All that can be said of one device.
+    """All that can be said of one device by itself.
 
     Args:
         node: the node it is on, which was reached.
@@ -75,9 +74,35 @@ def device_findings(
     yield from _held_idle(node, device, processes, rules)
     yield from _throttled(device, rules)
     yield from _pcie(device, rules)
-    yield from _nvlinks(node, device)
     yield from _nvlink_errors(device, seen, now_s)
     yield from _memory_errors(device)
+
+
+def nvlink_findings(node: Node) -> Iterator[Finding]:
+    """Devices with fewer links up than others of their model there: what is not wired is down on all of them."""
+    up = {device.uuid: _links_up(device) for device in node.devices}
+    for device in node.devices:
+        own = up[device.uuid]
+        if own is None:
+            yield Unknown(Trouble.NVLINK_DOWN, device.uuid)
+            continue
+        alike = [other for other in node.devices if other.model == device.model and other.uuid != device.uuid]
+        known = [count for count in (up[other.uuid] for other in alike) if count is not None]
+        most = max(known, default=0)
+        linked = sum(count > 0 for count in known)
+        if own < most and (own > 0 or 2 * linked > len(known) + 1):
+            down = ", ".join(str(link.index) for link in device.nvlinks if link.up is False)
+            what = f"NVLinks {down} are down: {own} are up, {most} on others of the node"
+            advice = "reset the GPUs of the node; if it comes back, look at bridges, cables and switches"
+            yield Sign(Trouble.NVLINK_DOWN, Severity.ERROR, device.uuid, what, advice)
+
+
+def _links_up(device: Device) -> int | None:
+    """How many of its links are up; None when one of them is not known."""
+    if device.state is not DeviceState.OK or "nvlinks" in device.unavailable:
+        return None
+    told = [link.up for link in device.nvlinks]
+    return None if None in told else told.count(True)
 
 
 def in_use(device: Device) -> float | None:
@@ -113,11 +138,11 @@ def _ghost_busy(device: Device, processes: Sequence[Process], rules: HealthRules
 
 
 def _held_idle(node: Node, device: Device, processes: Sequence[Process], rules: HealthRules) -> Iterator[Finding]:
-    """Held and not used: by work that it is allocated to, else by whoever has memory on it."""
+    """Held and not used: by work that it is allocated to, else by whoever has memory on it. Not in MIG mode."""
     holders = sorted({claim.workload for claim in node.claims if claim.device == device.uuid})
     trouble = Trouble.ALLOCATED_IDLE if holders else Trouble.MEMORY_IDLE
     used = in_use(device)
-    if used is None or (not holders and "processes" in device.unavailable):
+    if used is None or device.mig_enabled or (not holders and "processes" in device.unavailable):
         yield Unknown(trouble, device.uuid)
         return
     if used > IDLE_RATIO:
@@ -173,30 +198,6 @@ def _pcie(device: Device, rules: HealthRules) -> Iterator[Finding]:
         yield Sign(Trouble.PCIE_DEGRADED, Severity.WARNING, device.uuid, what, advice, after_s=after_s)
     elif narrow is None or slow or slow is None:
         yield Unknown(Trouble.PCIE_DEGRADED, device.uuid)
-
-
-def _nvlinks(node: Node, device: Device) -> Iterator[Finding]:
-    """Fewer links up than on the other devices of its model there: links that are not wired are down on all of them."""
-    up = _links_up(device)
-    if up is None:
-        yield Unknown(Trouble.NVLINK_DOWN, device.uuid)
-        return
-    others = [_links_up(other) for other in node.devices if other.model == device.model and other.uuid != device.uuid]
-    known = [count for count in others if count is not None]
-    most = max(known, default=0)
-    linked = sum(count > 0 for count in known)
-    if up < most and (up > 0 or 2 * linked > len(known) + 1):
-        down = [str(link.index) for link in device.nvlinks if link.up is False]
-        what = f"NVLinks {', '.join(down)} are down: {up} are up, {most} on others of the node"
-        advice = "reset the GPUs of the node; if it comes back, look at bridges, cables and switches"
-        yield Sign(Trouble.NVLINK_DOWN, Severity.ERROR, device.uuid, what, advice)
-
-
-def _links_up(device: Device) -> int | None:
-    """How many of its links are up; None when one of them is not known."""
-    if any(link.up is None for link in device.nvlinks) or "nvlinks" in device.unavailable:
-        return None
-    return sum(bool(link.up) for link in device.nvlinks)
 
 
 def _nvlink_errors(device: Device, seen: SeenDevice | None, now_s: float) -> Iterator[Finding]:
