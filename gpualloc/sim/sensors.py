@@ -62,7 +62,7 @@ def under_trouble(readings: Readings, gpu: GpuModel, troubles: Troubles) -> Read
 def sensors_row(gpu: GpuModel, readings: Readings, troubles: Troubles, at_s: float) -> dict[str, Any]:
     """The fields of a device of `sample` that are read beside its load, its NVLinks aside, with `unavailable`."""
     load = gpu.load(at_s)
-    busy = load > _BUSY
+    busy = load > _BUSY or FaultKind.GHOST_BUSY in troubles
     hbm, desktop = has_hbm(gpu.kind), is_desktop(gpu.kind)
     clock = _MEMORY_CLOCK_MHZ.get(gpu.kind.key)
     media = None if gpu.mig_enabled else 0.0
@@ -121,7 +121,7 @@ _PCIE = ("generation", "width", "generation_max", "width_max", "replays", "rx_by
 def _throttles(gpu: GpuModel, *, busy: bool, troubles: Troubles) -> list[str]:
     highest, limit = gpu.kind.power_limit_w, gpu.power_limit_w
     told = []
-    if not busy and FaultKind.GHOST_BUSY not in troubles:
+    if not busy:
         told.append("idle")
     if gpu.settings.sm_clock_max_mhz:
         told.append("clock setting")
