@@ -50,7 +50,7 @@ def events(
         found = events_of(world, wanted, ago_s)
         simulated = world.simulated
     return Answer(
-        events_data(found.events, simulated=simulated),
+        events_data(found.events, found.indices, simulated=simulated),
         lambda screen: events_text(found.events, found.indices, screen, simulated=simulated),
     )
 
@@ -70,7 +70,7 @@ def _follow(world: Context, wanted: Wanted, ago_s: float, *, as_json: bool) -> i
 
         for event, indices in new_events(world, wanted, ago_s, wait):
             if as_json:
-                write(line("events", {"simulated": world.simulated, **event_data(event)}) + "\n")
+                write(line("events", {"simulated": world.simulated, **event_data(event, indices)}) + "\n")
             else:
                 write(event_text(event, indices, look(sys.stdout)) + "\n")
     return stop.exit_code or 0

@@ -57,7 +57,7 @@ def health(
             "nodes": len(snapshot.nodes),
             "nodes_unreached": failed,
             "events_24h": found.recent,
-            "conditions": [condition_data(condition) for condition in conditions],
+            "conditions": [condition_data(condition, found.indices) for condition in conditions],
         },
         lambda look: health_text(conditions, summary, found.indices, look, now_s=snapshot.at_s, simulated=simulated),
         errors=(*unreached(snapshot), *([found.unkept] if found.unkept else [])),

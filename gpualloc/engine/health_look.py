@@ -9,7 +9,7 @@ from gpualloc.engine.context import Context
 from gpualloc.engine.events import look_back
 from gpualloc.engine.health import worst_first
 from gpualloc.engine.observe import check_names, look
-from gpualloc.errors import NotFoundError, StateError
+from gpualloc.errors import GpuallocError, LockedError, NotFoundError, StateError
 from gpualloc.model.health import Condition, Severity
 from gpualloc.model.inventory import Node, Snapshot
 
@@ -27,7 +27,7 @@ class Health:
     """Index of each device that is there or expected, by UUID."""
     recent: int
     """Events of severity error or worse that began in the last day."""
-    unkept: StateError | None
+    unkept: GpuallocError | None
     """Why it could not be kept for the next look; None when it was."""
 
     def at_least(self, severity: Severity) -> tuple[Condition, ...]:
@@ -46,20 +46,20 @@ def look_at_health(
         NotFoundError: a name is not in the fleet.
     """
     snapshot = look(ctx, names, progress)
-    looked, unkept = look_back(ctx, snapshot.nodes), None
-    reached = [node.name for node in snapshot.nodes]
-    told = ctx.events.conditions(reached) if looked is None else looked.conditions
+    looked = look_back(ctx, snapshot.nodes)
+    unkept: GpuallocError | None = None
+    looked_at = frozenset(node.name for node in snapshot.nodes)
+    told = ctx.events.conditions(looked_at) if looked is None else looked.conditions
     if looked is not None:
         try:
             ctx.events.keep(looked)
-        except StateError as error:
+        except (StateError, LockedError) as error:
             unkept = error
-    heard = {**ctx.events.heard(reached), **{each.node: each for each in (looked.heard if looked else ())}}
-    wanted = frozenset(reached)
+    heard = {**ctx.events.heard(looked_at), **{each.node: each for each in (looked.heard if looked else ())}}
     recent = [
         event
         for event in ctx.events.events(snapshot.at_s - DAY_S, least=Severity.ERROR)
-        if event.node in wanted and not event.over
+        if event.node in looked_at and not event.over
     ]
     indices = {device.uuid: device.index for each in heard.values() for device in each.devices}
     return Health(

@@ -32,6 +32,7 @@ _ACTIVE = {"sm_active_ratio": 0.92, "sm_occupancy_ratio": 0.55, "tensor_active_r
 """Parts of full use that a GPU under full load shows."""
 _PARTS = ("activity", "ecc", "pcie")
 _HOT_C = 18
+_MEDIA = ("encoder_utilization_ratio", "decoder_utilization_ratio")
 _SCALARS = (
     "memory_temperature_c",
     "memory_clock_mhz",
@@ -43,6 +44,14 @@ _SCALARS = (
     "nvlink_rx_bytes_per_s",
     "nvlink_tx_bytes_per_s",
 )
+"""Readings that stand for themselves."""
+_NO_REMAPPING = ("pascal", "volta", "turing")
+"""Generations that retire pages instead of remapping rows."""
+_ECC = (
+    "enabled", "pending", "volatile_corrected", "volatile_uncorrected", "aggregate_corrected",
+    "aggregate_uncorrected", "remapped_corrected", "remapped_uncorrected", "remap_pending", "remap_failed",
+)  # fmt: skip
+_PCIE = ("generation", "width", "generation_max", "width_max", "replays", "rx_bytes_per_s", "tx_bytes_per_s")
 
 Troubles = Collection[FaultKind]
 """What is wrong with a GPU that works all the same."""
@@ -79,12 +88,11 @@ def sensors_row(gpu: GpuModel, readings: Readings, troubles: Troubles, at_s: flo
         "ecc": _ecc_row(gpu, troubles),
         "pcie": _pcie_row(gpu, load, troubles, full_speed=hbm or busy),
     }
-    reason = {name: "mig" if name in ("encoder_utilization_ratio", "decoder_utilization_ratio") else "not supported"
-              for name, value in row.items() if value is None}  # fmt: skip
+    reasons = {name: "mig" if name in _MEDIA else "not supported" for name, value in row.items() if value is None}
     for part in _PARTS:
         in_mig_mode = part == "ecc" and gpu.mig_enabled and gpu.kind.generation not in _NO_REMAPPING
-        reason |= own_reasons(row[part], part, "mig" if in_mig_mode else "not supported")
-    return {**row, "unavailable": reason}
+        reasons |= own_reasons(row[part], part, "mig" if in_mig_mode else "not supported")
+    return {**row, "unavailable": reasons}
 
 
 def silent_row(why: str) -> dict[str, Any]:
@@ -107,15 +115,6 @@ def nvlink_rates(links: int, load: float) -> dict[str, float | None]:
     """Traffic over all NVLinks of a GPU: what training sends between GPUs."""
     rate = None if not links else round(links * 4e9 * load)
     return {"nvlink_rx_bytes_per_s": rate, "nvlink_tx_bytes_per_s": rate}
-
-
-_NO_REMAPPING = ("pascal", "volta", "turing")
-"""Generations that retire pages instead of remapping rows."""
-_ECC = (
-    "enabled", "pending", "volatile_corrected", "volatile_uncorrected", "aggregate_corrected",
-    "aggregate_uncorrected", "remapped_corrected", "remapped_uncorrected", "remap_pending", "remap_failed",
-)  # fmt: skip
-_PCIE = ("generation", "width", "generation_max", "width_max", "replays", "rx_bytes_per_s", "tx_bytes_per_s")
 
 
 def _throttles(gpu: GpuModel, *, busy: bool, troubles: Troubles) -> list[str]:

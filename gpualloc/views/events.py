@@ -24,14 +24,15 @@ Indices = Mapping[str, int | None]
 """UUID of each device that is known to its index on its node."""
 
 
-def event_data(event: Event) -> dict[str, object]:
-    """One event as scripts read it."""
+def event_data(event: Event, indices: Indices) -> dict[str, object]:
+    """One event as scripts read it; `index` is null for the node itself, and where it is not known."""
     return {
         "at_s": event.at_s,
         "trouble": event.trouble.value,
         "severity": event.severity.value,
         "node": event.node,
         "device": event.device,
+        "index": indices.get(event.device or ""),
         "code": event.code,
         "over": event.over,
         "what": event.what,
@@ -40,9 +41,9 @@ def event_data(event: Event) -> dict[str, object]:
     }
 
 
-def events_data(events: Sequence[Event], *, simulated: bool) -> dict[str, object]:
+def events_data(events: Sequence[Event], indices: Indices, *, simulated: bool) -> dict[str, object]:
     """`data` of `events --json`."""
-    return {"simulated": simulated, "events": [event_data(event) for event in events]}
+    return {"simulated": simulated, "events": [event_data(event, indices) for event in events]}
 
 
 def events_text(events: Sequence[Event], indices: Indices, look: Look, *, simulated: bool) -> str:

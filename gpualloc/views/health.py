@@ -13,13 +13,14 @@ from gpualloc.views.text import duration, escape, plural
 _INDENT = "    "
 
 
-def condition_data(condition: Condition) -> dict[str, object]:
-    """One condition as scripts read it."""
+def condition_data(condition: Condition, indices: Indices) -> dict[str, object]:
+    """One condition as scripts read it; `index` is null for the node itself, and where it is not known."""
     return {
         "trouble": condition.trouble.value,
         "severity": condition.severity.value,
         "node": condition.node,
         "device": condition.device,
+        "index": indices.get(condition.device or ""),
         "what": condition.what,
         "advice": condition.advice,
         "since_s": condition.since_s,
