@@ -45,7 +45,8 @@ def cost_text(costs: Sequence[NodeCost], look: Look, *, simulated: bool) -> str:
             parts.append(f"{head}: nothing was measured")
             continue
         total = Cell(_percent(cost.total), Role.STRONG)
-        rows = [*(_row(cost, group) for group in cost.groups), ["together", "", "", "", "", total]]
+        rows = [_row(cost, group) for group in cost.groups]
+        rows.append(["together", "", "", "", "", total])
         parts.append(f"{head}\n{table(_COLUMNS, rows, look, indent=2)}")
     return "\n".join(parts)
 
