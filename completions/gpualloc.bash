@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history assess forecast audit submit run ps show phases why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain scale drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status health events history assess forecast audit submit run ps show phases why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain scale drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -60,6 +60,23 @@ _gpualloc() {
             ;;
         'status')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'health')
+            case $previous in
+                --severity) _gpualloc_reply -W 'info warning error critical'; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--severity --forget --detailed-exitcode --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
+            ;;
+        'events')
+            case $previous in
+                --since) :; return ;;
+                --severity) _gpualloc_reply -W 'info warning error critical'; return ;;
+                --node) _gpualloc_ask nodes; return ;;
+                --device) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--since --severity --node --device -f --follow --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'history')
@@ -567,7 +584,7 @@ _gpualloc() {
             else :; fi
             ;;
         'doctor')
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--detailed-exitcode --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--detailed-exitcode --cost --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'node')

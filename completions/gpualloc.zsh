@@ -15,6 +15,8 @@ _gpualloc() {
         'top:Full-screen dashboard'
         'free:What could be had now, in one line'
         'status:When work was last placed, what waits, who holds the lock'
+        'health:What is wrong with nodes and devices, and what to do'
+        'events:What happened; Xids, lost GPUs, reboots'
         'history:Readings over time, as a chart or as numbers'
         'assess:What GPUs did, what was wasted, what could be saved'
         'forecast:What series are going to be, and how sure that is'
@@ -100,6 +102,35 @@ _gpualloc() {
                     ;;
                 status)
                     _arguments \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                health)
+                    _arguments \
+                        '*--severity[From which severity on. (default; warning)]:value:(info warning error critical)' \
+                        '*--forget[Of NODE, no longer expect GPU or PORT; it was taken out on purpose.]' \
+                        '*--detailed-exitcode[Exit with 10 when something of that severity is wrong.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
+                    ;;
+                events)
+                    _arguments \
+                        '*--since[How far back. (default; 24h)]:value:' \
+                        '*--severity[From which severity on. (default; info)]:value:(info warning error critical)' \
+                        '*--node[Only of this node.]:value:{_gpualloc_ask nodes}' \
+                        '*--device[Only of this device; UUID, or index with --node.]:value:' \
+                        '*-f[Then go on with what is new until stopped.]' \
+                        '*--follow[Then go on with what is new until stopped.]' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
@@ -716,6 +747,7 @@ _gpualloc() {
                 doctor)
                     _arguments \
                         '*--detailed-exitcode[Exit with 10 when there is something to change.]' \
+                        '*--cost[Only what reading each node costs it, by group of readings.]' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \

@@ -51,6 +51,7 @@ class Hello:
     driver_version: str | None
     nvml_reason: str | None
     """None when NVML works."""
+    nvml_state: str
     cgroup: CgroupSupport
     mps: bool
     """Whether the control program of MPS is there."""
@@ -73,6 +74,7 @@ def decode_hello(result: object) -> Hello:
         state_dir=fields.text_or_none("state_dir"),
         driver_version=nvml.text_or_none("driver_version"),
         nvml_reason=_nvml_reason(nvml),
+        nvml_state=nvml.text("state"),
         cgroup=CgroupSupport(
             cgroup.text("mode"), cgroup.texts("controllers"), cgroup.flag("writable"), cgroup.text_or_none("isolation")
         ),
@@ -131,6 +133,7 @@ class NodeDecoder:
             hostname=hello.hostname,
             driver_version=hello.driver_version,
             nvml_reason=hello.nvml_reason,
+            nvml_state=hello.nvml_state,
             python_version=hello.python,
             user=hello.user,
             privileged=hello.privileged,

@@ -219,6 +219,10 @@ class _ClusterFile:
         """The node as it stands now."""
         return self.cluster.host(name, self.wall())
 
+    def kernel_log(self, name: str) -> list[dict[str, Any]]:
+        """Lines about GPUs in the node's kernel log, as it is now."""
+        return self.cluster.kernel_log(name, self.wall())
+
     @contextmanager
     def locked(self, wait_s: float) -> Iterator[None]:
         """Hold the lock against all processes and threads, with a fresh state; refuses as `locked`."""
@@ -331,7 +335,8 @@ class _SimulatedMachine:
         return self._look(SimulatedHost.processes)
 
     def kernel(self) -> dict[str, Any]:
-        return self._look(SimulatedHost.kernel)
+        with self._file.mutex:
+            return {"messages": self._file.kernel_log(self._name), "reason": None}
 
     def cost(self) -> dict[str, Any]:
         return {"groups": []}

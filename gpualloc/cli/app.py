@@ -48,6 +48,8 @@ VERBS: dict[str, Verb] = {
     "top": Verb("Full-screen dashboard", LOOK, "top", json=False),
     "free": Verb("What could be had now, in one line", LOOK, "free"),
     "status": Verb("When work was last placed, what waits, who holds the lock", LOOK, "status"),
+    "health": Verb("What is wrong with nodes and devices, and what to do", LOOK, "health"),
+    "events": Verb("What happened: Xids, lost GPUs, reboots", LOOK, "events"),
     "history": Verb("Readings over time, as a chart or as numbers", LOOK, "history"),
     "assess": Verb("What GPUs did, what was wasted, what could be saved", LOOK, "assess"),
     "forecast": Verb("What series are going to be, and how sure that is", LOOK, "forecast"),

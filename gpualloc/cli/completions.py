@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gpualloc.cli import app
+from gpualloc.model.health import Severity
 
 SHELLS = {"bash": "gpualloc.bash", "zsh": "gpualloc.zsh", "fish": "gpualloc.fish"}
 """Shell to the name of its file."""
@@ -27,7 +28,7 @@ _ASKED = {
     "FORESEEN": "foreseen",
     "POOL": "pools",
 }
-_FIXED = {"SHELL": tuple(SHELLS), "PARTS": ("pool", "tenant", "profile", "all")}
+_FIXED = {"SHELL": tuple(SHELLS), "PARTS": ("pool", "tenant", "profile", "all"), "SEVERITY": tuple(Severity)}
 
 
 @dataclass(frozen=True, slots=True)

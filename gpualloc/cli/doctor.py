@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import CHANGES, Answer
-from gpualloc.engine.doctor import Finding, Verdict, diagnose, healthy
+from gpualloc.engine.doctor import diagnose, healthy
+from gpualloc.engine.doctor_finding import Finding, Verdict
 from gpualloc.views.look import Look, Role
 from gpualloc.views.text import escape
 
@@ -18,8 +19,16 @@ _ROLES = {Verdict.OK: Role.GOOD, Verdict.WARNING: Role.WARN, Verdict.PROBLEM: Ro
 
 
 @app.command()
-def doctor(ctx: typer.Context, detailed_exitcode: shared.DetailedExitCode = False) -> Answer:
+def doctor(
+    ctx: typer.Context,
+    detailed_exitcode: shared.DetailedExitCode = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Only what reading each node costs it, by group of readings.")
+    ] = False,
+) -> Answer:
     """Check this installation and every node, and say what to do about what is wrong."""
+    if cost:
+        return _cost(ctx)
     from gpualloc.wiring import look_for_doctor
 
     findings = diagnose(*look_for_doctor(shared.options(ctx)))
@@ -28,6 +37,18 @@ def doctor(ctx: typer.Context, detailed_exitcode: shared.DetailedExitCode = Fals
         {"healthy": well, "findings": [_data(finding) for finding in findings]},
         lambda look: _text(findings, look),
         exit_code=CHANGES if detailed_exitcode and not well else 0,
+    )
+
+
+def _cost(ctx: typer.Context) -> Answer:
+    from gpualloc.engine.doctor_cost import reading_costs
+    from gpualloc.views.doctor_cost import cost_data, cost_text
+
+    with shared.open_world(ctx, looks=True) as world:
+        costs, errors = reading_costs(world)
+        simulated = world.simulated
+    return Answer(
+        cost_data(costs, simulated=simulated), lambda look: cost_text(costs, look, simulated=simulated), errors=errors
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from gpualloc.errors import UsageError
+from gpualloc.model.health import Severity
 
 
 def whole_number(flag: str, text: str) -> int:
@@ -32,3 +33,15 @@ def number(flag: str, text: str) -> float:
     if not math.isfinite(value):
         raise UsageError(f"{flag} {text!r} is not a usable number")
     return value
+
+
+def severity_of(flag: str, text: str) -> Severity:
+    """A severity by its word.
+
+    Raises:
+        UsageError: names the flag and the words there are.
+    """
+    words = [severity.value for severity in Severity]
+    if text not in words:
+        raise UsageError(f"{flag} {text!r} is no severity", hint=f"one of: {', '.join(words)}")
+    return Severity(text)

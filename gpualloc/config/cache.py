@@ -18,6 +18,7 @@ from gpualloc import __version__
 from gpualloc.config.settings import ApplySettings, Config, HookSettings, Origin, Pool, Source, SshSettings, specs_of
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import EnforceMode, Rules
+from gpualloc.model.health import HealthRules
 from gpualloc.model.objective import Objective
 from gpualloc.model.rebalancing import FreezeWindow, RebalanceRules
 from gpualloc.model.scaling import Hours, ScalingName, ScalingSettings, SpotRules
@@ -92,6 +93,7 @@ def _config(body: dict[str, Any], host: str) -> Config:
         gang_ports=_ports(body["gang_ports"]),
         rebalance=_rebalance(body["rebalance"]),
         rebalance_deadline_s=float(body["rebalance_deadline_s"]),
+        health=HealthRules(**body["health"]),
     )
 
 

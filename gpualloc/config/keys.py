@@ -180,6 +180,36 @@ KEYS = (
     Key("enforce.exempt_devices", _GLOBS, "UUIDs of devices on which nothing is done", "[]", text=False),
     Key("enforce.exempt_nodes", _GLOBS, "nodes on which nothing is done", "[]", text=False),
     Key(
+        "health.ghost_busy_after",
+        "a duration of up to 24h",
+        "how long a GPU must be busy without any process before it is told",
+        '"60s"',
+    ),
+    Key(
+        "health.throttled_after",
+        "a duration of up to 24h",
+        "how long clocks, or the PCIe link of a GPU that works, must be held down before it is told",
+        '"60s"',
+    ),
+    Key(
+        "health.idle_after",
+        "a duration of up to 7d",
+        "how long a GPU that is allocated, or whose memory is held, must be unused before it is told",
+        '"30m"',
+    ),
+    Key(
+        "health.swapping_after",
+        "a duration of up to 24h",
+        "how long a node must read from its swap before it is told",
+        '"5m"',
+    ),
+    Key(
+        "health.held_memory",
+        "a size with its unit, such as 1GiB",
+        "GPU memory of strangers from which on a GPU counts as held",
+        '"1GiB"',
+    ),
+    Key(
         "mig.repartition",
         '"off", "instances" or "mode"',
         "what may be changed for waiting work: nothing, instances, or also the MIG mode of idle devices",
@@ -264,6 +294,11 @@ KEYS = (
         'a table of node sets, each with a table of texts, such as { "gpu[01-04]" = { rack = "r1" } }',
         "labels of single nodes, over those of the pool",
         "{}",
+    ),
+    Key(
+        "pools.*.gpus",
+        "a number, 0 to 1024",
+        "how many GPUs each node should have; left out: as many as are on its bus or were seen",
     ),
     Key("pools.*.price_per_gpu_hour", "a number, 0 or more", "price of one GPU for an hour, in your currency"),
     Key("pools.*.reserved.cpus", "a number of cores, 0 or more", "cores never given to work, on each node", "0"),

@@ -18,6 +18,7 @@ from gpualloc.errors import UsageError
 from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, EnforceMode, Rules
+from gpualloc.model.health import DEFAULT_HEALTH_RULES, HealthRules
 from gpualloc.model.objective import Objective
 from gpualloc.model.scaling import ScalingName, ScalingSettings, SpotRules
 from gpualloc.model.units import parse_memory_mib
@@ -209,6 +210,22 @@ class EnforceTable(Table):
         )
 
 
+class HealthTable(Table):
+    """`[health]`."""
+
+    ghost_busy_after: Annotated[Duration, Field(le=24 * HOUR_S)] = DEFAULT_HEALTH_RULES.ghost_busy_after_s
+    throttled_after: Annotated[Duration, Field(le=24 * HOUR_S)] = DEFAULT_HEALTH_RULES.throttled_after_s
+    idle_after: Annotated[Duration, Field(le=7 * 24 * HOUR_S)] = DEFAULT_HEALTH_RULES.idle_after_s
+    swapping_after: Annotated[Duration, Field(le=24 * HOUR_S)] = DEFAULT_HEALTH_RULES.swapping_after_s
+    held_memory: Memory = DEFAULT_HEALTH_RULES.held_memory_mib
+
+    def rules(self) -> HealthRules:
+        """The rules these keys describe."""
+        return HealthRules(
+            self.ghost_busy_after, self.throttled_after, self.idle_after, self.swapping_after, self.held_memory
+        )
+
+
 class MigTable(Table):
     """`[mig]`."""
 
@@ -318,6 +335,7 @@ class PoolTable(Table):
     keep: Annotated[Duration, Field(ge=0, le=24 * HOUR_S)] = 0.0
     addresses: dict[str, Annotated[str, AfterValidator(_address)]] = {}
     scaling: ScalingTable | None = None
+    gpus: Annotated[int, Field(ge=0, le=1024)] | None = None
 
     def pool(self, name: str, nodes: Sequence[str], node_labels: Mapping[str, Mapping[str, str]]) -> Pool:
         """The pool these keys describe, on nodes (and with labels of nodes) that were expanded already."""
@@ -343,6 +361,7 @@ class PoolTable(Table):
             keep_s=self.keep,
             addresses=dict(self.addresses),
             scaling=None if self.scaling is None else self.scaling.settings(),
+            gpus=self.gpus,
         )
 
 
@@ -361,6 +380,7 @@ class File(Table):
     rebalance: RebalanceTable = RebalanceTable()
     hooks: HooksTable = HooksTable()
     enforce: EnforceTable = EnforceTable()
+    health: HealthTable = HealthTable()
     pools: dict[str, PoolTable] = {}
 
     def config(self, pools: tuple[Pool, ...], host: str) -> Config:
@@ -381,4 +401,5 @@ class File(Table):
             gang_ports=self.gangs.range(),
             rebalance=self.rebalance.rules(),
             rebalance_deadline_s=self.rebalance.deadline,
+            health=self.health.rules(),
         )

@@ -10,6 +10,7 @@ from enum import StrEnum
 from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
+from gpualloc.model.health import DEFAULT_HEALTH_RULES, HealthRules
 from gpualloc.model.inventory import NodeSpec
 from gpualloc.model.objective import Objective
 from gpualloc.model.rebalancing import DEFAULT_RULES, RebalanceRules
@@ -90,6 +91,8 @@ class Pool:
     """`NodeSpec.address` by node; nodes without one are reached by their host name."""
     scaling: ScalingSettings | None = None
     """How its size follows its demand; None: it does not."""
+    gpus: int | None = None
+    """As `NodeSpec.gpus`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +160,7 @@ class Config:
     rebalance: RebalanceRules = DEFAULT_RULES
     rebalance_deadline_s: float = 60.0
     """How long `rebalance` may take until it has decided."""
+    health: HealthRules = DEFAULT_HEALTH_RULES
 
     def pool(self, name: str) -> Pool:
         """The pool of that name; raises KeyError when there is none."""
@@ -189,6 +193,7 @@ def specs_of(pools: tuple[Pool, ...], host: str) -> tuple[NodeSpec, ...]:
             manage=pool.manage,
             address=pool.addresses.get(name),
             interface=pool.interface,
+            gpus=pool.gpus,
             keep_s=pool.keep_s,
         )
         for pool in pools

@@ -52,6 +52,10 @@ def _general(config: Config) -> Iterator[tuple[str, object, str | None]]:
     yield "enforce.grace", config.enforce.grace_s, "s"
     for name in ("exempt_users", "exempt_commands", "exempt_devices", "exempt_nodes"):
         yield f"enforce.{name}", list(getattr(config.enforce, name)), None
+    rules = config.health
+    for name in ("ghost_busy_after", "throttled_after", "idle_after", "swapping_after"):
+        yield f"health.{name}", getattr(rules, f"{name}_s"), "s"
+    yield "health.held_memory", rules.held_memory_mib, "MiB"
     yield "mig.repartition", config.repartition.value, None
     yield "gangs.ports", "-".join(map(str, config.gang_ports)), None
     yield from _rebalance(config)
@@ -94,6 +98,7 @@ def _pool(pool: Pool) -> Iterator[tuple[str, object, str | None]]:
     yield table + "ssh.command", list(pool.ssh.command), None
     yield table + "labels", dict(pool.labels), None
     yield table + "node_labels", {name: dict(labels) for name, labels in pool.node_labels.items()}, None
+    yield table + "gpus", pool.gpus, None
     yield table + "price_per_gpu_hour", pool.price_per_gpu_hour, None
     yield table + "reserved.cpus", pool.reserved_cpus, None
     yield table + "reserved.memory", pool.reserved_memory_mib, "MiB"

@@ -100,6 +100,7 @@ _FAULT = {
     "node": _Key("node names", _node_set, required=True),
     "gpu": _Key("the index of a GPU; left out: the whole node", _whole(0, MAX_GPUS_PER_NODE)),
     "kind": _Key("a kind of fault", _text, required=True),
+    "code": _Key("the number of an Xid, 1 to 9999; of the kind xid", _whole(1, 9999)),
     "from": _Key("a duration since the cluster began", _duration),
     "until": _Key("a duration since the cluster began", _duration),
 }
@@ -244,6 +245,8 @@ def _faults(check: _Check, tables: object, hosts: Mapping[str, HostSpec]) -> tup
         kind, gpu = FaultKind(table["kind"]), table.get("gpu")
         if (kind is FaultKind.UNREACHABLE) != (gpu is None):
             check.refuse(path, "a fault has a gpu, but for unreachable, which is of the whole node")
+        if (kind is FaultKind.XID) != ("code" in table):
+            check.refuse(path, "a fault of the kind xid has a code, and only that")
         from_s, until_s = (_time(check, f"{path}.{key}", table.get(key)) for key in ("from", "until"))
         if until_s is not None and until_s <= (from_s or 0.0):
             check.refuse(f"{path}.until", "the fault ends before it begins")
@@ -252,7 +255,7 @@ def _faults(check: _Check, tables: object, hosts: Mapping[str, HostSpec]) -> tup
                 check.refuse(f"{path}.node", f"no node is called {name}")
             elif gpu is not None and gpu >= len(hosts[name].gpus):
                 check.refuse(f"{path}.gpu", f"{name} has no GPU {gpu}", f"it has {len(hosts[name].gpus)}")
-            faults.append(Fault(node=name, kind=kind, gpu=gpu, from_s=from_s or 0.0, until_s=until_s))
+            faults.append(Fault(name, kind, gpu, from_s or 0.0, until_s, table.get("code")))
     return tuple(faults)
 
 

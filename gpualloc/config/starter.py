@@ -68,6 +68,7 @@ def _pool_comments(node: str) -> Iterator[str]:
         "ssh.command": '["ssh"]',
         "labels": '{ room = "b2" }',
         "node_labels": f'{{ {json.dumps(node)} = {{ rack = "r1" }} }}',
+        "gpus": "8",
         "price_per_gpu_hour": "2.5",
         "reserved.cpus": "2",
         "reserved.memory": '"8GiB"',

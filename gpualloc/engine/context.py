@@ -9,6 +9,7 @@ from gpualloc.engine.serial import NoEvents, NoForecaster, NoHooks, NoScaleHook,
 from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
+from gpualloc.model.health import DEFAULT_HEALTH_RULES, HealthRules
 from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.model.objective import Objective
 from gpualloc.model.plan import Run
@@ -46,6 +47,7 @@ class Settings:
     """Most workloads, foreign processes and devices that one run may disturb unless an operator named them."""
     objective: Objective = Objective.BALANCED
     """What places are chosen for."""
+    health: HealthRules = DEFAULT_HEALTH_RULES
 
 
 @dataclass(frozen=True, slots=True)

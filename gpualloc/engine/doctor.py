@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
+from gpualloc.engine.doctor_finding import Finding, Verdict
+from gpualloc.engine.doctor_fleet import fleet_findings
 from gpualloc.model.inventory import Device, DeviceState, Node, NodeState, Snapshot
 
-MAX_CLOCK_SKEW_S = 30.0
-"""A node's clock may be off by that much; it includes the time it took to look at all nodes."""
 EARLIEST_TIME_S = 1_735_689_600.0
 """2025-01-01: a clock before this was never set."""
 NETWORK_FILE_SYSTEMS = frozenset(
@@ -18,28 +17,6 @@ NETWORK_FILE_SYSTEMS = frozenset(
 """Types of file systems on which file locks and SQLite's durability are not to be relied on."""
 
 _REACHED = {"local": "this machine", "ssh": "reached by ssh", "simulated": "simulated"}
-
-
-class Verdict(StrEnum):
-    """How a check came out; the words are part of the JSON contract."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check and its result."""
-
-    check: str
-    """What was checked: `nvml`, `reach`, `cgroup`, `privilege`, `state`, ... (docs/doctor.md)."""
-    verdict: Verdict
-    what: str
-    """One sentence; may hold text that a node sent."""
-    hint: str | None = None
-    node: str | None = None
-    """None for checks of this installation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +46,10 @@ def diagnose(snapshot: Snapshot | None, facts: LocalFacts) -> tuple[Finding, ...
         facts: about this installation.
     """
     found = [_config(facts), *_state(facts), _pynvml(facts), _clock(facts)]
-    for node in snapshot.nodes if snapshot else ():
-        found += _node(node, snapshot.at_s if snapshot else facts.now_s)
+    nodes = snapshot.nodes if snapshot else ()
+    compared = fleet_findings(nodes, facts.now_s)
+    for node in nodes:
+        found += [*_node(node), *compared.get(node.name, ())]
     return tuple(found)
 
 
@@ -121,6 +100,7 @@ def _clock(facts: LocalFacts) -> Finding:
 
 
 _NOT_REACHED = {
+    NodeState.STALE: "look whether {name} is overloaded, or its network is",
     NodeState.UNREACHABLE: "try: ssh {name} true",
     NodeState.AUTH_FAILED: "load the key into ssh-agent; try: ssh -o BatchMode=yes {name} true",
     NodeState.HOST_KEY: "connect once by hand and compare the fingerprint: ssh {name}",
@@ -130,7 +110,7 @@ _NOT_REACHED = {
 }
 
 
-def _node(node: Node, now_s: float) -> Iterator[Finding]:
+def _node(node: Node) -> Iterator[Finding]:
     """The checks of one node."""
     if node.state is not NodeState.OK:
         what = f"{node.state}: {node.reason}" if node.reason else str(node.state)
@@ -146,10 +126,6 @@ def _node(node: Node, now_s: float) -> Iterator[Finding]:
     yield _privilege(node)
     if node.other_controllers:
         yield _other_controllers(node)
-    skew_s = node.at_s - now_s
-    if abs(skew_s) > MAX_CLOCK_SKEW_S:
-        what = f"its clock is {abs(skew_s):.0f} s {'ahead of' if skew_s > 0 else 'behind'} this machine's"
-        yield Finding("clock", Verdict.WARNING, what, "start a time service on both", node.name)
 
 
 def _nvml(node: Node) -> Finding:

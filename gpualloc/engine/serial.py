@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from gpualloc.model.forecast import QUANTILES, Forecasts, Grid
-from gpualloc.model.health import Condition, Event, Severity
+from gpualloc.model.health import Condition, Event, Heard, Looked, Severity
 from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
 from gpualloc.ports import HookEvent, HookOutcome
 
@@ -70,19 +70,37 @@ class NoEvents:
         """None."""
         return ()
 
-    def conditions(self) -> tuple[Condition, ...]:
+    def keep(self, looked: Looked) -> tuple[Event, ...]:
+        """All of its events: none was known."""
+        return looked.events
+
+    def mark(self) -> int:
+        """The beginning."""
+        return 0
+
+    def kept_after(self, mark: int) -> tuple[tuple[Event, ...], int]:
+        """None."""
+        return (), mark
+
+    def conditions(
+        self,
+        nodes: Collection[str] | None = None,  # noqa: ARG002
+        *,
+        suspected: bool = False,  # noqa: ARG002
+    ) -> tuple[Condition, ...]:
         """None."""
         return ()
 
-    def keep_conditions(self, conditions: Sequence[Condition]) -> None:
-        """They are forgotten."""
+    def heard(self, nodes: Collection[str] | None = None) -> dict[str, Heard]:  # noqa: ARG002
+        """Nothing."""
+        return {}
 
-    def devices_seen(self, node: str | None = None) -> dict[str, dict[str, float]]:  # noqa: ARG002  the port's signature
+    def devices_seen(self, node: str | None = None) -> dict[str, dict[str, float]]:  # noqa: ARG002
         """None."""
         return {}
 
-    def forget_device(self, node: str, device: str) -> bool:  # noqa: ARG002  the port's signature
-        """It was not known."""
+    def forget(self, node: str, part: str) -> bool:  # noqa: ARG002
+        """It was not expected."""
         return False
 
 

@@ -96,6 +96,8 @@ class Condition:
     advice: str | None
     since_s: float
     """Epoch seconds at which it was first seen."""
+    confirmed: bool = True
+    """False while it is only suspected: it has not held for as long as it must to be told."""
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -123,3 +125,69 @@ class Event:
     """Number of the Xid or SXid."""
     over: bool = False
     """Whether it tells that a condition is over."""
+    news: bool = True
+    """False for what a node's kernel log held already when the node was first seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenDevice:
+    """A GPU that a node is expected to have, since it was seen there."""
+
+    uuid: str
+    index: int | None
+    """As it was last told, for display; None of one that is only known from samples."""
+    pci_bus_id: str | None
+    """`0000:3b:00.0`; None when it was never told."""
+    nvlink_errors: int | None = None
+    """Of all its NVLinks together, when they were last noted."""
+    nvlink_errors_at_s: float | None = None
+    """When they were last seen to have grown; None: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What is remembered of a node from look to look, to see what changed; it stays the same while nothing happens."""
+
+    node: str
+    boot_id: str | None
+    driver_version: str | None
+    kernel_seq: int | None
+    """The newest line of its kernel log that was taken, of this boot; None when there was none."""
+    devices: tuple[SeenDevice, ...]
+    """Sorted by UUID."""
+    ports: tuple[str, ...]
+    """Network and RDMA ports that were up once and are still there, sorted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a look at some nodes came to."""
+
+    nodes: tuple[str, ...]
+    """Their names."""
+    heard: tuple[Heard, ...]
+    """What is to be remembered of them; nothing of a node that was never reached."""
+    conditions: tuple[Condition, ...]
+    """What is wrong with them now, told and suspected, in the place of all that was before; of no other node."""
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HealthRules:
+    """How long something must hold to be told, and from where on it counts."""
+
+    ghost_busy_after_s: float = 60.0
+    """A GPU is used, and no process is on it."""
+    throttled_after_s: float = 60.0
+    """Clocks are held down, or the PCIe link is slow although the GPU works."""
+    idle_after_s: float = 1800.0
+    """A GPU is held and not used."""
+    swapping_after_s: float = 300.0
+    held_memory_mib: int = 1024
+    """GPU memory from which on a GPU counts as held."""
+
+
+DEFAULT_HEALTH_RULES = HealthRules()
+
+MAX_CLOCK_OFF_S = 30.0
+"""A node's clock may be off by that much; it includes the time that its answer took."""

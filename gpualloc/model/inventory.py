@@ -276,6 +276,8 @@ class Node:
     driver_version: str | None = None
     nvml_reason: str | None = None
     """Why there are no devices (no driver library, version mismatch); None when NVML works."""
+    nvml_state: str | None = None
+    """`ok`, `absent`, `mismatch`, `hung` or `failed`; None when it was not told."""
     python_version: str | None = None
     user: str | None = None
     """Account the node program runs as."""

@@ -22,6 +22,8 @@ class Fault:
     from_s: float = 0.0
     until_s: float | None = None
     """None: it does not end."""
+    code: int | None = None
+    """Number of the Xid, of a fault of kind XID and only there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,5 +132,7 @@ def _check_fault(fault: Fault, hosts: Mapping[str, HostSpec]) -> None:
         )
     if fault.gpu is not None and not 0 <= fault.gpu < len(host.gpus):
         raise ConfigError(f"a fault names GPU {fault.gpu} of {fault.node!r}, which has {len(host.gpus)}")
+    if (fault.kind is FaultKind.XID) != (fault.code is not None):
+        raise ConfigError(f"a fault on {fault.node!r}: the kind xid has a code, and only that")
     if fault.until_s is not None and fault.until_s <= fault.from_s:
         raise ConfigError(f"a fault on {fault.node!r} ends at {fault.until_s:g} s, before it starts")

@@ -9,8 +9,9 @@ from random import Random
 from typing import Any
 
 from gpualloc.sim.catalog import GpuKind, MigProfile, find, mig_table
+from gpualloc.sim.energy import EnergyMeter
 from gpualloc.sim.placement import Held, default_start, free_count, legal_starts
-from gpualloc.sim.use import Pattern, utilization
+from gpualloc.sim.use import Pattern, mean_utilization, utilization
 
 _NAMESPACE = "6f0c8a5e-3f54-5d0b-9b60-2f3f0f1f7a11"
 _DRIVER_MIB = 4
@@ -30,7 +31,20 @@ class FaultKind(StrEnum):
     LOST = "lost"
     NEEDS_RESET = "needs-reset"
     NO_PERMISSION = "no-permission"
+    MISSING = "missing"
+    """It is on the bus, and the driver no longer tells of it."""
+    THROTTLED = "throttled"
+    PCIE_DEGRADED = "pcie-degraded"
+    GHOST_BUSY = "ghost-busy"
+    REMAP_PENDING = "row-remap-pending"
+    ECC_ERRORS = "ecc-errors"
+    XID = "xid"
+    """A line in the kernel log at its beginning, with the fault's code."""
     UNREACHABLE = "unreachable"
+
+
+SICK = frozenset({FaultKind.HUNG, FaultKind.LOST, FaultKind.NEEDS_RESET, FaultKind.NO_PERMISSION, FaultKind.MISSING})
+"""Faults under which a GPU takes no work and tells nothing."""
 
 
 class GpuRefusal(Exception):
@@ -124,6 +138,7 @@ class GpuModel:
     instances_made: int = 0
     processes: list[GpuProcess] = field(default_factory=list)
     settings: GpuSettings = GpuSettings()
+    energy: EnergyMeter = field(default_factory=EnergyMeter)
 
     # ---- settings
 
@@ -271,6 +286,7 @@ class GpuModel:
     def reload_driver(self) -> None:
         """Unload and load the driver, as a reboot does: as a reset, and without MIG mode where it is not kept."""
         self.reset()
+        self.energy = EnergyMeter()
         if self.kind.mig is not None and not self.kind.mig.mode_survives_reboot:
             self.mig_enabled = self.mig_pending = False
 
@@ -297,17 +313,51 @@ class GpuModel:
 
     def readings(self, at_s: float) -> Readings:
         """What the sensors say at that time, were nothing wrong."""
-        load = min(1.0, sum(self._load(process, at_s) for process in self.processes))
-        power = None if self.kind.power_limit_w is None else self.kind.power_limit_w * (_IDLE_PART + _BUSY_PART * load)
-        limit = self.power_limit_w
+        load = self.load(at_s)
+        power = self._power_w(load)
         return Readings(
             memory_used_mib=self.memory_used_mib(),
             gpu_utilization_ratio=None if self.mig_enabled else round(load, 2),
             memory_utilization_ratio=None if self.mig_enabled else round(load * 0.6, 2),
-            power_w=None if power is None or limit is None else round(min(power, limit), 1),
+            power_w=None if power is None else round(power, 1),
             temperature_c=round(31 + 42 * load + self.index % 4),
             sm_clock_mhz=self._sm_clock_mhz(busy=load > 0.01),
         )
+
+    def load(self, at_s: float, instance_uuid: str | None = None) -> float:
+        """Part of the GPU, or of one of its MIG instances, that is in use at that time, 0..1."""
+        if instance_uuid is None:
+            return min(1.0, sum(self._load(process, at_s) for process in self.processes))
+        own = [process for process in self.processes if process.instance == instance_uuid]
+        return min(1.0, sum(self.use_of(process, at_s) for process in own))
+
+    def use_of(self, process: GpuProcess, at_s: float) -> float:
+        """Part of what it was given that a process uses at that time, 0..1."""
+        # A person goes on with a notebook on whichever device it is.
+        seed = process.pid if process.pattern is Pattern.NOTEBOOK else self.seed ^ process.pid
+        return utilization(process.pattern, seed, max(0.0, at_s - process.started_at_s), at_s) * process.intensity
+
+    @property
+    def mean_power_w(self) -> float | None:
+        """Power over a long time with what is on it; None when the model's is not sourced."""
+        return self._power_w(
+            min(1.0, sum(mean_utilization(one.pattern) * one.intensity * self._share(one) for one in self.processes))
+        )
+
+    def let_pass(self, until_s: float) -> None:
+        """Sum up the energy that was taken; to be called before anything on it changes."""
+        self.energy.let_pass(until_s, self.mean_power_w or 0.0)
+
+    def energy_j(self, at_s: float) -> float | None:
+        """Energy since its driver was loaded; None when its power is not sourced."""
+        power_w = self.mean_power_w
+        return None if power_w is None else self.energy.at(at_s, power_w)
+
+    def _power_w(self, load: float) -> float | None:
+        highest, limit = self.kind.power_limit_w, self.power_limit_w
+        if highest is None or limit is None:
+            return None
+        return min(highest * (_IDLE_PART + _BUSY_PART * load), limit)
 
     @property
     def pace(self) -> float:
@@ -333,12 +383,11 @@ class GpuModel:
         return min(highest, max(locked.sm_clock_min_mhz, min(clock, locked.sm_clock_max_mhz)))
 
     def _load(self, process: GpuProcess, at_s: float) -> float:
-        age_s = max(0.0, at_s - process.started_at_s)
+        return self.use_of(process, at_s) * self._share(process)
+
+    def _share(self, process: GpuProcess) -> float:
         instance = self.instance(process.instance)
-        part = 1.0 if instance is None or self.kind.mig is None else instance.profile.size / self.kind.mig.units
-        # A person goes on with a notebook on whichever device it is.
-        seed = process.pid if process.pattern is Pattern.NOTEBOOK else self.seed ^ process.pid
-        return utilization(process.pattern, seed, age_s, at_s) * process.intensity * part
+        return 1.0 if instance is None or self.kind.mig is None else instance.profile.size / self.kind.mig.units
 
     # ---- plain JSON
 
@@ -358,6 +407,7 @@ class GpuModel:
             "instances_made": self.instances_made,
             "processes": [process_to_plain(process) for process in self.processes],
             "settings": {name: getattr(self.settings, name) for name in GpuSettings.__slots__},
+            "energy": [self.energy.taken_j, self.energy.until_s],
         }
 
     @classmethod
@@ -379,6 +429,7 @@ class GpuModel:
             instances_made=plain["instances_made"],
             processes=[process_from_plain(process) for process in plain["processes"]],
             settings=GpuSettings(**plain.get("settings", {})),
+            energy=EnergyMeter(*plain.get("energy", ())),
         )
 
 

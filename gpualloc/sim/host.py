@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from gpualloc.node.wire import Refused
 from gpualloc.sim.cluster import HostSpec, Stranger
 from gpualloc.sim.command import is_missing, is_notebook
 from gpualloc.sim.gpu import FaultKind, GpuModel, GpuProcess
+from gpualloc.sim.host_rows import host_load_row, host_size_row
 from gpualloc.sim.ledger import SimulatedLedger
 from gpualloc.sim.rows import hello_row, inventory_row, near_row, process_row, sample_row
 from gpualloc.sim.use import Pattern, utilization
@@ -21,7 +23,6 @@ _REMEMBERED = 500
 """Ended workloads a node remembers."""
 _BASE_MEMORY_MIB = 2048
 """Host memory in use without any work."""
-_DISK_MIB = 1_900_000
 _LIMITS = ("cpus", "cpuset", "memory_mib", "pids", "cpu_weight", "io_weight")
 
 
@@ -45,7 +46,10 @@ HANDLERS: dict[str, SimulatedSteps] = {}
 """What does the kinds of steps that are not about a start; modules of `sim` put themselves in."""
 
 Faults = Mapping[int, tuple[FaultKind, float]]
-"""What is wrong now with the GPUs of a node, by index, and since when."""
+"""What makes GPUs of a node sick now, by index, and since when."""
+
+Milder = Mapping[int, frozenset[FaultKind]]
+"""What is wrong with GPUs of a node that work all the same, by index."""
 
 
 @dataclass(slots=True)
@@ -59,6 +63,9 @@ class SimulatedHost:
     boot_id: str
     gpus: list[GpuModel]
     faults: Faults = field(default_factory=dict)
+    troubles: Milder = field(default_factory=dict)
+    booted_s: float | None = None
+    """When it was rebooted last, epoch seconds; None: not since the simulation began."""
     now_s: float = 0.0
     next_pid: int = _FIRST_PID
     groups: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -73,10 +80,12 @@ class SimulatedHost:
 
     # ---- time
 
-    def advance(self, now_s: float, faults: Faults) -> None:
+    def advance(self, now_s: float, faults: Faults, troubles: Milder = MappingProxyType({})) -> None:
         """Let time pass until `now_s`: what is due ends, and what it held is free."""
         self.now_s = max(self.now_s, now_s)
-        self.faults = faults
+        self.faults, self.troubles = faults, troubles
+        for gpu in self.gpus:
+            gpu.let_pass(self.now_s)
         for work in self.work.values():
             if work.advance(self.now_s):
                 self._clear(work)
@@ -119,13 +128,10 @@ class SimulatedHost:
         """Devices and host, without their readings."""
         return {
             "devices": [
-                inventory_row(gpu, self.faults.get(gpu.index), near_row(self.spec, gpu.index)) for gpu in self.gpus
+                inventory_row(gpu, self.faults.get(gpu.index), near_row(self.spec, gpu, self.gpus))
+                for gpu in self._listed
             ],
-            "host": {
-                "cpus": self.spec.cpus,
-                "memory_total_mib": self.spec.memory_gib * 1024,
-                "disk_total_mib": _DISK_MIB,
-            },
+            "host": host_size_row(self.spec),
         }
 
     def present(self, paths: Iterable[str]) -> dict[str, bool | None]:
@@ -142,24 +148,20 @@ class SimulatedHost:
         used_mib = _BASE_MEMORY_MIB + sum(work.host_memory_mib for work in running)
         return {
             "at_s": self.now_s,
-            "devices": [sample_row(gpu, self.faults.get(gpu.index), self.now_s) for gpu in self.gpus],
-            "host": {
-                "cpu_utilization_ratio": round(min(1.0, (busy * wobble + 0.5) / self.spec.cpus), 3),
-                "memory_available_mib": max(0, self.spec.memory_gib * 1024 - used_mib),
-                "disk_used_mib": _DISK_MIB // 3,
-                "network_rx_bytes_per_s": round(2e6 * wobble * (1 + len(running))),
-                "network_tx_bytes_per_s": round(1e6 * wobble * (1 + len(running))),
-            },
+            "devices": [
+                sample_row(
+                    gpu, self.faults.get(gpu.index), self.now_s, self.gpus, self.troubles.get(gpu.index, frozenset())
+                )
+                for gpu in self._listed
+            ],
+            "host": host_load_row(self.spec, busy=busy, wobble=wobble, used_mib=used_mib, running=len(running)),
         }
 
     def processes(self) -> dict[str, Any]:
         """Processes on the devices that answer."""
         healthy = [gpu for gpu in self.gpus if gpu.index not in self.faults]
-        return {"processes": [process_row(gpu, process) for gpu in healthy for process in gpu.processes]}
-
-    def kernel(self) -> dict[str, Any]:
-        """What its kernel log says of GPUs."""
-        return {"messages": [], "reason": None}
+        rows = [process_row(gpu, process, self.now_s) for gpu in healthy for process in gpu.processes]
+        return {"processes": rows}
 
     def process(self, pid: int) -> dict[str, Any]:
         """One process on the devices; nothing else runs here, and nothing below it."""
@@ -265,6 +267,7 @@ class SimulatedHost:
             "fences": dict(self.ledger.fences),
             "claims": self.ledger.claims(),
             "mps": dict(self.mps),
+            "booted_s": self.booted_s,
         }
 
     @classmethod
@@ -280,9 +283,16 @@ class SimulatedHost:
             work={each.workload: each for each in work},
             ledger=SimulatedLedger(plain["fences"], plain["claims"]),
             mps=plain.get("mps", {}),
+            booted_s=plain.get("booted_s"),
         )
 
     # ---- inside
+
+    @property
+    def _listed(self) -> list[GpuModel]:
+        """The GPUs that the driver tells of."""
+        kinds = {index: kind for index, (kind, _since_s) in self.faults.items()}
+        return [gpu for gpu in self.gpus if kinds.get(gpu.index) is not FaultKind.MISSING]
 
     def _bound(self, work: HostedWork) -> dict[str, Any] | None:
         """Limits in force on running work; nothing here keeps it from devices."""

@@ -25,3 +25,4 @@ def reboot(host: SimulatedHost) -> None:
     for gpu in host.gpus:
         gpu.reload_driver()
     host.boot_id = device_uuid("boot", host.boot_id)
+    host.booted_s = host.now_s

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +10,8 @@ from gpualloc import __version__
 from gpualloc.sim.catalog import MigProfile
 from gpualloc.sim.cluster import HostSpec
 from gpualloc.sim.gpu import FaultKind, GpuModel, GpuProcess, GpuSettings, Instance
+from gpualloc.sim.sensors import Troubles, activity_row, nvlink_rates, sensors_row, silent_row, under_trouble
+from gpualloc.sim.topology import board_row, nvlink_rows, own_reasons, peers_row
 
 _STATES = {
     FaultKind.HUNG: ("driver not answering", "hung"),
@@ -46,11 +48,16 @@ def hello_row(spec: HostSpec, boot_id: str) -> dict[str, Any]:
     }
 
 
-def near_row(host: HostSpec, index: int) -> dict[str, Any]:
-    """What a GPU of the host is near to, for its row of `inventory`."""
-    node = index * host.numa_nodes // len(host.gpus)
+def near_row(host: HostSpec, gpu: GpuModel, gpus: Sequence[GpuModel]) -> dict[str, Any]:
+    """Where a GPU of the host is, and how it reaches the others, for its row of `inventory`."""
+    node = gpu.index * host.numa_nodes // len(host.gpus)
     first, beyond = (number * host.cpus // host.numa_nodes for number in (node, node + 1))
-    return {"cpus": None if host.numa_nodes == 1 else f"{first}-{beyond - 1}", "numa_node": node}
+    return {
+        "cpus": None if host.numa_nodes == 1 else f"{first}-{beyond - 1}",
+        "numa_node": node,
+        "board": board_row(gpu),
+        "peers": peers_row(gpu, gpus, host.numa_nodes),
+    }
 
 
 def inventory_row(
@@ -79,7 +86,8 @@ def inventory_row(
     settings = {f"settings.{name}": value for name, value in settings_row(gpu).items()}
     missing = [name for name, value in {**row, **settings}.items() if value is None and name not in ("cpus", "reason")]
     in_mig_mode = {"settings.compute_mode": "mig"} if gpu.mig_enabled else {}
-    return {**row, "unavailable": dict.fromkeys(missing, "not supported") | in_mig_mode}
+    without = dict.fromkeys(missing, "not supported") | own_reasons(near.get("board", {}), "board", "not supported")
+    return {**row, "unavailable": without | in_mig_mode}
 
 
 def settings_row(gpu: GpuModel) -> dict[str, Any]:
@@ -88,9 +96,15 @@ def settings_row(gpu: GpuModel) -> dict[str, Any]:
     return {**told, "compute_mode": None} if gpu.mig_enabled else told
 
 
-def sample_row(gpu: GpuModel, fault: tuple[FaultKind, float] | None, at_s: float) -> dict[str, Any]:
-    """A device of `sample` at that time; every reading that is null says why."""
-    readings = gpu.readings(at_s)
+def sample_row(
+    gpu: GpuModel,
+    fault: tuple[FaultKind, float] | None,
+    at_s: float,
+    gpus: Sequence[GpuModel] = (),
+    troubles: Troubles = (),
+) -> dict[str, Any]:
+    """A device of `sample` at that time; every reading that is null says why. `gpus` are all of the node."""
+    readings = under_trouble(gpu.readings(at_s), gpu, troubles)
     values = {
         "memory_used_mib": readings.memory_used_mib,
         "gpu_utilization_ratio": readings.gpu_utilization_ratio,
@@ -101,21 +115,33 @@ def sample_row(gpu: GpuModel, fault: tuple[FaultKind, float] | None, at_s: float
         "sm_clock_mhz": readings.sm_clock_mhz,
     }
     if fault is not None:
-        values = dict.fromkeys(values)
+        values, sensors = dict.fromkeys(values), silent_row(_STATES[fault[0]][1])
+    else:
+        links = nvlink_rows(gpu, gpus)
+        rates = nvlink_rates(sum(link["up"] for link in links), gpu.load(at_s))
+        sensors = {**sensors_row(gpu, readings, troubles, at_s), "nvlinks": links, **rates}
+        sensors["unavailable"] |= {name: "not supported" for name, value in rates.items() if value is None}
+    why = {name: _why(name, gpu, fault) for name, value in values.items() if value is None}
     return {
         "uuid": gpu.uuid,
         **_standing(fault),
         **values,
-        "mig_instances": [
-            {"uuid": each.uuid, "memory_used_mib": None if fault else gpu.memory_used_mib(each.uuid)}
-            for each in gpu.mig_devices
-        ],
-        "unavailable": {name: _why(name, gpu, fault) for name, value in values.items() if value is None},
+        **sensors,
+        "mig_instances": [_instance_sample(gpu, each, at_s, silent=fault is not None) for each in gpu.mig_devices],
+        "unavailable": {**sensors["unavailable"], **why},
     }
 
 
-def process_row(gpu: GpuModel, process: GpuProcess) -> dict[str, Any]:
-    """A process of `processes`."""
+def _instance_sample(gpu: GpuModel, instance: Instance, at_s: float, *, silent: bool) -> dict[str, Any]:
+    if silent:
+        return {"uuid": instance.uuid, "memory_used_mib": None}
+    activity = activity_row(gpu, gpu.load(at_s, instance.uuid))
+    return {"uuid": instance.uuid, "memory_used_mib": gpu.memory_used_mib(instance.uuid), "activity": activity}
+
+
+def process_row(gpu: GpuModel, process: GpuProcess, at_s: float) -> dict[str, Any]:
+    """A process of `processes`; of nobody's container, pod or Slurm job."""
+    used = gpu.use_of(process, at_s)
     return {
         "pid": process.pid,
         "device": gpu.uuid,
@@ -125,6 +151,13 @@ def process_row(gpu: GpuModel, process: GpuProcess) -> dict[str, Any]:
         "command": process.command,
         "started_at_s": process.started_at_s,
         "workload": process.workload,
+        "container": None,
+        "pod": None,
+        "slurm_job": None,
+        "parent": 1,
+        "gpu_utilization_ratio": None if gpu.mig_enabled else round(used, 2),
+        "cpu_utilization_ratio": round(0.2 + used, 2),
+        "host_memory_mib": 1500 + process.memory_mib // 8,
     }
 
 

@@ -16,8 +16,9 @@ from gpualloc.errors import ConfigError, NewerStateError, StateError
 from gpualloc.sim.catalog import find
 from gpualloc.sim.clock import VirtualClock
 from gpualloc.sim.cluster import ClusterSpec, Fault, HostSpec, check_cluster
-from gpualloc.sim.gpu import FaultKind, GpuModel, GpuRefusal, device_uuid
+from gpualloc.sim.gpu import SICK, FaultKind, GpuModel, GpuRefusal, device_uuid
 from gpualloc.sim.host import Faults, SimulatedHost
+from gpualloc.sim.host_rows import kernel_rows
 from gpualloc.sim.work import HostedWork
 
 FORMAT = 1
@@ -98,8 +99,15 @@ class SimulatedCluster:
         """The node as it stands at that wall time; raises KeyError."""
         host = self.hosts[name]
         now_s = self.clock.at(wall_s)
-        host.advance(now_s, self._gpu_faults(name, now_s))
+        faults, troubles = self._gpu_faults(name, now_s)
+        host.advance(now_s, faults, troubles)
         return host
+
+    def kernel_log(self, node: str, wall_s: float) -> list[dict[str, Any]]:
+        """The lines about GPUs in the kernel log of a node at that wall time, oldest first."""
+        host = self.host(node, wall_s)
+        own = (fault for fault in (*self.spec.faults, *self.faults) if fault.node == node)
+        return kernel_rows(own, self.start_s, host.booted_s or self.start_s, host.now_s)
 
     def unreachable_since(self, node: str, now_s: float) -> float | None:
         """Since when the node cannot be reached; None when it can."""
@@ -115,8 +123,16 @@ class SimulatedCluster:
             if fault.node == node and fault.from_s <= age_s and (fault.until_s is None or age_s < fault.until_s)
         ]
 
-    def _gpu_faults(self, node: str, now_s: float) -> Faults:
-        return {fault.gpu: (fault.kind, from_s) for fault, from_s in self._active(node, now_s) if fault.gpu is not None}
+    def _gpu_faults(self, node: str, now_s: float) -> tuple[Faults, dict[int, frozenset[FaultKind]]]:
+        """What makes GPUs sick, and what they work in spite of, by index."""
+        active = [
+            (fault.gpu, fault.kind, from_s) for fault, from_s in self._active(node, now_s) if fault.gpu is not None
+        ]
+        milder = {gpu for gpu, kind, _ in active if kind not in SICK}
+        return (
+            {gpu: (kind, from_s) for gpu, kind, from_s in active if kind in SICK},
+            {gpu: frozenset(kind for its, kind, _ in active if its == gpu and kind not in SICK) for gpu in milder},
+        )
 
 
 def fits(plain: dict[str, Any], spec: ClusterSpec) -> bool:

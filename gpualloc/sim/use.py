@@ -56,6 +56,22 @@ def utilization(pattern: Pattern, seed: int, age_s: float, at_s: float = 0.0) ->
             return 0.6 + 0.3 * wobble if _noise(seed, int(age_s // _THOUGHT_S)) < _RUNNING_PART else 0.0
 
 
+_MEANS = {
+    Pattern.IDLE: 0.0,
+    Pattern.STEADY: 0.875,
+    Pattern.TRAINING: 0.871,
+    Pattern.INFERENCE: 0.275,
+    Pattern.DAILY: 0.5,
+    Pattern.WORKDAY: 0.5,
+    Pattern.NOTEBOOK: 0.1125,
+}
+
+
+def mean_utilization(pattern: Pattern) -> float:
+    """What `utilization` is on average over a long time."""
+    return _MEANS[pattern]
+
+
 def _wave(second: float) -> float:
     """0 at the begin of each day, 1 in its middle."""
     return (1 - math.cos(2 * math.pi * second / _DAY_S)) / 2

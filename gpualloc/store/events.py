@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from gpualloc.model.health import Condition, Event, Severity, Trouble
+from gpualloc.model.health import Condition, Event, Heard, Looked, SeenDevice, Severity, Trouble
 from gpualloc.model.sample import SeriesKind
 from gpualloc.store.database import Database, Row
 from gpualloc.store.history import SCHEMA
 from gpualloc.store.paths import StatePaths
 
 _BY_RANK = {severity.rank: severity for severity in Severity}
-_COLUMNS = "key, at_s, trouble, severity, node, device, what, advice, code, over"
-_NOTE = f"INSERT OR IGNORE INTO event ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 (constants)
+_COLUMNS = "key, at_s, trouble, severity, node, device, what, advice, code, over, news"
+_NOTE = f"INSERT OR IGNORE INTO event ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 (constants)
 _SELECT = (
     f"SELECT {_COLUMNS} FROM event WHERE at_s >= ? AND (? IS NULL OR at_s <= ?) AND severity >= ? "  # noqa: S608 (constants)
     "AND (? IS NULL OR node = ?) AND (? IS NULL OR device = ?) ORDER BY at_s, id"
 )
-_CONDITIONS = (
-    "SELECT trouble, severity, node, device, what, advice, since_s FROM condition ORDER BY node, device, trouble"
-)
-_KEEP = (
-    "INSERT OR REPLACE INTO condition (trouble, severity, node, device, what, advice, since_s) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
+_KEPT_AFTER = f"SELECT id, {_COLUMNS} FROM event WHERE id > ? ORDER BY id"  # noqa: S608 (constants)
+_MARK = "SELECT coalesce(max(id), 0) FROM event"
+_CONDITION = "trouble, severity, node, device, what, advice, since_s, confirmed"
+_CONDITIONS = f"SELECT {_CONDITION} FROM condition"  # noqa: S608 (constants)
+_KEEP_CONDITION = f"INSERT INTO condition ({_CONDITION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 (constants)
+_HEARD = "SELECT node, boot_id, driver_version, kernel_seq, devices, ports FROM heard"
+_KEEP_HEARD = "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?)"
 _SEEN = (
     "SELECT node, key, (SELECT max(at_s) FROM sample WHERE series = series.id) FROM series "
     "WHERE kind = ? AND (? IS NULL OR node = ?)"
@@ -54,7 +55,19 @@ class SqliteEvents:
         if not events:
             return ()
         with self._database.transaction() as connection:
-            return tuple(event for event in events if connection.execute(_NOTE, _event_row(event)).rowcount)
+            return _note(connection, events)
+
+    def keep(self, looked: Looked) -> tuple[Event, ...]:
+        """As `ports.Events.keep`, in one transaction.
+
+        Raises:
+            StateError: the disk is full or the place cannot be written; nothing is kept then.
+        """
+        with self._database.transaction() as connection:
+            connection.executemany("DELETE FROM condition WHERE node = ?", ((node,) for node in looked.nodes))
+            connection.executemany(_KEEP_HEARD, map(_heard_row, looked.heard))
+            connection.executemany(_KEEP_CONDITION, map(_condition_row, looked.conditions))
+            return _note(connection, looked.events)
 
     def events(
         self,
@@ -69,24 +82,26 @@ class SqliteEvents:
         rows = self._database.rows(_SELECT, (since_s, until_s, until_s, least.rank, node, node, device, device))
         return tuple(map(_event, rows))
 
-    def conditions(self) -> tuple[Condition, ...]:
+    def mark(self) -> int:
+        """As `ports.Events.mark`."""
+        row = self._database.row(_MARK)
+        return 0 if row is None else int(row[0])
+
+    def kept_after(self, mark: int) -> tuple[tuple[Event, ...], int]:
+        """As `ports.Events.kept_after`."""
+        rows = self._database.rows(_KEPT_AFTER, (mark,))
+        return tuple(_event(row[1:]) for row in rows), int(rows[-1][0]) if rows else mark
+
+    def conditions(self, nodes: Collection[str] | None = None, *, suspected: bool = False) -> tuple[Condition, ...]:
         """As `ports.Events.conditions`."""
+        found = (_condition(row) for row in self._of_nodes(_CONDITIONS, nodes))
         return tuple(
-            Condition(Trouble(trouble), _BY_RANK[rank], node, device or None, what, advice, since_s)
-            for trouble, rank, node, device, what, advice, since_s in self._database.rows(_CONDITIONS)
+            sorted((each for each in found if each.confirmed or suspected), key=lambda condition: condition.key)
         )
 
-    def keep_conditions(self, conditions: Sequence[Condition]) -> None:
-        """As `ports.Events.keep_conditions`, in one transaction; nothing is written where nothing changed.
-
-        Raises:
-            StateError: the disk is full or the place cannot be written.
-        """
-        if set(self.conditions()) == set(conditions):
-            return
-        with self._database.transaction() as connection:
-            connection.execute("DELETE FROM condition")
-            connection.executemany(_KEEP, map(_condition_row, conditions))
+    def heard(self, nodes: Collection[str] | None = None) -> dict[str, Heard]:
+        """As `ports.Events.heard`."""
+        return {row[0]: _heard(row) for row in self._of_nodes(_HEARD, nodes)}
 
     def devices_seen(self, node: str | None = None) -> dict[str, dict[str, float]]:
         """As `ports.Events.devices_seen`."""
@@ -96,29 +111,47 @@ class SqliteEvents:
                 found.setdefault(its_node, {})[key] = float(at_s)
         return found
 
-    def forget_device(self, node: str, device: str) -> bool:
-        """As `ports.Events.forget_device`: its samples are deleted.
+    def forget(self, node: str, part: str) -> bool:
+        """As `ports.Events.forget`; its samples stay.
 
         Raises:
             StateError: the place cannot be written.
         """
         with self._database.transaction() as connection:
-            series = (SeriesKind.DEVICE.value, node, device)
-            row = connection.execute("SELECT id FROM series WHERE kind = ? AND node = ? AND key = ?", series).fetchone()
+            row = connection.execute(f"{_HEARD} WHERE node = ?", (node,)).fetchone()
             if row is None:
                 return False
-            connection.execute("DELETE FROM sample WHERE series = ?", row)
-            connection.execute("DELETE FROM series WHERE id = ?", row)
+            before = _heard(row)
+            devices = tuple(device for device in before.devices if device.uuid != part)
+            ports = tuple(port for port in before.ports if port != part)
+            if (devices, ports) == (before.devices, before.ports):
+                return False
+            left = Heard(node, before.boot_id, before.driver_version, before.kernel_seq, devices, ports)
+            connection.execute(_KEEP_HEARD, _heard_row(left))
+            connection.execute("DELETE FROM condition WHERE node = ? AND device = ?", (node, part))
         return True
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
 
+    def _of_nodes(self, select: str, nodes: Collection[str] | None) -> list[Row]:
+        """Rows of all nodes, or of these: one is looked up, several are picked out of all."""
+        if nodes is None:
+            return self._database.rows(select)
+        if len(nodes) == 1:
+            return self._database.rows(f"{select} WHERE node = ?", tuple(nodes))
+        place, wanted = 0 if select == _HEARD else 2, frozenset(nodes)
+        return [row for row in self._database.rows(select) if row[place] in wanted]
+
 
 def prune_events(connection: sqlite3.Connection, before_s: float) -> None:
     """Delete events from before then, within the caller's transaction."""
     connection.execute("DELETE FROM event WHERE at_s < ?", (before_s,))
+
+
+def _note(connection: sqlite3.Connection, events: Sequence[Event]) -> tuple[Event, ...]:
+    return tuple(event for event in events if connection.execute(_NOTE, _event_row(event)).rowcount)
 
 
 def _event_row(event: Event) -> Row:
@@ -133,12 +166,13 @@ def _event_row(event: Event) -> Row:
         event.advice,
         event.code,
         int(event.over),
+        int(event.news),
     )
 
 
 def _event(row: Row) -> Event:
-    key, at_s, trouble, rank, node, device, what, advice, code, over = row
-    return Event(at_s, Trouble(trouble), _BY_RANK[rank], node, device, what, advice, key, code, bool(over))
+    key, at_s, trouble, rank, node, device, what, advice, code, over, news = row
+    return Event(at_s, Trouble(trouble), _BY_RANK[rank], node, device, what, advice, key, code, bool(over), bool(news))
 
 
 def _condition_row(condition: Condition) -> Row:
@@ -150,4 +184,28 @@ def _condition_row(condition: Condition) -> Row:
         condition.what,
         condition.advice,
         condition.since_s,
+        int(condition.confirmed),
     )
+
+
+def _condition(row: Row) -> Condition:
+    trouble, rank, node, device, what, advice, since_s, confirmed = row
+    return Condition(Trouble(trouble), _BY_RANK[rank], node, device or None, what, advice, since_s, bool(confirmed))
+
+
+def _heard_row(heard: Heard) -> Row:
+    devices = [[getattr(device, name) for name in SeenDevice.__slots__] for device in heard.devices]
+    return (
+        heard.node,
+        heard.boot_id,
+        heard.driver_version,
+        heard.kernel_seq,
+        json.dumps(devices, separators=(",", ":")),
+        json.dumps(heard.ports, separators=(",", ":")),
+    )
+
+
+def _heard(row: Row) -> Heard:
+    node, boot_id, driver_version, kernel_seq, devices, ports = row
+    seen = tuple(SeenDevice(*device) for device in json.loads(devices))
+    return Heard(node, boot_id, driver_version, kernel_seq, seen, tuple(json.loads(ports)))

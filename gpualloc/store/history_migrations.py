@@ -129,10 +129,14 @@ def m003_fleet_metrics_and_events(db: Database) -> None:
         "rdma_tx_bytes_per_s",
     ):
         db.conn.execute(f"ALTER TABLE sample ADD COLUMN {name} INTEGER")
+    _m003_events(db)
+
+
+def _m003_events(db: Database) -> None:
     db.conn.execute(
         """
         CREATE TABLE event (
-            id INTEGER PRIMARY KEY,
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
             key TEXT NOT NULL UNIQUE,
             at_s REAL NOT NULL,
             trouble TEXT NOT NULL,
@@ -142,7 +146,8 @@ def m003_fleet_metrics_and_events(db: Database) -> None:
             what TEXT NOT NULL,
             advice TEXT,
             code INTEGER,
-            over INTEGER NOT NULL
+            over INTEGER NOT NULL,
+            news INTEGER NOT NULL
         )
         """
     )
@@ -157,7 +162,20 @@ def m003_fleet_metrics_and_events(db: Database) -> None:
             what TEXT NOT NULL,
             advice TEXT,
             since_s REAL NOT NULL,
+            confirmed INTEGER NOT NULL,
             PRIMARY KEY (node, device, trouble)
+        ) WITHOUT ROWID
+        """
+    )
+    db.conn.execute(
+        """
+        CREATE TABLE heard (
+            node TEXT PRIMARY KEY,
+            boot_id TEXT,
+            driver_version TEXT,
+            kernel_seq INTEGER,
+            devices TEXT NOT NULL,
+            ports TEXT NOT NULL
         ) WITHOUT ROWID
         """
     )

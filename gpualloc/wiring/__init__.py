@@ -124,6 +124,7 @@ def _settings(config: Config) -> Settings:
         rebalance_deadline_s=config.rebalance_deadline_s,
         objective=config.objective,
         scaling={pool.name: pool.scaling for pool in config.pools if pool.scaling is not None},
+        health=config.health,
         power_budgets={pool.name: pool.power_budget_w for pool in config.pools if pool.power_budget_w is not None},
     )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gpualloc.config.settings import Config
-from gpualloc.model.health import Condition, Event, Severity
+from gpualloc.model.health import Condition, Event, Heard, Looked, Severity
 from gpualloc.store.paths import StatePaths
 
 if TYPE_CHECKING:
@@ -109,21 +109,33 @@ class EventsAtFirstUse:
         """As `Events.events`."""
         return self._events().events(since_s, until_s, node=node, device=device, least=least)
 
-    def conditions(self) -> tuple[Condition, ...]:
-        """As `Events.conditions`."""
-        return self._events().conditions()
+    def keep(self, looked: Looked) -> tuple[Event, ...]:
+        """As `Events.keep`."""
+        return self._events().keep(looked)
 
-    def keep_conditions(self, conditions: Sequence[Condition]) -> None:
-        """As `Events.keep_conditions`."""
-        self._events().keep_conditions(conditions)
+    def mark(self) -> int:
+        """As `Events.mark`."""
+        return self._events().mark()
+
+    def kept_after(self, mark: int) -> tuple[tuple[Event, ...], int]:
+        """As `Events.kept_after`."""
+        return self._events().kept_after(mark)
+
+    def conditions(self, nodes: Collection[str] | None = None, *, suspected: bool = False) -> tuple[Condition, ...]:
+        """As `Events.conditions`."""
+        return self._events().conditions(nodes, suspected=suspected)
+
+    def heard(self, nodes: Collection[str] | None = None) -> dict[str, Heard]:
+        """As `Events.heard`."""
+        return self._events().heard(nodes)
 
     def devices_seen(self, node: str | None = None) -> dict[str, dict[str, float]]:
         """As `Events.devices_seen`."""
         return self._events().devices_seen(node)
 
-    def forget_device(self, node: str, device: str) -> bool:
-        """As `Events.forget_device`."""
-        return self._events().forget_device(node, device)
+    def forget(self, node: str, part: str) -> bool:
+        """As `Events.forget`."""
+        return self._events().forget(node, part)
 
     def close(self) -> None:
         """Close the database if it was opened."""

@@ -95,7 +95,8 @@ def test_every_dependency_says_why_it_is_there(requirement):
 
 
 def checks_of_the_doctor() -> list[str]:
-    source = (ROOT / "gpualloc" / "engine" / "doctor.py").read_text()
+    files = (ROOT / "gpualloc" / "engine").glob("doctor*.py")
+    source = "\n".join(file.read_text() for file in files)
     return sorted(set(re.findall(r'Finding\("([a-z-]+)"', source)))
 
 

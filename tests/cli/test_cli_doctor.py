@@ -6,9 +6,11 @@ import json
 from dataclasses import replace
 
 import pytest
+from fakes.memory_context import MemoryFleet, memory_context
 
 from gpualloc.engine.doctor import LocalFacts
 from gpualloc.model.inventory import CgroupSupport, Node, NodeSpec, NodeState, Snapshot
+from gpualloc.model.readings import ReadingCost
 
 FACTS = LocalFacts(None, None, "/state", None, "ext4", ("nvidia-ml-py",), 1_790_000_000.0)
 WELL = Node(
@@ -60,4 +62,37 @@ def test_as_json(run, facts):
         "node": None,
         "what": "config.toml, line 1: polcy: no such key",
         "hint": "`gpualloc config check` tells all of it",
+    }
+
+
+class CostlyFleet(MemoryFleet):
+    """Tells what reading costs."""
+
+    def cost(self, node):
+        return (ReadingCost("host", None, 3, 0.001, 0.002), ReadingCost("ecc", 60.0, 1, 0.3, 0.3))
+
+
+def test_what_reading_costs(run, world):
+    world.context = memory_context(fleet=CostlyFleet(nodes=(WELL,)))
+    assert [line.split() for line in run("doctor", "--cost").out.splitlines()] == [
+        ["gpu01,", "sampled", "every", "10", "s"],
+        ["group", "every", "calls", "mean", "most", "of", "a", "CPU"],
+        ["ecc", "60", "s", "1", "300.00", "ms", "300.00", "ms", "0.50", "%"],
+        ["host", "each", "look", "3", "1.00", "ms", "2.00", "ms", "0.01", "%"],
+        ["together", "0.51", "%"],
+    ]
+
+
+def test_what_reading_costs_as_json(run, world):
+    world.context = memory_context(fleet=CostlyFleet(nodes=(WELL,)))
+    data = json.loads(run("doctor", "--cost", "--json").out)["data"]
+    (told,) = data["nodes"]
+    assert (told["node"], told["sampling_every_s"], data["simulated"]) == ("gpu01", 10.0, False)
+    assert told["groups"][0] == {
+        "group": "ecc",
+        "every_s": 60.0,
+        "calls": 1,
+        "mean_s": 0.3,
+        "max_s": 0.3,
+        "cpu_ratio": 0.005,
     }

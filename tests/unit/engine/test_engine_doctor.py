@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from gpualloc.engine.doctor import NETWORK_FILE_SYSTEMS, Finding, LocalFacts, Verdict, diagnose, healthy
+from gpualloc.engine.doctor import NETWORK_FILE_SYSTEMS, LocalFacts, diagnose, healthy
+from gpualloc.engine.doctor_finding import Finding, Verdict
 from gpualloc.model.inventory import CgroupSupport, Device, DeviceState, Node, NodeSpec, NodeState, Snapshot
 
 NOW = 1_790_000_000.0
@@ -94,8 +95,8 @@ def test_each_way_not_to_reach_a_node_has_its_word_and_hint(state):
         ({"cgroup": CgroupSupport("v1", ("cpu",), writable=True)}, "cgroup", Verdict.WARNING, "without memory, pids"),
         ({"privileged": False}, "privilege", Verdict.WARNING, "only limits of"),
         ({"cgroup": replace(WELL.cgroup, writable=False)}, "privilege", Verdict.WARNING, "cannot be written"),
-        ({"at_s": NOW + 90}, "clock", Verdict.WARNING, "90 s ahead of"),
-        ({"at_s": NOW - 90}, "clock", Verdict.WARNING, "90 s behind"),
+        ({"clock_offset_s": 90.0}, "clock", Verdict.WARNING, "90 s ahead of"),
+        ({"clock_offset_s": -90.0}, "clock", Verdict.WARNING, "90 s behind"),
         (
             {"devices": (replace(WELL.devices[0], state=DeviceState.LOST, reason="Xid 79"),)},
             "device",
