@@ -45,6 +45,7 @@ LOOK, WORK, CHANGE, SETUP = "Look", "Work", "Decide and change", "Set up"
 
 VERBS: dict[str, Verb] = {
     "nodes": Verb("Nodes and devices with their readings", LOOK, "nodes"),
+    "processes": Verb("Processes on the GPUs, whoever started them", LOOK, "processes"),
     "top": Verb("Full-screen dashboard", LOOK, "top", json=False),
     "free": Verb("What could be had now, in one line", LOOK, "free"),
     "status": Verb("When work was last placed, what waits, who holds the lock", LOOK, "status"),
