@@ -33,9 +33,7 @@ def processes(
     found = processes_on(snapshot, user or None)
     return Answer(
         processes_data(snapshot, found, simulated=simulated),
-        lambda screen: (
-            processes_csv(found) if as_csv else processes_text(snapshot, found, screen, simulated=simulated)
-        ),
+        lambda screen: processes_csv(found) if as_csv else processes_text(snapshot, found, screen, simulated=simulated),
         errors=unreached(snapshot),
         exit_code=reached_code(snapshot),
     )

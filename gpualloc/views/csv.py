@@ -17,8 +17,8 @@ Value = str | int | float | bool | None
 
 MAX_CELL = 2048
 """Characters of a text; a longer one ends in `…`."""
-_FORMULA = tuple("=+-@＝＋－＠")  # noqa: RUF001  spreadsheets of East Asia take the wide ones too
-"""What makes a spreadsheet calculate a text. Tab and CR do too, and are escaped as all control characters are."""
+_FORMULA = tuple("=+-@＝＋－＠")
+"""What makes a spreadsheet calculate a text, the wide ones in East Asia. So do tab and CR, which are escaped."""
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Sequence[Value]]) -> str:

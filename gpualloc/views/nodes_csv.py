@@ -8,6 +8,14 @@ from gpualloc.model.inventory import Device, Node, Snapshot
 from gpualloc.views.csv import Value, csv_text
 from gpualloc.views.device_marks import holders
 
+
+def _count_of_processes(node: Node, device: Device) -> int | None:
+    """How many processes are on it; None when the driver does not tell of them."""
+    if "processes" in device.unavailable:
+        return None
+    return sum(process.device == device.uuid for process in node.processes)
+
+
 _NODE_COLUMNS: dict[str, Callable[[Node], Value]] = {
     "node": lambda node: node.name,
     "pool": lambda node: node.spec.pool,
@@ -28,7 +36,7 @@ _DEVICE_COLUMNS: dict[str, Callable[[Node, Device], Value]] = {
     "reason": lambda _, device: device.reason,
     "cordon": lambda _, device: device.cordon,
     "workloads": lambda node, device: " ".join(holders(node, device.uuid, None)),
-    "processes": lambda node, device: _count_of_processes(node, device),
+    "processes": _count_of_processes,
     "mig_enabled": lambda _, device: device.mig_enabled,
     "mig_instances": lambda _, device: len(device.mig_instances),
     "memory_total_mib": lambda _, device: device.memory_total_mib,
@@ -74,10 +82,3 @@ def _rows(node: Node) -> Iterator[Sequence[Value]]:
         yield [*of_node, *(tell(node, device) for tell in _DEVICE_COLUMNS.values())]
     if not node.devices:
         yield [*of_node, *[None] * len(_DEVICE_COLUMNS)]
-
-
-def _count_of_processes(node: Node, device: Device) -> int | None:
-    """How many processes are on it; None when the driver does not tell of them."""
-    if "processes" in device.unavailable:
-        return None
-    return sum(process.device == device.uuid for process in node.processes)

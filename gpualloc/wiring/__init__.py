@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,14 +28,18 @@ from gpualloc.wiring.first_use import (
 )
 
 if TYPE_CHECKING:
+    from gpualloc.adapters.exporter import PageServer
     from gpualloc.adapters.fleet import LinkedFleet
     from gpualloc.adapters.link import NodeLink
     from gpualloc.adapters.local import LocalLink
+    from gpualloc.adapters.recorded import RecordedFleet
+    from gpualloc.adapters.recorded_nodes import Recording
+    from gpualloc.adapters.recording import Recorder
     from gpualloc.adapters.simulated import SimulatedNodes
     from gpualloc.adapters.workers import Workers
     from gpualloc.engine.context import Context, Settings
     from gpualloc.engine.doctor import LocalFacts
-    from gpualloc.ports import Clock, Crew
+    from gpualloc.ports import Clock, Crew, Fleet
     from gpualloc.store.profiles import SavedProfiles
 
 _T = TypeVar("_T")
@@ -43,6 +47,7 @@ _R = TypeVar("_R")
 
 SIM_VARIABLE = "GPUALLOC_SIM"
 SPEED_VARIABLE = "GPUALLOC_SIM_SPEED"
+AT_VARIABLE = "GPUALLOC_SIM_AT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class Options:
 
     config: Path | None = None
     sim: str | None = None
-    """Name of an embedded cluster, or the path of a cluster's file."""
+    """Name of an embedded cluster, or the path of a cluster's file or of a recording."""
     state_dir: Path | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     """Dotted configuration key to text, from flags."""
@@ -142,6 +147,32 @@ def saved_profiles(options: Options) -> SavedProfiles:
     sim = options.sim or os.environ.get(SIM_VARIABLE) or None
     paths = _paths(options)
     return SavedProfiles((paths if sim is None else paths.sim(_sim_key(sim))).profiles)
+
+
+def page_server(host: str, port: int, content_type: str) -> PageServer:
+    """A server for one page that changes; a context manager. Raises GpuallocError when it cannot listen."""
+    from gpualloc.adapters.exporter import PageServer
+
+    return PageServer(host, port, content_type)
+
+
+def recorder(path: Path, specs: Sequence[NodeSpec], *, began_s: float, every_s: float, commands: bool) -> Recorder:
+    """Begin a recording; raises UsageError when there is such a file, GpuallocError when it cannot be written."""
+    from gpualloc.adapters.recording import Recorder
+
+    return Recorder(path, specs, began_s=began_s, every_s=every_s, commands=commands)
+
+
+@contextmanager
+def open_recording(path: Path) -> Iterator[Recording]:
+    """A recording from its beginning; raises BrokenInputError."""
+    from gpualloc.adapters.recorded_nodes import Recording
+
+    recording = Recording(path)
+    try:
+        yield recording
+    finally:
+        recording.close()
 
 
 def workers(work: Callable[[_T], _R], jobs: int) -> Workers[_T, _R]:
@@ -250,7 +281,13 @@ def _link_of(spec: NodeSpec, config: Config, begun: LocalLink | None) -> Callabl
     return local if spec.transport == "local" else ssh
 
 
-def _simulated(sim: str, paths: StatePaths, config: Config, opened: ExitStack) -> tuple[LinkedFleet, Clock]:
+def _simulated(sim: str, paths: StatePaths, config: Config, opened: ExitStack) -> tuple[Fleet, Clock]:
+    if _is_file(sim):
+        from gpualloc.adapters.recorded_file import looks_like_one
+
+        if looks_like_one(Path(sim)):
+            recorded = _recorded(Path(sim))
+            return recorded, recorded.clock
     from gpualloc.adapters.fleet import LinkedFleet
 
     world = _simulated_nodes(sim, paths)
@@ -264,6 +301,22 @@ def _simulated(sim: str, paths: StatePaths, config: Config, opened: ExitStack) -
     return fleet, world.clock
 
 
+def _recorded(path: Path) -> RecordedFleet:
+    from gpualloc.adapters.recorded import RecordedFleet
+    from gpualloc.adapters.recorded_nodes import Recording
+    from gpualloc.model.units import parse_duration_s
+
+    at, speed = os.environ.get(AT_VARIABLE), _speed()
+    if speed is not None and not 0 < speed <= 1e6:
+        raise ConfigError(f"{SPEED_VARIABLE}={speed:g} is not above 0 and at most 1000000")
+    recording = Recording(path)
+    try:
+        return RecordedFleet(recording, at_s=parse_duration_s(at) if at else 0.0, speed=speed or 1.0)
+    except BaseException:
+        recording.close()
+        raise
+
+
 def _simulated_nodes(sim: str, paths: StatePaths) -> SimulatedNodes:
     from gpualloc.adapters.simulated import SimulatedNodes
     from gpualloc.config.simfile import load_cluster
@@ -275,7 +328,8 @@ def _simulated_nodes(sim: str, paths: StatePaths) -> SimulatedNodes:
         spec = demo_cluster()
     else:
         raise UsageError(
-            f"there is no simulated cluster {sim!r}", hint="the embedded one is `demo`; or name a file, FILE.toml"
+            f"there is no simulated cluster {sim!r}",
+            hint="the embedded one is `demo`; or name a file, FILE.toml or FILE.rec",
         )
     return SimulatedNodes(paths.root, spec, speed=_speed())
 
@@ -293,7 +347,7 @@ def _speed() -> float | None:
 
 
 def _is_file(sim: str) -> bool:
-    return "/" in sim or sim.endswith(".toml")
+    return "/" in sim or sim.endswith((".toml", ".rec"))
 
 
 def _sim_key(sim: str) -> str:
