@@ -90,7 +90,9 @@ class PageServer:
         self._page = _Page(page, _packed(page) if self._packs else None)
 
     def close(self) -> None:
-        """Let go of every client at once."""
+        """Let go of every client at once; doing so twice does no harm."""
+        if self._closed:
+            return
         self._closed = True
         self._wake_in.send(b"x")
         self._thread.join()

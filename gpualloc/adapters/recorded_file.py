@@ -15,7 +15,8 @@ from gpualloc.errors import BrokenInputError
 from gpualloc.model.codec import from_plain
 from gpualloc.model.inventory import NodeSpec
 
-MAX_LINE_BYTES = 8 << 20
+MAX_LINE_BYTES = 32 << 20
+"""A node says what a line tells in several answers of at most 8 MiB."""
 MAX_TICK_BYTES = 256 << 20
 """Of all lines of one tick."""
 MAX_NODES = 65_536
@@ -179,11 +180,12 @@ def _lines(path: Path, file: BinaryIO) -> Iterator[Line]:
     number = 0
     for piece in _unpacked(path, file):
         left += piece
-        *whole, rest = left.split(b"\n")
-        for text in whole:
+        begin = 0
+        while (end := left.find(b"\n", begin)) >= 0:
             number += 1
-            yield Line(path, number, bytes(text))
-        left = rest
+            yield Line(path, number, bytes(left[begin:end]))
+            begin = end + 1
+        del left[:begin]
         if len(left) > MAX_LINE_BYTES:
             raise _wrong(path, f"line {number + 1}: longer than {MAX_LINE_BYTES >> 20} MiB")
 

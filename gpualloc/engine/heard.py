@@ -56,6 +56,7 @@ def ticks(
             newest |= told
             yield Tick(now_s, tuple(newest[name] for name in sorted(newest)), tuple(told.values()), watch.figures())
             told, awaited = {}, set()
-            due_s = max(due_s + every_s, now_s) if now_s >= due_s else now_s + every_s
+            # Ticks keep to their grid; those that were missed are not made up for.
+            due_s = due_s + every_s * ((now_s - due_s) // every_s + 1) if now_s >= due_s else now_s + every_s
     finally:
         watch.close()
