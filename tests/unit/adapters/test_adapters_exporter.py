@@ -153,7 +153,7 @@ def test_a_slow_client_is_let_go(server, monkeypatch, asked):
 
 
 def test_a_port_that_is_taken_is_an_error(server):
-    with pytest.raises(GpuallocError, match="cannot listen at 127.0.0.1 port"):
+    with pytest.raises(GpuallocError, match=r"cannot listen at 127\.0\.0\.1 port"):
         PageServer(*server.address, TYPE)
-    with pytest.raises(GpuallocError, match="cannot listen at 192.0.2.1"):
+    with pytest.raises(GpuallocError, match=r"cannot listen at 192\.0\.2\.1"):
         PageServer("192.0.2.1", 0, TYPE)

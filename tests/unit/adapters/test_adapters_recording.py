@@ -3,6 +3,7 @@
 import gzip
 import json
 import random
+import resource
 import stat
 import tracemalloc
 import zlib
@@ -111,9 +112,21 @@ def test_a_folder_that_is_not_there_is_an_error(tmp_path):
         recorder(tmp_path / "no" / "a.rec")
 
 
-def test_a_full_disk_is_an_error():
-    with pytest.raises(UsageError, match="is there already"):
-        recorder("/dev/full")
+def test_a_disk_that_takes_no_more_is_an_error_and_what_is_there_can_be_played(path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    recording = recorder(path)
+    recording.tick(fleet.NOW_S, NODES)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, hard))
+    try:
+        with pytest.raises(GpuallocError, match="cannot be written: File too large"):
+            recording.tick(fleet.NOW_S + 1, [changed(node, 1) for node in NODES])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    played = Recording(path)
+    played.play()
+    assert played.node("full") == recorded(fleet.FULL_NODE)
+    assert played.next_s is None
+    played.close()
 
 
 def test_command_lines_are_left_out_when_asked(path):
@@ -172,8 +185,7 @@ def test_a_damaged_recording_is_never_played_as_something_else(path, tmp_path):
             while recording.next_s is not None:
                 recording.play()
             recording.node("full")
-        except BrokenInputError as error:
-            assert str(damaged) in error.message
+        except BrokenInputError:
             refused += 1
     assert refused > 40
     assert made
