@@ -95,8 +95,8 @@ class RecordedFleet:
             over = self._recording.next_s is None and now_s > over_s
             return tuple(self._node(spec, over=over) for spec in wanted)
 
-    def watch(self, every_s: float, names: Sequence[str] | None = None) -> RecordedWatch:  # noqa: ARG002  as recorded
-        """The nodes as they told of themselves, at the period of the recording."""
+    def watch(self, every_s: float, names: Sequence[str] | None = None, keep: str | None = None) -> RecordedWatch:  # noqa: ARG002  as recorded
+        """The nodes as they told of themselves, at the period of the recording; nothing is kept."""
         self._wanted(names)
         return RecordedWatch(lambda: self.picture(names))
 

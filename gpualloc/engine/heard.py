@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from gpualloc.engine.context import Context
@@ -44,8 +45,7 @@ def ticks(
     newest: dict[str, Node] = {}
     told: dict[str, Node] = {}
     due_s = ctx.clock.now_s() + every_s
-    watch = ctx.fleet.watch(every_s, names)
-    try:
+    with closing(ctx.fleet.watch(every_s, names)) as watch:
         while not stopped():
             told.update((node.name, node) for node in watch.hear(_SLICE_S))
             now_s = ctx.clock.now_s()
@@ -58,5 +58,3 @@ def ticks(
             told, awaited = {}, set()
             # Ticks keep to their grid; those that were missed are not made up for.
             due_s = due_s + every_s * ((now_s - due_s) // every_s + 1) if now_s >= due_s else now_s + every_s
-    finally:
-        watch.close()
