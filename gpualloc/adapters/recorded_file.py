@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from gpualloc.adapters.fields import clean
+from gpualloc.adapters.fields import MAX_TEXT, clean
 from gpualloc.adapters.recording import FORMAT
 from gpualloc.errors import BrokenInputError
 from gpualloc.model.codec import from_plain
@@ -27,6 +28,8 @@ _READ_BYTES = 1 << 18
 _PIECE_BYTES = 1 << 20
 _LINE_COST = 128
 """What a line takes beside its bytes."""
+_UNCLEAN = re.compile(rb'[^"]{%d}|\\u[dD][89a-fA-F]|[^\x00-\x7f]' % MAX_TEXT)
+"""What a line with a text that is too long or no text at all may have; nothing that we write has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,11 @@ class Line:
     text: bytes
 
     def row(self) -> dict[str, Any]:
-        """What is in it; raises BrokenInputError."""
+        """What is in it, with texts cut, and such as every terminal and database takes; raises BrokenInputError."""
         try:
             plain = json.loads(self.text)
+            if _UNCLEAN.search(self.text):
+                plain = _cleaned(plain)
         except (ValueError, RecursionError) as error:
             raise self.wrong("not JSON") from error
         if not isinstance(plain, dict):
@@ -137,7 +142,7 @@ class RecordingFile:
                 hint="read it with that version",
             )
         try:
-            header = from_plain(Header, cleaned(row))
+            header = from_plain(Header, row)
         except BrokenInputError as error:
             raise line.wrong(error.message) from error
         specs = {spec.name: spec for spec in header.specs}
@@ -159,14 +164,13 @@ def looks_like_one(path: Path) -> bool:
         return False
 
 
-def cleaned(plain: object) -> object:
-    """A JSON value whose texts are cut, and such as every terminal and database takes."""
+def _cleaned(plain: object) -> object:
     if isinstance(plain, str):
         return clean(plain)
     if isinstance(plain, list):
-        return [cleaned(item) for item in plain]
+        return [_cleaned(item) for item in plain]
     if isinstance(plain, dict):
-        return {clean(key): cleaned(item) for key, item in plain.items()}
+        return {clean(key): _cleaned(item) for key, item in plain.items()}
     return plain
 
 

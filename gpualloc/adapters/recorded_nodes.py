@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gpualloc.adapters.recorded_file import Header, Line, RecordedTick, RecordingFile, cleaned
+from gpualloc.adapters.recorded_file import Header, Line, RecordedTick, RecordingFile
 from gpualloc.adapters.row_patch import UnfitPatchError, patched
 from gpualloc.errors import BrokenInputError
 from gpualloc.model.codec import from_plain
@@ -86,7 +86,7 @@ class Recording:
             return None
         if known.node is None:
             try:
-                node = from_plain(Node, cleaned(known.plain))
+                node = from_plain(Node, known.plain)
             except BrokenInputError as error:
                 raise known.line.wrong(error.message) from error
             known.node = replace(node, spec=self._specs[name])

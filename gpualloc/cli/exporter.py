@@ -5,20 +5,23 @@ from __future__ import annotations
 import ipaddress
 import resource
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gpualloc import __version__
-from gpualloc.cli import shared, stopping
+from gpualloc.cli import service, shared, stopping
 from gpualloc.cli.outcome import say
 from gpualloc.errors import StateError, UsageError
 from gpualloc.model.units import parse_duration_s
+from gpualloc.views.text import escape, plural
 
 if TYPE_CHECKING:
     from gpualloc.engine.context import Context
     from gpualloc.engine.heard import Tick
+    from gpualloc.model.desired import Cordon
     from gpualloc.views.exporter import Exposition, OwnCost
 
 app = shared.verb_app()
@@ -47,7 +50,7 @@ def exporter(
         from gpualloc.engine.heard import ticks
         from gpualloc.views.exporter import Exposition
         from gpualloc.views.prometheus import CONTENT_TYPE
-        from gpualloc.wiring import page_server
+        from gpualloc.wiring.doors import page_server
 
         pages = _Pages(world, Exposition(simulated=world.simulated, processes=processes))
         with page_server(host, port, CONTENT_TYPE) as server:
@@ -55,6 +58,7 @@ def exporter(
             _tell(*server.address, simulated=world.simulated)
             for tick in ticks(world, every_s, stop.asked):
                 server.put(pages.of(tick))
+                service.tell(f"READY=1\nWATCHDOG=1\nSTATUS={plural(len(tick.nodes), 'node')} on the page")
     return stop.exit_code or 0
 
 
@@ -66,19 +70,19 @@ class _Pages:
         self._exposition = exposition
         self._began_s = time.time()
         self._render_s: float | None = None
-        self._complained = False
+        self._troubles: set[str] = set()
 
     def first(self) -> bytes:
         """Before a node told anything."""
-        self._count_events(self._world.clock.now_s())
-        return self._exposition.page((), self._world.clock.now_s(), self._cost())
+        at_s = self._world.clock.now_s()
+        self._count_events(at_s)
+        return self._exposition.page((), at_s, self._cost())
 
     def of(self, tick: Tick) -> bytes:
         """The page of a tick."""
         began = time.perf_counter()
         self._count_events(tick.at_s)
-        cordons = self._world.journal.cordons()
-        page = self._exposition.page(tick.nodes, tick.at_s, self._cost(), tick.figures, cordons)
+        page = self._exposition.page(tick.nodes, tick.at_s, self._cost(), tick.figures, self._cordons())
         self._render_s = time.perf_counter() - began
         return page
 
@@ -86,9 +90,20 @@ class _Pages:
         try:
             self._exposition.events.take(self._world.events.events(at_s - _EVENTS_BACK_S))
         except StateError as error:
-            if not self._complained:
-                say(f"events are not counted: {error.message}")
-            self._complained = True
+            self._complain("events are not counted", error)
+
+    def _cordons(self) -> Sequence[Cordon]:
+        try:
+            return self._world.journal.cordons()
+        except StateError as error:
+            self._complain("cordons are not told", error)
+            return ()
+
+    def _complain(self, what: str, error: StateError) -> None:
+        """Say it once: what nodes tell is served all the same."""
+        if what not in self._troubles:
+            say(f"{what}: {escape(error.message)}")
+        self._troubles.add(what)
 
     def _cost(self) -> OwnCost:
         from gpualloc.views.exporter import OwnCost

@@ -38,7 +38,7 @@ def record(
     with shared.open_world(ctx) as world, stopping.on_signal() as stop:
         from gpualloc.cli.progress import drawn
         from gpualloc.engine.heard import ticks
-        from gpualloc.wiring import recorder
+        from gpualloc.wiring.doors import recorder
 
         began_s = world.clock.now_s()
         written = recorder(Path(file), world.fleet.specs(), began_s=began_s, every_s=every_s, commands=not no_commands)

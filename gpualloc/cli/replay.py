@@ -42,7 +42,7 @@ def replay(
     from gpualloc.engine.replay import replay as replayed
     from gpualloc.views.envelope import line
     from gpualloc.views.replay import happening_data, happening_line
-    from gpualloc.wiring import open_recording
+    from gpualloc.wiring.doors import open_recording
 
     with stopping.on_signal() as stop, open_recording(Path(file)) as recording:
         header = recording.header

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,13 +28,9 @@ from gpualloc.wiring.first_use import (
 )
 
 if TYPE_CHECKING:
-    from gpualloc.adapters.exporter import PageServer
     from gpualloc.adapters.fleet import LinkedFleet
     from gpualloc.adapters.link import NodeLink
     from gpualloc.adapters.local import LocalLink
-    from gpualloc.adapters.recorded import RecordedFleet
-    from gpualloc.adapters.recorded_nodes import Recording
-    from gpualloc.adapters.recording import Recorder
     from gpualloc.adapters.simulated import SimulatedNodes
     from gpualloc.adapters.ssh import SshTarget
     from gpualloc.adapters.streaming.channel import Dial
@@ -49,7 +45,6 @@ _R = TypeVar("_R")
 
 SIM_VARIABLE = "GPUALLOC_SIM"
 SPEED_VARIABLE = "GPUALLOC_SIM_SPEED"
-AT_VARIABLE = "GPUALLOC_SIM_AT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,32 +144,6 @@ def saved_profiles(options: Options) -> SavedProfiles:
     sim = options.sim or os.environ.get(SIM_VARIABLE) or None
     paths = _paths(options)
     return SavedProfiles((paths if sim is None else paths.sim(_sim_key(sim))).profiles)
-
-
-def page_server(host: str, port: int, content_type: str) -> PageServer:
-    """A server for one page that changes; a context manager. Raises GpuallocError when it cannot listen."""
-    from gpualloc.adapters.exporter import PageServer
-
-    return PageServer(host, port, content_type)
-
-
-def recorder(path: Path, specs: Sequence[NodeSpec], *, began_s: float, every_s: float, commands: bool) -> Recorder:
-    """Begin a recording; raises UsageError when there is such a file, GpuallocError when it cannot be written."""
-    from gpualloc.adapters.recording import Recorder
-
-    return Recorder(path, specs, began_s=began_s, every_s=every_s, commands=commands)
-
-
-@contextmanager
-def open_recording(path: Path) -> Iterator[Recording]:
-    """A recording from its beginning; raises BrokenInputError."""
-    from gpualloc.adapters.recorded_nodes import Recording
-
-    recording = Recording(path)
-    try:
-        yield recording
-    finally:
-        recording.close()
 
 
 def workers(work: Callable[[_T], _R], jobs: int) -> Workers[_T, _R]:
@@ -316,7 +285,9 @@ def _simulated(sim: str, paths: StatePaths, config: Config, opened: ExitStack) -
         from gpualloc.adapters.recorded_file import looks_like_one
 
         if looks_like_one(Path(sim)):
-            recorded = _recorded(Path(sim))
+            from gpualloc.wiring.doors import recorded_fleet
+
+            recorded = recorded_fleet(Path(sim), _speed())
             return recorded, recorded.clock
     from gpualloc.adapters.fleet import LinkedFleet
 
@@ -329,22 +300,6 @@ def _simulated(sim: str, paths: StatePaths, config: Config, opened: ExitStack) -
     links = [(spec, link_of(spec)) for spec in world.specs()]
     fleet = LinkedFleet(links, clock=world.clock, grace_s=config.apply.grace_s, step_s=config.apply.step_timeout_s)
     return fleet, world.clock
-
-
-def _recorded(path: Path) -> RecordedFleet:
-    from gpualloc.adapters.recorded import RecordedFleet
-    from gpualloc.adapters.recorded_nodes import Recording
-    from gpualloc.model.units import parse_duration_s
-
-    at, speed = os.environ.get(AT_VARIABLE), _speed()
-    if speed is not None and not 0 < speed <= 1e6:
-        raise ConfigError(f"{SPEED_VARIABLE}={speed:g} is not above 0 and at most 1000000")
-    recording = Recording(path)
-    try:
-        return RecordedFleet(recording, at_s=parse_duration_s(at) if at else 0.0, speed=speed or 1.0)
-    except BaseException:
-        recording.close()
-        raise
 
 
 def _simulated_nodes(sim: str, paths: StatePaths) -> SimulatedNodes:

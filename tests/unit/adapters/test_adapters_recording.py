@@ -275,6 +275,15 @@ def test_texts_of_a_recording_are_cut(path):
     played.close()
 
 
+@pytest.mark.parametrize(
+    ("written", "read"), [('"\\ud800x"', "?x"), ('"' + "y" * 5000 + '"', "y" * 4096), ('"\\u00e9"', "é")]
+)
+def test_what_is_no_text_is_none_afterwards(path, written, read):
+    node = Recording(packed(path, json.dumps({**HEADER, "version": "V"}).replace('"V"', written), '{"tick":1}'))
+    assert node.header.version == read
+    node.close()
+
+
 def bomb(path, piece, times, *before):
     """A file that unpacks to `times` pieces, without ever holding them."""
     packer = zlib.compressobj(9, wbits=31)
