@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from fakes.command import Command
+from fakes.nvml_stub import FakeGpu
 
 
 @pytest.fixture
@@ -16,14 +17,27 @@ def sim(tmp_path):
 
 
 @pytest.fixture
+def here(tmp_path):
+    """This machine with two GPUs."""
+    command = Command(tmp_path)
+    command.gpus(FakeGpu(0, power_w=61.5), FakeGpu(1, power_w=None))
+    return command
+
+
+@pytest.fixture
 def begin(sim):
-    """Start a verb that goes on; what is still there at the end is killed."""
+    """Start a verb that goes on, in the demo cluster or another world; what is still there at the end is killed."""
     started = []
 
-    def begin(*arguments, **env):
-        command = [sys.executable, "-m", "gpualloc", *arguments]
+    def begin(*arguments, world=sim, **env):
         started.append(
-            subprocess.Popen(command, env={**sim.env, **env}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                [sys.executable, "-m", "gpualloc", *arguments],
+                env={**world.env, **env},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
         )
         return started[-1]
 
@@ -38,8 +52,8 @@ def begin(sim):
 def exporter(begin):
     """Start the exporter; returns its process and host:port."""
 
-    def exporter(*arguments, **env):
-        process = begin("exporter", "--listen", "127.0.0.1:0", *arguments, **env)
+    def exporter(*arguments, **others):
+        process = begin("exporter", "--listen", "127.0.0.1:0", *arguments, **others)
         found = re.search(r"http://([0-9.]+:[0-9]+)/metrics", process.stderr.readline())
         assert found
         return process, found[1]
