@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import resource
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,13 +20,14 @@ from gpualloc.views.text import escape, plural
 if TYPE_CHECKING:
     from gpualloc.engine.context import Context
     from gpualloc.engine.heard import Tick
-    from gpualloc.model.desired import Cordon
-    from gpualloc.views.exporter import Exposition, OwnCost
+    from gpualloc.views.exporter import Exposition, Kept, OwnCost
 
 app = shared.verb_app()
 
 _EVENTS_BACK_S = 3600.0
 """An event that is noted later than this after it happened is not counted."""
+_FRESH_TICKS, _FRESH_S = 3, 60.0
+"""What was judged that many ticks of sampling ago, and so long, is not told as if it were so now."""
 
 
 @app.command()
@@ -67,6 +67,7 @@ class _Pages:
 
     def __init__(self, world: Context, exposition: Exposition) -> None:
         self._world = world
+        self._every_s = world.settings.sample_every_s
         self._exposition = exposition
         self._began_s = time.time()
         self._render_s: float | None = None
@@ -82,7 +83,7 @@ class _Pages:
         """The page of a tick."""
         began = time.perf_counter()
         self._count_events(tick.at_s)
-        page = self._exposition.page(tick.nodes, tick.at_s, self._cost(), tick.figures, self._cordons())
+        page = self._exposition.page(tick.nodes, tick.at_s, self._cost(), tick.figures, self._kept(tick.at_s))
         self._render_s = time.perf_counter() - began
         return page
 
@@ -92,12 +93,18 @@ class _Pages:
         except StateError as error:
             self._complain("events are not counted", error)
 
-    def _cordons(self) -> Sequence[Cordon]:
+    def _kept(self, at_s: float) -> Kept:
+        from gpualloc.views.exporter import NOTHING_KEPT, Kept
+
         try:
-            return self._world.journal.cordons()
+            span = self._world.history.span()
+            sampled_at_s = None if span is None else float(span[1])
+            fresh = sampled_at_s is not None and at_s - sampled_at_s <= _FRESH_TICKS * self._every_s + _FRESH_S
+            conditions = self._world.events.conditions() if fresh else ()
+            return Kept(self._world.journal.cordons(), conditions, sampled_at_s)
         except StateError as error:
-            self._complain("cordons are not told", error)
-            return ()
+            self._complain("cordons and conditions are not told", error)
+            return NOTHING_KEPT
 
     def _complain(self, what: str, error: StateError) -> None:
         """Say it once: what nodes tell is served all the same."""

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpualloc.model.desired import Cordon
-from gpualloc.model.health import Event, Severity, Trouble
+from gpualloc.model.health import Condition, Event, Severity, Trouble
 from gpualloc.model.inventory import Node, NodeState
 from gpualloc.ports import WatchFigures
-from gpualloc.views.prometheus import Family, group
+from gpualloc.views.prometheus import Family, Labels, group
 from gpualloc.views.prometheus_blocks import NODE_FAMILIES, PROCESS_FAMILIES, Block, node_block
 from gpualloc.views.prometheus_node import AGE
 
@@ -30,6 +30,15 @@ EVENTS = Family(
 CORDONED = Family(
     "gpualloc_cordon", "gauge", "1 for each node, or device of it, that takes no new work.", ("node", "uuid")
 )
+SAMPLED = Family(
+    "gpualloc_last_sample_timestamp_seconds", "gauge", "When `gpualloc sample` last kept what nodes told.", ()
+)
+CONDITION = Family(
+    "gpualloc_condition",
+    "gauge",
+    "1 for each thing that is wrong, as `gpualloc sample` last judged; not told when that is long ago.",
+    ("node", "uuid", "trouble", "severity"),
+)
 RENDERED = Family("gpualloc_exporter_render_seconds", "gauge", "Time that making the page before this one took.", ())
 CPU = Family("process_cpu_seconds_total", "counter", "CPU time of the exporter.", ())
 MEMORY = Family("process_resident_memory_bytes", "gauge", "Memory of the exporter.", ())
@@ -45,6 +54,8 @@ HEAD_FAMILIES = (
     MESSAGES,
     RESUMED,
     EVENTS,
+    SAMPLED,
+    CONDITION,
     CORDONED,
     RENDERED,
     CPU,
@@ -68,6 +79,21 @@ class OwnCost:
     memory_bytes: int | None
     render_s: float | None
     """Of the page before; None for the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the state knows beside what nodes tell now."""
+
+    cordons: Sequence[Cordon] = ()
+    """What takes no new work."""
+    conditions: Sequence[Condition] = ()
+    """What is wrong, as it was judged last."""
+    sampled_at_s: float | None = None
+    """When readings were kept last, epoch seconds; None when they never were."""
+
+
+NOTHING_KEPT = Kept()
 
 
 class EventCounts:
@@ -118,7 +144,7 @@ class Exposition:
         at_s: float,
         cost: OwnCost,
         figures: WatchFigures | None = None,
-        cordons: Sequence[Cordon] = (),
+        kept: Kept = NOTHING_KEPT,
     ) -> bytes:
         """The whole page.
 
@@ -127,11 +153,11 @@ class Exposition:
             at_s: now, by the clock of the nodes' world.
             cost: what the exporter takes.
             figures: how watching goes; None before it began.
-            cordons: what takes no new work.
+            kept: what the state knows.
         """
         blocks = [self._block(node) for node in nodes]
         self._blocks = {node.name: (node, block) for node, block in zip(nodes, blocks, strict=True)}
-        parts = [self._head(nodes, at_s, cost, figures, cordons).encode()]
+        parts = [self._head(nodes, at_s, cost, figures, kept).encode()]
         for family in self._families:
             lines = [block[family] for block in blocks if family in block]
             if lines:
@@ -151,7 +177,7 @@ class Exposition:
         at_s: float,
         cost: OwnCost,
         figures: WatchFigures | None,
-        cordons: Sequence[Cordon],
+        kept: Kept,
     ) -> str:
         heard = [node for node in nodes if node.state in (NodeState.OK, NodeState.STALE)]
         return "".join(
@@ -161,7 +187,9 @@ class Exposition:
                 group(SIMULATED, [((), self._simulated)]),
                 "" if figures is None else _figures(figures),
                 self.events.text(),
-                group(CORDONED, (((("node", each.node), ("uuid", each.device)), 1) for each in cordons)),
+                group(SAMPLED, [((), kept.sampled_at_s)]),
+                group(CONDITION, ((labels, 1) for labels in dict.fromkeys(map(_condition, kept.conditions)))),
+                group(CORDONED, (((("node", each.node), ("uuid", each.device)), 1) for each in kept.cordons)),
                 group(RENDERED, [((), cost.render_s)]),
                 group(CPU, [((), cost.cpu_s)]),
                 group(MEMORY, [((), cost.memory_bytes)]),
@@ -171,6 +199,15 @@ class Exposition:
                 ),
             )
         )
+
+
+def _condition(condition: Condition) -> Labels:
+    return (
+        ("node", condition.node),
+        ("uuid", condition.device),
+        ("trouble", condition.trouble.value),
+        ("severity", condition.severity.value),
+    )
 
 
 def _figures(figures: WatchFigures) -> str:

@@ -11,16 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpualloc.model.desired import Cordon
-from gpualloc.model.health import Event, Severity, Trouble
+from gpualloc.model.health import Condition, Event, Severity, Trouble
 from gpualloc.ports import WatchFigures
 from gpualloc.views import exporter
-from gpualloc.views.exporter import FAMILIES, Exposition, OwnCost
+from gpualloc.views.exporter import FAMILIES, Exposition, Kept, OwnCost
 from gpualloc.views.prometheus import MAX_LABEL, label_text
 
 GOLDEN = Path(__file__).parent / "golden" / "metrics.txt"
 DOCUMENT = Path(__file__).parents[3] / "docs" / "exporter.md"
 COST = OwnCost("0.1.0", fleet.NOW_S - 100, 12.5, 50_000_000, 0.25)
 FIGURES = WatchFigures(2, 0, 1, 1000, 100, 7, 1)
+HOT = Condition(Trouble.THROTTLED, Severity.WARNING, "full", fleet.FULL_UUID, "it is hot", None, fleet.NOW_S - 60)
+KEPT = Kept([Cordon("full", None, "ann", "why", 0.0)], [HOT, HOT], fleet.NOW_S - 7)
 SAMPLE = re.compile(
     r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\\\|\\")*",?)*)\})? (-?[0-9][0-9.e+-]*)'
 )
@@ -29,7 +31,7 @@ LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\\\|\\")*)"')
 
 def page(nodes=fleet.PLAIN_SNAPSHOT.nodes, *, processes=True, simulated=False):
     exposition = Exposition(simulated=simulated, processes=processes)
-    return exposition.page(nodes, fleet.NOW_S, COST, FIGURES, [Cordon("full", None, "ann", "why", 0.0)]).decode()
+    return exposition.page(nodes, fleet.NOW_S, COST, FIGURES, KEPT).decode()
 
 
 def samples(text):
@@ -83,6 +85,8 @@ def test_units_are_those_of_prometheus():
     assert only(found, "gpualloc_node_reading_age_seconds", node="full") == 2
     assert only(found, "gpualloc_device_claim", workload="w00000001", mig=fleet.MIG_UUID) == 1
     assert only(found, "gpualloc_cordon", node="full") == 1
+    assert only(found, "gpualloc_condition", node="full", trouble="throttled", severity="warning") == 1
+    assert only(found, "gpualloc_last_sample_timestamp_seconds") == fleet.NOW_S - 7
     assert only(found, "process_cpu_seconds_total") == 12.5
 
 
