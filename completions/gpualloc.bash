@@ -41,10 +41,17 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status health events history assess forecast audit submit run ps show phases why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain scale drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes processes top free status health events history replay assess forecast audit submit run ps show phases why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain scale drift reconcile set mig enforce sample exporter record policies simulate tune init config doctor node completion'; fi
             ;;
         'nodes')
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--csv --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
+            ;;
+        'processes')
+            case $previous in
+                --user) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--user --csv --config --sim --state-dir --json -h --help'
             else _gpualloc_ask nodes; fi
             ;;
         'top')
@@ -88,6 +95,14 @@ _gpualloc() {
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--metric --since --node --device --csv --config --sim --state-dir --json -h --help'
             else :; fi
+            ;;
+        'replay')
+            case $previous in
+                --at) :; return ;;
+                --speed) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--at --speed --config --sim --state-dir --json -h --help'
+            else compopt -o filenames; _gpualloc_reply -f; fi
             ;;
         'assess')
             case $previous in
@@ -440,6 +455,22 @@ _gpualloc() {
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--every --config --sim --state-dir --json -h --help'
             else :; fi
+            ;;
+        'exporter')
+            case $previous in
+                --listen) :; return ;;
+                --every) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--listen --every --processes --config --sim --state-dir -h --help'
+            else :; fi
+            ;;
+        'record')
+            case $previous in
+                --every) :; return ;;
+                --for) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--every --for --no-commands --config --sim --state-dir --json -h --help'
+            else compopt -o filenames; _gpualloc_reply -f; fi
             ;;
         'policies')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'

@@ -12,12 +12,14 @@ _gpualloc() {
     local -a verbs
     verbs=(
         'nodes:Nodes and devices with their readings'
+        'processes:Processes on the GPUs, whoever started them'
         'top:Full-screen dashboard'
         'free:What could be had now, in one line'
         'status:When work was last placed, what waits, who holds the lock'
         'health:What is wrong with nodes and devices, and what to do'
         'events:What happened; Xids, lost GPUs, reboots'
         'history:Readings over time, as a chart or as numbers'
+        'replay:What happened in a recording'
         'assess:What GPUs did, what was wasted, what could be saved'
         'forecast:What series are going to be, and how sure that is'
         'audit:What was done, to what, by whom'
@@ -48,6 +50,8 @@ _gpualloc() {
         'mig:MIG instances; list, plan, apply, export and assert layouts'
         'enforce:Processes on GPUs they were not given, and what the rules do'
         'sample:Write one reading of everything to the history'
+        'exporter:Serve readings to Prometheus'
+        'record:Write what nodes tell to a file that --sim opens'
         'policies:The policies that can decide'
         'simulate:Policies on traces; packing, comparisons, bounds'
         'tune:Search for a better profile of a policy'
@@ -72,6 +76,19 @@ _gpualloc() {
             case $line[1] in
                 nodes)
                     _arguments \
+                        '*--csv[Answer as CSV.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
+                    ;;
+                processes)
+                    _arguments \
+                        '*--user[Only processes of this account.]:value:' \
+                        '*--csv[Answer as CSV.]' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
@@ -153,6 +170,18 @@ _gpualloc() {
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
                         '*: :'
+                    ;;
+                replay)
+                    _arguments \
+                        '*--at[Begin so long after the first tick.]:value:' \
+                        '*--speed[Recorded seconds per second; else as fast as it can be read.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :_files'
                     ;;
                 assess)
                     _arguments \
@@ -637,6 +666,31 @@ _gpualloc() {
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
                         '*: :'
+                    ;;
+                exporter)
+                    _arguments \
+                        '*--listen[Where to serve. (default; 127.0.0.1;9456)]:value:' \
+                        '*--every[Time between two pages. (default; 10s)]:value:' \
+                        '*--processes[Series for each process too; many, and short-lived.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                record)
+                    _arguments \
+                        '*--every[Time between two ticks. (default; 10s)]:value:' \
+                        '*--for[End after this time; else when stopped.]:value:' \
+                        '*--no-commands[Leave the command lines of processes out.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :_files'
                     ;;
                 policies)
                     _arguments \

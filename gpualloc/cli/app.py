@@ -45,12 +45,14 @@ LOOK, WORK, CHANGE, SETUP = "Look", "Work", "Decide and change", "Set up"
 
 VERBS: dict[str, Verb] = {
     "nodes": Verb("Nodes and devices with their readings", LOOK, "nodes"),
+    "processes": Verb("Processes on the GPUs, whoever started them", LOOK, "processes"),
     "top": Verb("Full-screen dashboard", LOOK, "top", json=False),
     "free": Verb("What could be had now, in one line", LOOK, "free"),
     "status": Verb("When work was last placed, what waits, who holds the lock", LOOK, "status"),
     "health": Verb("What is wrong with nodes and devices, and what to do", LOOK, "health"),
     "events": Verb("What happened: Xids, lost GPUs, reboots", LOOK, "events"),
     "history": Verb("Readings over time, as a chart or as numbers", LOOK, "history"),
+    "replay": Verb("What happened in a recording", LOOK, "replay"),
     "assess": Verb("What GPUs did, what was wasted, what could be saved", LOOK, "assess"),
     "forecast": Verb("What series are going to be, and how sure that is", LOOK, "forecast"),
     "audit": Verb("What was done, to what, by whom", LOOK, "audit"),
@@ -81,6 +83,8 @@ VERBS: dict[str, Verb] = {
     "mig": Verb("MIG instances: list, plan, apply, export and assert layouts", CHANGE, "mig"),
     "enforce": Verb("Processes on GPUs they were not given, and what the rules do", CHANGE, "enforce"),
     "sample": Verb("Write one reading of everything to the history", CHANGE, "sample"),
+    "exporter": Verb("Serve readings to Prometheus", CHANGE, "exporter", json=False),
+    "record": Verb("Write what nodes tell to a file that --sim opens", CHANGE, "record"),
     "policies": Verb("The policies that can decide", CHANGE, "policies"),
     "simulate": Verb("Policies on traces: packing, comparisons, bounds", CHANGE, "simulate"),
     "tune": Verb("Search for a better profile of a policy", CHANGE, "tune"),

@@ -26,7 +26,7 @@ def history(
     since: Annotated[str, typer.Option("--since", metavar="DURATION", help="How far back. [default: 1h]")] = "1h",
     node: Annotated[str | None, typer.Option("--node", metavar="NODE", help="Only this node.")] = None,
     device: Annotated[str | None, typer.Option("--device", metavar="UUID", help="Only this device.")] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Answer as CSV.")] = False,
+    as_csv: shared.Csv = False,
 ) -> Answer:
     """Draw what was sampled as charts; a gap is a time of which nothing is known."""
     since_s = parse_duration_s(since)

@@ -11,7 +11,7 @@ app = shared.verb_app()
 
 
 @app.command()
-def nodes(ctx: typer.Context, names: shared.NodeNames = None) -> Answer:
+def nodes(ctx: typer.Context, names: shared.NodeNames = None, as_csv: shared.Csv = False) -> Answer:
     """Look at the nodes now: how they stand, what each device reads, and who holds it."""
     with shared.open_world(ctx, looks=True) as world:
         # This machine gets ready while these are imported.
@@ -19,7 +19,9 @@ def nodes(ctx: typer.Context, names: shared.NodeNames = None) -> Answer:
         from gpualloc.engine.observe import look
         from gpualloc.engine.settle import catch_up
         from gpualloc.views.envelope import unreached
-        from gpualloc.views.nodes import nodes_data, nodes_text
+        from gpualloc.views.nodes import nodes_text
+        from gpualloc.views.nodes_csv import nodes_csv
+        from gpualloc.views.nodes_data import nodes_data
 
         chosen = shared.chosen_nodes(world, names)
         with nodes_seen(world, chosen) as progress:
@@ -27,7 +29,7 @@ def nodes(ctx: typer.Context, names: shared.NodeNames = None) -> Answer:
         workloads = catch_up(world, snapshot)
     return Answer(
         nodes_data(snapshot),
-        lambda screen: nodes_text(snapshot, workloads, screen),
+        lambda screen: nodes_csv(snapshot) if as_csv else nodes_text(snapshot, workloads, screen),
         errors=unreached(snapshot),
         exit_code=reached_code(snapshot),
     )

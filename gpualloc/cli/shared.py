@@ -37,6 +37,7 @@ StateDir = Annotated[
 ]
 Version = Annotated[bool, typer.Option("--version", help="Show the version and exit.")]
 Json = Annotated[bool, typer.Option("--json", help="Answer as JSON (docs/json.md).")]
+Csv = Annotated[bool, typer.Option("--csv", help="Answer as CSV.")]
 NodeNames = Annotated[
     list[str] | None, typer.Argument(metavar="[NODE]...", help="Node names or sets, such as gpu[01-04]; all if none.")
 ]

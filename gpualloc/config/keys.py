@@ -28,6 +28,7 @@ RESERVED_VARIABLES = frozenset(
         "GPUALLOC_PLAN",
         "GPUALLOC_RUN",
         "GPUALLOC_SIM",
+        "GPUALLOC_SIM_AT",
         "GPUALLOC_SIM_SPEED",
         "GPUALLOC_STATE",
         "GPUALLOC_STATE_DIR",

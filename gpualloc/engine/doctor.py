@@ -16,7 +16,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
 )
 """Types of file systems on which file locks and SQLite's durability are not to be relied on."""
 
-_REACHED = {"local": "this machine", "ssh": "reached by ssh", "simulated": "simulated"}
+_REACHED = {"local": "this machine", "ssh": "reached by ssh", "simulated": "simulated", "recorded": "recorded"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -230,7 +230,7 @@ class NodeSpec:
     name: str
     pool: str
     transport: str
-    """`local`, `ssh` or `simulated`."""
+    """`local`, `ssh`, `simulated`, or `recorded`: played from a file."""
     labels: Mapping[str, str] = field(default_factory=dict)
     price_per_gpu_hour: float | None = None
     reserved_cpus: float = 0.0
@@ -315,8 +315,8 @@ class Node:
 
     @property
     def simulated(self) -> bool:
-        """Whether this node exists only in a simulation."""
-        return self.spec.transport == "simulated"
+        """Whether this node exists only in a simulation or in a recording."""
+        return self.spec.transport in ("simulated", "recorded")
 
     @property
     def manageable(self) -> bool:

@@ -138,3 +138,27 @@ class ReadingCost:
     mean_s: float
     """Of one call."""
     max_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCost:
+    """What reading one node costs it."""
+
+    node: str
+    groups: tuple[ReadingCost, ...]
+    """The dearest first."""
+    every_s: float
+    """The sampling period for which `share` tells."""
+    looks: int
+    """Looks in which the calls were made."""
+
+    def share(self, group: ReadingCost) -> float:
+        """Part of one CPU that the group takes at that period, all devices of the node together."""
+        # What has a period of its own, longer than these looks took, was read in the first of them alone.
+        read = self.looks if group.every_s is None else 1
+        return group.mean_s * group.calls / read / max(self.every_s, group.every_s or 0.0)
+
+    @property
+    def total(self) -> float:
+        """Part of one CPU that all groups take."""
+        return sum(self.share(group) for group in self.groups)

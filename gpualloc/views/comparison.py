@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from gpualloc.sim.traces.comparison import LOADS, Entry, RunFigures, Spread
+from gpualloc.views.csv import Value, csv_header, csv_rows
 from gpualloc.views.look import Look, Role
 from gpualloc.views.table import Cell, Column, table
 from gpualloc.views.text import UNKNOWN, plural
@@ -38,20 +37,21 @@ def comparison_text(entries: Sequence[Entry], orders: Sequence[str], look: Look)
 
 def comparison_csv(entries: Sequence[Entry]) -> str:
     """One row for each entry and order, and one for its mean; an unknown figure is an empty field."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     told = ("fragmentation_pct", *_COUNTS, "power_kw", "decisions_per_s", "violations", "refusals_that_fitted")
     loads = (f"unallocated_pct_{load}" for load in LOADS)
-    writer.writerow(("simulated", "policy", "profile", "kind", "order", *loads, *told))
-    for entry in entries:
-        who = (str(entry.kind != "published").lower(), entry.name, entry.profile, entry.kind)
-        for label, values in entry.each:
-            writer.writerow((*who, label, *(_rounded(values[load]) for load in LOADS), *[""] * len(told)))
-        means = (_rounded(_mean(entry.unallocated_pct[load])) for load in LOADS)
-        writer.writerow((*who, "mean", *means, *_figures_row(entry.figures, len(told))))
-        sds = (_rounded(spread.sd if (spread := entry.unallocated_pct[load]) else None) for load in LOADS)
-        writer.writerow((*who, "sd", *sds, *[""] * len(told)))
-    return out.getvalue()
+    header = csv_header(("simulated", "policy", "profile", "kind", "order", *loads, *told))
+    return header + csv_rows(row for entry in entries for row in _csv_rows(entry, len(told)))
+
+
+def _csv_rows(entry: Entry, told: int) -> Iterator[Sequence[Value]]:
+    who = (entry.kind != "published", entry.name, entry.profile, entry.kind)
+    untold = [None] * told
+    for label, values in entry.each:
+        yield (*who, label, *(_rounded(values[load]) for load in LOADS), *untold)
+    means = (_rounded(_mean(entry.unallocated_pct[load])) for load in LOADS)
+    yield (*who, "mean", *means, *_figures_row(entry.figures, told))
+    sds = (_rounded(spread.sd if (spread := entry.unallocated_pct[load]) else None) for load in LOADS)
+    yield (*who, "sd", *sds, *untold)
 
 
 def shown(spread: Spread | None) -> str:
@@ -117,9 +117,9 @@ def _figures_data(figures: RunFigures) -> dict[str, object]:
     }
 
 
-def _figures_row(figures: RunFigures | None, width: int) -> tuple[object, ...]:
+def _figures_row(figures: RunFigures | None, width: int) -> tuple[Value, ...]:
     if figures is None:
-        return ("",) * width
+        return (None,) * width
     return (
         _rounded(_mean(figures.fragmentation_pct)),
         *_failed(figures),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 
 from gpualloc.model.sample import Metric, Series, SeriesKind
 from gpualloc.views.chart import chart, sparkline
+from gpualloc.views.csv import csv_text
 from gpualloc.views.look import Look, Role
 from gpualloc.views.text import cells, duration, escape, shorten, stamp
 
@@ -39,14 +38,15 @@ def history_data(metric: Metric, series: Sequence[Series], *, simulated: bool) -
 
 def history_csv(metric: Metric, series: Sequence[Series], *, simulated: bool) -> str:
     """One row per point; an unknown value is an empty field. Ends without a newline."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["at_s", "node", "kind", "key", metric.name, "simulated"])
-    for one in series:
-        for at_s, value in one.points:
-            shown = "" if value is None else value
-            writer.writerow([at_s, one.key.node, one.key.kind.value, one.key.key, shown, str(simulated).lower()])
-    return out.getvalue().rstrip("\n")
+    columns = ("at_s", "node", "kind", "key", metric.name, "simulated")
+    return csv_text(
+        columns,
+        (
+            (at_s, one.key.node, one.key.kind.value, one.key.key, value, simulated)
+            for one in series
+            for at_s, value in one.points
+        ),
+    )
 
 
 def history_text(metric: Metric, series: Sequence[Series], look: Look, *, simulated: bool) -> str:

@@ -1,12 +1,13 @@
-"""Nodes and their devices: what they read, how they stand, who holds them."""
+"""Nodes and their devices as a person reads them: how they stand, what they read, who holds them."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
-from gpualloc.model.inventory import Device, DeviceState, MigInstance, Node, NodeState, Snapshot
+from gpualloc.model.inventory import Device, DeviceState, Node, NodeState, Snapshot
 from gpualloc.model.workload import Workload
+from gpualloc.views.device_marks import holders, is_throttled, marks
 from gpualloc.views.look import Look, Role
 from gpualloc.views.table import Cell, Column, table
 from gpualloc.views.text import UNKNOWN, bar, duration, escape, memory, percent, plural, quantity
@@ -14,10 +15,25 @@ from gpualloc.views.text import UNKNOWN, bar, duration, escape, memory, percent,
 _BAR = 6
 _BAR_FROM = 96
 """Columns of a terminal that has room for bars beside whole words."""
+_TOLD_UNKNOWN = frozenset(
+    {
+        "memory_total_mib",
+        "memory_used_mib",
+        "gpu_utilization_ratio",
+        "power_w",
+        "temperature_c",
+        "mig_enabled",
+        "mig_pending",
+        "mig_instances",
+        "mig_profiles",
+        "processes",
+    }
+)
+"""Of what the table rests on it is told why it is not known; the JSON tells it of everything."""
+_TELLING = (NodeState.OK, NodeState.STALE)
+"""States in which there are readings to show, if only old ones."""
 _MIG_FIELDS = ("mig_enabled", "mig_pending")
-"""Not worth a line where the model knows no MIG at all; they are in the JSON."""
-_SETTINGS = "settings."
-"""Not among what the table shows: `gpualloc set` and `drift` tell of them."""
+"""Not worth a line where the model knows no MIG at all."""
 _COLUMNS = (
     Column("gpu", right=True),
     Column("model", least=9),
@@ -30,86 +46,6 @@ _COLUMNS = (
 )
 
 
-def nodes_data(snapshot: Snapshot) -> dict[str, object]:
-    """`data` of `nodes --json`."""
-    return {"at_s": snapshot.at_s, "nodes": [_node_data(node) for node in snapshot.nodes]}
-
-
-def _node_data(node: Node) -> dict[str, object]:
-    host = node.host
-    return {
-        "name": node.name,
-        "pool": node.spec.pool,
-        "labels": dict(node.spec.labels),
-        "state": node.state.value,
-        "reason": node.reason,
-        "simulated": node.simulated,
-        "manageable": node.manageable,
-        "cordon": node.cordon,
-        "at_s": node.at_s,
-        "driver_version": node.driver_version,
-        "nvml_reason": node.nvml_reason,
-        "host": {
-            "cpus": host.cpus,
-            "cpu_utilization_ratio": host.cpu_utilization_ratio,
-            "memory_total_mib": host.memory_total_mib,
-            "memory_available_mib": host.memory_available_mib,
-            "disk_total_mib": host.disk_total_mib,
-            "disk_used_mib": host.disk_used_mib,
-            "network_rx_bytes_per_s": host.network_rx_bytes_per_s,
-            "network_tx_bytes_per_s": host.network_tx_bytes_per_s,
-        },
-        "devices": [_device_data(node, device) for device in node.devices],
-    }
-
-
-def _device_data(node: Node, device: Device) -> dict[str, object]:
-    return {
-        "uuid": device.uuid,
-        "index": device.index,
-        "model": device.model,
-        "memory_total_mib": device.memory_total_mib,
-        "memory_used_mib": device.memory_used_mib,
-        "gpu_utilization_ratio": device.gpu_utilization_ratio,
-        "memory_utilization_ratio": device.memory_utilization_ratio,
-        "power_w": device.power_w,
-        "power_limit_w": device.power_limit_w,
-        "temperature_c": device.temperature_c,
-        "sm_clock_mhz": device.sm_clock_mhz,
-        "state": device.state.value,
-        "reason": device.reason,
-        "cordon": device.cordon,
-        "mig_enabled": device.mig_enabled,
-        "unavailable": dict(device.unavailable),
-        "workloads": list(_holders(node, device.uuid, None)),
-        "mig_instances": [_instance_data(node, device, instance) for instance in device.mig_instances],
-        "processes": [
-            {
-                "pid": process.pid,
-                "user": process.user,
-                "command": process.command,
-                "gpu_memory_used_mib": process.gpu_memory_used_mib,
-                "mig_instance": process.mig_instance,
-                "workload": process.workload,
-            }
-            for process in node.processes
-            if process.device == device.uuid
-        ],
-    }
-
-
-def _instance_data(node: Node, device: Device, instance: MigInstance) -> dict[str, object]:
-    return {
-        "uuid": instance.uuid,
-        "profile": instance.profile,
-        "start": instance.start,
-        "size": instance.size,
-        "memory_total_mib": instance.memory_total_mib,
-        "memory_used_mib": instance.memory_used_mib,
-        "workload": next(iter(_holders(node, device.uuid, instance.uuid)), None),
-    }
-
-
 def nodes_text(snapshot: Snapshot, workloads: Iterable[Workload], look: Look) -> str:
     """Per node a line, and below it its devices, one row each."""
     names = {workload.id: workload.name for workload in workloads}
@@ -118,10 +54,12 @@ def nodes_text(snapshot: Snapshot, workloads: Iterable[Workload], look: Look) ->
 
 def _node_text(node: Node, names: Mapping[str, str], now_s: float, look: Look) -> str:
     lines = [_headline(node, now_s, look)]
-    if node.state is NodeState.OK:
+    if node.state in _TELLING:
         lines.append(f"  {_host(node)}")
-    if node.state is NodeState.OK and node.nvml_reason:
+    if node.state in _TELLING and node.nvml_reason:
         lines.append(f"  no GPU to see: {escape(node.nvml_reason)}")
+    if node.limited is not None:
+        lines += _wrapped(f"only looked at: {escape(node.limited)}", look)
     if node.other_controllers:
         owners = ", ".join(escape(owner) for owner in node.other_controllers)
         said = "managed all the same" if node.manageable else "only observed"
@@ -132,9 +70,13 @@ def _node_text(node: Node, names: Mapping[str, str], now_s: float, look: Look) -
         lines.append(table(_COLUMNS, rows, look, indent=2))
         lines.extend(f"  gpu {device.index}: {escape(device.reason)}" for device in node.devices if device.reason)
         lines.extend(f"  gpu {device.index}: cordoned ({escape(each)})" for device, each in _cordons(node))
-        for line in _unknowns(node.devices):
-            lines += textwrap.wrap(line, look.width, initial_indent="  ", subsequent_indent="    ")
+        for line in (*_marked(node.devices), *_unknowns(node.devices)):
+            lines += _wrapped(line, look)
     return "\n".join(lines)
+
+
+def _wrapped(line: str, look: Look) -> list[str]:
+    return textwrap.wrap(line, look.width, initial_indent="  ", subsequent_indent="    ")
 
 
 def _headline(node: Node, now_s: float, look: Look) -> str:
@@ -143,15 +85,24 @@ def _headline(node: Node, now_s: float, look: Look) -> str:
     if node.cordon is not None:
         parts.append(look.paint("cordoned", Role.WARN) + f" ({escape(node.cordon)})")
     if node.simulated:
-        parts.append(look.paint("simulated", Role.WARN))
+        parts.append(look.paint(node.spec.transport, Role.WARN))
     if not good and node.reason:
         parts.append(escape(node.reason))
-    parts.append(f"seen {duration(now_s - node.at_s)} ago" if good else f"asked {duration(now_s - node.at_s)} ago")
-    if good:
-        parts.append(plural(len(node.devices), "GPU"))
+    heard = {NodeState.OK: "seen", NodeState.STALE: "last heard"}.get(node.state, "asked")
+    parts.append(f"{heard} {duration(now_s - node.at_s)} ago")
+    if node.state in _TELLING:
+        parts.append(_gpus(node, look))
     if node.driver_version:
         parts.append(f"driver {escape(node.driver_version)}")
     return f"{look.paint(escape(node.name), Role.STRONG)}  " + ", ".join(parts)
+
+
+def _gpus(node: Node, look: Look) -> str:
+    """How many GPUs it tells of, and how many there should be when that is another number."""
+    there, wanted = len(node.devices), max(node.spec.gpus or 0, node.host.gpus_on_bus or 0)
+    if there >= wanted:
+        return plural(there, "GPU")
+    return look.paint(f"{there} of {plural(wanted, 'GPU')}", Role.BAD)
 
 
 def _host(node: Node) -> str:
@@ -186,6 +137,8 @@ def _state(device: Device) -> Cell:
         return Cell(device.state.value, Role.BAD)
     if device.cordon is not None:
         return Cell("cordoned, MIG" if device.mig_enabled else "cordoned", Role.WARN)
+    if is_throttled(device):
+        return Cell("slow, MIG" if device.mig_enabled else "throttled", Role.WARN)
     return Cell("ok, MIG" if device.mig_enabled else "ok", Role.GOOD)
 
 
@@ -201,19 +154,8 @@ def _memory_bar(used_mib: int | None, total_mib: int | None, width: int) -> str:
     return f"{bar(used_mib, total_mib, width)} {shown}" if width else shown
 
 
-def _holders(node: Node, device: str, instance: str | None) -> tuple[str, ...]:
-    """Ids of the workloads that claim it, in the order of their claims."""
-    return tuple(
-        dict.fromkeys(
-            claim.workload
-            for claim in node.claims
-            if claim.device == device and (instance is None or claim.mig_instance == instance)
-        )
-    )
-
-
 def _held_by(node: Node, device: Device, instance: str | None, names: Mapping[str, str]) -> str:
-    held = [escape(names.get(workload, workload)) for workload in _holders(node, device.uuid, instance)]
+    held = [escape(names.get(workload, workload)) for workload in holders(node, device.uuid, instance)]
     strangers = [
         process
         for process in node.processes
@@ -226,12 +168,21 @@ def _held_by(node: Node, device: Device, instance: str | None, names: Mapping[st
     return "no instances" if device.mig_enabled and instance is None else "free"
 
 
+def _marked(devices: Sequence[Device]) -> list[str]:
+    """One line for each thing that is not as it should be, with the devices it holds for."""
+    marked: dict[str, list[int]] = {}
+    for device in devices:
+        for mark in marks(device):
+            marked.setdefault(mark, []).append(device.index)
+    return [f"gpu {','.join(map(str, indices))}: {escape(mark)}" for mark, indices in marked.items()]
+
+
 def _unknowns(devices: Sequence[Device]) -> list[str]:
     """One line for each reason why readings are missing, with the devices it holds for."""
     missing: dict[tuple[str, str], list[int]] = {}
     for device in devices:
         for field, reason in device.unavailable.items():
-            if field.startswith(_SETTINGS) or (field in _MIG_FIELDS and reason == "not supported"):
+            if field not in _TOLD_UNKNOWN or (field in _MIG_FIELDS and reason == "not supported"):
                 continue
             missing.setdefault((reason, field), []).append(device.index)
     grouped: dict[tuple[str, str], list[str]] = {}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 
 from gpualloc.model.shapes import GPU_MILLI
 from gpualloc.sim.traces.power import Power
 from gpualloc.sim.traces.result import KINDS, DecisionTimes, Failures, PackingResult
 from gpualloc.views.chart import chart
+from gpualloc.views.csv import csv_header, csv_rows
 from gpualloc.views.look import Look, Role
 from gpualloc.views.table import Cell, Column, table
 from gpualloc.views.text import UNKNOWN, escape, plural
@@ -94,11 +93,8 @@ def packing_added_text(before: PackingResult, after: PackingResult, label: str, 
 
 def placements_csv(result: PackingResult) -> str:
     """One row for each arrival in its order; an empty node is a task that got no place."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("task", "node", "gpus"))
-    writer.writerows((row, node, ";".join(map(str, gpus))) for row, node, gpus in result.placements)
-    return out.getvalue()
+    rows = ((row, node, ";".join(map(str, gpus))) for row, node, gpus in result.placements)
+    return csv_header(("task", "node", "gpus")) + csv_rows(rows)
 
 
 def failed_data(failed: Failures) -> dict[str, int]:

@@ -14,6 +14,8 @@ def escape(text: str) -> str:
 
     Control, format (bidi) and unassigned characters become `\\x1b` or `\\u202e`, a backslash becomes two.
     """
+    if text.isprintable() and "\\" not in text:
+        return text
     return "".join(_escaped(char) for char in text)
 
 

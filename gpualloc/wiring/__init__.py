@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from gpualloc.adapters.workers import Workers
     from gpualloc.engine.context import Context, Settings
     from gpualloc.engine.doctor import LocalFacts
-    from gpualloc.ports import Clock, Crew
+    from gpualloc.ports import Clock, Crew, Fleet
     from gpualloc.store.profiles import SavedProfiles
 
 _T = TypeVar("_T")
@@ -53,7 +53,7 @@ class Options:
 
     config: Path | None = None
     sim: str | None = None
-    """Name of an embedded cluster, or the path of a cluster's file."""
+    """Name of an embedded cluster, or the path of a cluster's file or of a recording."""
     state_dir: Path | None = None
     overrides: Mapping[str, str] = field(default_factory=dict)
     """Dotted configuration key to text, from flags."""
@@ -281,7 +281,15 @@ def _target_of(spec: NodeSpec, config: Config) -> SshTarget:
     return SshTarget(spec.name, settings.user, settings.port, settings.options, settings.command)
 
 
-def _simulated(sim: str, paths: StatePaths, config: Config, opened: ExitStack) -> tuple[LinkedFleet, Clock]:
+def _simulated(sim: str, paths: StatePaths, config: Config, opened: ExitStack) -> tuple[Fleet, Clock]:
+    if _is_file(sim):
+        from gpualloc.adapters.recorded_file import looks_like_one
+
+        if looks_like_one(Path(sim)):
+            from gpualloc.wiring.doors import recorded_fleet
+
+            recorded = recorded_fleet(Path(sim), _speed())
+            return recorded, recorded.clock
     from gpualloc.adapters.fleet import LinkedFleet
 
     world = _simulated_nodes(sim, paths)
@@ -306,7 +314,8 @@ def _simulated_nodes(sim: str, paths: StatePaths) -> SimulatedNodes:
         spec = demo_cluster()
     else:
         raise UsageError(
-            f"there is no simulated cluster {sim!r}", hint="the embedded one is `demo`; or name a file, FILE.toml"
+            f"there is no simulated cluster {sim!r}",
+            hint="the embedded one is `demo`; or name a file, FILE.toml or FILE.rec",
         )
     return SimulatedNodes(paths.root, spec, speed=_speed())
 
@@ -324,7 +333,7 @@ def _speed() -> float | None:
 
 
 def _is_file(sim: str) -> bool:
-    return "/" in sim or sim.endswith(".toml")
+    return "/" in sim or sim.endswith((".toml", ".rec"))
 
 
 def _sim_key(sim: str) -> str:

@@ -62,7 +62,7 @@ def completed(tmp_path, *words):
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        (["re"], ["release", "resume", "recover", "rebalance", "reconcile"]),
+        (["re"], ["replay", "release", "resume", "recover", "rebalance", "reconcile", "record"]),
         (["plan", "--detailed"], ["--detailed-exitcode"]),
         (["--sim", "demo", "hist"], ["history"]),
         (["config", "sh"], ["show"]),

@@ -12,7 +12,7 @@ from gpualloc.views.audit import audit_data
 from gpualloc.views.envelope import envelope, line, unreached
 from gpualloc.views.free import free_data
 from gpualloc.views.history import history_csv, history_data
-from gpualloc.views.nodes import nodes_data
+from gpualloc.views.nodes_data import nodes_data
 from gpualloc.views.plan import plan_data
 from gpualloc.views.submission import starter_text, submission_data
 from gpualloc.views.why import Account, why_data

@@ -1,0 +1,118 @@
+"""Nodes as a recording has them at a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gpualloc.adapters.recorded_file import Header, Line, RecordedTick, RecordingFile
+from gpualloc.adapters.row_patch import UnfitPatchError, patched
+from gpualloc.errors import BrokenInputError
+from gpualloc.model.codec import from_plain
+from gpualloc.model.inventory import Node
+
+MAX_KNOWN_BYTES = 256 << 20
+"""Of the lines that what is known of all nodes was made from."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was told of a node last."""
+
+    line: Line
+    plain: object
+    size: int
+    """Bytes of the lines it was made from, since it was told whole."""
+    node: Node | None = None
+    """Made when it is asked for: most of what is told nobody looks at when time flies."""
+
+
+class Recording:
+    """A recording at a place in it: `at_s` is the tick that was played last.
+
+    Args:
+        path: the file.
+
+    Raises:
+        BrokenInputError: it is no recording, of a newer format, or ends before its first tick.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = RecordingFile(path)
+        self._ticks = self._file.ticks()
+        self._known: dict[str, _Known] = {}
+        try:
+            self._specs = {spec.name: spec for spec in self.header.specs}
+            self._ahead = next(self._ticks, None)
+            if self._ahead is None:
+                raise BrokenInputError(f"the recording {path} ends before its first tick")
+            self.began_s = self.at_s = self._ahead.at_s
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def header(self) -> Header:
+        """What its first line says."""
+        return self._file.header
+
+    @property
+    def next_s(self) -> float | None:
+        """When the next tick is; None at the end."""
+        return None if self._ahead is None else self._ahead.at_s
+
+    def play(self) -> frozenset[str]:
+        """Take in the next tick; returns the names of the nodes that told something.
+
+        Raises:
+            BrokenInputError: it is damaged there.
+        """
+        tick, self._ahead = self._ahead, None
+        if tick is None:
+            return frozenset()
+        told = frozenset(self._take(tick))
+        if sum(known.size for known in self._known.values()) > MAX_KNOWN_BYTES:
+            raise BrokenInputError(f"the recording tells more than {MAX_KNOWN_BYTES >> 20} MiB of its nodes")
+        # A clock that was set back while it was made does not bring time back here.
+        self.at_s = max(self.at_s, tick.at_s)
+        self._ahead = next(self._ticks, None)
+        return told
+
+    def node(self, name: str) -> Node | None:
+        """A node as it was told last; None before it was. Raises BrokenInputError."""
+        known = self._known.get(name)
+        if known is None:
+            return None
+        if known.node is None:
+            try:
+                node = from_plain(Node, known.plain)
+            except BrokenInputError as error:
+                raise known.line.wrong(error.message) from error
+            known.node = replace(node, spec=self._specs[name])
+        return known.node
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _take(self, tick: RecordedTick) -> Iterator[str]:
+        for line in tick.lines:
+            row = line.row()
+            name = row.get("node")
+            if not isinstance(name, str) or name not in self._specs:
+                raise line.wrong("of no node that the first line names")
+            if "is" in row:
+                self._known[name] = _Known(line, row["is"], len(line.text))
+            elif "now" in row and name in self._known:
+                self._known[name] = self._changed(self._known[name], row["now"], line)
+            else:
+                raise line.wrong("it tells nothing, or changes what is not known")
+            yield name
+
+    def _changed(self, known: _Known, patch: object, line: Line) -> _Known:
+        try:
+            plain = patched(known.plain, patch)
+        except UnfitPatchError as error:
+            raise line.wrong(str(error)) from error
+        return _Known(line, plain, known.size + len(line.text))

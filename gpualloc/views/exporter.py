@@ -1,0 +1,227 @@
+"""The page that Prometheus scrapes: made once a tick, from lines of each node that are made when the node changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gpualloc.model.desired import Cordon
+from gpualloc.model.health import Condition, Event, Severity, Trouble
+from gpualloc.model.inventory import Node, NodeState
+from gpualloc.ports import WatchFigures
+from gpualloc.views.prometheus import Family, Labels, group
+from gpualloc.views.prometheus_blocks import NODE_FAMILIES, PROCESS_FAMILIES, Block, node_block
+from gpualloc.views.prometheus_node import AGE
+
+UP = Family("gpualloc_up", "gauge", "1 while nodes are watched.", ())
+BUILD = Family("gpualloc_build_info", "gauge", "1, with the version of gpualloc as a label.", ("version",))
+SIMULATED = Family("gpualloc_simulated", "gauge", "1 when the nodes are simulated or recorded, else 0.", ())
+WATCHED = Family("gpualloc_watch_nodes", "gauge", "Nodes by how watching them goes.", ("state",))
+RECEIVED = Family("gpualloc_watch_received_bytes_total", "counter", "What nodes sent, without the transport's own.", ())
+SENT = Family("gpualloc_watch_sent_bytes_total", "counter", "What was sent to nodes.", ())
+MESSAGES = Family("gpualloc_watch_messages_total", "counter", "Messages from nodes.", ())
+RESUMED = Family("gpualloc_watch_resumed_total", "counter", "Connections made anew after a cut.", ())
+EVENTS = Family(
+    "gpualloc_events_total",
+    "counter",
+    "Events that were noted since the exporter began; the end of a condition is none.",
+    ("trouble", "severity"),
+)
+CORDONED = Family(
+    "gpualloc_cordon", "gauge", "1 for each node, or device of it, that takes no new work.", ("node", "uuid")
+)
+SAMPLED = Family(
+    "gpualloc_last_sample_timestamp_seconds", "gauge", "When `gpualloc sample` last kept what nodes told.", ()
+)
+CONDITION = Family(
+    "gpualloc_condition",
+    "gauge",
+    "1 for each thing that is wrong, as `gpualloc sample` last judged; not told when that is long ago.",
+    ("node", "uuid", "trouble", "severity"),
+)
+RENDERED = Family("gpualloc_exporter_render_seconds", "gauge", "Time that making the page before this one took.", ())
+CPU = Family("process_cpu_seconds_total", "counter", "CPU time of the exporter.", ())
+MEMORY = Family("process_resident_memory_bytes", "gauge", "Memory of the exporter.", ())
+BEGAN = Family("process_start_time_seconds", "gauge", "When the exporter began.", ())
+
+HEAD_FAMILIES = (
+    UP,
+    BUILD,
+    SIMULATED,
+    WATCHED,
+    RECEIVED,
+    SENT,
+    MESSAGES,
+    RESUMED,
+    EVENTS,
+    SAMPLED,
+    CONDITION,
+    CORDONED,
+    RENDERED,
+    CPU,
+    MEMORY,
+    BEGAN,
+    AGE,
+)
+"""What is told anew on each page."""
+FAMILIES = (*HEAD_FAMILIES, *NODE_FAMILIES, *PROCESS_FAMILIES)
+"""Everything that a page may hold, in its order."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnCost:
+    """What the exporter itself takes."""
+
+    version: str
+    began_s: float
+    """Epoch seconds."""
+    cpu_s: float
+    memory_bytes: int | None
+    render_s: float | None
+    """Of the page before; None for the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What the state knows beside what nodes tell now."""
+
+    cordons: Sequence[Cordon] = ()
+    """What takes no new work."""
+    conditions: Sequence[Condition] = ()
+    """What is wrong, as it was judged last."""
+    sampled_at_s: float | None = None
+    """When readings were kept last, epoch seconds; None when they never were."""
+
+
+NOTHING_KEPT = Kept()
+
+
+class EventCounts:
+    """Events counted since the exporter began, by trouble and severity."""
+
+    def __init__(self) -> None:
+        self._counts = {(trouble, severity): 0 for trouble in Trouble for severity in Severity}
+        self._known: frozenset[str] | None = None
+
+    def take(self, window: Iterable[Event]) -> None:
+        """Count those that are new. Every call brings all events of a last while; the first brings what was before."""
+        events = {event.key: event for event in window}
+        if self._known is not None:
+            for key, event in events.items():
+                if key not in self._known and not event.over:
+                    self._counts[event.trouble, event.severity] += 1
+        self._known = frozenset(events)
+
+    def text(self) -> str:
+        """The family; what never happened is 0, so that its first time is seen as a rise."""
+        return group(
+            EVENTS,
+            (
+                ((("trouble", trouble.value), ("severity", severity.value)), count)
+                for (trouble, severity), count in self._counts.items()
+            ),
+        )
+
+
+class Exposition:
+    """Makes pages; keeps the lines of each node for as long as the node stays the same object.
+
+    Args:
+        simulated: whether the nodes are simulated or recorded.
+        processes: whether each process has series of its own.
+    """
+
+    def __init__(self, *, simulated: bool, processes: bool) -> None:
+        self._simulated = simulated
+        self._processes = processes
+        self._families = (*NODE_FAMILIES, *(PROCESS_FAMILIES if processes else ()))
+        self._blocks: dict[str, tuple[Node, Block]] = {}
+        self.events = EventCounts()
+
+    def page(
+        self,
+        nodes: Sequence[Node],
+        at_s: float,
+        cost: OwnCost,
+        figures: WatchFigures | None = None,
+        kept: Kept = NOTHING_KEPT,
+    ) -> bytes:
+        """The whole page.
+
+        Args:
+            nodes: the newest of each node, in the order of the page.
+            at_s: now, by the clock of the nodes' world.
+            cost: what the exporter takes.
+            figures: how watching goes; None before it began.
+            kept: what the state knows.
+        """
+        blocks = [self._block(node) for node in nodes]
+        self._blocks = {node.name: (node, block) for node, block in zip(nodes, blocks, strict=True)}
+        parts = [self._head(nodes, at_s, cost, figures, kept).encode()]
+        for family in self._families:
+            lines = [block[family] for block in blocks if family in block]
+            if lines:
+                parts.append(family.header.encode())
+                parts += lines
+        return b"".join(parts)
+
+    def _block(self, node: Node) -> Block:
+        kept = self._blocks.get(node.name)
+        if kept is not None and kept[0] is node:
+            return kept[1]
+        return node_block(node, processes=self._processes)
+
+    def _head(
+        self,
+        nodes: Sequence[Node],
+        at_s: float,
+        cost: OwnCost,
+        figures: WatchFigures | None,
+        kept: Kept,
+    ) -> str:
+        heard = [node for node in nodes if node.state in (NodeState.OK, NodeState.STALE)]
+        return "".join(
+            (
+                group(UP, [((), figures is not None)]),
+                group(BUILD, [((("version", cost.version),), 1)]),
+                group(SIMULATED, [((), self._simulated)]),
+                "" if figures is None else _figures(figures),
+                self.events.text(),
+                group(SAMPLED, [((), kept.sampled_at_s)]),
+                group(CONDITION, ((labels, 1) for labels in dict.fromkeys(map(_condition, kept.conditions)))),
+                group(CORDONED, (((("node", each.node), ("uuid", each.device)), 1) for each in kept.cordons)),
+                group(RENDERED, [((), cost.render_s)]),
+                group(CPU, [((), cost.cpu_s)]),
+                group(MEMORY, [((), cost.memory_bytes)]),
+                group(BEGAN, [((), cost.began_s)]),
+                group(
+                    AGE, (((("node", n.name), ("pool", n.spec.pool)), max(0.0, round(at_s - n.at_s, 3))) for n in heard)
+                ),
+            )
+        )
+
+
+def _condition(condition: Condition) -> Labels:
+    return (
+        ("node", condition.node),
+        ("uuid", condition.device),
+        ("trouble", condition.trouble.value),
+        ("severity", condition.severity.value),
+    )
+
+
+def _figures(figures: WatchFigures) -> str:
+    nodes: Mapping[str, int] = {
+        "streaming": figures.streaming,
+        "connecting": figures.connecting,
+        "failing": figures.failing,
+    }
+    return "".join(
+        (
+            group(WATCHED, (((("state", state),), count) for state, count in nodes.items())),
+            group(RECEIVED, [((), figures.received_bytes)]),
+            group(SENT, [((), figures.sent_bytes)]),
+            group(MESSAGES, [((), figures.messages)]),
+            group(RESUMED, [((), figures.resumed)]),
+        )
+    )
