@@ -11,6 +11,7 @@ from gpualloc.cli import service, shared, stopping
 from gpualloc.cli.outcome import Answer, say, write
 from gpualloc.engine.sample import Tick, sample_every
 from gpualloc.engine.sample import sample as sample_once
+from gpualloc.model.health import Severity
 from gpualloc.model.units import parse_duration_s
 from gpualloc.views.envelope import line
 from gpualloc.views.text import escape, plural, stamp
@@ -52,9 +53,13 @@ def _teller(*, as_json: bool, simulated: bool) -> Callable[[Tick], None]:
             said = f"{said}: {escape(tick.trouble)}"
         if as_json:
             told = {"at_s": tick.at_s, "rows": tick.rows, "nodes": tick.nodes, "simulated": simulated}
+            told["events"] = len(tick.events)
             write(line("sample", {**told, "error": tick.trouble}) + "\n")
         else:
             say(f"{stamp(tick.at_s)} {said}" + (" (simulated)" if simulated else ""))
+            for event in tick.events:
+                if event.severity.rank >= Severity.WARNING.rank:
+                    say(f"  {event.severity.value}: {escape(event.node)}: {escape(event.what)}")
         service.tell(f"READY=1\nWATCHDOG=1\nSTATUS={said[:200]}")
 
     return tell

@@ -7,8 +7,10 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from gpualloc.engine.context import Context
+from gpualloc.engine.events import record
 from gpualloc.engine.observe import complaint, observe
 from gpualloc.errors import LockedError, StateError
+from gpualloc.model.health import Event
 from gpualloc.model.inventory import Device, Node, NodeState, Snapshot
 from gpualloc.model.readings import NO_THROTTLE, Activity
 from gpualloc.model.sample import Sample, SeriesKey, SeriesKind
@@ -36,6 +38,7 @@ def sample(ctx: Context, snapshot: Snapshot | None = None) -> int:
     seen = snapshot or observe(ctx)
     grid_s = ctx.settings.sample_every_s
     rows = ctx.history.append(list(samples_of(seen.nodes, int(seen.at_s // grid_s * grid_s))))
+    record(ctx, seen.nodes)
     span, before_s = ctx.history.span(), seen.at_s - ctx.settings.history_retention_s
     if span is not None and span[0] < before_s - PRUNE_AFTER_S:
         ctx.history.prune(before_s)
@@ -54,6 +57,8 @@ class Tick:
     """Samples stored."""
     trouble: str | None
     """What went wrong; None when nothing did."""
+    events: tuple[Event, ...] = ()
+    """What is new in it."""
 
 
 def sample_every(ctx: Context, every_s: float, stopped: Callable[[], bool], on_tick: Callable[[Tick], None]) -> None:
@@ -75,20 +80,23 @@ def sample_every(ctx: Context, every_s: float, stopped: Callable[[], bool], on_t
     with ctx.journal.sampling(), closing(ctx.fleet.watch(every_s, keep=ctx.journal.controller)) as watch:
         while not stopped():
             keeping.take(watch.hear(_SLICE_S))
-            keeping.take(watch.late())
+            keeping.take_late(watch.late())
             keeping.keep_what_is_whole()
         keeping.take(watch.hear(0))
         keeping.keep_all()
 
 
 class _Keeping:
-    """What was heard and is not stored yet, by tick."""
+    """What was heard and is not stored or judged yet."""
 
     def __init__(self, ctx: Context, every_s: float, on_tick: Callable[[Tick], None]) -> None:
         self._ctx = ctx
         self._every_s = every_s
         self._on_tick = on_tick
         self._heard: dict[int, dict[str, Node]] = {}
+        """By tick and name."""
+        self._newest: dict[str, Node] = {}
+        """Nodes that were heard since they were judged."""
         self._failing: dict[str, Node] = {}
         self._last_tick = self._tick_of(ctx.clock.now_s())
         self._prune_at_s = ctx.clock.now_s() + PRUNE_EVERY_S
@@ -96,11 +104,17 @@ class _Keeping:
     def take(self, nodes: Sequence[Node]) -> None:
         """Put nodes to the ticks in which they told of themselves."""
         for node in nodes:
+            self._newest[node.name] = node
             if node.state is NodeState.OK:
                 self._failing.pop(node.name, None)
-                self._heard.setdefault(self._tick_of(node.at_s), {})[node.name] = node
             else:
                 self._failing[node.name] = node
+        self.take_late([node for node in nodes if node.state is NodeState.OK])
+
+    def take_late(self, nodes: Sequence[Node]) -> None:
+        """Put looks at nodes to their ticks that say nothing of how these stand now."""
+        for node in nodes:
+            self._heard.setdefault(self._tick_of(node.at_s), {})[node.name] = node
 
     def keep_what_is_whole(self) -> None:
         """Store the ticks that are over; tell of those in which nobody was heard."""
@@ -109,7 +123,7 @@ class _Keeping:
         if current == self._last_tick:
             return
         if current > self._last_tick and self._last_tick not in self._heard:
-            self._on_tick(Tick(self._last_tick, 0, 0, self._complaints()))
+            self._heard[self._last_tick] = {}
         # A clock that was set back leaves ticks behind that lie in its future.
         self._keep(tick for tick in sorted(self._heard) if not current <= tick <= self._tick_of(now_s))
         self._last_tick = current
@@ -122,13 +136,29 @@ class _Keeping:
         self._keep(iter(sorted(self._heard)))
 
     def _keep(self, ticks: Iterator[int]) -> None:
+        events, judged = self._judge()
         for at_s in list(ticks):
             nodes = list(self._heard.pop(at_s).values())
-            try:
-                rows, trouble = self._ctx.history.append(list(samples_of(nodes, at_s))), None
-            except (StateError, LockedError) as error:
-                rows, trouble = 0, error.message
-            self._on_tick(Tick(at_s, len(nodes), rows, trouble))
+            rows, trouble = self._store(nodes, at_s) if nodes else (0, self._complaints())
+            self._on_tick(Tick(at_s, len(nodes), rows, trouble or judged, events))
+            events = ()
+
+    def _store(self, nodes: Sequence[Node], at_s: int) -> tuple[int, str | None]:
+        """Samples stored, and why none could be."""
+        try:
+            return self._ctx.history.append(list(samples_of(nodes, at_s))), None
+        except (StateError, LockedError) as error:
+            return 0, error.message
+
+    def _judge(self) -> tuple[tuple[Event, ...], str | None]:
+        """What is new in how nodes stand, and why it could not be kept; what fails is judged again as time goes on."""
+        nodes = list({**self._failing, **self._newest}.values())
+        try:
+            events = record(self._ctx, nodes)
+        except (StateError, LockedError) as error:
+            return (), error.message
+        self._newest = {}
+        return events, None
 
     def _tick_of(self, at_s: float) -> int:
         return int(at_s // self._every_s * self._every_s)
@@ -160,10 +190,10 @@ def samples_of(nodes: Sequence[Node], at_s: int) -> Iterator[Sample]:
                         **_active(instance.activity),
                     },
                 )
-        for record in node.workloads:
-            if record.end is None:
-                values = _workload_values(node, record.workload)
-                yield Sample(SeriesKey(SeriesKind.WORKLOAD, node.name, record.workload), at_s, values)
+        for work in node.workloads:
+            if work.end is None:
+                values = _workload_values(node, work.workload)
+                yield Sample(SeriesKey(SeriesKind.WORKLOAD, node.name, work.workload), at_s, values)
 
 
 def _host_values(node: Node) -> Mapping[str, float | None]:

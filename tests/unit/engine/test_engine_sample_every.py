@@ -6,8 +6,10 @@ import pytest
 
 from gpualloc.engine.sample import sample_every
 from gpualloc.errors import LockedError, StateError
+from gpualloc.model.health import KernelMessage, Trouble
 from gpualloc.model.inventory import HostReading, Node, NodeSpec, NodeState
 from gpualloc.model.sample import METRICS
+from gpualloc.store.events import SqliteEvents
 
 START_S = 1_790_000_000.0
 CPU = METRICS["cpu_utilization_ratio"]
@@ -56,9 +58,9 @@ def ill(name, state=NodeState.UNREACHABLE):
 
 @pytest.fixture
 def play(ctx):
-    def run(script, every_s=10.0, history=None):
+    def run(script, every_s=10.0, **ports):
         ticks = []
-        world = replace(ctx, fleet=script, clock=script, **({"history": history} if history else {}))
+        world = replace(ctx, fleet=script, clock=script, **ports)
         sample_every(world, every_s, script.over, ticks.append)
         assert script.closed
         return ticks, {
@@ -146,3 +148,27 @@ def test_a_full_disk_costs_its_ticks_and_no_more(play, ctx):
 def test_two_at_once_are_one_too_many(play, ctx):
     with ctx.journal.sampling(), pytest.raises(LockedError, match="sampled into this state already by process"):
         sample_every(replace(ctx, fleet=Script()), 10.0, lambda: True, lambda tick: None)
+
+
+def xid(seq, code, at_s):
+    return KernelMessage(seq, at_s, Trouble.XID, code, None, f"NVRM: Xid: {code}")
+
+
+def test_what_goes_wrong_is_told_with_its_tick_and_once(play, ctx):
+    store = SqliteEvents(ctx.journal._paths)
+    first = replace(well("a", 0.1), boot_id="b1")
+    sick = replace(well("a", 0.2), boot_id="b1", kernel_messages=(xid(7, 79, START_S + 12),))
+    script = Script((1, [first]), (12, [sick]), (22, [sick]), (33, []))
+    ticks, _ = play(script, events=store)
+    assert [[event.code for event in tick.events] for tick in ticks] == [[], [79], []]
+    assert [event.code for event in store.events(0)] == [79]
+    store.close()
+
+
+def test_a_node_that_is_lost_and_back_are_two_events(play, ctx):
+    store = SqliteEvents(ctx.journal._paths)
+    script = Script((1, [well("a", 0.1)]), (12, [ill("a")]), (22, []), (33, [well("a", 0.3)]), (44, []))
+    ticks, _ = play(script, events=store)
+    told = [(event.trouble, event.over) for tick in ticks for event in tick.events]
+    assert told == [(Trouble.NODE_STATE, False), (Trouble.NODE_STATE, True)]
+    store.close()
