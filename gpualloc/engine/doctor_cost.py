@@ -3,35 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.observe import observe
 from gpualloc.errors import GpuallocError, UnreachableError
-from gpualloc.model.readings import ReadingCost
+from gpualloc.model.readings import NodeCost
 
 _LOOKS = 3
 """How often nodes are looked at first: what was read once only tells how the start was."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeCost:
-    """What reading one node costs it."""
-
-    node: str
-    groups: tuple[ReadingCost, ...]
-    """The dearest first."""
-    every_s: float
-    """The sampling period for which `share` tells."""
-
-    def share(self, group: ReadingCost) -> float:
-        """Part of one CPU that the group takes at that period."""
-        return group.mean_s / max(self.every_s, group.every_s or 0.0)
-
-    @property
-    def total(self) -> float:
-        """Part of one CPU that all groups take."""
-        return sum(self.share(group) for group in self.groups)
 
 
 def reading_costs(

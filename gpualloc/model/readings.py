@@ -138,3 +138,23 @@ class ReadingCost:
     mean_s: float
     """Of one call."""
     max_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeCost:
+    """What reading one node costs it."""
+
+    node: str
+    groups: tuple[ReadingCost, ...]
+    """The dearest first."""
+    every_s: float
+    """The sampling period for which `share` tells."""
+
+    def share(self, group: ReadingCost) -> float:
+        """Part of one CPU that the group takes at that period."""
+        return group.mean_s / max(self.every_s, group.every_s or 0.0)
+
+    @property
+    def total(self) -> float:
+        """Part of one CPU that all groups take."""
+        return sum(self.share(group) for group in self.groups)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gpualloc.engine.doctor_cost import NodeCost
-from gpualloc.model.readings import ReadingCost
+from gpualloc.model.readings import NodeCost, ReadingCost
 from gpualloc.views.look import Look, Role
 from gpualloc.views.table import Cell, Column, table
 from gpualloc.views.text import escape
