@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gpualloc.engine.context import Context
 from gpualloc.engine.observe import observe
 from gpualloc.errors import GpuallocError, UnreachableError
@@ -13,16 +11,13 @@ _LOOKS = 3
 """How often nodes are looked at first: what was read once only tells how the start was."""
 
 
-def reading_costs(
-    ctx: Context, names: Sequence[str] | None = None
-) -> tuple[tuple[NodeCost, ...], tuple[GpuallocError, ...]]:
+def reading_costs(ctx: Context) -> tuple[tuple[NodeCost, ...], tuple[GpuallocError, ...]]:
     """What reading each node costs at the configured sampling period, and what went wrong with nodes.
 
     Raises:
-        NotFoundError: a name is not in the fleet.
         UnreachableError: no node answered.
     """
-    snapshot = observe(ctx, names)
+    snapshot = observe(ctx)
     reached = [node.name for node in snapshot.reached]
     for _ in range(_LOOKS - 1):
         for _node in ctx.fleet.observe(reached):

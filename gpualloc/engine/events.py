@@ -92,7 +92,6 @@ def remember(node: Node, before: Heard | None, sampled: Iterable[str], now_s: fl
         before = Heard(node.name, None, None, None, unplaced, ())
     if node.state is not NodeState.OK:
         return before
-    ports = {port.name for port in node.host.ports}
     up = {port.name for port in node.host.ports if port.up}
     rebooted = node.boot_id is not None and node.boot_id != before.boot_id
     newest = max((message.seq for message in node.kernel_messages), default=None)
@@ -103,7 +102,7 @@ def remember(node: Node, before: Heard | None, sampled: Iterable[str], now_s: fl
         driver_version=node.driver_version or before.driver_version,
         kernel_seq=known if newest is None else max(newest, known or newest),
         devices=_expected(node, before.devices, now_s),
-        ports=tuple(sorted(up | (ports & set(before.ports)))),
+        ports=tuple(sorted(up | set(before.ports))),
     )
 
 

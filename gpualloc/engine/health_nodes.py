@@ -103,15 +103,17 @@ def _gone(device: SeenDevice, present: set[str], on_bus: int | None) -> str:
 
 
 def _ports(node: Node, heard: Heard) -> Iterator[Finding]:
-    """Ports that were up once and are down; others may be meant to be down."""
-    down = sorted(port.name for port in node.host.ports if port.up is False and port.name in heard.ports)
-    if down:
-        what = (
-            f"{', '.join(down)} {'is' if len(down) == 1 else 'are'} down and {'was' if len(down) == 1 else 'were'} up"
-        )
-        advice = "look at cable and switch; `gpualloc health --forget` if it is meant to be down"
+    """Ports that were up once and are down or gone; others may be meant to be down."""
+    up = {port.name: port.up for port in node.host.ports}
+    lost = [f"{name} is {'down' if name in up else 'gone'}" for name in heard.ports if up.get(name, False) is False]
+    if not up:
+        # No port at all is an adapter that hangs: the look itself came over one.
+        yield Unknown(Trouble.LINK_DOWN, "")
+    elif lost:
+        what = f"{', '.join(lost)}, and was up"
+        advice = "look at cable, switch and adapter; `gpualloc health --forget` if it is meant to be so"
         yield Sign(Trouble.LINK_DOWN, Severity.WARNING, None, what, advice)
-    elif any(port.up is None and port.name in heard.ports for port in node.host.ports):
+    elif any(up[name] is None for name in heard.ports):
         yield Unknown(Trouble.LINK_DOWN, "")
 
 

@@ -156,7 +156,7 @@ class Heard:
     devices: tuple[SeenDevice, ...]
     """Sorted by UUID."""
     ports: tuple[str, ...]
-    """Network and RDMA ports that were up once and are still there, sorted."""
+    """Network and RDMA ports that were up once, sorted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,33 +152,40 @@ XIDS = _table(_XID_ROWS) | _table(_OWN_FAULT_ROWS, own_fault=True)
 SXIDS = _table(_SXID_ROWS)
 """SXid to its meaning."""
 
+_SETUP = "look at the kernel log from its beginning, at the BIOS settings for large devices and the installed driver"
 _PHRASES = (
     ("fallen off the bus", Meaning(_C, "the GPU fell off the bus: the host cannot reach it any more", _REBOOT)),
     (
         "api mismatch",
         Meaning(_C, "the driver and its libraries have different versions", "reload the driver or reboot"),
     ),
-    ("rminitadapter failed", Meaning(_C, "the driver could not start the GPU", _REBOOT)),
-    ("gpu lost", Meaning(_C, "the driver lost the GPU", _REBOOT)),
-    ("gsp task", Meaning(_E, "the GPU's system processor (GSP) has a fault", _RESET)),
-    ("request_irq() failed", Meaning(_E, "the GPU gets no interrupts", _REBOOT)),
-    ("out of memory", Meaning(_W, "the driver ran out of memory", _SOFTWARE)),
+    ("rminitadapter", Meaning(_C, "the driver could not start the GPU", _REBOOT)),
+    ("rm_init_adapter", Meaning(_C, "the driver could not start the GPU", _REBOOT)),
+    ("change power state", Meaning(_C, "the GPU could not be woken: the host cannot reach it any more", _REBOOT)),
+    (" lost", Meaning(_C, "the driver lost the GPU", _REBOOT)),
+    ("to be reset", Meaning(_E, "the GPU must be reset", _RESET)),
+    ("bad state", Meaning(_E, "the GPU is in a bad state", _RESET)),
+    ("crash dump", Meaning(_E, "the GPU's firmware crashed", _RESET)),
+    ("failed with error", Meaning(_E, "the driver could not take the GPU", _SETUP)),
+    ("no nvidia", Meaning(_E, "the driver found no GPU", _SETUP)),
+    ("none of the nvidia", Meaning(_E, "the driver found no GPU that it can start", _SETUP)),
+    ("nvidia open", Meaning(_E, "the GPU needs the open kernel module", "install the open flavour of the driver")),
+    ("pci i/o region", Meaning(_E, "the GPU's memory has no place on the bus", _SETUP)),
+    ("is 0m", Meaning(_E, "the GPU's memory has no place on the bus", _SETUP)),
+    ("bus error", Meaning(_W, "an error on the GPU's PCIe link", "look at seat, riser and slot if it comes back")),
 )
-"""Parts of lines that carry no code, in lower case."""
+"""Parts of lines that carry no code, in lower case; the first that fits counts."""
+_OTHERWISE = Meaning(_W, "the driver tells of trouble", _SOFTWARE)
 
 
 def meaning_of(message: KernelMessage) -> Meaning:
-    """What a line of the kernel log tells; a code that is in no table is a warning, another line without one is good to
-    know.
-    """
+    """What a line of the kernel log tells; what is in no table is a warning, since nodes send lines of trouble only."""
     if message.trouble is Trouble.XID:
         return _coded("Xid", XIDS, message.code)
     if message.trouble is Trouble.SXID:
         return _coded("SXid", SXIDS, message.code)
     text = message.text.casefold()
-    return next(
-        (meaning for phrase, meaning in _PHRASES if phrase in text), Meaning(_I, "a message of the driver", None)
-    )
+    return next((meaning for phrase, meaning in _PHRASES if phrase in text), _OTHERWISE)
 
 
 def sentence_of(message: KernelMessage) -> str:

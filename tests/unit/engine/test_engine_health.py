@@ -312,8 +312,11 @@ def test_a_port_that_was_up_is_missed_and_one_that_never_was_is_not():
     assert found == ()
     down = tuple(replace(port, up=False) for port in ports)
     found, heard = look(replace(NODE, host=replace(HOST, ports=down)), found, heard)
-    assert [(each.trouble, each.what) for each in found] == [(Trouble.LINK_DOWN, "mlx5_0/1 is down and was up")]
-    assert look(replace(NODE, host=replace(HOST, ports=down[1:])), found, heard) == ((), replace(heard, ports=()))
+    assert [(each.trouble, each.what) for each in found] == [(Trouble.LINK_DOWN, "mlx5_0/1 is down, and was up")]
+    unplugged = look(replace(NODE, host=replace(HOST, ports=down[1:])), found, heard)[0]
+    assert [each.what for each in unplugged] == ["mlx5_0/1 is gone, and was up"]
+    assert look(NODE, found, heard)[0] == found, "an adapter that hangs says nothing"
+    assert look(replace(NODE, host=replace(HOST, ports=ports)), found, heard)[0] == ()
 
 
 @pytest.mark.parametrize("state", [state for state in NodeState if state is not NodeState.OK])

@@ -158,7 +158,7 @@ def test_what_goes_wrong_is_told_with_its_tick_and_once(play, ctx):
     store = SqliteEvents(ctx.journal._paths)
     first = replace(well("a", 0.1), boot_id="b1")
     sick = replace(well("a", 0.2), boot_id="b1", kernel_messages=(xid(7, 79, START_S + 12),))
-    script = Script((1, [first]), (12, [sick]), (22, [sick]), (33, []))
+    script = Script((1, [first]), (11.5, []), (12, [sick]), (22, [sick]), (33, []))
     ticks, _ = play(script, events=store)
     assert [[event.code for event in tick.events] for tick in ticks] == [[], [79], []]
     assert [event.code for event in store.events(0)] == [79]

@@ -78,10 +78,23 @@ def test_the_sentence_names_code_meaning_and_line():
     )
 
 
-def test_a_line_without_a_code_is_known_by_its_words():
-    fallen = message(Trouble.DRIVER_MESSAGE, None, "NVRM: GPU 0000:3b:00.0: GPU has fallen off the bus.")
-    assert meaning_of(fallen).severity is Severity.CRITICAL
-    assert meaning_of(message(Trouble.DRIVER_MESSAGE, None, "NVRM: loading module")).severity is Severity.INFO
+@pytest.mark.parametrize(
+    ("text", "severity"),
+    [
+        ("NVRM: GPU 0000:3b:00.0: GPU has fallen off the bus.", Severity.CRITICAL),
+        ("NVRM: GPU 0000:3b:00.0: RmInitAdapter failed! (0x24:0x72:1568)", Severity.CRITICAL),
+        ("NVRM: API mismatch: the client has the version 580.1", Severity.CRITICAL),
+        ("nvidia 0000:3b:00.0: Unable to change power state from D3cold to D0, device inaccessible", Severity.CRITICAL),
+        ("NVRM: A GPU crash dump has been created.", Severity.ERROR),
+        ("NVRM: No NVIDIA GPU found.", Severity.ERROR),
+        ("nvidia 0000:3b:00.0: PCIe Bus Error: severity=Corrected", Severity.WARNING),
+        ("nvidia-nvlink: something failed", Severity.WARNING),
+    ],
+)
+def test_a_line_without_a_code_is_known_by_its_words(text, severity):
+    meaning = meaning_of(message(Trouble.DRIVER_MESSAGE, None, text))
+    assert meaning.severity is severity
+    assert meaning.advice
 
 
 @given(st.sampled_from([Trouble.XID, Trouble.SXID]), st.integers(0, 1 << 31))
