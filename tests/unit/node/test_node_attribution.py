@@ -1,11 +1,13 @@
 """Container, pod and Slurm job, by the names that their programs give control groups."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gpualloc.adapters.decode import _CONTAINER, _SLURM_JOB
 from gpualloc.node.attribution import Pods, container, pod, slurm_job, slurm_job_told
+
+_UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 ID = "0123456789abcdef" * 4
 OTHER = "f" * 64
@@ -136,6 +138,7 @@ _PIECES = st.sampled_from(
 _MORE = st.sampled_from(["slurmstepd.scope", "/step_", "0", "١", "/lxc/", "/lxc.payload.", "name-1", "conmon-", "\n"])
 
 
+@_UNHURRIED
 @given(st.lists(st.one_of(_PIECES, _MORE, st.text(max_size=8)), max_size=30).map("".join))
 def test_whatever_a_group_is_called_the_head_can_read_what_is_told(groups):
     for told, shape in ((container(groups), _CONTAINER), (slurm_job(groups), _SLURM_JOB)):

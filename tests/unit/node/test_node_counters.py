@@ -2,10 +2,12 @@
 
 import json
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gpualloc.node.counters import MAX_WINDOW_S, Counters, from_kept, total
+
+_UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 VALUES = st.dictionaries(st.sampled_from("abc"), st.integers(0, 1 << 70))
 JSON = st.recursive(
@@ -15,6 +17,7 @@ JSON = st.recursive(
 )
 
 
+@_UNHURRIED
 @given(VALUES, VALUES, st.floats(-10, 10))
 def test_a_rate_is_what_passed_or_unknown(before, after, elapsed_s):
     earlier, now = Counters(before, 100.0), Counters(after, 100.0 + elapsed_s)
@@ -25,6 +28,7 @@ def test_a_rate_is_what_passed_or_unknown(before, after, elapsed_s):
         assert rate is None or rate >= 0
 
 
+@_UNHURRIED
 @given(VALUES, st.floats(0, 2 * MAX_WINDOW_S))
 def test_what_was_kept_comes_back_while_it_is_young(values, age_s):
     found = from_kept(json.loads(json.dumps(Counters(values, 50.0).kept())), 50.0 + age_s)
@@ -33,6 +37,7 @@ def test_what_was_kept_comes_back_while_it_is_young(values, age_s):
     assert (found is not None) == (bool(values) and (50.0 + age_s) - 50.0 <= MAX_WINDOW_S)
 
 
+@_UNHURRIED
 @given(st.fixed_dictionaries({}, optional={"at_s": JSON, "values": JSON}))
 def test_nothing_that_a_file_may_hold_breaks_a_look(content):
     found = from_kept(content, 100.0)

@@ -1,11 +1,13 @@
 """Lines of the kernel log: what is told of each form that NVIDIA's driver and the bus write."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gpualloc.adapters.decode_readings import decode_kernel
 from gpualloc.node.kernel_lines import MAX_TEXT, joined, may_matter, message, record
+
+_UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 GPUS = {"0000:3b:00.0", "10000:e1:00.0"}
 
@@ -152,6 +154,7 @@ _PIECES = st.sampled_from(
 )
 
 
+@_UNHURRIED
 @given(st.lists(st.one_of(_PIECES, st.text(max_size=12)), max_size=40).map("".join))
 def test_whatever_is_in_the_log_the_head_can_read_what_is_told_of_it(text):
     told = message(text, GPUS)
@@ -163,6 +166,7 @@ def test_whatever_is_in_the_log_the_head_can_read_what_is_told_of_it(text):
     assert len(told["text"]) <= MAX_TEXT
 
 
+@_UNHURRIED
 @given(st.binary(max_size=400))
 def test_no_record_breaks_the_reader(line):
     told = record(b"6,1,2,-;" + line)
@@ -170,6 +174,7 @@ def test_no_record_breaks_the_reader(line):
     record(line)
 
 
+@_UNHURRIED
 @given(st.text(max_size=200))
 def test_a_joined_record_is_one_line(text):
     assert len(joined(text).splitlines()) <= 1
