@@ -69,7 +69,9 @@ query() {
 
 old_load=uuid,index,name,pci.bus_id,driver_version,memory.total,memory.used,utilization.gpu,utilization.memory
 old_load=$old_load,power.draw,power.limit,temperature.gpu,clocks.sm
-load=$old_load,clocks.mem,fan.speed,pstate,temperature.memory,clocks_throttle_reasons.active
+more_load=$old_load,clocks.mem,fan.speed,pstate,temperature.memory
+load=$more_load,clocks_event_reasons.active
+throttle_load=$more_load,clocks_throttle_reasons.active
 old_board=uuid,serial,vbios_version,inforom.img,compute_mode,persistence_mode
 old_board=$old_board,power.default_limit,power.min_limit,power.max_limit
 old_board=$old_board,pcie.link.gen.current,pcie.link.width.current,pcie.link.gen.max,pcie.link.width.max
@@ -98,6 +100,7 @@ while read -r word number; do
     network) cat /proc/net/dev || status=1 ;;
     disk) df -P -k / || status=1 ;;
     load) query "$load" ;;
+    load-throttle) query "$throttle_load" ;;
     load-old) query "$old_load" ;;
     board) query "$board" ;;
     board-old) query "$old_board" ;;

@@ -39,7 +39,7 @@ _COMPUTE_MODES: Mapping[str, str] = {
     "exclusive_process": ComputeMode.EXCLUSIVE_PROCESS.value,
     "prohibited": ComputeMode.PROHIBITED.value,
 }
-_FLAGS: Mapping[str, bool] = {"enabled": True, "disabled": False, "yes": True, "no": False}
+_FLAGS: Mapping[str, bool] = {"enabled": True, "disabled": False, "yes": True, "no": False, "1": True, "0": False}
 _THROTTLES = tuple(throttle for throttle in Throttle if throttle is not Throttle.OTHER)
 
 

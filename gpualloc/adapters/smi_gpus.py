@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpualloc.adapters.shell_proc import read_information
@@ -18,6 +18,7 @@ from gpualloc.adapters.smi_table import (
     OLD_BOARD,
     OLD_LOAD,
     ROWS,
+    THROTTLE_LOAD,
     Row,
     Table,
     Unheld,
@@ -34,8 +35,14 @@ DETAILS_EVERY_S = 10.0
 _SLOWEST_S = 7.0
 """Longest that one nvidia-smi may take, until it is given up and killed."""
 
-_NO_FIELD = "is not a valid field"
-_NO_QUERY = re.compile("not (recognized|supported)|Invalid combination|unknown option", re.IGNORECASE)
+QUERIES: Mapping[str, Sequence[tuple[str, Sequence[Column]]]] = {
+    "load": (("load", LOAD), ("load-throttle", THROTTLE_LOAD), ("load-old", OLD_LOAD)),
+    "board": (("board", BOARD), ("board-old", OLD_BOARD)),
+    "rows": (("rows", ROWS),),
+}
+"""What is asked for, each in the words of the newest driver first: the word of the shell program and its columns."""
+
+_NOT_KNOWN = re.compile("is not a valid field|not recognized|Invalid combination|unknown option", re.IGNORECASE)
 _GPU_UUID = re.compile(r"GPU-[A-Za-z0-9-]{1,120}")
 _TROUBLES = (
     ("mismatch", "mismatch"),
@@ -67,8 +74,8 @@ class SmiGpus:
         """How nvidia-smi as a whole stands, in the words of the wire for NVML."""
         self.reason: str | None = None
         self._hung_since_s: float | None = None
-        self._words = {"load": LOAD, "board": BOARD, "rows": ROWS}
-        """Queries in use, by word; an older driver knows fewer columns."""
+        self._form = dict.fromkeys(QUERIES, 0)
+        """Which form of each query is in use; one beyond the last: this driver knows none."""
         self._asked_at_s: dict[str, float] = {}
         self._information: list[dict[str, str]] = []
         self._places: dict[tuple[str, int], str] = {}
@@ -82,9 +89,9 @@ class SmiGpus:
         if table is None:
             return
         self._take_load(table)
-        for word in ("board", "rows"):
-            if word in self._words and left_s() > _SLOWEST_S and self._due(word):
-                self._take_slow(word, self._query(ask, word))
+        for name in ("board", "rows"):
+            if self._columns(name) and left_s() > _SLOWEST_S and self._due(name):
+                self._take_slow(name, self._query(ask, name))
         for gpu in self.gpus.values():
             gpu.instances = gpu.instances if gpu.mig_enabled else ()
         with_mig = any(gpu.mig_enabled for gpu in self.gpus.values())
@@ -100,32 +107,32 @@ class SmiGpus:
         self._asked_at_s[word] = now_s
         return True
 
-    def _query(self, ask: Ask, word: str) -> Table | None:
-        """The answer to a query, to an older form of it where the driver does not know the columns; None: none."""
-        columns = self._words[word]
-        old: Sequence[Column] | None = {"load": OLD_LOAD, "board": OLD_BOARD}.get(word)
-        told = ask(f"{word}-old" if columns is old else word)[0]
-        if not told.well and any(_NO_FIELD in line or _NO_QUERY.search(line) for line in told.lines):
-            if old is None or columns is old:
-                self._forget(word)
-                return None
-            self._words[word] = old
-            return self._query(ask, word)
-        table = read_table(told.lines, columns)
-        if word == "load" and not self._answers(told, table):
+    def _columns(self, name: str) -> Sequence[Column]:
+        """The columns that are asked for; none when the driver knows no form of the query."""
+        forms = QUERIES[name]
+        return forms[self._form[name]][1] if self._form[name] < len(forms) else ()
+
+    def _query(self, ask: Ask, name: str) -> Table | None:
+        """The answer to a query, in the newest form of it that the driver knows; None when there is none."""
+        self._asked_at_s[name] = time.monotonic()
+        for word, columns in QUERIES[name][self._form[name] :]:
+            told = ask(word)[0]
+            table = read_table(told.lines, columns)
+            if told.well or not _NOT_KNOWN.search(table.words or ""):
+                break
+            self._form[name] += 1
+        else:
+            if name == "load":
+                self._fail("failed", "its nvidia-smi is too old: it does not know what is asked")
+            return None
+        if name == "load" and not self._answers(told, table):
             return None
         return None if told.status == HUNG else table
-
-    def _forget(self, word: str) -> None:
-        if word == "load":
-            self._fail("failed", "its nvidia-smi is too old: it does not know what is asked")
-        else:
-            del self._words[word]
 
     def _answers(self, told: Told, table: Table) -> bool:
         """Whether nvidia-smi works; else every GPU gets its trouble."""
         if told.status == HUNG:
-            self._hung_since_s = self._hung_since_s or time.monotonic()
+            self._hung_since_s = self._hung_since_s or self._asked_at_s["load"]
             self._fail("hung", f"nvidia-smi does not answer since {time.monotonic() - self._hung_since_s:.0f} s")
             return False
         self._hung_since_s = None
@@ -182,8 +189,7 @@ class SmiGpus:
         gpu.bus = str(values["board.pci_bus_id"]) if "board.pci_bus_id" in values else gpu.bus
         if "driver_version" in values:
             self.driver_version = str(values["driver_version"])
-        if self._words["load"] is OLD_LOAD:
-            gpu.unasked.update((column.field, "not seen") for column in LOAD[len(OLD_LOAD) :])
+        self._note_unasked(gpu, "load")
         facts = next((each for each in self._information if bus_within(each.get("Bus Location", "")) == gpu.bus), None)
         if gpu.minor is None and facts is not None:
             model = gpu.model
@@ -202,14 +208,19 @@ class SmiGpus:
         gpu.no_processes = "lost" if unheld.state == "GPU lost" else "failed"
         return gpu
 
-    def _take_slow(self, word: str, table: Table | None) -> None:
-        columns: Sequence[Column] = {"board": BOARD, "rows": ROWS}[word]
-        asked: Sequence[Column] = self._words.get(word, ())
+    def _take_slow(self, name: str, table: Table | None) -> None:
         rows = {row.uuid: row for row in table.rows} if table is not None else {}
+        nothing = {column.field: "failed" for column in self._columns(name)[1:]}
         for gpu in self.gpus.values():
             # What an answer lacks is not kept from the one before.
-            gpu.slow[word] = rows.get(gpu.uuid) or Row(gpu.uuid, missing={each.field: "failed" for each in asked[1:]})
-            gpu.unasked.update((each.field, "not seen") for each in columns if each not in asked)
+            gpu.slow[name] = rows.get(gpu.uuid) or Row(gpu.uuid, missing=nothing)
+            self._note_unasked(gpu, name)
+
+    def _note_unasked(self, gpu: Gpu, name: str) -> None:
+        """Say of the columns that this driver does not know that they are not seen."""
+        asked = {column.field for column in self._columns(name)}
+        newest = QUERIES[name][0][1]
+        gpu.unasked.update((column.field, "not seen") for column in newest if column.field not in asked)
 
     def _take_apps(self, told: Told | None) -> None:
         """The processes of the answer; None: there was no time to ask."""

@@ -45,14 +45,16 @@ OLD_LOAD: Sequence[Column] = (
 )
 """What every driver tells."""
 
-LOAD: Sequence[Column] = (
+_MORE_LOAD: Sequence[Column] = (
     *OLD_LOAD,
     Column("clocks.mem", "memory_clock_mhz", whole(0, _MAX_MHZ)),
     Column("fan.speed", "fan_ratio", number(0, 200, 0.01)),
     Column("pstate", "performance_state", performance_state),
     Column("temperature.memory", "memory_temperature_c", whole(-100, 250)),
-    Column("clocks_throttle_reasons.active", "throttles", throttles),
 )
+LOAD: Sequence[Column] = (*_MORE_LOAD, Column("clocks_event_reasons.active", "throttles", throttles))
+THROTTLE_LOAD: Sequence[Column] = (*_MORE_LOAD, Column("clocks_throttle_reasons.active", "throttles", throttles))
+"""As the last column was called before driver 535."""
 
 OLD_BOARD: Sequence[Column] = (
     Column("uuid", "uuid", text),

@@ -76,6 +76,9 @@ ALWAYS: Mapping[str, str] = {
 }
 """Options that stand first on the command line, where the first counts: no configuration undoes them."""
 
+_NO_QUESTIONS = ("env", "SSH_ASKPASS_REQUIRE=never")
+"""The ssh that ssh runs for a ProxyJump is not told of BatchMode: without this it asks in a window about host keys."""
+
 
 @dataclass(frozen=True, slots=True)
 class SshTarget:
@@ -189,7 +192,7 @@ class SshLaunch:
         return self._archive
 
     def _base_arguments(self) -> list[str]:
-        return [*self._target.command, *_as_options(ALWAYS), *self._target.arguments()]
+        return [*_NO_QUESTIONS, *self._target.command, *_as_options(ALWAYS), *self._target.arguments()]
 
     def _find_multiplexing(self) -> list[str]:
         """Share one connection per node between commands, unless the operator's ssh does so already."""

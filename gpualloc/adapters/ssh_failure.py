@@ -55,6 +55,13 @@ _BEFORE_LOGIN: Sequence[_Rule] = (
         _REACH_HINT,
     ),
     (
+        # The address is not known behind a jump host or ProxyCommand, whose own words ssh may hide.
+        re.compile(r"UNKNOWN port 65535"),
+        NodeState.UNREACHABLE,
+        "what leads there failed (ProxyJump or ProxyCommand)",
+        "see what it says; a jump host may be down, unknown or refuse the login: ssh {target} true",
+    ),
+    (
         re.compile(r"Bad configuration option|unknown option|Bad owner or permissions|keyword .* extra arguments"),
         NodeState.UNREACHABLE,
         "ssh does not accept its configuration",

@@ -1,6 +1,6 @@
 """A made-up `nvidia-smi` for nodes without python3: a shell script that shows the GPUs of the C library's state.
 
-    bin_folder, state = fake_smi(folder)
+    bin_folder, state = fake_smi(folder)  # a file `status` in `state` is what it ends with
     write_smi(state, [FakeGpu(0)])
     node.restart(PATH=str(bin_folder), GPUALLOC_FAKE_SMI=str(state))
 
@@ -54,6 +54,9 @@ case $1 in
 -q) cat "$state/xml" ;;
 *) echo "Invalid combination of input arguments."; exit 1 ;;
 esac
+status=0
+{ read -r status <"$state/status"; } 2>/dev/null
+exit "$status"
 """
 
 
@@ -151,6 +154,7 @@ def _cells(gpu: FakeGpu, driver: str) -> dict[str, str]:
         "fan.speed": "[N/A]",
         "pstate": "P0",
         "temperature.memory": "31",
+        "clocks_event_reasons.active": "0x0000000000000004",
         "clocks_throttle_reasons.active": "0x0000000000000004",
         "serial": "1320921012345",
         "vbios_version": "92.00.45.00.03",

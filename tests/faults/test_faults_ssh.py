@@ -244,6 +244,34 @@ def test_an_unknown_host_key_is_not_accepted_in_silence(site):
     well(fleet)
 
 
+@pytest.mark.parametrize(
+    ("shared", "state", "words"),
+    [(False, NodeState.HOST_KEY, "not known"), (True, NodeState.UNREACHABLE, "what leads there failed")],
+)
+def test_an_unknown_host_key_on_the_way_is_not_asked_about_in_a_window(site, monkeypatch, shared, state, words):
+    """The ssh to a jump host is started by ssh itself, which does not tell it that nobody is there."""
+    jump, asked, file = site.farm["n2"], site.farm.folder / "asked", site.farm.folder / "jump.conf"
+    askpass = site.farm.folder / "askpass"
+    askpass.write_text(f"#!/bin/sh\ntouch {asked}\necho yes\n")
+    askpass.chmod(0o755)
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setenv("SSH_ASKPASS", str(askpass))
+    unknown = (
+        *without(without(jump.options, "UserKnownHostsFile"), "StrictHostKeyChecking"),
+        ("UserKnownHostsFile", "none"),
+    )
+    file.write_text("Host *\n" + "".join(f" {key} {value}\n" for key, value in unknown))
+    node, options = site.sick, (("ProxyJump", f"{jump.user}@{jump.host}:{jump.port}"), *site.sick.options)
+    target = SshTarget(node.host, node.user, node.port, options, command=("ssh", "-F", str(file)))
+    sockets = Path(tempfile.mkdtemp(prefix="s", dir=site.farm.folder))
+    launch = SshLaunch(target, archive=scripted_archive, runtime_dir=sockets, shared=shared)
+    fleet = LinkedFleet([(NodeSpec("n1", "p", "ssh"), lambda: PipeLink("n1", launch))], observe_s=PATIENT_S)
+    site.fleets.append(fleet)
+    found = seen(fleet)["n1"]
+    assert (found.state, words in (found.reason or "")) == (state, True)
+    assert not asked.exists()
+
+
 @pytest.mark.root
 def test_a_login_shell_that_talks_before_and_between(site):
     """Noise before the start is skipped; noise later costs a connection and is never taken for an answer."""

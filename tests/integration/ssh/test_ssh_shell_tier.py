@@ -201,7 +201,31 @@ def test_an_older_driver_is_asked_for_less_and_only_once_too_much(place):
     assert device.unavailable["mig_enabled"] == "not seen"
     assert device.unavailable["ecc.remap_pending"] == "not seen"
     assert device.power_limit_max_w == 400.0
-    assert sum("temperature.memory" in call for call in calls(place.state)) == 1
+    assert sum("temperature.memory" in call for call in calls(place.state)) == 2  # in two forms, each once
+
+
+def test_a_driver_that_has_the_older_name_for_a_column_tells_as_much(place):
+    write_smi(place.state, [FakeGpu(0)], unknown=("clocks_event_reasons.active",))
+    (device,) = look(place.session()).devices
+    assert device.throttles == (Throttle.POWER_CAP,)
+
+
+def test_a_gpu_that_knows_less_beside_a_lost_one_does_not_make_the_driver_old(place):
+    """Not supported is a value, also where nvidia-smi ends with an error."""
+    write_smi(
+        place.state,
+        [FakeGpu(0)],
+        unheld=["Unable to determine the device handle for GPU1: 0000:3B:00.0: Unknown Error"],
+        cells={FakeGpu(0).full_uuid: {"fan.speed": "[Not Supported]"}},
+    )
+    (place.state / "status").write_text("15")
+    well, lost = look(place.session()).devices
+    assert (well.state, well.unavailable["fan_ratio"], well.throttles) == (
+        DeviceState.OK,
+        "not supported",
+        (Throttle.POWER_CAP,),
+    )
+    assert lost.state is DeviceState.LOST
 
 
 def test_what_hardly_changes_is_asked_for_once(place):

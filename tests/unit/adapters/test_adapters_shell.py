@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.adapters import shell_talk
@@ -128,6 +128,7 @@ def test_gpus_of_the_kernel():
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=60), max_size=6))
 def test_no_text_breaks_a_reader(lines):
     for read in (read_clock, read_cpus, read_disk, read_information, read_memory, read_network, read_process):

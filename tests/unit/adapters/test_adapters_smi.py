@@ -6,12 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gpualloc.adapters import shell_talk
 from gpualloc.adapters.smi_cells import Missing, bus, number, performance_state, throttles
-from gpualloc.adapters.smi_table import APPS, BOARD, LOAD, OLD_BOARD, OLD_LOAD, ROWS, read_table
+from gpualloc.adapters.smi_table import APPS, BOARD, LOAD, OLD_BOARD, OLD_LOAD, ROWS, THROTTLE_LOAD, read_table
 from gpualloc.adapters.smi_xml import BadXmlError, read_details, read_uuids
 
 GPU = "GPU-5d5ba0d6-4e3a-4a7e-b1a0-6d1c3a2f0e11"
@@ -127,11 +127,14 @@ def test_other_lines_are_words():
 def test_the_columns_are_those_that_the_shell_program_asks_for():
     source = Path(shell_talk.__file__).with_name("shell_node.sh").read_text()
     asked: dict[str, str] = {}
-    for name, text in re.findall(r"^(load|old_load|board|old_board|rows)=(\S+)$", source, re.MULTILINE):
+    for name, text in re.findall(
+        r"^(load|more_load|throttle_load|old_load|board|old_board|rows)=(\S+)$", source, re.MULTILINE
+    ):
         asked[name] = re.sub(r"\$(\w+)", lambda match: asked[match[1]], text)
     for name, columns in {
         "old_load": OLD_LOAD,
         "load": LOAD,
+        "throttle_load": THROTTLE_LOAD,
         "old_board": OLD_BOARD,
         "board": BOARD,
         "rows": ROWS,
@@ -140,6 +143,7 @@ def test_the_columns_are_those_that_the_shell_program_asks_for():
     assert "--query-compute-apps=" + ",".join(column.name for column in APPS) in source
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(alphabet="GPU-0123456789abc,[]N/A. :\x1b\u202e", max_size=80), max_size=8))
 @example([f"{GPU}, " + "9" * 400])
 def test_no_text_breaks_a_table(lines):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gpualloc.adapters.decode_device import decode_devices
@@ -68,7 +68,7 @@ def good(column: Column) -> str:
         "name": "NVIDIA A100",
         "pci.bus_id": "00000000:3B:00.0",
         "pstate": "P0",
-        "clocks_throttle_reasons.active": "0x1",
+        "clocks_event_reasons.active": "0x1",
         "mig.mode.current": "Disabled",
     }.get(column.name, "1")
 
@@ -95,6 +95,7 @@ def tables(cell: Callable[[Column], str]) -> dict[str, list[str]]:
     return {**found, "apps": [row(tuple(APPS), UUIDS[0], cell)]}
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_every_answer_makes_rows_of_the_wire(data):
     told = tables(lambda column: data.draw(st.sampled_from([*CELLS, good(column)])))
@@ -106,6 +107,7 @@ def test_every_answer_makes_rows_of_the_wire(data):
             assert (getattr(device, name) is None) == (name in device.unavailable)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=80), max_size=6), st.sampled_from(["0", "1", "2", "9", "127", HUNG, "x"]))
 def test_no_answer_at_all_breaks_a_look(lines, status):
     ask = asker(

@@ -36,6 +36,8 @@ CASES = [
     ),
     ("/etc/ssh/ssh_config: line 3: Bad configuration option: foo\r\n", NodeState.UNREACHABLE, "configuration"),
     ("kex_exchange_identification: Connection closed by remote host\r\n", NodeState.UNREACHABLE, "could not connect"),
+    ("Connection closed by UNKNOWN port 65535\r\n", NodeState.UNREACHABLE, "what leads there"),
+    ("Host key verification failed.\r\nConnection closed by UNKNOWN port 65535\r\n", NodeState.HOST_KEY, "not known"),
     ("", NodeState.UNREACHABLE, "ssh could not connect"),
 ]
 
