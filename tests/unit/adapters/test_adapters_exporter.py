@@ -5,6 +5,7 @@ import http.client
 import socket
 import threading
 import time
+import tracemalloc
 from contextlib import ExitStack
 
 import pytest
@@ -112,11 +113,14 @@ def test_clients_that_do_not_read_keep_nobody_waiting(server, monkeypatch):
     monkeypatch.setattr(exporter, "REQUEST_S", 300.0)
     monkeypatch.setattr(exporter, "ANSWER_S", 300.0)
     server.put(BIG)
+    tracemalloc.start()
     with ExitStack() as opened:
+        opened.callback(tracemalloc.stop)
         for number in range(200):
             client = opened.enter_context(socket.create_connection(server.address, timeout=20))
             client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n" if number % 2 else b"GET /met")
         until(lambda: server.connections == 200)
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
         server.put(b"a 4\n")
         assert ask(server)[2] == b"a 4\n"
         began = time.monotonic()
