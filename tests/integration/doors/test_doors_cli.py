@@ -9,9 +9,14 @@ import stat
 import subprocess
 import time
 import urllib.request
+from contextlib import closing
 
 import pytest
 from fakes.nvml_stub import FakeGpu
+
+from gpualloc.model.health import Event, Severity, Trouble
+from gpualloc.store.events import SqliteEvents
+from gpualloc.store.paths import StatePaths
 
 
 def rows(text):
@@ -94,6 +99,26 @@ def test_this_machine_recorded_says_so(here, begin, tmp_path):
 @pytest.mark.parametrize("listen", ["9456", "localhost", "127.0.0.1:", "127.0.0.1:65536", ":1", "127.0.0.1:x"])
 def test_a_wrong_address_is_refused(sim, listen):
     assert "is not HOST:PORT" in sim.run("exporter", "--listen", listen, check=2).stderr
+
+
+def test_what_is_kept_while_it_runs_is_told(sim, exporter):
+    _, where = exporter("--every", "1s")
+
+    def told(name):
+        with urllib.request.urlopen(f"http://{where}/metrics", timeout=20) as answer:
+            return [line for line in answer.read().decode().splitlines() if line.startswith(name)]
+
+    xid = 'gpualloc_events_total{trouble="xid",severity="error"}'
+    until(lambda: told("gpualloc_node_state"))
+    assert told(xid) == [f"{xid} 0"]
+    assert told("gpualloc_last_sample") == told("gpualloc_cordon{") == []
+    with closing(SqliteEvents(StatePaths(sim.state_dir).sim("demo"))) as events:
+        events.note([Event(time.time(), Trouble.XID, Severity.ERROR, "pine01", None, "Xid 79", None, "k1", 79)])
+    sim.run("sample")
+    sim.run("cordon", "fir01", "--reason", "looked at")
+    until(lambda: told(xid) == [f"{xid} 1"])
+    until(lambda: told("gpualloc_last_sample"))
+    until(lambda: told("gpualloc_cordon{") == ['gpualloc_cordon{node="fir01"} 1'])
 
 
 def test_a_port_that_is_taken_is_said(sim, exporter):
