@@ -4,6 +4,11 @@ import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# Timing decides no test: on a busy machine an example may take as long as it likes.
+settings.register_profile("gpualloc", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("gpualloc")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # So it is in what a shell starts in the background, and what tests start would never be interrupted.

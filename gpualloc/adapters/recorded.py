@@ -152,7 +152,8 @@ class RecordedFleet:
         return tuple(specs[name] for name in dict.fromkeys(names))
 
     def _play_until(self, at_s: float) -> None:
-        while self._recording.next_s is not None and self._recording.next_s <= at_s:
+        # Whoever looks while it is being closed sees what was played so far.
+        while not self._closed.is_set() and self._recording.next_s is not None and self._recording.next_s <= at_s:
             self._recording.play()
 
     def _node(self, spec: NodeSpec, *, over: bool) -> Node:

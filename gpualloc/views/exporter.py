@@ -9,37 +9,31 @@ from gpualloc.model.desired import Cordon
 from gpualloc.model.health import Condition, Event, Severity, Trouble
 from gpualloc.model.inventory import Node, NodeState
 from gpualloc.ports import WatchFigures
-from gpualloc.views.prometheus import Family, Labels, group
+from gpualloc.views.prometheus import Family, Labels, family, group
 from gpualloc.views.prometheus_blocks import NODE_FAMILIES, PROCESS_FAMILIES, Block, node_block
 from gpualloc.views.prometheus_node import AGE
 
-UP = Family("gpualloc_up", "gauge", "1 while nodes are watched.", ())
-BUILD = Family("gpualloc_build_info", "gauge", "1, with the version of gpualloc as a label.", ("version",))
-SIMULATED = Family("gpualloc_simulated", "gauge", "1 when the nodes are simulated or recorded, else 0.", ())
-WATCHED = Family("gpualloc_watch_nodes", "gauge", "Nodes by how watching them goes.", ("state",))
-RECEIVED = Family("gpualloc_watch_received_bytes_total", "counter", "What nodes sent, without the transport's own.", ())
-SENT = Family("gpualloc_watch_sent_bytes_total", "counter", "What was sent to nodes.", ())
-MESSAGES = Family("gpualloc_watch_messages_total", "counter", "Messages from nodes.", ())
-RESUMED = Family("gpualloc_watch_resumed_total", "counter", "Connections made anew after a cut.", ())
-EVENTS = Family(
-    "gpualloc_events_total",
-    "counter",
+UP = family("up", "1 while nodes are watched.")
+BUILD = family("build_info", "1, with the version of gpualloc as a label.", ("version",))
+SIMULATED = family("simulated", "1 when the nodes are simulated or recorded, else 0.")
+WATCHED = family("watch_nodes", "Nodes by how watching them goes.", ("state",))
+RECEIVED = family("watch_received_bytes_total", "What nodes sent, without the transport's own.")
+SENT = family("watch_sent_bytes_total", "What was sent to nodes.")
+MESSAGES = family("watch_messages_total", "Messages from nodes.")
+RESUMED = family("watch_resumed_total", "Connections made anew after a cut.")
+EVENTS = family(
+    "events_total",
     "Events that were noted since the exporter began; the end of a condition is none.",
     ("trouble", "severity"),
 )
-CORDONED = Family(
-    "gpualloc_cordon", "gauge", "1 for each node, or device of it, that takes no new work.", ("node", "uuid")
-)
-SAMPLED = Family(
-    "gpualloc_last_sample_timestamp_seconds", "gauge", "When `gpualloc sample` last kept what nodes told.", ()
-)
-CONDITION = Family(
-    "gpualloc_condition",
-    "gauge",
+SAMPLED = family("last_sample_timestamp_seconds", "When `gpualloc sample` last kept what nodes told.")
+CONDITION = family(
+    "condition",
     "1 for each thing that is wrong, as `gpualloc sample` last judged; not told when that is long ago.",
     ("node", "uuid", "trouble", "severity"),
 )
-RENDERED = Family("gpualloc_exporter_render_seconds", "gauge", "Time that making the page before this one took.", ())
+CORDONED = family("cordon", "1 for each node, or device of it, that takes no new work.", ("node", "uuid"))
+RENDERED = family("exporter_render_seconds", "Time that making the page before this one took.")
 CPU = Family("process_cpu_seconds_total", "counter", "CPU time of the exporter.", ())
 MEMORY = Family("process_resident_memory_bytes", "gauge", "Memory of the exporter.", ())
 BEGAN = Family("process_start_time_seconds", "gauge", "When the exporter began.", ())
@@ -158,10 +152,10 @@ class Exposition:
         blocks = [self._block(node) for node in nodes]
         self._blocks = {node.name: (node, block) for node, block in zip(nodes, blocks, strict=True)}
         parts = [self._head(nodes, at_s, cost, figures, kept).encode()]
-        for family in self._families:
-            lines = [block[family] for block in blocks if family in block]
+        for each in self._families:
+            lines = [block[each] for block in blocks if each in block]
             if lines:
-                parts.append(family.header.encode())
+                parts.append(each.header.encode())
                 parts += lines
         return b"".join(parts)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
 
 from gpualloc.views.text import escape
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MIB, MHZ = 1 << 20, 1_000_000
+"""What readings are multiplied by, to be in base units."""
 MAX_LABEL = 256
 """Characters of a label's value; a longer one ends in `…`."""
 
@@ -31,6 +35,38 @@ class Family:
     def header(self) -> str:
         """What stands before its samples."""
         return f"# HELP {self.name} {self.help}\n# TYPE {self.name} {self.kind}\n"
+
+
+Reader = Callable[[Any], float | None]
+"""Takes a value out of what it is read from; None when it is not known."""
+_Row = tuple[str, str | Reader, str] | tuple[str, str | Reader, str, int]
+
+
+def family(name: str, about: str, labels: tuple[str, ...] = ()) -> Family:
+    """A metric of ours; one whose name ends in `_total` is a counter."""
+    return Family(f"gpualloc_{name}", "counter" if name.endswith("_total") else "gauge", about, labels)
+
+
+def readers(labels: tuple[str, ...], *rows: _Row) -> Mapping[Family, Reader]:
+    """Metrics with the same labels.
+
+    Args:
+        labels: their names.
+        rows: name, path of the reading or what takes it, help, and what it is multiplied by.
+    """
+    return {family(row[0], row[2], labels): _reader(row[1], *row[3:]) for row in rows}
+
+
+def _reader(what: str | Reader, times: int = 1) -> Reader:
+    read: Reader = attrgetter(what) if isinstance(what, str) else what
+    if times == 1:
+        return read
+
+    def scaled(of: object) -> float | None:
+        value = read(of)
+        return None if value is None else value * times
+
+    return scaled
 
 
 def label_text(labels: Labels) -> str:

@@ -2,54 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping
 
 from gpualloc.model.inventory import Device, Node, NodeState, Process
-from gpualloc.views.prometheus import Family, Labels, label_text, sample
-from gpualloc.views.prometheus_device import (
-    DEVICE_READERS,
-    MIG_READERS,
-    PROCESS_READERS,
-    THROTTLE,
-    instances_of,
-)
-from gpualloc.views.prometheus_node import (
-    CLAIM,
-    DEVICE_INFO,
-    DEVICE_PROCESSES,
-    DEVICE_STATE,
-    GPUS,
-    GPUS_EXPECTED,
-    HEARD,
-    HOST_READERS,
-    INFO,
-    PORT_READERS,
-    STATE,
-)
-
-_T = TypeVar("_T")
+from gpualloc.views import prometheus_device as of_device
+from gpualloc.views import prometheus_node as of_node
+from gpualloc.views.prometheus import Family, Labels, Reader, label_text, sample
 
 Block = Mapping[Family, bytes]
 """The lines of one node by family; a family without lines is left out."""
 
-STANDING = (STATE, INFO, HEARD, GPUS_EXPECTED)
-"""Told of every node, whether it answers or not."""
 NODE_FAMILIES = (
-    *STANDING,
-    GPUS,
-    *HOST_READERS,
-    *PORT_READERS,
-    CLAIM,
-    DEVICE_STATE,
-    DEVICE_INFO,
-    DEVICE_PROCESSES,
-    *DEVICE_READERS,
-    THROTTLE,
-    *MIG_READERS,
+    of_node.STATE,
+    of_node.INFO,
+    of_node.HEARD,
+    of_node.GPUS_EXPECTED,
+    of_node.GPUS,
+    *of_node.HOST_READERS,
+    *of_node.PORT_READERS,
+    of_node.CLAIM,
+    of_device.STATE,
+    of_device.INFO,
+    of_device.PROCESSES,
+    *of_device.DEVICE_READERS,
+    of_device.THROTTLE,
+    *of_device.MIG_READERS,
 )
 """Every family of a node in the order of the page, without those of processes."""
-PROCESS_FAMILIES = tuple(PROCESS_READERS)
+PROCESS_FAMILIES = tuple(of_device.PROCESS_READERS)
 
 
 def node_block(node: Node, *, processes: bool) -> Block:
@@ -76,9 +56,9 @@ def _of(node: Node) -> Labels:
 
 def _standing(node: Node) -> Iterator[tuple[Family, Labels, float]]:
     of = _of(node)
-    yield STATE, (*of, ("state", node.state.value)), 1
+    yield of_node.STATE, (*of, ("state", node.state.value)), 1
     yield (
-        INFO,
+        of_node.INFO,
         (
             *of,
             ("transport", node.spec.transport),
@@ -90,20 +70,20 @@ def _standing(node: Node) -> Iterator[tuple[Family, Labels, float]]:
         1,
     )
     if node.state in (NodeState.OK, NodeState.STALE):
-        yield HEARD, of, node.at_s
+        yield of_node.HEARD, of, node.at_s
     if node.spec.gpus is not None:
-        yield GPUS_EXPECTED, of, node.spec.gpus
+        yield of_node.GPUS_EXPECTED, of, node.spec.gpus
 
 
 def _readings(node: Node, *, processes: bool) -> Iterator[tuple[Family, str]]:
     of = _of(node)
     known = label_text(of)
-    yield GPUS, sample(GPUS, known, len(node.devices))
-    yield from _read(HOST_READERS, node.host, known)
+    yield of_node.GPUS, sample(of_node.GPUS, known, len(node.devices))
+    yield from _read(of_node.HOST_READERS, node.host, known)
     for port in {port.name: port for port in node.host.ports}.values():
-        yield from _read(PORT_READERS, port, label_text((*of, ("port", port.name), ("kind", port.kind))))
+        yield from _read(of_node.PORT_READERS, port, label_text((*of, ("port", port.name), ("kind", port.kind))))
     for labels in dict.fromkeys(_claims(node)):
-        yield CLAIM, sample(CLAIM, labels, 1)
+        yield of_node.CLAIM, sample(of_node.CLAIM, labels, 1)
     counts = _processes_by_device(node.processes)
     devices = {device.uuid: device for device in node.devices}
     for device in devices.values():
@@ -135,19 +115,19 @@ def _device(node: Node, device: Device, processes: int) -> Iterator[tuple[Family
         ("pci_bus_id", board.pci_bus_id),
         ("vbios_version", board.vbios_version),
     )
-    yield DEVICE_STATE, sample(DEVICE_STATE, label_text((*of, ("state", device.state.value))), 1)
-    yield DEVICE_INFO, sample(DEVICE_INFO, label_text((*of, *about)), 1)
+    yield of_device.STATE, sample(of_device.STATE, label_text((*of, ("state", device.state.value))), 1)
+    yield of_device.INFO, sample(of_device.INFO, label_text((*of, *about)), 1)
     if "processes" not in device.unavailable:
-        yield DEVICE_PROCESSES, sample(DEVICE_PROCESSES, known, processes)
-    yield from _read(DEVICE_READERS, device, known)
+        yield of_device.PROCESSES, sample(of_device.PROCESSES, known, processes)
+    yield from _read(of_device.DEVICE_READERS, device, known)
     for throttle in device.throttles or ():
-        yield THROTTLE, sample(THROTTLE, label_text((*of, ("reason", throttle.value))), 1)
-    for instance in instances_of(device):
+        yield of_device.THROTTLE, sample(of_device.THROTTLE, label_text((*of, ("reason", throttle.value))), 1)
+    for instance in of_device.instances_of(device):
         labels = label_text((*place, ("mig", instance.uuid), ("profile", instance.profile)))
-        yield from _read(MIG_READERS, instance, labels)
+        yield from _read(of_device.MIG_READERS, instance, labels)
 
 
-def _read(readers: Mapping[Family, Callable[[_T], float | None]], of: _T, labels: str) -> Iterator[tuple[Family, str]]:
+def _read(readers: Mapping[Family, Reader], of: object, labels: str) -> Iterator[tuple[Family, str]]:
     for family, read in readers.items():
         value = read(of)
         if value is not None:
@@ -178,7 +158,7 @@ def _processes(node: Node, devices: Mapping[str, Device]) -> Iterator[tuple[Fami
             ("pod", process.pod),
             ("container", process.container),
         )
-        yield from _read(PROCESS_READERS, process, label_text(labels))
+        yield from _read(of_device.PROCESS_READERS, process, label_text(labels))
 
 
 def _program(command: str | None) -> str | None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
-from gpualloc.model.inventory import Device, MigInstance, Process
+from gpualloc.model.inventory import Device, MigInstance
 from gpualloc.views.device_marks import throttled_by
-from gpualloc.views.prometheus import Family
+from gpualloc.views.prometheus import MHZ, MIB, family, readers
 
-MIB = 1 << 20
-_MHZ = 1_000_000
 DEVICE_LABELS = ("node", "pool", "gpu", "uuid", "model")
-MIG_LABELS = ("node", "pool", "gpu", "uuid", "mig", "profile")
-PROCESS_LABELS = (
+_MIG_LABELS = ("node", "pool", "gpu", "uuid", "mig", "profile")
+_PROCESS_LABELS = (
     "node",
     "gpu",
     "uuid",
@@ -25,19 +23,6 @@ PROCESS_LABELS = (
     "pod",
     "container",
 )
-_DeviceReader = Callable[[Device], float | None]
-
-
-def _gauge(name: str, about: str, *more: str, labels: tuple[str, ...] = DEVICE_LABELS) -> Family:
-    return Family(f"gpualloc_{name}", "gauge", about, (*labels, *more))
-
-
-def _counter(name: str, about: str) -> Family:
-    return Family(f"gpualloc_{name}", "counter", about, DEVICE_LABELS)
-
-
-def _scaled(value: float | None, factor: int) -> float | None:
-    return None if value is None else value * factor
 
 
 def _nvlink_errors(device: Device) -> int | None:
@@ -46,131 +31,110 @@ def _nvlink_errors(device: Device) -> int | None:
     return sum(told) if told and len(told) == len(device.nvlinks) else None
 
 
-def _links(device: Device, *, up: bool) -> int | None:
-    return sum(link.up is up for link in device.nvlinks) if device.nvlinks else None
+def _links_up(device: Device) -> int | None:
+    return sum(link.up is True for link in device.nvlinks) if device.nvlinks else None
+
+
+def _links_down(device: Device) -> int | None:
+    return sum(link.up is False for link in device.nvlinks) if device.nvlinks else None
 
 
 def _throttled(device: Device) -> bool | None:
     return None if device.throttles is None else bool(throttled_by(device))
 
 
-DEVICE_READERS: Mapping[Family, _DeviceReader] = {
-    _gauge("device_memory_total_bytes", "Memory of the GPU."): lambda d: _scaled(d.memory_total_mib, MIB),
-    _gauge("device_memory_used_bytes", "Memory of the GPU in use."): lambda d: _scaled(d.memory_used_mib, MIB),
-    _gauge("device_utilization_ratio", "Share of time in which a kernel ran."): lambda d: d.gpu_utilization_ratio,
-    _gauge("device_memory_utilization_ratio", "Share of time in which the memory bus was busy."): lambda d: (
-        d.memory_utilization_ratio
+STATE = family(
+    "device_state", "1, with the state as a label: ok, driver not answering, GPU lost, ...", (*DEVICE_LABELS, "state")
+)
+INFO = family(
+    "device_info",
+    "1, with what the device is as labels.",
+    (*DEVICE_LABELS, "architecture", "pci_bus_id", "vbios_version"),
+)
+PROCESSES = family("device_processes", "Processes on the device.", DEVICE_LABELS)
+THROTTLE = family(
+    "device_throttle_reason", "1 for each reason why its clocks are held down now.", (*DEVICE_LABELS, "reason")
+)
+DEVICE_READERS = readers(
+    DEVICE_LABELS,
+    ("device_memory_total_bytes", "memory_total_mib", "Memory of the GPU.", MIB),
+    ("device_memory_used_bytes", "memory_used_mib", "Memory of the GPU in use.", MIB),
+    ("device_utilization_ratio", "gpu_utilization_ratio", "Share of time in which a kernel ran."),
+    ("device_memory_utilization_ratio", "memory_utilization_ratio", "Share of time in which the memory bus was busy."),
+    ("device_sm_active_ratio", "activity.sm_active_ratio", "Mean share of SMs with a warp in flight (GPM)."),
+    ("device_sm_occupancy_ratio", "activity.sm_occupancy_ratio", "Mean share of warp slots in use (GPM)."),
+    ("device_tensor_active_ratio", "activity.tensor_active_ratio", "Share of time in which tensor pipes worked (GPM)."),
+    ("device_dram_active_ratio", "activity.dram_active_ratio", "Share of the memory bandwidth in use (GPM)."),
+    ("device_encoder_utilization_ratio", "encoder_utilization_ratio", "Share of time in which its encoders worked."),
+    ("device_decoder_utilization_ratio", "decoder_utilization_ratio", "Share of time in which its decoders worked."),
+    ("device_power_watts", "power_w", "Power that it draws."),
+    ("device_power_limit_watts", "power_limit_w", "Power limit in force."),
+    ("device_energy_joules_total", "energy_j", "Energy since its driver was loaded."),
+    ("device_temperature_celsius", "temperature_c", "Temperature of the GPU."),
+    ("device_memory_temperature_celsius", "memory_temperature_c", "Temperature of its memory."),
+    ("device_fan_ratio", "fan_ratio", "Speed of the fan, of its highest."),
+    ("device_sm_clock_hertz", "sm_clock_mhz", "Clock of the SMs.", MHZ),
+    ("device_memory_clock_hertz", "memory_clock_mhz", "Clock of the memory.", MHZ),
+    ("device_performance_state", "performance_state", "P-state, 0 is the highest."),
+    ("device_throttled", _throttled, "1 when something but a setting or want of work holds its clocks down."),
+    ("device_pcie_generation", "pcie.generation", "PCIe generation as it runs now."),
+    ("device_pcie_generation_max", "pcie.generation_max", "Highest that GPU and slot can do."),
+    ("device_pcie_lanes", "pcie.width", "PCIe lanes in use."),
+    ("device_pcie_lanes_max", "pcie.width_max", "Most that GPU and slot can do."),
+    ("device_pcie_replays_total", "pcie.replays", "PCIe packets sent again since its driver was loaded."),
+    ("device_pcie_receive_bytes_per_second", "pcie.rx_bytes_per_s", "PCIe throughput towards the GPU."),
+    ("device_pcie_transmit_bytes_per_second", "pcie.tx_bytes_per_s", "PCIe throughput from the GPU."),
+    ("device_nvlink_receive_bytes_per_second", "nvlink_rx_bytes_per_s", "Over all its NVLinks, towards it."),
+    ("device_nvlink_transmit_bytes_per_second", "nvlink_tx_bytes_per_s", "Over all its NVLinks, from it."),
+    ("device_nvlinks_up", _links_up, "NVLinks that are up."),
+    ("device_nvlinks_down", _links_down, "NVLinks that are down."),
+    ("device_nvlink_errors_total", _nvlink_errors, "Errors of all its NVLinks since its driver was loaded."),
+    ("device_ecc_enabled", "ecc.enabled", "1 when its memory corrects errors."),
+    (
+        "device_ecc_corrected_errors_total",
+        "ecc.volatile_corrected",
+        "Corrected memory errors since its driver was loaded.",
     ),
-    _gauge("device_sm_active_ratio", "Mean share of SMs with a warp in flight (GPM)."): lambda d: (
-        d.activity.sm_active_ratio
+    (
+        "device_ecc_uncorrected_errors_total",
+        "ecc.volatile_uncorrected",
+        "Uncorrected memory errors since its driver was loaded.",
     ),
-    _gauge("device_sm_occupancy_ratio", "Mean share of warp slots in use (GPM)."): lambda d: (
-        d.activity.sm_occupancy_ratio
+    (
+        "device_ecc_board_corrected_errors_total",
+        "ecc.aggregate_corrected",
+        "Corrected memory errors in the life of the board.",
     ),
-    _gauge("device_tensor_active_ratio", "Share of time in which the tensor pipes worked (GPM)."): lambda d: (
-        d.activity.tensor_active_ratio
+    (
+        "device_ecc_board_uncorrected_errors_total",
+        "ecc.aggregate_uncorrected",
+        "Uncorrected memory errors in the life of the board.",
     ),
-    _gauge("device_dram_active_ratio", "Share of the memory bandwidth in use (GPM)."): lambda d: (
-        d.activity.dram_active_ratio
+    ("device_remapped_rows_corrected", "ecc.remapped_corrected", "Memory rows replaced for corrected errors."),
+    ("device_remapped_rows_uncorrected", "ecc.remapped_uncorrected", "Memory rows replaced for uncorrected errors."),
+    ("device_row_remap_pending", "ecc.remap_pending", "1 when a memory row waits for a reset to be replaced."),
+    ("device_row_remap_failed", "ecc.remap_failed", "1 when a memory row could not be replaced."),
+    ("device_mig_enabled", "mig_enabled", "1 when it is in MIG mode."),
+)
+MIG_READERS = readers(
+    _MIG_LABELS,
+    ("mig_memory_total_bytes", "memory_total_mib", "Memory of the MIG instance.", MIB),
+    ("mig_memory_used_bytes", "memory_used_mib", "Memory of the MIG instance in use.", MIB),
+    ("mig_sm_active_ratio", "activity.sm_active_ratio", "Mean share of its SMs with a warp in flight (GPM)."),
+    (
+        "mig_tensor_active_ratio",
+        "activity.tensor_active_ratio",
+        "Share of time in which its tensor pipes worked (GPM).",
     ),
-    _gauge("device_encoder_utilization_ratio", "Share of time in which the encoders worked."): lambda d: (
-        d.encoder_utilization_ratio
-    ),
-    _gauge("device_decoder_utilization_ratio", "Share of time in which the decoders worked."): lambda d: (
-        d.decoder_utilization_ratio
-    ),
-    _gauge("device_power_watts", "Power that it draws."): lambda d: d.power_w,
-    _gauge("device_power_limit_watts", "Power limit in force."): lambda d: d.power_limit_w,
-    _counter("device_energy_joules_total", "Energy since its driver was loaded."): lambda d: d.energy_j,
-    _gauge("device_temperature_celsius", "Temperature of the GPU."): lambda d: d.temperature_c,
-    _gauge("device_memory_temperature_celsius", "Temperature of its memory."): lambda d: d.memory_temperature_c,
-    _gauge("device_fan_ratio", "Speed of the fan, of its highest."): lambda d: d.fan_ratio,
-    _gauge("device_sm_clock_hertz", "Clock of the SMs."): lambda d: _scaled(d.sm_clock_mhz, _MHZ),
-    _gauge("device_memory_clock_hertz", "Clock of the memory."): lambda d: _scaled(d.memory_clock_mhz, _MHZ),
-    _gauge("device_performance_state", "P-state, 0 is the highest."): lambda d: d.performance_state,
-    _gauge(
-        "device_throttled", "1 when something other than a setting or want of work holds its clocks down."
-    ): _throttled,
-    _gauge("device_pcie_generation", "PCIe generation as it runs now."): lambda d: d.pcie.generation,
-    _gauge("device_pcie_generation_max", "Highest that GPU and slot can do."): lambda d: d.pcie.generation_max,
-    _gauge("device_pcie_lanes", "PCIe lanes in use."): lambda d: d.pcie.width,
-    _gauge("device_pcie_lanes_max", "Most that GPU and slot can do."): lambda d: d.pcie.width_max,
-    _counter("device_pcie_replays_total", "PCIe packets sent again since its driver was loaded."): lambda d: (
-        d.pcie.replays
-    ),
-    _gauge("device_pcie_receive_bytes_per_second", "PCIe throughput towards the GPU."): lambda d: d.pcie.rx_bytes_per_s,
-    _gauge("device_pcie_transmit_bytes_per_second", "PCIe throughput from the GPU."): lambda d: d.pcie.tx_bytes_per_s,
-    _gauge("device_nvlink_receive_bytes_per_second", "Over all its NVLinks, towards it."): lambda d: (
-        d.nvlink_rx_bytes_per_s
-    ),
-    _gauge("device_nvlink_transmit_bytes_per_second", "Over all its NVLinks, from it."): lambda d: (
-        d.nvlink_tx_bytes_per_s
-    ),
-    _gauge("device_nvlinks_up", "NVLinks that are up."): lambda d: _links(d, up=True),
-    _gauge("device_nvlinks_down", "NVLinks that are down."): lambda d: _links(d, up=False),
-    _counter(
-        "device_nvlink_errors_total", "Replays, recoveries and CRC errors of its NVLinks since its driver was loaded."
-    ): _nvlink_errors,
-    _gauge("device_ecc_enabled", "1 when its memory corrects errors."): lambda d: d.ecc.enabled,
-    _counter("device_ecc_corrected_errors_total", "Corrected memory errors since its driver was loaded."): lambda d: (
-        d.ecc.volatile_corrected
-    ),
-    _counter(
-        "device_ecc_uncorrected_errors_total", "Uncorrected memory errors since its driver was loaded."
-    ): lambda d: d.ecc.volatile_uncorrected,
-    _counter(
-        "device_ecc_board_corrected_errors_total", "Corrected memory errors in the life of the board."
-    ): lambda d: d.ecc.aggregate_corrected,
-    _counter(
-        "device_ecc_board_uncorrected_errors_total", "Uncorrected memory errors in the life of the board."
-    ): lambda d: d.ecc.aggregate_uncorrected,
-    _gauge("device_remapped_rows_corrected", "Memory rows replaced for corrected errors."): lambda d: (
-        d.ecc.remapped_corrected
-    ),
-    _gauge("device_remapped_rows_uncorrected", "Memory rows replaced for uncorrected errors."): lambda d: (
-        d.ecc.remapped_uncorrected
-    ),
-    _gauge("device_row_remap_pending", "1 when a memory row waits for a reset to be replaced."): lambda d: (
-        d.ecc.remap_pending
-    ),
-    _gauge("device_row_remap_failed", "1 when a memory row could not be replaced."): lambda d: d.ecc.remap_failed,
-    _gauge("device_mig_enabled", "1 when it is in MIG mode."): lambda d: d.mig_enabled,
-}
-
-THROTTLE = _gauge("device_throttle_reason", "1 for each reason why its clocks are held down now.", "reason")
-
-MIG_READERS: Mapping[Family, Callable[[MigInstance], float | None]] = {
-    _gauge("mig_memory_total_bytes", "Memory of the MIG instance.", labels=MIG_LABELS): lambda i: _scaled(
-        i.memory_total_mib, MIB
-    ),
-    _gauge("mig_memory_used_bytes", "Memory of the MIG instance in use.", labels=MIG_LABELS): lambda i: _scaled(
-        i.memory_used_mib, MIB
-    ),
-    _gauge("mig_sm_active_ratio", "Mean share of its SMs with a warp in flight (GPM).", labels=MIG_LABELS): lambda i: (
-        i.activity.sm_active_ratio
-    ),
-    _gauge(
-        "mig_tensor_active_ratio", "Share of time in which its tensor pipes worked (GPM).", labels=MIG_LABELS
-    ): lambda i: i.activity.tensor_active_ratio,
-    _gauge("mig_dram_active_ratio", "Share of its memory bandwidth in use (GPM).", labels=MIG_LABELS): lambda i: (
-        i.activity.dram_active_ratio
-    ),
-}
-
-PROCESS_READERS: Mapping[Family, Callable[[Process], float | None]] = {
-    _gauge(
-        "process_gpu_memory_used_bytes", "GPU memory of the process on the device.", labels=PROCESS_LABELS
-    ): lambda p: _scaled(p.gpu_memory_used_mib, MIB),
-    _gauge(
-        "process_gpu_utilization_ratio", "Share of time in which its kernels ran.", labels=PROCESS_LABELS
-    ): lambda p: p.gpu_utilization_ratio,
-    _gauge("process_cpu_utilization_ratio", "CPUs that it keeps busy.", labels=PROCESS_LABELS): lambda p: (
-        p.cpu_utilization_ratio
-    ),
-    _gauge("process_host_memory_bytes", "Memory of the host that it uses.", labels=PROCESS_LABELS): lambda p: _scaled(
-        p.host_memory_mib, MIB
-    ),
-}
+    ("mig_dram_active_ratio", "activity.dram_active_ratio", "Share of its memory bandwidth in use (GPM)."),
+)
+PROCESS_READERS = readers(
+    _PROCESS_LABELS,
+    ("process_gpu_memory_used_bytes", "gpu_memory_used_mib", "GPU memory of the process on the device.", MIB),
+    ("process_gpu_utilization_ratio", "gpu_utilization_ratio", "Share of time in which its kernels ran."),
+    ("process_cpu_utilization_ratio", "cpu_utilization_ratio", "CPUs that it keeps busy."),
+    ("process_host_memory_bytes", "host_memory_mib", "Memory of the host that it uses.", MIB),
+)
 
 
 def instances_of(device: Device) -> Iterator[MigInstance]:

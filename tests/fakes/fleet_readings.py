@@ -60,7 +60,7 @@ BARE = Device(
     memory_total_mib=None,
     unavailable={"memory_total_mib": "not supported", "ecc.enabled": "not supported", "processes": "hung"},
 )
-EVIL = f"{world.HOSTILE}\t=cmd|'/c calc'!A0,\r\n" + "x" * 1_000_000
+EVIL = f"{world.HOSTILE}\t=cmd|'/c calc'!A0,\r\n" + "x" * 5_000
 FULL_NODE = Node(
     NodeSpec("full", "main", "ssh", labels={"rack": "r1"}, gpus=3),
     NodeState.OK,

@@ -3,13 +3,20 @@
 import csv
 import io
 import json
+import shutil
 import signal
 import stat
+import subprocess
 import time
 import urllib.request
+from contextlib import closing
 
 import pytest
 from fakes.nvml_stub import FakeGpu
+
+from gpualloc.model.health import Event, Severity, Trouble
+from gpualloc.store.events import SqliteEvents
+from gpualloc.store.paths import StatePaths
 
 
 def rows(text):
@@ -92,6 +99,73 @@ def test_this_machine_recorded_says_so(here, begin, tmp_path):
 @pytest.mark.parametrize("listen", ["9456", "localhost", "127.0.0.1:", "127.0.0.1:65536", ":1", "127.0.0.1:x"])
 def test_a_wrong_address_is_refused(sim, listen):
     assert "is not HOST:PORT" in sim.run("exporter", "--listen", listen, check=2).stderr
+
+
+def test_what_is_kept_while_it_runs_is_told(sim, exporter):
+    _, where = exporter("--every", "1s")
+
+    def told(name):
+        with urllib.request.urlopen(f"http://{where}/metrics", timeout=20) as answer:
+            return [line for line in answer.read().decode().splitlines() if line.startswith(name)]
+
+    xid = 'gpualloc_events_total{trouble="xid",severity="error"}'
+    until(lambda: told("gpualloc_node_state"))
+    assert told(xid) == [f"{xid} 0"]
+    assert told("gpualloc_last_sample") == told("gpualloc_cordon{") == []
+    with closing(SqliteEvents(StatePaths(sim.state_dir).sim("demo"))) as events:
+        events.note([Event(time.time(), Trouble.XID, Severity.ERROR, "pine01", None, "Xid 79", None, "k1", 79)])
+    sim.run("sample")
+    sim.run("cordon", "fir01", "--reason", "looked at")
+    until(lambda: told(xid) == [f"{xid} 1"])
+    until(lambda: told("gpualloc_last_sample"))
+    until(lambda: told("gpualloc_cordon{") == ['gpualloc_cordon{node="fir01"} 1'])
+
+
+def test_a_port_that_is_taken_is_said(sim, exporter):
+    _, where = exporter("--every", "1s")
+    failed = sim.run("exporter", "--listen", where, check=1)
+    assert f"cannot listen at 127.0.0.1 port {where.rpartition(':')[2]}" in failed.stderr
+
+
+@pytest.fixture
+def hostile(here):
+    """This machine with a process on its GPU that is called so as to do harm."""
+    named = ["=cmd|'/c calc'!A0 \"q\", \x1b[2J\u202e\r\n", "600"]
+    with subprocess.Popen(named, executable=shutil.which("sleep")) as process:
+        here.gpus(FakeGpu(0, processes=((process.pid, 512),)))
+        yield here
+        process.kill()
+
+
+def test_no_text_of_a_node_does_harm_at_any_door(hostile, exporter, begin, tmp_path):
+    path = tmp_path / "hostile.rec"
+    (row,) = rows(hostile.run("processes", "--csv").stdout)
+    assert row["command"].startswith("'=cmd|'/c calc'!A0 \"q\", \\x1b[2J")
+    assert row["command"].isprintable()
+    recording = begin("record", str(path), "--every", "1s", "--json", world=hostile)
+    ticks_of(recording, 1)
+    recording.send_signal(signal.SIGTERM)
+    assert recording.wait(60) == 0
+    for done in (
+        hostile.run("processes"),
+        hostile.run("nodes", "--csv"),
+        hostile.run("replay", str(path)),
+        hostile.run("--sim", str(path), "processes"),
+    ):
+        assert all(char.isprintable() or char == "\n" for char in done.stdout)
+    assert "=cmd" in hostile.run("--sim", str(path), "processes").stdout
+    _, where = exporter("--every", "1s", "--processes", world=hostile)
+
+    def told():
+        with urllib.request.urlopen(f"http://{where}/metrics", timeout=20) as answer:
+            page = answer.read().decode()
+        return [line for line in page.splitlines() if line.startswith("gpualloc_process_gpu_memory")]
+
+    until(told)
+    (line,) = told()
+    assert line.isprintable()
+    assert 'program="' in line
+    assert "calc" not in line
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """A real Prometheus scrapes the exporter of a simulated cluster and answers queries with the right values."""
 
 import json
+import re
 import shutil
 import signal
 import socket
@@ -8,12 +9,14 @@ import subprocess
 import time
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="prometheus is not installed (tests/system-packages.sh)"
 )
+DOCUMENT = Path(__file__).parents[3] / "docs" / "exporter.md"
 CONFIG = """\
 global: {{scrape_interval: 1s, scrape_timeout: 1s}}
 scrape_configs:
@@ -86,6 +89,17 @@ def test_promtool_finds_nothing_wrong_with_the_page(exporter):
     assert 'gpualloc_node_info{node="birch01",pool="simulated",transport="simulated",simulated="true"' in page
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 0
+
+
+@pytest.mark.parametrize(("number", "what"), [(0, "config"), (1, "rules")])
+def test_what_the_document_shows_is_accepted(tmp_path, number, what):
+    shown = tmp_path / "shown.yml"
+    shown.write_text(re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)[number])
+    done = subprocess.run(
+        ["promtool", "check", what, str(shown)], capture_output=True, text=True, check=False, timeout=100
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "SUCCESS" in done.stdout
 
 
 def test_prometheus_reads_the_fleet(sim, exporter, prometheus):

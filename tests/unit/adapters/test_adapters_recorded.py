@@ -156,6 +156,13 @@ def test_waiting_ends_when_it_is_closed(opened):
     assert not waiting.is_alive()
 
 
+def test_who_looks_after_the_end_sees_what_was_played(opened):
+    played, ticking = opened()
+    played.close()
+    ticking.at += 3 * EVERY_S
+    assert user(played) == "tick 0"
+
+
 def test_two_who_look_at_once_see_the_same(opened):
     played, ticking = opened()
     seen = []

@@ -4,11 +4,12 @@ import csv
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gpualloc.views.csv import MAX_CELL, csv_text, harmless
 
+IN_ANY_TIME = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 TEXTS = st.text(max_size=60) | st.sampled_from(["=1+1", "+x", "-x", "@x", "\t=1", '"', "a,b", "\r\n", "＝1", "\udc80"])
 VALUES = TEXTS | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans() | st.none()
 
@@ -25,6 +26,7 @@ def shown(value):
     return harmless(value) if isinstance(value, str) else str(value)
 
 
+@IN_ANY_TIME
 @given(st.lists(st.lists(VALUES, min_size=2, max_size=2), max_size=5))
 def test_what_is_read_back_is_what_was_written(rows):
     text = csv_text(("a", "b_mib"), rows)
@@ -32,6 +34,7 @@ def test_what_is_read_back_is_what_was_written(rows):
     assert text.count("\n") == len(rows)
 
 
+@IN_ANY_TIME
 @given(TEXTS)
 def test_no_text_steers_a_terminal_or_is_a_formula(text):
     (cell,) = read_back(csv_text(("a", "b"), [(text, 1)]))[1][:1]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakes import fleet_readings as fleet
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gpualloc.model.desired import Cordon
@@ -17,6 +17,7 @@ from gpualloc.views import exporter
 from gpualloc.views.exporter import FAMILIES, Exposition, Kept, OwnCost
 from gpualloc.views.prometheus import MAX_LABEL, label_text
 
+IN_ANY_TIME = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 GOLDEN = Path(__file__).parent / "golden" / "metrics.txt"
 DOCUMENT = Path(__file__).parents[3] / "docs" / "exporter.md"
 COST = OwnCost("0.1.0", fleet.NOW_S - 100, 12.5, 50_000_000, 0.25)
@@ -157,12 +158,17 @@ def test_what_a_node_tells_twice_is_told_once():
     samples(page([twice]))
 
 
+@IN_ANY_TIME
 @given(st.text(max_size=50))
 def test_any_text_can_be_a_label(text):
     line = f"a{label_text((('x', text),))} 1"
     matched = SAMPLE.fullmatch(line)
     assert matched
     assert line.isprintable()
+
+
+def test_a_label_has_an_end():
+    assert len(label_text((("x", "y" * 1_000_000),))) < MAX_LABEL + 10
 
 
 def test_a_node_that_did_not_change_is_not_written_again(monkeypatch):
