@@ -1,4 +1,4 @@
-"""Serves a `Server` on two file descriptors: requests in, one end record each, in order."""
+"""Serves a `Server` on two file descriptors: requests in, one end record each, in order; pictures, once asked for."""
 
 import os
 import select
@@ -6,8 +6,21 @@ import threading
 from collections import deque
 from typing import Any
 
+from gpualloc.node import check
 from gpualloc.node.server import Server
-from gpualloc.node.wire import MAX_LINE_BYTES, START_MARK, WIRE_VERSION, WireError, decode, encode, refusal
+from gpualloc.node.telling import ReaderGone, Telling
+from gpualloc.node.wire import (
+    MAX_LINE_BYTES,
+    START_MARK,
+    STREAM,
+    WIRE_VERSION,
+    Refused,
+    WireError,
+    answer,
+    decode,
+    encode,
+    refusal,
+)
 
 WRITE_WAIT_S = 30.0
 """A reader that takes nothing for this long is gone."""
@@ -28,13 +41,9 @@ def serve(server: "Server", stdin_fd: int, stdout_fd: int, nonce: str) -> None:
         _write(stdout_fd, ("%s %d %s\n" % (START_MARK, WIRE_VERSION, nonce)).encode("ascii"))
         threading.Thread(target=session.work, name="requests", daemon=True).start()
         _read_requests(stdin_fd, session)
-    except _ReaderGone:
+    except ReaderGone:
         pass
     session.finish()
-
-
-class _ReaderGone(Exception):
-    """Nobody takes what is written to stdout."""
 
 
 class _Session:
@@ -47,6 +56,8 @@ class _Session:
         self._arrived = threading.Condition()
         self._changing = False
         self._over = False
+        self._writing = threading.Lock()
+        self._telling = Telling(server, self._tell)
         self.closed_fd, self._close_fd = os.pipe()
 
     def add(self, line: bytes) -> None:
@@ -57,6 +68,7 @@ class _Session:
 
     def finish(self) -> None:
         """Begin nothing more, and wait for the step under way, if there is one."""
+        self._telling.stop()
         with self._arrived:
             self._over = True
             self._arrived.notify_all()
@@ -71,13 +83,23 @@ class _Session:
                 if line is None:
                     return
                 try:
-                    _write(self._stdout_fd, _encoded(self._answer(line)))
+                    self._tell(self._answer(line))
                 finally:
                     with self._arrived:
                         self._changing = False
                         self._arrived.notify_all()
-        except _ReaderGone:
-            os.write(self._close_fd, b"x")
+        except ReaderGone:
+            return
+
+    def _tell(self, record: "dict[str, Any]") -> None:
+        """Write one record, whichever thread it comes from; raises ReaderGone, and ends the session then."""
+        data = _encoded(record)
+        with self._writing:
+            try:
+                _write(self._stdout_fd, data)
+            except ReaderGone:
+                os.write(self._close_fd, b"x")
+                raise
 
     def _next(self) -> "bytes | None":
         with self._arrived:
@@ -94,7 +116,16 @@ class _Session:
             if self._over:
                 return refusal(None, "failed", "the connection is over")
             self._changing = request.get("verb") in _CHANGING
-        return self._server.handle(request)
+        return self._paced(request) if request.get("verb") == STREAM else self._server.handle(request)
+
+    def _paced(self, request: "dict[str, Any]") -> "dict[str, Any]":
+        number = request.get("id")
+        if isinstance(number, bool) or not isinstance(number, int):
+            return refusal(None, "bad-request", "id is not a whole number")
+        try:
+            return answer(number, self._telling.pace(check.mapping(request.get("args"), "args")))
+        except Refused as refused:
+            return refusal(number, refused.reason, refused.message)
 
 
 def _encoded(record: "dict[str, Any]") -> bytes:
@@ -129,7 +160,7 @@ def _write(fd: int, data: bytes) -> None:
         try:
             _, writable, _ = select.select([], [fd], [], WRITE_WAIT_S)
             if not writable:
-                raise _ReaderGone
+                raise ReaderGone
             view = view[os.write(fd, view[:_PIPE_BUF]) :]
         except OSError as error:
-            raise _ReaderGone from error
+            raise ReaderGone from error

@@ -34,6 +34,9 @@ VERBS = (
     "logs",
 )
 
+STREAM = "stream"
+"""The verb that is not answered by an end record alone: pictures of the node follow, until the connection ends."""
+
 WORKLOAD_KINDS = (
     "claim",
     "limit",

@@ -18,8 +18,12 @@ class Channel(Protocol):
         """Send; what cannot leave at once waits, and is forgotten when the channel ends."""
         ...
 
-    async def ended(self) -> Failure:
-        """Why there is nothing more to read: called once, after `read` gave nothing; waits a moment at most."""
+    async def ended(self, last_mark: str | None) -> Failure:
+        """Why there is nothing more to read: called once, after `read` gave nothing; waits a moment at most.
+
+        Args:
+            last_mark: the last word that the other side said of itself, START_MARK once its node program ran.
+        """
         ...
 
     async def close(self) -> None:
@@ -42,7 +46,10 @@ class Introduction(Protocol):
 class Dial(Protocol):
     """A way to make channels to one node."""
 
-    introduction: Introduction
+    @property
+    def introduction(self) -> Introduction:
+        """What is said on each channel at first."""
+        ...
 
     async def open(self, nonce: str) -> Channel | Failure:
         """A new channel, or why there is none; may block in the loop for milliseconds only.
