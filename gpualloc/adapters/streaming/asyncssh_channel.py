@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import re
 from collections.abc import Callable
 
 import asyncssh
@@ -134,6 +136,7 @@ def words(error: Exception) -> str:
     """What an error says, in the words that ssh has for it."""
     if isinstance(error, TimeoutError):
         return "Connection timed out"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    number = re.search(r"\[Errno ([0-9]+)\]", str(error))
+    if number is not None:
+        return os.strerror(int(number[1]))
     return str(error) or type(error).__name__

@@ -71,6 +71,9 @@ class AsyncSshDial:
         except (OSError, asyncssh.Error) as error:
             way.abandon()
             return self._failure(error)
+        except ValueError as error:
+            way.abandon()
+            raise NeedsSsh(f"asyncssh does not take it: {error}") from error
         except BaseException:
             way.abandon()
             raise

@@ -12,7 +12,7 @@ import asyncssh
 from asyncssh.encryption import get_encryption_algs
 from asyncssh.kex import get_kex_algs
 from asyncssh.mac import get_mac_algs
-from asyncssh.public_key import get_certificate_algs, get_public_key_algs
+from asyncssh.public_key import get_public_key_algs
 
 from gpualloc.adapters.pipe_link import Launch
 from gpualloc.adapters.streaming import asyncssh_keys
@@ -67,9 +67,7 @@ def _options(settings: HostSettings) -> dict[str, Any]:
         "kex_algs": _common(settings.exchanges, get_kex_algs(), "key exchange"),
         "encryption_algs": _common(settings.ciphers, get_encryption_algs(), "cipher"),
         "mac_algs": _common(settings.macs, get_mac_algs(), "MAC"),
-        "signature_algs": _common(
-            settings.key_algorithms, get_public_key_algs() + get_certificate_algs(), "kind of key"
-        ),
+        "signature_algs": _common(settings.key_algorithms, get_public_key_algs(), "kind of key"),
         "compression_algs": _COMPRESSION[settings.compression],
         "connect_timeout": settings.connect_s or None,
         "keepalive_interval": settings.alive_s,
