@@ -105,7 +105,7 @@ class Command:
             self._started({**env, **counting}, subprocess.DEVNULL) as process,
         ):
             while process.poll() is None:
-                for pid in (process.pid, *_below(process.pid)):
+                for pid in (process.pid, *below(process.pid)):
                     highest[pid] = max(highest.get(pid, 0), _peak_bytes(pid))
                 time.sleep(_POLL_S)
             return read_calls(), sum(highest.values())
@@ -123,7 +123,7 @@ class Command:
             yield process
         finally:
             if process.poll() is None:
-                for pid in (*_below(process.pid), process.pid):
+                for pid in (*below(process.pid), process.pid):
                     with suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
                 process.communicate()
@@ -186,12 +186,13 @@ def _children_cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _below(pid: int) -> list[int]:
+def below(pid: int) -> list[int]:
+    """Pids of all processes below this one."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):
             found += [int(child) for child in task.read_text().split()]
-    return found + [deeper for child in found for deeper in _below(child)]
+    return found + [deeper for child in found for deeper in below(child)]
 
 
 def _peak_bytes(pid: int) -> int:
