@@ -82,7 +82,7 @@ class LinkedFleet:
         )
         return run_each(lambda session: session.observe(self._observe_s, near), wanted, self._width)
 
-    def watch(self, every_s: float, names: Sequence[str] | None = None) -> Watch:
+    def watch(self, every_s: float, names: Sequence[str] | None = None, keep: str | None = None) -> Watch:
         """Let the nodes tell of themselves; see `ports.Fleet.watch`."""
         # They bring asyncio, which commands that look once do without.
         from gpualloc.adapters.polled_watch import PolledWatch
@@ -92,7 +92,7 @@ class LinkedFleet:
         if not self._dials:
             return PolledWatch(lambda: self.observe(list(wanted)), every_s, self._clock)
         nodes = [Watched(self._sessions[name].spec, self._dials.get(name), self._look_at(name)) for name in wanted]
-        return StreamWatch(nodes, every_s, self._clock.now_s, self._width)
+        return StreamWatch(nodes, every_s, self._clock.now_s, self._width, keep)
 
     def cost(self, node: str) -> tuple[ReadingCost, ...]:
         """What reading this node costs; see `ports.Fleet.cost`."""

@@ -72,7 +72,7 @@ def sample_every(ctx: Context, every_s: float, stopped: Callable[[], bool], on_t
         LockedError: another one does this for the same state.
     """
     keeping = _Keeping(ctx, every_s, on_tick)
-    with ctx.journal.sampling(), closing(ctx.fleet.watch(every_s)) as watch:
+    with ctx.journal.sampling(), closing(ctx.fleet.watch(every_s, keep=ctx.journal.controller)) as watch:
         while not stopped():
             keeping.take(watch.hear(_SLICE_S))
             keeping.take(watch.late())

@@ -244,6 +244,8 @@ class NodeSpec:
     """Network interface for the traffic between members of a gang; None leaves it to them."""
     gpus: int | None = None
     """How many GPUs it should have; None goes by what was seen."""
+    keep_s: float = 0.0
+    """For how long its node program goes on looking when the connection of a sampler is cut, and keeps it."""
 
 
 @dataclass(frozen=True, slots=True)

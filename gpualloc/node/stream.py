@@ -10,6 +10,7 @@ from gpualloc.node import check
 from gpualloc.node.server import Server
 from gpualloc.node.telling import ReaderGone, Telling
 from gpualloc.node.wire import (
+    BYE,
     MAX_LINE_BYTES,
     START_MARK,
     STREAM,
@@ -26,30 +27,41 @@ WRITE_WAIT_S = 30.0
 """A reader that takes nothing for this long is gone."""
 
 _CHANGING = ("do", "undo")
+_FAREWELL = encode({"verb": BYE}).rstrip()
 _PIPE_BUF = 4096
 """What a writable pipe takes without blocking."""
 
 
-def serve(server: "Server", stdin_fd: int, stdout_fd: int, nonce: str) -> None:
+def serve(server: "Server", stdin_fd: int, stdout_fd: int, nonce: str, state_dir: "str | None" = None) -> "Telling":
     """Answer requests until stdin ends or nobody reads stdout any more.
 
     Returns as soon as no step is under way: a reading that hangs is left to die with the process, which the
     caller must end with `os._exit`.
+
+    Args:
+        server: what answers.
+        stdin_fd: where requests come from.
+        stdout_fd: where answers go.
+        nonce: what marks the beginning of what belongs to this connection.
+        state_dir: where is kept what nobody could be told; None keeps nothing.
+
+    Returns:
+        The stream: `keeps` says whether it is to go on without a connection.
     """
-    session = _Session(server, stdout_fd)
+    session = _Session(server, stdout_fd, state_dir)
     try:
         _write(stdout_fd, ("%s %d %s\n" % (START_MARK, WIRE_VERSION, nonce)).encode("ascii"))
         threading.Thread(target=session.work, name="requests", daemon=True).start()
         _read_requests(stdin_fd, session)
     except ReaderGone:
         pass
-    session.finish()
+    return session.finish()
 
 
 class _Session:
     """The requests of one connection and the thread that works them off."""
 
-    def __init__(self, server: "Server", stdout_fd: int) -> None:
+    def __init__(self, server: "Server", stdout_fd: int, state_dir: "str | None") -> None:
         self._server = server
         self._stdout_fd = stdout_fd
         self._waiting: "deque[bytes]" = deque()
@@ -57,16 +69,19 @@ class _Session:
         self._changing = False
         self._over = False
         self._writing = threading.Lock()
-        self._telling = Telling(server, self._tell)
+        self._telling = Telling(server, self._tell, state_dir)
         self.closed_fd, self._close_fd = os.pipe()
 
     def add(self, line: bytes) -> None:
         """Queue one request."""
+        if line == _FAREWELL:
+            self._telling.part()
+            return
         with self._arrived:
             self._waiting.append(line)
             self._arrived.notify_all()
 
-    def finish(self) -> None:
+    def finish(self) -> "Telling":
         """Begin nothing more, and wait for the step under way, if there is one."""
         self._telling.stop()
         with self._arrived:
@@ -74,6 +89,7 @@ class _Session:
             self._arrived.notify_all()
             while self._changing:
                 self._arrived.wait()
+        return self._telling
 
     def work(self) -> None:
         """Answer requests in order until the session is over (runs in its own thread)."""

@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gpualloc.node import check
+from gpualloc.node.backlog import MAX_KEEP_S, Backlog
 from gpualloc.node.delta import difference
 
 if TYPE_CHECKING:
@@ -29,11 +30,17 @@ class Telling:
     Args:
         server: what is asked.
         tell: takes each record; raises when nobody listens any more, which ends the stream.
+        state_dir: where is kept what nobody could be told; None keeps nothing.
     """
 
-    def __init__(self, server: "Server", tell: "Callable[[dict[str, Any]], None]") -> None:
+    def __init__(
+        self, server: "Server", tell: "Callable[[dict[str, Any]], None]", state_dir: "str | None" = None
+    ) -> None:
         self._server = server
         self._tell = tell
+        self._state_dir = state_dir
+        self._backlog: "Backlog | None" = None
+        self._keep_s = 0.0
         self._every_s = 0.0
         self._next_s = 0.0
         self._paced = threading.Condition()
@@ -44,10 +51,18 @@ class Telling:
         self._tick = 0
 
     def pace(self, args: "dict[str, Any]") -> "dict[str, Any]":
-        """Begin, or go on at another pace: `every_s` seconds apart, the next after `delay_s`; `{}` answers it."""
+        """Begin, or go on at another pace: `every_s` seconds apart, the next after `delay_s`; `{}` answers it.
+
+        With `keep` (`controller`, `for_s`) what that controller cannot be told is kept for so long.
+        """
         every_s = check.number(args, "every_s", MIN_EVERY_S, MAX_EVERY_S)
         delay_s = check.number(args, "delay_s", 0, MAX_EVERY_S)
+        keep = None if args.get("keep") is None else check.mapping(args["keep"], "keep")
         with self._paced:
+            self._backlog, self._keep_s = None, 0.0
+            if keep is not None and self._state_dir is not None:
+                self._backlog = Backlog(self._state_dir, check.controller_id(keep))
+                self._keep_s = check.number(keep, "for_s", 0, MAX_KEEP_S)
             self._every_s = every_s
             self._next_s = time.monotonic() + delay_s
             self._paced.notify_all()
@@ -55,6 +70,21 @@ class Telling:
                 self._thread = threading.Thread(target=self._run, name="telling", daemon=True)
                 self._thread.start()
         return {}
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it is to go on when the connection is gone."""
+        return self._backlog is not None and self._keep_s > 0
+
+    def part(self) -> None:
+        """The connection is going to be ended on purpose."""
+        self._backlog = None
+
+    def keep(self) -> None:
+        """Go on looking, for as long as was asked for, and keep it for the next connection."""
+        if self._backlog is not None:
+            self._picture = None
+            self._backlog.keep(self._dated, self._every_s, self._keep_s)
 
     def stop(self) -> None:
         """Begin no other look."""
@@ -75,10 +105,15 @@ class Telling:
         # The first picture does not wait: somebody wants to see it.
         try:
             self._tell(self.record())
+            for kept in self._backlog.take() if self._backlog is not None else ():
+                self._tell({"kept": kept})
             while self._wait():
                 self._tell(self.record())
         except ReaderGone:
             return
+
+    def _dated(self) -> "dict[str, Any]":
+        return dict(self.record(), at_s=time.time())
 
     def _wait(self) -> bool:
         """Until it is time; False when it is over."""

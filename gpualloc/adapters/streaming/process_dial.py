@@ -105,6 +105,8 @@ class ProcessChannel:
         """See `Channel.close`."""
         if self._closed:
             return
+        if self._outgoing:
+            self._send()
         self._closed = True
         self._loop.remove_writer(self._stdin)
         assert self._process.stdin

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from gpualloc.adapters.fields import MalformedError
+from gpualloc.adapters.fields import Fields, MalformedError
 from gpualloc.adapters.link import Failure, Message
 from gpualloc.adapters.picture import Picture
 from gpualloc.errors import StepError
 from gpualloc.model.inventory import Node, NodeSpec, NodeState
+
+MAX_LATE = 2_000
+"""Most looks of one node that wait to be heard late."""
+MAX_KEPT_S = 90_000.0
+"""Nothing older is taken for something that a node kept."""
 
 
 class Sight:
@@ -32,6 +38,8 @@ class Sight:
         self._failure: Failure | None = None
         self._beginning = True
         """Whether nothing came over the connection in use yet."""
+        self._kept: Picture | None = None
+        self._late: deque[Node] = deque(maxlen=MAX_LATE)
         self._ready: Node | None = None
         """A node that another way of looking has made; it stands in place of the picture."""
 
@@ -56,6 +64,9 @@ class Sight:
 
     def take(self, record: Message) -> None:
         """Take a record of its stream in; raises MalformedError."""
+        if "kept" in record:
+            self._take_kept(record["kept"])
+            return
         with self._lock:
             if self._beginning:
                 self._picture.forget()
@@ -88,6 +99,13 @@ class Sight:
         """The connection went, and is made anew at once."""
         self._stale(f"{failure.reason}; connecting anew")
 
+    def late(self) -> list[Node]:
+        """What it kept while it could not be reached, oldest first; each is told once."""
+        with self._lock:
+            told = list(self._late)
+            self._late.clear()
+        return told
+
     def node(self) -> Node:
         """The node as it is seen now. What makes no sense makes it a failed one."""
         with self._lock:
@@ -105,6 +123,22 @@ class Sight:
                     return node if failure is None else replace(node, state=failure.state, reason=failure.reason)
             assert failure is not None
             return Node(self.spec, failure.state, self._heard_at_s, reason=_reason(failure))
+
+    def _take_kept(self, record: object) -> None:
+        if not isinstance(record, dict):
+            raise MalformedError("something kept that is no record")
+        with self._lock:
+            if "full" in record or self._kept is None:
+                self._kept = Picture(self.spec)
+            self._kept.take(record)
+            try:
+                ahead_s = self._picture.node(self._heard_at_s).clock_offset_s or 0.0
+                at_s = Fields(record, "kept").number("at_s") - ahead_s
+                # What claims to be of another time than that between two connections would garble the past.
+                if self._heard_at_s - MAX_KEPT_S < at_s < self._heard_at_s:
+                    self._late.append(self._kept.node(at_s))
+            except StepError:
+                return  # Of a look that failed in part nothing is kept, as of one that comes in time.
 
     def _stale(self, why: str) -> None:
         with self._lock:

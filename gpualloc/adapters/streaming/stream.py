@@ -16,13 +16,17 @@ from gpualloc.adapters.streaming.channel import Channel, Dial
 from gpualloc.adapters.streaming.lines import Lines
 from gpualloc.adapters.streaming.pace import Pace
 from gpualloc.adapters.streaming.sight import Sight
-from gpualloc.model.inventory import NodeState
-from gpualloc.node.wire import START_MARK, STREAM, WireError, decode, encode, request
+from gpualloc.model.inventory import NodeSpec, NodeState
+from gpualloc.node.wire import BYE, START_MARK, STREAM, WireError, decode, encode, request
 
 CONNECT_S = 20.0
 """Longest time from dialling to the first picture."""
-CEILING_S = 60.0
+CEILING_S = 30.0
 """Longest pause between two tries."""
+STEADY_S = 5.0
+"""A connection that lasted so long is a success: after it the next one is made at once."""
+_SOON_S = 1.0
+"""After a pause as short as this nobody need take a node for lost."""
 
 
 @dataclass(slots=True)
@@ -46,6 +50,8 @@ class Shared:
     """Held while a connection is made: so many at once."""
     now_s: Callable[[], float]
     """Epoch seconds."""
+    keep: str | None = None
+    """As for `ports.Fleet.watch`."""
     counts: Counts = field(default_factory=Counts)
 
 
@@ -53,14 +59,14 @@ class NodeStream:
     """Keeps a session with one node for as long as it runs.
 
     Args:
-        node: its name.
+        spec: the node as configured.
         dial: makes channels.
         sight: where what is heard goes.
         shared: what belongs to the watch.
     """
 
-    def __init__(self, node: str, dial: Dial, sight: Sight, shared: Shared) -> None:
-        self._node = node
+    def __init__(self, spec: NodeSpec, dial: Dial, sight: Sight, shared: Shared) -> None:
+        self._spec = spec
         self._dial = dial
         self._sight = sight
         self._shared = shared
@@ -76,7 +82,7 @@ class NodeStream:
                 return
             self._back_off.failed(failure, loop.time())
             pause_s = self._back_off.left_s(loop.time())
-            if pause_s == 0 and self._sight.well:
+            if pause_s < _SOON_S and self._sight.well:
                 self._sight.interrupted(failure)
             else:
                 self._sight.failed(failure)
@@ -109,6 +115,12 @@ class NodeStream:
             return await channel.ended(handshake.last_mark)
         except (WireError, MalformedError) as error:
             return Failure(NodeState.FAILED, f"it sent {error}")
+        except Exception as error:  # noqa: BLE001 - one node must not take the sight of all others away
+            return Failure(NodeState.FAILED, f"gpualloc itself failed on it: {type(error).__name__}: {error}")
+        except asyncio.CancelledError:
+            if channel is not None:
+                channel.write(encode({"verb": BYE}))
+            raise
         finally:
             if channel is not None:
                 await channel.close()
@@ -126,13 +138,12 @@ class NodeStream:
         while not self._sight.well:
             self._take(decode(await lines.next()), lines)
         self._shared.counts.resumed += self._back_off.count > 0
-        self._back_off.succeeded()
         return None
 
     async def _listen(self, channel: Channel, lines: Lines) -> Failure:
-        pace = self._shared.pace
+        pace, now_s = self._shared.pace, asyncio.get_running_loop().time
         self._shared.counts.streaming += 1
-        silent_s = 0.0
+        silent_s, steady_at_s = 0.0, now_s() + STEADY_S
         try:
             while True:
                 wait_s = pace.dead_s - pace.stale_s if silent_s else pace.stale_s
@@ -147,6 +158,8 @@ class NodeStream:
                     continue
                 silent_s = 0.0
                 self._take(decode(line), lines)
+                if self._back_off.count and now_s() >= steady_at_s:
+                    self._back_off.succeeded()
                 if pace.drifted(self._shared.now_s()):
                     self._set_pace(channel)
         finally:
@@ -165,7 +178,9 @@ class NodeStream:
     def _set_pace(self, channel: Channel) -> None:
         pace = self._shared.pace
         self._requests += 1
-        args = {"every_s": pace.every_s, "delay_s": pace.delay_s(self._node, self._shared.now_s())}
+        args: Message = {"every_s": pace.every_s, "delay_s": pace.delay_s(self._spec.name, self._shared.now_s())}
+        if self._shared.keep is not None and self._spec.keep_s > 0:
+            args["keep"] = {"controller": self._shared.keep, "for_s": self._spec.keep_s}
         self._send(channel, encode(request(self._requests, STREAM, args)))
 
     def _send(self, channel: Channel, data: bytes) -> None:

@@ -42,10 +42,19 @@ class StreamWatch:
         every_s: how often each node tells of itself, seconds.
         now_s: epoch seconds.
         width: most connections made at once.
+        keep: as for `ports.Fleet.watch`.
     """
 
-    def __init__(self, nodes: Sequence[Watched], every_s: float, now_s: Callable[[], float], width: int = 32) -> None:
+    def __init__(
+        self,
+        nodes: Sequence[Watched],
+        every_s: float,
+        now_s: Callable[[], float],
+        width: int = 32,
+        keep: str | None = None,
+    ) -> None:
         self._nodes = nodes
+        self._keep = keep
         self._pace = Pace(every_s)
         self._now_s = now_s
         self._width = width
@@ -75,7 +84,7 @@ class StreamWatch:
 
     def late(self) -> Sequence[Node]:
         """See `ports.Watch.late`."""
-        return ()
+        return [node for sight in self._sights.values() for node in sight.late()] if self._keep is not None else ()
 
     def figures(self) -> WatchFigures:
         """What it costs and how it goes."""
@@ -126,7 +135,7 @@ class StreamWatch:
             self._loop.close()
 
     async def _watch(self) -> None:
-        shared = Shared(self._pace, asyncio.Semaphore(self._width), self._now_s, self._counts)
+        shared = Shared(self._pace, asyncio.Semaphore(self._width), self._now_s, self._keep, self._counts)
         asking = asyncio.Semaphore(self._width)
         async with asyncio.TaskGroup() as group:
             for one in self._nodes:
@@ -137,7 +146,7 @@ class StreamWatch:
         spread_s = min(_MAX_SPREAD_S, _SPREAD_PER_NODE_S * (len(self._nodes) - 1))
         await asyncio.sleep(random.uniform(0, spread_s))  # noqa: S311 - no secret
         if one.dial is not None:
-            await NodeStream(one.spec.name, one.dial(), sight, shared).run()
+            await NodeStream(one.spec, one.dial(), sight, shared).run()
         await self._ask(one, sight, asking)
 
     async def _ask(self, one: Watched, sight: Sight, asking: asyncio.Semaphore) -> None:
