@@ -10,8 +10,8 @@
     wide-10                     as many sessions of asyncssh as there are simulated nodes, several with each sshd
     polled                      what others do: one ssh and one command on each node, every tick
 
-Ages and latencies need the clock of the node to be ours, so everything is on this machine; what nodes and sshd use is not
-counted. What the figures mean: docs/bench-fleet.md.
+Ages and latencies need the clock of the node to be ours, so everything is on this machine; what nodes and sshd use is
+not counted. What the figures mean: docs/bench-fleet.md.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def main() -> int:
             found = bench.run(scene)
             print(_row(scene, found), flush=True)
             met = met and is_met(scene, found)
-        for line in _films(bench):
+        for line in _films():
             print(line)
     return 0 if met else 1
 
@@ -263,7 +263,7 @@ def _polled_rows(farm: SshdFarm) -> str:
     )
 
 
-def _films(bench: Bench) -> Iterator[str]:
+def _films() -> Iterator[str]:
     yield ""
     for every_s in (1.0, 10.0):
         for mix in fleet_film.MIXES:

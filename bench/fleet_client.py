@@ -51,10 +51,10 @@ class SocketDial:
     def greeting(self, nonce: str) -> bytes:
         return f"{nonce} {self._number} {self._manner}\n".encode("ascii")
 
-    def reply(self, word: str, detail: str) -> bytes:
+    def reply(self, word: str, detail: str) -> bytes:  # noqa: ARG002 - of the protocol
         return b""
 
-    async def open(self, nonce: str) -> SocketChannel | Failure:
+    async def open(self, nonce: str) -> SocketChannel | Failure:  # noqa: ARG002 - as above
         connection = socket.socket(socket.AF_UNIX)
         connection.setblocking(False)
         try:
@@ -80,7 +80,7 @@ class SocketChannel:
         with contextlib.suppress(OSError):
             self._connection.send(data)
 
-    async def ended(self, last_mark: str | None) -> Failure:
+    async def ended(self, last_mark: str | None) -> Failure:  # noqa: ARG002 - as above
         return Failure(NodeState.UNREACHABLE, "the connection was lost")
 
     async def close(self) -> None:

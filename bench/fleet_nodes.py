@@ -45,7 +45,7 @@ class Node(asyncio.Protocol):
             if self._manner != "hung":
                 self._set_timer()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - of the protocol
         if self._timer is not None:
             self._timer.cancel()
 

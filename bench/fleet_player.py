@@ -41,10 +41,10 @@ class Player:
         return self._at(change, self._tick, now_s)
 
     def _at(self, line: str, tick: int, now_s: float) -> bytes:
-        line = line.replace(self._film["marks"][tick], "%.6f" % now_s, 1)
+        line = line.replace(self._film["marks"][tick], f"{now_s:.6f}", 1)
         for uuid in self._film["uuids"]:
             if uuid in line:
-                line = line.replace(uuid, "GPU-%08x%s" % (self._number, uuid[12:]))
+                line = line.replace(uuid, f"GPU-{self._number:08x}{uuid[12:]}")
         return line.encode("ascii")
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     """Speak the wire on stdin and stdout until stdin ends."""
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "film.json"), encoding="ascii") as file:
         player = Player(json.load(file), int(os.environ["BENCH_NODE"]))
-    _write(("GPUALLOC-NODE %s %s\n" % (os.environ["BENCH_WIRE"], sys.argv[-1])).encode("ascii"))
+    _write(f"GPUALLOC-NODE {os.environ['BENCH_WIRE']} {sys.argv[-1]}\n".encode("ascii"))
     pending = b""
     while True:
         wait_s = None if player.due_s is None else max(0.0, player.due_s - time.time())
