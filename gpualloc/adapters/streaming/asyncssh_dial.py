@@ -62,7 +62,7 @@ class AsyncSshDial:
         try:
             settings = await _asked(argv)
             for jump in settings.jumps:
-                between = await _asked(_argv_to(jump, argv[0], settings.connect_s))
+                between = await _asked(_argv_to(jump, argv, settings.connect_s))
                 if between.jumps:
                     raise NeedsSsh("a host to jump through is itself behind another")
                 await way.extend(between)
@@ -116,8 +116,10 @@ async def _asked(argv: Sequence[str]) -> HostSettings:
     return read_settings(told.stdout.decode("utf-8", "replace"))
 
 
-def _argv_to(jump: Jump, ssh: str, connect_s: int) -> list[str]:
-    """The command with which ssh goes to a host to jump through."""
+def _argv_to(jump: Jump, argv: Sequence[str], connect_s: int) -> list[str]:
+    """The command with which the ssh of `argv` goes to a host to jump through."""
+    program = argv[: argv.index("BatchMode=yes") - 1]
     user = ["-l", jump.user] if jump.user is not None else []
     port = ["-p", str(jump.port)] if jump.port is not None else []
-    return [ssh, "-o", "BatchMode=yes", "-o", f"ConnectTimeout={connect_s}", *user, *port, "--", jump.host]
+    options = ["-o", "BatchMode=yes", "-o", f"ConnectTimeout={connect_s}"]
+    return [*program, *options, *user, *port, "--", jump.host]
