@@ -127,9 +127,9 @@ class Measured:
 
         return make
 
-    def watch(self, every_s: float, names: Sequence[str] | None = None) -> Watch:
+    def watch(self, every_s: float, **more: Any) -> Watch:
         self.began_s = time.time()
-        self.watching = self._fleet.watch(every_s, names)
+        self.watching = self._fleet.watch(every_s, **more)
         return self  # type: ignore[return-value]
 
     def hear(self, timeout_s: float) -> Sequence[Node]:

@@ -42,7 +42,7 @@ class Node(asyncio.Protocol):
                 self._greet(line.decode("ascii"))
                 continue
             self._transport.write(self._player.answer(line, time.time()))
-            if self._manner != "hung":
+            if self._manner != "hung" and self._player.due_s is not None:
                 self._set_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - of the protocol

@@ -24,8 +24,10 @@ class Player:
         self.due_s = None
 
     def answer(self, line: bytes, now_s: float) -> bytes:
-        """What to say to a request for a stream; the first comes with the whole picture."""
+        """What to say to a request for a stream; the first comes with the whole picture. A farewell has no answer."""
         request = json.loads(line.decode("ascii"))
+        if "id" not in request:
+            return b""
         began = self.due_s is not None
         self.every_s = request["args"]["every_s"]
         self.due_s = now_s + request["args"]["delay_s"]
