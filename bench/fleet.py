@@ -165,7 +165,10 @@ class Memory:
 
     def _look(self) -> None:
         while not self._over.wait(0.5):
-            self.highest_bytes = max(self.highest_bytes, sum(map(_pss_bytes, (self._pid, *below(self._pid)))))
+            # A child that has not become another program yet has its parent's memory, not its own.
+            own = _command(self._pid)
+            others = [pid for pid in below(self._pid) if _command(pid) != own]
+            self.highest_bytes = max(self.highest_bytes, sum(map(_pss_bytes, (self._pid, *others))))
 
 
 def polled(farm: SshdFarm, rounds: int) -> list[tuple[float, float]]:
@@ -280,6 +283,12 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             return
         process.kill()
         process.wait()
+
+
+def _command(pid: int) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def _pss_bytes(pid: int) -> int:
