@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 COLLECT_AFTER = 100_000
@@ -18,6 +19,10 @@ def main() -> int:
         sys.stdout.write(f"gpualloc {__version__}\n")
         return 0
     gc.set_threshold(COLLECT_AFTER)
+    if _looks_at_this_machine(sys.argv[1:]):
+        from gpualloc.adapters import local_start
+
+        local_start.begin()
     from gpualloc.cli.app import main as run
 
     try:
@@ -25,6 +30,23 @@ def main() -> int:
     finally:
         # Else the interpreter looks through all that was imported once more before it ends.
         gc.freeze()
+
+
+def _looks_at_this_machine(arguments: list[str]) -> bool:
+    """Whether the command is sure to look at this machine: then its node program starts before anything else."""
+    if (
+        arguments[:1] != ["nodes"]
+        or not {"--json", "--csv"}.issuperset(arguments[1:])
+        or os.environ.get("GPUALLOC_SIM")
+    ):
+        return False
+    from gpualloc.config.files import find_file
+    from gpualloc.errors import ConfigError
+
+    try:
+        return find_file(None, os.environ) is None
+    except ConfigError:
+        return False
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gpualloc.adapters.decode_readings import (
@@ -92,8 +92,17 @@ _Profiles = tuple[list[Mapping[str, object]], tuple[MigProfile, ...]]
 """MIG profiles as a device told them, and what was made of that."""
 
 
-KnownDevices = dict[str, tuple[object, dict[str, Any], object, Device]]
+_Known = tuple[object, dict[str, Any], Mapping[str, object], Device]
+KnownDevices = dict[str, _Known]
 """By UUID what the inventory said of a device and what was made of that, and the same of the sample."""
+
+_DECODED_PARTS: Mapping[str, Callable[[Fields], object]] = {
+    "activity": decode_activity,
+    "ecc": decode_ecc,
+    "pcie": decode_pcie,
+    "nvlinks": decode_nvlinks,
+}
+"""Parts of a sample that have parts: much to decode, and most of them seldom change."""
 
 
 def decode_devices(inventory: Fields, sample: Fields, known: KnownDevices | None = None) -> tuple[Device, ...]:
@@ -122,7 +131,8 @@ def decode_devices(inventory: Fields, sample: Fields, known: KnownDevices | None
             known[uuid] = kept
             continue
         values = kept[1] if kept is not None and kept[0] is fixed.told else _fixed(fixed, profiles)
-        device = _device(uuid, fixed, values, reading, seen=uuid in readings)
+        parts = _parts(reading, kept)
+        device = _device(uuid, fixed, {**values, **parts}, reading, seen=uuid in readings)
         known[uuid] = (fixed.told, values, reading.told, device)
     devices = [device for _, _, _, device in known.values()]
     return tuple(sorted(devices, key=lambda device: (device.index, device.uuid)))
@@ -150,6 +160,17 @@ def _fixed(fixed: Fields, profiles: list[_Profiles]) -> dict[str, Any]:
     }
 
 
+def _parts(reading: Fields, kept: _Known | None) -> dict[str, Any]:
+    """What has parts of its own; decoded again only where it is another object than before."""
+    if kept is None:
+        return {name: decode(reading) for name, decode in _DECODED_PARTS.items()}
+    before, device = kept[2], kept[3]
+    return {
+        name: getattr(device, name) if before.get(name) is reading.told.get(name) else decode(reading)
+        for name, decode in _DECODED_PARTS.items()
+    }
+
+
 def _device(uuid: str, fixed: Fields, values: Mapping[str, Any], reading: Fields, *, seen: bool) -> Device:
     state, reason = _state(fixed, reading)
     values = {
@@ -170,10 +191,6 @@ def _device(uuid: str, fixed: Fields, values: Mapping[str, Any], reading: Fields
         "encoder_utilization_ratio": reading.number_or_none("encoder_utilization_ratio", 0, 1),
         "decoder_utilization_ratio": reading.number_or_none("decoder_utilization_ratio", 0, 1),
         "throttles": decode_throttles(reading),
-        "activity": decode_activity(reading),
-        "ecc": decode_ecc(reading),
-        "pcie": decode_pcie(reading),
-        "nvlinks": decode_nvlinks(reading),
         "nvlink_rx_bytes_per_s": reading.number_or_none("nvlink_rx_bytes_per_s"),
         "nvlink_tx_bytes_per_s": reading.number_or_none("nvlink_tx_bytes_per_s"),
     }

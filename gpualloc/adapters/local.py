@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-import gpualloc
 from gpualloc.adapters.link import Failure
-from gpualloc.adapters.loader import installed_program
-from gpualloc.adapters.nvml_file import nvml_file
+from gpualloc.adapters.local_start import local_command, taken
 from gpualloc.adapters.pipe_link import PipeLink
 from gpualloc.model.inventory import NodeState
-
-_START = """\
-import sys
-sys.path += sys.argv[1:3]
-from gpualloc.node.__main__ import main
-main(["serve", "--nonce", sys.argv[3]])
-"""
-"""Without site and with only the two folders that are needed, a start takes half the time."""
 
 
 class LocalLaunch:
@@ -32,13 +21,8 @@ class LocalLaunch:
 
     def argv(self, nonce: str) -> Sequence[str]:
         """The command of the child."""
-        privileged = installed_program(nonce)
-        if isinstance(privileged, list):
-            return privileged
-        self.unprivileged_reason = privileged
-        nvml = nvml_file()
-        folders = [str(Path(gpualloc.__file__).parent.parent), str(nvml.parent) if nvml is not None else ""]
-        return [self._python, "-I", "-S", "-c", _START, *folders, nonce]
+        command, self.unprivileged_reason = local_command(nonce, self._python)
+        return command
 
     def greeting(self, nonce: str) -> bytes:  # noqa: ARG002 - the nonce is in the command already
         """Nothing needs to be said."""
@@ -58,6 +42,14 @@ class LocalLink(PipeLink):
 
     def __init__(self, node: str) -> None:
         super().__init__(node, LocalLaunch())
+
+    def begin(self) -> None:
+        """As `PipeLink.begin`; a child that was started before this link was made is taken over."""
+        begun = taken()
+        if begun is None:
+            super().begin()
+        else:
+            self.adopt(*begun)
 
 
 def program_ended(status: int | None, stderr: str) -> Failure:

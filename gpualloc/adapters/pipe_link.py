@@ -92,6 +92,13 @@ class PipeLink:
                 except _Failed:
                     self._drop()
 
+    def adopt(self, child: Child, nonce: str) -> None:
+        """Take over a child that was started already and has not been talked to; only before the first exchange."""
+        with self._lock:
+            self._child, self._awaited_nonce = child, nonce
+            self._connection += 1
+            child.send(self._launch.greeting(nonce))
+
     def exchange(self, requests: Sequence[Message], deadline_s: float) -> list[Message]:
         """Send all requests, return their end records; see `NodeLink.exchange`."""
         deadline = time.monotonic() + deadline_s

@@ -16,8 +16,6 @@ Options every verb takes (`--config`, `--sim`, `--state-dir`, `--json`) are atta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
@@ -27,6 +25,7 @@ from typer.core import TyperGroup
 from gpualloc import __version__
 from gpualloc.cli import outcome, shared
 from gpualloc.errors import UsageError
+from gpualloc.model.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +111,8 @@ class LazyGroup(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As typer does, but an unknown verb is our own error with the nearest verb as its hint."""
         if args[0] not in VERBS:
+            from difflib import get_close_matches
+
             near = get_close_matches(args[0], self.list_commands(ctx), n=1, cutoff=0.5)
             hint = f"did you mean `gpualloc {near[0]}`?" if near else "`gpualloc --help` lists the verbs"
             raise UsageError(f"{args[0]!r} is not a verb of gpualloc", hint=hint)

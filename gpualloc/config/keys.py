@@ -6,7 +6,7 @@ docs/configuration.md is complete all read this table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from gpualloc.model.frozen import dataclass
 
 ENVIRONMENT_PREFIX = "GPUALLOC_"
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
+from gpualloc.model.frozen import dataclass
 from gpualloc.model.health import DEFAULT_HEALTH_RULES, HealthRules
 from gpualloc.model.inventory import NodeSpec
 from gpualloc.model.objective import Objective

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from gpualloc.engine.serial import NoEvents, NoForecaster, NoHooks, NoScaleHook, OneAtATime
 from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
+from gpualloc.model.frozen import dataclass
 from gpualloc.model.health import DEFAULT_HEALTH_RULES, HealthRules
 from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.model.objective import Objective

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -132,7 +131,9 @@ def check_names(ctx: Context, names: Sequence[str]) -> None:
     known = [spec.name for spec in ctx.fleet.specs()]
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, known, n=1)
             raise NotFoundError(
                 f"there is no node {name!r} in the fleet",
                 hint=f"did you mean {near[0]!r}?" if near else "gpualloc nodes lists the nodes",

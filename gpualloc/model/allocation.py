@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
+from gpualloc.model.frozen import dataclass
 from gpualloc.model.progress import Progress
 
 

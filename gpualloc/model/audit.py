@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from gpualloc.model.frozen import dataclass
 
 GENESIS = "0" * 64
 """Hash before the first entry."""

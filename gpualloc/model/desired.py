@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from enum import StrEnum
+
+from gpualloc.model.frozen import dataclass
 
 
 class ComputeMode(StrEnum):

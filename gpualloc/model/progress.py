@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import combinations, pairwise
-from statistics import median
+
+from gpualloc.model.frozen import dataclass
 
 _SILENT_INTERVALS = 5.0
 """A job that told nothing for that many of its longest intervals is not known to go on."""
@@ -33,6 +33,8 @@ class Progress:
     @property
     def seconds_per_step(self) -> float | None:
         """The middle one of what the pairs of its points say; None with fewer than two, or when it stands."""
+        from statistics import median  # slow to load, and few look at work that tells
+
         paces = [
             (first[0] - later[0]) / (later[1] - first[1])
             for first, later in combinations(self.points, 2)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from gpualloc.model.frozen import dataclass
 
 if TYPE_CHECKING:
     from gpualloc.model.inventory import Node, NodeSpec, RunningProcess

@@ -9,13 +9,14 @@ import os
 import pwd
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from gpualloc.config.load import Loaded, load
 from gpualloc.config.settings import Config
 from gpualloc.errors import ConfigError, GpuallocError, UsageError
+from gpualloc.model.frozen import dataclass
 from gpualloc.model.inventory import Node, NodeSpec, Snapshot
 from gpualloc.store.paths import StatePaths, default_state_dir
 from gpualloc.wiring.first_use import (

@@ -89,6 +89,24 @@ def test_looking_at_this_machine_imports_nothing_that_decides_or_writes(run):
 def test_this_machine_is_begun_before_what_is_not_needed_for_that_is_imported(run):
     code, text, modules = run("nodes", "--json")
     assert code == 0, text
-    begun = modules.index("gpualloc.adapters.local")
-    later = ("gpualloc.engine.context", "gpualloc.ports", "gpualloc.adapters.fleet", "sqlite3", "gpualloc.views.nodes")
+    begun = modules.index("gpualloc.adapters.local_start")
+    later = (
+        "typer",
+        "dataclasses",
+        "gpualloc.wiring",
+        "gpualloc.model.inventory",
+        "gpualloc.adapters.fleet",
+        "sqlite3",
+    )
     assert [name for name in later if modules.index(name) < begun] == []
+
+
+@pytest.mark.parametrize("arguments", [["nodes"], ["--sim", "demo", "nodes"], ["nodes", "--sim", "demo"]])
+def test_where_another_world_may_be_meant_this_machine_is_not_begun_before_that_is_known(run, tmp_path, arguments):
+    if "--sim" not in arguments:
+        file = tmp_path / ".config" / "gpualloc" / "config.toml"
+        file.parent.mkdir(parents=True)
+        file.write_text('[pools.p]\nnodes = "localhost"\n')
+    code, text, modules = run(*arguments, "--json")
+    assert code == 0, text
+    assert "gpualloc.adapters.local_start" not in modules[: modules.index("gpualloc.wiring")]

@@ -132,3 +132,19 @@ def test_what_a_simulated_gpu_tells_is_understood_and_makes_layouts(model):
     assert device.settings.power_limit_w == device.power_limit_default_w == gpu.kind.power_limit_w
     for profile in device.mig_profiles:
         check_layout(device.mig_profiles, parse_layout(f"{profile.name}@{profile.starts[0]}"))
+
+
+def test_parts_that_are_the_same_objects_are_not_decoded_again_and_others_are():
+    fixed = Fields({"devices": [ROW]}, "inventory")
+    links = [{"index": 0, "up": True, "remote": "switch", "errors": 0}]
+    first = {"uuid": "GPU-1", "state": "ok", "nvlinks": links, "ecc": {"enabled": True}, "mig_instances": []}
+    known: dict = {}
+    [before] = decode_devices(fixed, Fields({"devices": [first]}, "sample"), known)
+    later = {**first, "ecc": {"enabled": False}, "activity": {"sm_active_ratio": 0.5}, "power_w": 300.0}
+    [after] = decode_devices(fixed, Fields({"devices": [later]}, "sample"), known)
+    assert after.nvlinks is before.nvlinks
+    assert (after.ecc.enabled, after.activity.sm_active_ratio, after.power_w) == (False, 0.5, 300.0)
+    [last] = decode_devices(fixed, Fields({"devices": [{**later, "nvlinks": [*links, *links]}]}, "sample"), known)
+    assert len(last.nvlinks) == 2
+    assert (last.ecc, last.pcie) == (after.ecc, before.pcie)
+    assert last == decode_devices(fixed, Fields({"devices": [{**later, "nvlinks": [*links, *links]}]}, "sample"))[0]
