@@ -51,6 +51,7 @@ VERBS: dict[str, Verb] = {
     "history": Verb("Readings over time, as a chart or as numbers", LOOK, "history"),
     "assess": Verb("What GPUs did, what was wasted, what could be saved", LOOK, "assess"),
     "forecast": Verb("What series are going to be, and how sure that is", LOOK, "forecast"),
+    "alerts": Verb("Alerts: what is firing, what fired, tests, silences", LOOK, "alerts"),
     "audit": Verb("What was done, to what, by whom", LOOK, "audit"),
     "submit": Verb("Ask for devices and limits for a command", WORK, "submit"),
     "run": Verb("Submit, place, follow the output, return the exit code", WORK, "run", json=False),

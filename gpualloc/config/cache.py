@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gpualloc import __version__
+from gpualloc.config.alerts import settings_from
 from gpualloc.config.settings import ApplySettings, Config, HookSettings, Origin, Pool, Source, SshSettings, specs_of
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import EnforceMode, Rules
@@ -92,6 +93,7 @@ def _config(body: dict[str, Any], host: str) -> Config:
         gang_ports=_ports(body["gang_ports"]),
         rebalance=_rebalance(body["rebalance"]),
         rebalance_deadline_s=float(body["rebalance_deadline_s"]),
+        alerts=settings_from(body["alerts"]),
     )
 
 

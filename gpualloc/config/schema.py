@@ -10,11 +10,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from gpualloc.config.alerts_table import AlertTable, ChannelTable
 from gpualloc.config.rebalance_table import RebalanceTable
 from gpualloc.config.schedule import read_hours
 from gpualloc.config.settings import ApplySettings, Config, HookSettings, Pool, SshSettings, specs_of
 from gpualloc.config.table import HOUR_S, Count, Duration, Table
 from gpualloc.errors import UsageError
+from gpualloc.model.alert import AlertSettings
 from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, EnforceMode, Rules
@@ -357,10 +359,12 @@ class File(Table):
     rebalance: RebalanceTable = RebalanceTable()
     hooks: HooksTable = HooksTable()
     enforce: EnforceTable = EnforceTable()
+    alerts: dict[str, AlertTable] = {}
+    channels: dict[str, ChannelTable] = {}
     pools: dict[str, PoolTable] = {}
 
-    def config(self, pools: tuple[Pool, ...], host: str) -> Config:
-        """The configuration these keys describe, with these pools, on the machine called `host`."""
+    def config(self, pools: tuple[Pool, ...], host: str, alerts: AlertSettings) -> Config:
+        """The configuration these keys describe, with these pools and alerts, on the machine called `host`."""
         return Config(
             pools=pools,
             nodes=specs_of(pools, host),
@@ -374,6 +378,7 @@ class File(Table):
             apply=self.apply.settings(),
             hooks=self.hooks.settings(),
             enforce=self.enforce.rules(),
+            alerts=alerts,
             gang_ports=self.gangs.range(),
             rebalance=self.rebalance.rules(),
             rebalance_deadline_s=self.rebalance.deadline,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gpualloc.model.alert import AlertSettings
 from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
@@ -153,6 +154,7 @@ class Config:
     rebalance: RebalanceRules = DEFAULT_RULES
     rebalance_deadline_s: float = 60.0
     """How long `rebalance` may take until it has decided."""
+    alerts: AlertSettings = field(default_factory=AlertSettings)
 
     def pool(self, name: str) -> Pool:
         """The pool of that name; raises KeyError when there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gpualloc.config.alerts import alert_entries
 from gpualloc.config.load import Loaded
 from gpualloc.config.settings import Config, Origin, Pool, Source
 from gpualloc.model.rebalancing import FreezeWindow, RebalanceRules
@@ -55,6 +56,7 @@ def _general(config: Config) -> Iterator[tuple[str, object, str | None]]:
     yield "mig.repartition", config.repartition.value, None
     yield "gangs.ports", "-".join(map(str, config.gang_ports)), None
     yield from _rebalance(config)
+    yield from alert_entries(config.alerts)
 
 
 def _rebalance(config: Config) -> Iterator[tuple[str, object, str | None]]:

@@ -26,6 +26,7 @@ from gpualloc.wiring.first_use import (
     PolicyAtFirstUse,
     ScaleHookAtFirstUse,
 )
+from gpualloc.wiring.first_use_alerts import AlertsAtFirstUse, MessengerAtFirstUse
 
 if TYPE_CHECKING:
     from gpualloc.adapters.fleet import LinkedFleet
@@ -88,12 +89,18 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
         opened.callback(history.close)
         events = EventsAtFirstUse(paths)
         opened.callback(events.close)
+        alerts = AlertsAtFirstUse(paths)
+        opened.callback(alerts.close)
+        messenger = MessengerAtFirstUse(config)
+        opened.callback(messenger.close)
         yield Context(
             fleet=fleet,
             journal=journal,
             history=history,
             clock=clock,
             events=events,
+            alerts=alerts,
+            messenger=messenger,
             policy=PolicyAtFirstUse(config.policy, config.policy_profile, paths),
             forecaster=ForecasterAtFirstUse(config.forecaster),
             actor=actor(),
@@ -121,6 +128,7 @@ def _settings(config: Config) -> Settings:
         rebalance=config.rebalance,
         rebalance_deadline_s=config.rebalance_deadline_s,
         objective=config.objective,
+        alerts=config.alerts,
         scaling={pool.name: pool.scaling for pool in config.pools if pool.scaling is not None},
         power_budgets={pool.name: pool.power_budget_w for pool in config.pools if pool.power_budget_w is not None},
     )
