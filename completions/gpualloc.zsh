@@ -18,6 +18,7 @@ _gpualloc() {
         'history:Readings over time, as a chart or as numbers'
         'assess:What GPUs did, what was wasted, what could be saved'
         'forecast:What series are going to be, and how sure that is'
+        'alerts:Alerts; what is firing, what fired, tests, silences'
         'audit:What was done, to what, by whom'
         'submit:Ask for devices and limits for a command'
         'run:Submit, place, follow the output, return the exit code'
@@ -154,6 +155,20 @@ _gpualloc() {
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
                         '*: :'
+                    ;;
+                alerts)
+                    _arguments \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*--since[How far back. (default; 1d)]:value:' \
+                        '*--node[Only alerts about this node.]:value:{_gpualloc_ask nodes}' \
+                        '*--for[For how long.]:value:' \
+                        '*--reason[Why, as others read it.]:value:' \
+                        '*: :(list history test silence unsilence)'
                     ;;
                 audit)
                     _arguments \

@@ -2,7 +2,7 @@
 # The Debian packages that the tests need: installed when root, else named.
 set -euo pipefail
 
-declare -A package_of=([sshd]=openssh-server [ssh]=openssh-client [gcc]=gcc [ip]=iproute2 [sudo]=sudo [tmux]=tmux)
+declare -A package_of=([sshd]=openssh-server [ssh]=openssh-client [gcc]=gcc [ip]=iproute2 [sudo]=sudo [tmux]=tmux [openssl]=openssl)
 missing=()
 for tool in "${!package_of[@]}"; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null || missing+=("${package_of[$tool]}")

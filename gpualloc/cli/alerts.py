@@ -9,8 +9,8 @@ from typer.core import TyperGroup
 
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer
+from gpualloc.engine.alerting import send_test, standing_now
 from gpualloc.engine.alerting import silence as silence_alerts
-from gpualloc.engine.alerting import standing_now, send_test
 from gpualloc.engine.alerting import unsilence as unsilence_alerts
 from gpualloc.errors import GpuallocError
 from gpualloc.model.units import parse_duration_s

@@ -57,6 +57,8 @@ class Key:
     """As TOML writes it; None when leaving the key out means that nothing is set."""
     text: bool = True
     """Whether a text can say the whole value."""
+    secret: bool = False
+    """Whether a value may hold a secret, so that a wrong one is not told."""
 
     @property
     def variable(self) -> str | None:
@@ -153,7 +155,7 @@ _ALERTS = (
     Key("alerts.*.deliver", 'an array of channels, "log" being stderr', "who is told", '["log"]'),
     Key("alerts.*.repeat", "a duration of 1m to 366d", "told again that often while it goes on; left out: never"),
     Key("channels.*.exec", _COMMAND, "runs with the alerts as JSON on stdin"),
-    Key("channels.*.webhook", "an http or https address", "gets the alerts as JSON by POST"),
+    Key("channels.*.webhook", "an http or https address", "gets the alerts as JSON by POST", secret=True),
     Key("channels.*.secret_file", "the whole path of a file", "its first line signs what is sent"),
     Key("channels.*.secret_env", "the name of an environment variable", "its value signs what is sent"),
     Key("channels.*.timeout", "a duration of 0.1s to 5m", "how long one try may take", '"10s"'),

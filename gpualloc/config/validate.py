@@ -99,6 +99,6 @@ def _told(kind: str, loc: tuple[str | int, ...], value: object, detail: str, ori
         return Problem(origin, f"{path}: no such key", hint)
     key = keys.matching(path)
     expected = key.expected if key else "a table"
-    got = "nothing" if kind == "missing" else shown(value)
+    got = "nothing" if kind == "missing" else "another value" if key and key.secret else shown(value)
     why = detail.removeprefix("Value error, ") if kind == "value_error" else None
     return Problem(origin, f"{path}: expected {expected}, found {got}", why)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
+from typing import NamedTuple
 
 from gpualloc.model.alert import MetricTest, Place
 from gpualloc.model.inventory import Device, Node, NodeState
@@ -15,20 +15,31 @@ Column = Mapping[Place, float | None]
 """One metric of every place that told something; None is unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What is known of a place."""
 
     bad: bool
     good: bool
     """Never with `bad`; neither is between the limit and where it is well again."""
-    what: str
-    """One sentence; empty where there is nothing to say."""
+    said: str = ""
+    """One sentence on a condition or event; empty where there is nothing to say."""
+    test: MetricTest | None = None
+    """What was measured; None for a condition or event."""
     value: float | None = None
     since_s: float | None = None
     """Since when it holds; None: as far as is known since now."""
     heard_s: float | None = None
     """When the event was that makes it bad; None where something holds."""
+
+    @property
+    def what(self) -> str:
+        """One sentence; made only for what changes, since most looks change nothing."""
+        if self.test is None or self.value is None:
+            return self.said
+        unit = METRICS[self.test.metric].unit
+        measure = "" if unit == "ratio" else f" {unit}"
+        limit = f", {'below' if self.test.below else 'above'} {self.test.limit:g}" if self.bad else ""
+        return f"{self.test.metric} is {self.value:g}{measure}{limit}"
 
 
 def _throttled(device: Device) -> float | None:
@@ -114,8 +125,4 @@ def _beyond(test: MetricTest, column: Column) -> list[Place]:
 def _measured(test: MetricTest, value: float | None) -> Reading | None:
     if value is None:
         return None
-    bad, good = test.bad(value), test.good(value)
-    unit = METRICS[test.metric].unit
-    measure = "" if unit == "ratio" else f" {unit}"
-    limit = f", {'below' if test.below else 'above'} {test.limit:g}" if bad else ""
-    return Reading(bad, good, f"{test.metric} is {value:g}{measure}{limit}", value)
+    return Reading(test.bad(value), test.good(value), "", test, value)

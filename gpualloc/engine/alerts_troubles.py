@@ -10,7 +10,7 @@ from gpualloc.model.alert import EVENT_HOLD_S, Alert, AlertRule, Place, TroubleT
 from gpualloc.model.health import Condition, Event, Trouble
 from gpualloc.model.inventory import Node, NodeState
 
-_WELL = Reading(bad=False, good=True, what="")
+_WELL = Reading(bad=False, good=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ class Troubles:
             return None
         hold_s = EVENT_HOLD_S if rule.clear_for_s is None else rule.clear_for_s
         if self.now_s - heard_s >= hold_s:
-            return Reading(bad=False, good=True, what=f"nothing more was heard: {what}")
-        return Reading(bad=True, good=False, what=what, since_s=heard_s, heard_s=heard_s)
+            return Reading(bad=False, good=True, said=f"nothing more was heard: {what}")
+        return Reading(bad=True, good=False, said=what, since_s=heard_s, heard_s=heard_s)
 
     def _tells_of(self, place: Place, trouble: Trouble) -> bool:
         """Whether the look would have told of such a trouble at the place, so that silence means there is none."""
