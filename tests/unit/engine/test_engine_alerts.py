@@ -12,7 +12,7 @@ from gpualloc.engine.alerts_readings import OF_DEVICES
 from gpualloc.engine.sample import samples_of
 from gpualloc.model.alert import EVENT_HOLD_S, AlertRule, AlertState, MetricTest, Silence, TroubleTest
 from gpualloc.model.health import Condition, Event, Severity, Trouble
-from gpualloc.model.inventory import Device, HostReading, Node, NodeSpec, NodeState, Snapshot
+from gpualloc.model.inventory import Device, HostReading, Node, NodeSpec, NodeState
 from gpualloc.model.readings import Activity, Ecc, Pcie, Throttle
 from gpualloc.model.sample import METRICS, SeriesKind
 from gpualloc.ports import Standing
@@ -356,7 +356,7 @@ def test_rules_read_what_samples_keep(kind):
     )
     numbers = {name: 100.0 + at for at, name in enumerate(METRICS) if METRICS[name].kinds == {SeriesKind.NODE}}
     seen = replace(node("n1", full), host=HostReading(**numbers))
-    kept = next(each for each in samples_of(Snapshot(T0, (seen,)), 0) if each.series.kind is kind)
+    kept = next(each for each in samples_of([seen], 0) if each.series.kind is kind)
     metrics = [metric.name for metric in METRICS.values() if kind in metric.kinds]
     assert (set(metrics) == set(OF_DEVICES)) is (kind is SeriesKind.DEVICE)
     for name in metrics:
