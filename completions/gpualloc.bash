@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes top free status history assess forecast alerts audit submit run ps show phases why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain scale drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes top free status history assess forecast alerts audit submit run ps show phases why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon burnin drain scale drift reconcile set mig enforce sample policies simulate tune init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
@@ -356,6 +356,14 @@ _gpualloc() {
                 --wait) :; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--device --wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
+            ;;
+        'burnin')
+            case $previous in
+                --device) :; return ;;
+                --for) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--device --for --config --sim --state-dir --json -h --help'
             else _gpualloc_ask nodes; fi
             ;;
         'drain')

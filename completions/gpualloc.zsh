@@ -39,6 +39,7 @@ _gpualloc() {
         'rebalance:Plan and apply once, without asking; for cron'
         'cordon:Let nodes or a device take no new work'
         'uncordon:Let them take new work again'
+        'burnin:Test a cordoned node before it takes work'
         'drain:Empty nodes or a device'
         'scale:How many nodes pools should have, and your programs that see to it'
         'drift:What is not as gpualloc made it'
@@ -495,6 +496,18 @@ _gpualloc() {
                     _arguments \
                         '*--device[One device of the node; index or UUID.]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
+                    ;;
+                burnin)
+                    _arguments \
+                        '*--device[One device of the node; index or UUID.]:value:' \
+                        '*--for[How long memory is tested.]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \

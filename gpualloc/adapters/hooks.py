@@ -31,8 +31,9 @@ class ProgramHooks:
         if not command:
             return None
         began = time.monotonic()
-        facts, env = json.dumps(to_plain(event.step)).encode(), {**os.environ, **_environment(name, event)}
-        problem, output = run_program(command, facts, env, self._timeout_s)
+        told = to_plain(event.step) if event.document is None else event.document
+        env = {**os.environ, **_environment(name, event)}
+        problem, output = run_program(command, json.dumps(told).encode(), env, self._timeout_s)
         return HookOutcome(problem, clean(output.decode("utf-8", "replace")), time.monotonic() - began)
 
 

@@ -72,6 +72,7 @@ VERBS: dict[str, Verb] = {
     "rebalance": Verb("Plan and apply once, without asking; for cron", CHANGE, "rebalance"),
     "cordon": Verb("Let nodes or a device take no new work", CHANGE, "cordon"),
     "uncordon": Verb("Let them take new work again", CHANGE, "uncordon"),
+    "burnin": Verb("Test a cordoned node before it takes work", CHANGE, "burnin"),
     "drain": Verb("Empty nodes or a device", CHANGE, "drain"),
     "scale": Verb("How many nodes pools should have, and your programs that see to it", CHANGE, "scale"),
     "drift": Verb("What is not as gpualloc made it", CHANGE, "drift"),

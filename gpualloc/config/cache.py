@@ -109,9 +109,9 @@ def _jsonable(value: object) -> list[object]:
 
 
 def _hooks(body: dict[str, Any]) -> HookSettings:
-    timeout_s = float(body.pop("timeout_s"))
+    timeout_s, burnin_s = float(body.pop("timeout_s")), float(body.pop("burnin_timeout_s"))
     commands = {name: tuple(str(word) for word in words) for name, words in body.items()}
-    return HookSettings(**commands, timeout_s=timeout_s)
+    return HookSettings(**commands, timeout_s=timeout_s, burnin_timeout_s=burnin_s)
 
 
 def _ports(body: list[Any]) -> tuple[int, int]:

@@ -199,6 +199,8 @@ KEYS = (
     Key("hooks.notify", _COMMAND, "run before users and workloads are disturbed", "[]", text=False),
     Key("hooks.exit", _COMMAND, "run at the end of every apply, however it ended", "[]", text=False),
     Key("hooks.timeout", "a duration of 1s to 1h", "how long a hook may take", '"30s"'),
+    Key("hooks.burnin", _COMMAND, "run by `gpualloc burnin` as one of its checks", "[]", text=False),
+    Key("hooks.burnin_timeout", "a duration of 1s to 24h", "how long that one may take", '"1h"'),
     Key(
         "enforce.mode",
         '"report", "notify", "suspend" or "terminate"',

@@ -174,6 +174,8 @@ class HooksTable(Table):
     notify: Command = []
     exit: Command = []
     timeout: Annotated[Duration, Field(ge=1, le=HOUR_S)] = HookSettings().timeout_s
+    burnin: Command = []
+    burnin_timeout: Annotated[Duration, Field(ge=1, le=24 * HOUR_S)] = HookSettings().burnin_timeout_s
 
     def settings(self) -> HookSettings:
         """The settings these keys describe."""
@@ -184,6 +186,8 @@ class HooksTable(Table):
             notify=tuple(self.notify),
             exit=tuple(self.exit),
             timeout_s=self.timeout,
+            burnin=tuple(self.burnin),
+            burnin_timeout_s=self.burnin_timeout,
         )
 
 

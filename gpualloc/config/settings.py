@@ -118,6 +118,13 @@ class HookSettings:
     exit: tuple[str, ...] = ()
     timeout_s: float = 30.0
     """How long one may take."""
+    burnin: tuple[str, ...] = ()
+    burnin_timeout_s: float = 3600.0
+    """How long that one may take."""
+
+    def timeout_of(self, name: str) -> float:
+        """How long that hook may take, in seconds."""
+        return self.burnin_timeout_s if name == "burnin" else self.timeout_s
 
     def commands(self) -> Mapping[str, tuple[str, ...]]:
         """The commands that are set, by the name of the hook."""
@@ -127,6 +134,7 @@ class HookSettings:
             "post_step": self.post_step,
             "notify": self.notify,
             "exit": self.exit,
+            "burnin": self.burnin,
         }
         return {name: command for name, command in named.items() if command}
 

@@ -48,6 +48,8 @@ def _general(config: Config) -> Iterator[tuple[str, object, str | None]]:
     for name in ("pre_apply", "pre_step", "post_step", "notify", "exit"):
         yield f"hooks.{name}", list(getattr(config.hooks, name)), None
     yield "hooks.timeout", config.hooks.timeout_s, "s"
+    yield "hooks.burnin", list(config.hooks.burnin), None
+    yield "hooks.burnin_timeout", config.hooks.burnin_timeout_s, "s"
     yield "enforce.mode", config.enforce.mode.value, None
     yield "enforce.after_sightings", config.enforce.after_sightings, None
     yield "enforce.grace", config.enforce.grace_s, "s"

@@ -27,6 +27,8 @@ GRACE_S = 40.0
 """How much longer than its slice a check may last: CUDA begins slowly where persistence mode is off."""
 
 _MAX_ANSWER_BYTES = 65536
+_REAP_S = 10.0
+"""How long a killed process may take to give its memory back."""
 _BOOTSTRAP = "import sys; sys.path.insert(0, sys.argv[1]); from gpualloc.node import burnin_work; burnin_work.main()"
 _ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -114,7 +116,7 @@ def _answer(process: Any, asked: "dict[str, Any]", until_s: float) -> "bytes | N
 
 def _reap(process: Any) -> None:
     try:
-        process.wait(1.0)
+        process.wait(_REAP_S)
     except subprocess.TimeoutExpired:
         return  # inside the kernel's driver, where no signal reaches it
 

@@ -41,9 +41,9 @@ def main() -> None:
     """Read what is asked from stdin, do it, tell what was found."""
     _be_the_first_to_go()
     asked = json.loads(sys.stdin.readline())
+    answer: "dict[str, Any]" = {}
     try:
-        found = check_host(asked) if asked["part"] == HOST_MEMORY else check_gpu(asked)
-        answer = {"found": found}
+        answer["found"] = check_host(asked) if asked["part"] == HOST_MEMORY else check_gpu(asked)
     except CudaMissing as missing:
         answer = {"refused": "not-supported", "message": str(missing)}
     except CudaError as error:
@@ -72,6 +72,7 @@ def check_host(asked: "dict[str, Any]") -> "dict[str, Any]":
                 offset = at * HOST_BLOCK
                 found.compare(first + offset, _word(pattern, at), HOST_BLOCK, offset)
             found.passes += 1
+        # A region that is still pointed to cannot be closed.
         del anchor
     return found.told()
 
@@ -176,7 +177,7 @@ class _Found:
 
     def __init__(self, asked: "dict[str, Any]") -> None:
         self._began_s = time.monotonic()
-        self._until_s = self._began_s + asked["seconds"]
+        self._until_s: float = self._began_s + asked["seconds"]
         self._round = asked["round"]
         self.passes = 0
         self.compared = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -28,6 +28,8 @@ class HookEvent:
     """Accounts that will notice."""
     workloads: tuple[str, ...] = ()
     """Ids of workloads that will notice."""
+    document: Mapping[str, object] | None = None
+    """What it reads on stdin in place of the step."""
 
 
 @dataclass(frozen=True, slots=True)

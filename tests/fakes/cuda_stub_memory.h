@@ -4,7 +4,11 @@
 
 #include <stdint.h>
 
+/* However much the GPU has: it is memory of the machine that runs the tests. */
+enum { MOST_TAKEN = 192 << 20 };
+
 static Device *visible;
+static size_t taken;
 
 /* Whether the call goes wrong as the file of faults says; the pid is that of the caller. */
 static int goes_wrong(const char *function, int *code, int *flip) {
@@ -45,6 +49,7 @@ int cuMemAllocHost_v2(void **address, size_t size) { return (*address = malloc(s
 int cuMemAlloc_v2(uint64_t *address, size_t size) {
     int code, flip;
     if (goes_wrong("memory-take", &code, &flip)) return code;
+    if ((taken += size) > MOST_TAKEN) return NO_MEMORY;
     void *memory = malloc(size);
     *address = (uint64_t)(uintptr_t)memory;
     return memory ? OK : NO_MEMORY;
