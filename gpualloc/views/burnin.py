@@ -80,7 +80,7 @@ def progress_text(progress: BurninProgress) -> str:
 
 def _devices_text(devices: Sequence[str | None], indices: Mapping[str, int]) -> str:
     """`GPU 0-3,6`; a device without a known index by its UUID."""
-    known = sorted(indices[device] for device in devices if device in indices)
+    known = sorted(indices[device] for device in devices if device is not None and device in indices)
     others = [escape(device) for device in devices if device is not None and device not in indices]
     runs: list[list[int]] = []
     for index in known:
