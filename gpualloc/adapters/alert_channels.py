@@ -20,6 +20,8 @@ MOST_WAITING = 256
 """Most notices that wait for one channel; what comes then is dropped, and told."""
 GIVE_UP_S = 86_400.0
 """How long a notice is tried."""
+CLOSE_S = 0.5
+"""How long all channels together are waited for at the end."""
 _ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ")
 """What a program of a channel sees of gpualloc's own environment."""
 
@@ -91,8 +93,11 @@ class ChannelMessenger:
     def close(self) -> None:
         """Let go of every channel at once; programs under way are killed."""
         self._stopped.set()
+        deadline = time.monotonic() + CLOSE_S
         for line in self._lines.values():
-            line.close()
+            line.wake()
+        for line in self._lines.values():
+            line.join(deadline - time.monotonic())
 
 
 class _Line:
@@ -128,11 +133,14 @@ class _Line:
         with self._changed:
             return self._changed.wait_for(lambda: self._resting, max(0.0, wait_s))
 
-    def close(self) -> None:
-        """Wake the thread, so that it ends, and wait for it a moment."""
+    def wake(self) -> None:
+        """Let the thread see that it is over."""
         with self._changed:
             self._changed.notify_all()
-        self._thread.join(0.5)
+
+    def join(self, wait_s: float) -> None:
+        """Wait for the thread to end, at most so long; it keeps no process from ending."""
+        self._thread.join(max(0.0, wait_s))
 
     def _run(self) -> None:
         failures = 0

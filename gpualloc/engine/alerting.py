@@ -56,6 +56,9 @@ def raise_alerts(
 
     Returns:
         what began to fire, was resolved, or is told again, by node, device and rule.
+
+    Raises:
+        StateError: what is known of alerts cannot be read; one that cannot be written is no hindrance.
     """
     # Where the state cannot be written, what is to be told is told all the same; the sampler says what is wrong.
     with suppress(StateError, LockedError):

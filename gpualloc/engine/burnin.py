@@ -27,8 +27,8 @@ RECORD_WAIT_S = 30.0
 """How long the end waits for the lock, to enter the result in the audit trail."""
 
 _WHOLE = 1 << 30
-_CANNOT = ("not-supported", "in-use", "memory", "busy")
-"""Reasons of a node that say nothing of the health of what was to be tested."""
+_CANNOT = ("not-supported", "in-use", "memory", "busy", "bad-request")
+"""Reasons of a node that say nothing of the health of what was to be tested; the last is an older node program's."""
 
 
 def burnin(
