@@ -26,7 +26,7 @@ _gpualloc() {
             *)
                 if [[ -z $verb ]]; then
                     verb=${COMP_WORDS[i]}
-                    case $verb in 'mig' | 'simulate' | 'config' | 'node') ;; *) done=1 ;; esac
+                    case $verb in 'alerts' | 'mig' | 'simulate' | 'config' | 'node') ;; *) done=1 ;; esac
                 elif [[ -z $done ]]; then
                     verb+=" ${COMP_WORDS[i]}" done=1
                 fi
@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes processes top free status health events history replay assess forecast audit submit run ps show phases why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon drain scale drift reconcile set mig enforce sample exporter record policies simulate tune init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes processes top free status health events history replay assess forecast alerts audit submit run ps show phases why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon burnin drain scale drift reconcile set mig enforce sample exporter record policies simulate tune init config doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--csv --config --sim --state-dir --json -h --help'
@@ -124,6 +124,42 @@ _gpualloc() {
                 --series) compopt -o filenames; _gpualloc_reply -f; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--metric --by --pool --node --device --horizon --model --score --series --backtest --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'alerts')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
+            else _gpualloc_reply -W 'list history test silence unsilence'; fi
+            ;;
+        'alerts list')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'alerts history')
+            case $previous in
+                --since) :; return ;;
+                --node) _gpualloc_ask nodes; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--since --node --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'alerts test')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'alerts silence')
+            case $previous in
+                --node) _gpualloc_ask nodes; return ;;
+                --for) :; return ;;
+                --reason) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--node --for --reason --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'alerts unsilence')
+            case $previous in
+                --node) _gpualloc_ask nodes; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--node --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'audit')
@@ -352,6 +388,14 @@ _gpualloc() {
                 --wait) :; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--device --wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
+            ;;
+        'burnin')
+            case $previous in
+                --device) :; return ;;
+                --for) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--device --for --config --sim --state-dir --json -h --help'
             else _gpualloc_ask nodes; fi
             ;;
         'drain')

@@ -22,6 +22,7 @@ _gpualloc() {
         'replay:What happened in a recording'
         'assess:What GPUs did, what was wasted, what could be saved'
         'forecast:What series are going to be, and how sure that is'
+        'alerts:Alerts; what is firing, what fired, tests, silences'
         'audit:What was done, to what, by whom'
         'submit:Ask for devices and limits for a command'
         'run:Submit, place, follow the output, return the exit code'
@@ -42,6 +43,7 @@ _gpualloc() {
         'rebalance:Plan and apply once, without asking; for cron'
         'cordon:Let nodes or a device take no new work'
         'uncordon:Let them take new work again'
+        'burnin:Test a cordoned node before it takes work'
         'drain:Empty nodes or a device'
         'scale:How many nodes pools should have, and your programs that see to it'
         'drift:What is not as gpualloc made it'
@@ -214,6 +216,20 @@ _gpualloc() {
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
                         '*: :'
+                    ;;
+                alerts)
+                    _arguments \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*--since[How far back. (default; 1d)]:value:' \
+                        '*--node[Only alerts about this node.]:value:{_gpualloc_ask nodes}' \
+                        '*--for[For how long.]:value:' \
+                        '*--reason[Why, as others read it.]:value:' \
+                        '*: :(list history test silence unsilence)'
                     ;;
                 audit)
                     _arguments \
@@ -540,6 +556,18 @@ _gpualloc() {
                     _arguments \
                         '*--device[One device of the node; index or UUID.]:value:' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
+                    ;;
+                burnin)
+                    _arguments \
+                        '*--device[One device of the node; index or UUID.]:value:' \
+                        '*--for[How long memory is tested.]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from gpualloc.adapters.decode_device import DEVICE_UUID, MIG_UUID, KnownDevices, decode_devices
 from gpualloc.adapters.decode_readings import decode_host, decode_kernel
 from gpualloc.adapters.fields import MAX_NAME, Fields, MalformedError, clean
 from gpualloc.model.allocation import Claim, HeldBy, Hold, Limits, Share, WorkloadEnd, WorkloadRecord
-from gpualloc.model.frozen import dataclass
 from gpualloc.model.inventory import CgroupSupport, Node, NodeSpec, NodeState, Process, RunningProcess
 from gpualloc.model.progress import Progress
 from gpualloc.model.workload import CPUSET, ID_PATTERN

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpualloc.adapters.clock import WallClock
 from gpualloc.adapters.decode import decode_changed, decode_logs, decode_process, decode_step
+from gpualloc.adapters.decode_burnin import decode_burnin
 from gpualloc.adapters.decode_readings import decode_cost
 from gpualloc.adapters.encode import encode_call
 from gpualloc.adapters.fields import MalformedError
@@ -16,6 +17,7 @@ from gpualloc.adapters.link import NodeLink
 from gpualloc.adapters.parallel import run_each
 from gpualloc.adapters.session import NodeSession
 from gpualloc.errors import GpuallocError, NotFoundError, StepError, UnknownOutcomeError, UnreachableError
+from gpualloc.model.burnin import BurninPart, BurninSlice
 from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
 from gpualloc.model.plan import StepKind
 from gpualloc.model.readings import ReadingCost
@@ -30,6 +32,8 @@ _EVENT_SLICE_S = 1.0
 """Longest time for which a wait keeps a node from being asked something else."""
 _MEMORY_MOVES_S = 600.0
 """How long the GPU memory of a workload may take to its host, or back, beside the time of any step."""
+_BURNIN_S = 75.0
+"""How much longer than its slice a test of memory may last: the node gives it up before."""
 _R = TypeVar("_R")
 
 
@@ -98,6 +102,14 @@ class LinkedFleet:
         """What reading this node costs; see `ports.Fleet.cost`."""
         result = self._session(node).call("cost", {}, self._observe_s)
         return _decoded(lambda: decode_cost(result), node)
+
+    def burnin(
+        self, node: str, part: BurninPart, device: str | None, *, mib: int, seconds: float, round_: int
+    ) -> BurninSlice:
+        """Let a node test memory for a slice; see `ports.Fleet.burnin`."""
+        args = {"part": part.value, "device": device, "mib": mib, "seconds": seconds, "round": round_}
+        result = self._session(node).call("burnin", args, seconds + _BURNIN_S)
+        return _decoded(lambda: decode_burnin(result), node)
 
     def process(self, node: str, pid: int) -> RunningProcess:
         """Look at one process; see `ports.Fleet.process`."""

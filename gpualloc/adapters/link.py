@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gpualloc.errors import UnknownOutcomeError, UnreachableError
-from gpualloc.model.frozen import dataclass
 from gpualloc.model.inventory import NodeState
 
 Message = dict[str, Any]

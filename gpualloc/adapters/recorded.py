@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from gpualloc.adapters.recorded_nodes import Recording
 from gpualloc.errors import NotFoundError, StepError, UnreachableError
+from gpualloc.model.burnin import BurninPart, BurninSlice
 from gpualloc.model.inventory import Node, NodeSpec, NodeState, RunningProcess
 from gpualloc.model.readings import ReadingCost
 from gpualloc.ports import LogChunk, StepCall, StepResult, WatchFigures
@@ -109,6 +110,20 @@ class RecordedFleet:
         """Not recorded: raises UnreachableError."""
         self._wanted([node])
         raise UnreachableError(f"{node}: of process {pid} is only recorded what `processes` shows", node=node)
+
+    def burnin(
+        self,
+        node: str,
+        part: BurninPart,  # noqa: ARG002  the port's signature, as below
+        device: str | None,  # noqa: ARG002
+        *,
+        mib: int,  # noqa: ARG002
+        seconds: float,  # noqa: ARG002
+        round_: int,  # noqa: ARG002
+    ) -> BurninSlice:
+        """Raises UnreachableError: there is no memory to test."""
+        self._wanted([node])
+        raise UnreachableError(f"{node}: a recording has no memory to test", node=node)
 
     def preflight(self, call: StepCall) -> None:
         """Raises StepError: a recording cannot be changed."""

@@ -22,6 +22,7 @@ from gpualloc.errors import BrokenInputError, LockedError, NotFoundError, StateE
 from gpualloc.model.inventory import NodeSpec
 from gpualloc.node.server import Server
 from gpualloc.node.wire import Refused
+from gpualloc.sim.burnin import burnin_row
 from gpualloc.sim.cluster import ClusterSpec, Fault, check_cluster
 from gpualloc.sim.host import SimulatedHost
 from gpualloc.sim.reboot import reboot
@@ -340,6 +341,9 @@ class _SimulatedMachine:
 
     def cost(self) -> dict[str, Any]:
         return {"groups": []}
+
+    def burnin(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return self._look(lambda host: burnin_row(host, asked))
 
     def process(self, pid: int) -> dict[str, Any]:
         return self._look(lambda host: host.process(pid))

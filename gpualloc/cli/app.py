@@ -16,6 +16,7 @@ Options every verb takes (`--config`, `--sim`, `--state-dir`, `--json`) are atta
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -25,7 +26,6 @@ from typer.core import TyperGroup
 from gpualloc import __version__
 from gpualloc.cli import outcome, shared
 from gpualloc.errors import UsageError
-from gpualloc.model.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ VERBS: dict[str, Verb] = {
     "replay": Verb("What happened in a recording", LOOK, "replay"),
     "assess": Verb("What GPUs did, what was wasted, what could be saved", LOOK, "assess"),
     "forecast": Verb("What series are going to be, and how sure that is", LOOK, "forecast"),
+    "alerts": Verb("Alerts: what is firing, what fired, tests, silences", LOOK, "alerts"),
     "audit": Verb("What was done, to what, by whom", LOOK, "audit"),
     "submit": Verb("Ask for devices and limits for a command", WORK, "submit"),
     "run": Verb("Submit, place, follow the output, return the exit code", WORK, "run", json=False),
@@ -74,6 +75,7 @@ VERBS: dict[str, Verb] = {
     "rebalance": Verb("Plan and apply once, without asking; for cron", CHANGE, "rebalance"),
     "cordon": Verb("Let nodes or a device take no new work", CHANGE, "cordon"),
     "uncordon": Verb("Let them take new work again", CHANGE, "uncordon"),
+    "burnin": Verb("Test a cordoned node before it takes work", CHANGE, "burnin"),
     "drain": Verb("Empty nodes or a device", CHANGE, "drain"),
     "scale": Verb("How many nodes pools should have, and your programs that see to it", CHANGE, "scale"),
     "drift": Verb("What is not as gpualloc made it", CHANGE, "drift"),

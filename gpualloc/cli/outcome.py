@@ -9,13 +9,13 @@ import sys
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
 from gpualloc.errors import GpuallocError, StepError, UnreachableError, UsageError
-from gpualloc.model.frozen import dataclass
 from gpualloc.views.envelope import envelope
 from gpualloc.views.look import Look, Role
 from gpualloc.views.text import escape

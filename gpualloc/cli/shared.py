@@ -20,6 +20,7 @@ from gpualloc.model.units import parse_duration_s
 
 if TYPE_CHECKING:
     from gpualloc.engine.context import Context
+    from gpualloc.model.alert import Delivered, Transition
     from gpualloc.model.plan import Run
     from gpualloc.wiring import Options
 
@@ -178,13 +179,30 @@ def open_world(
     from gpualloc.wiring import open_context
 
     with open_context(options(ctx, overrides), looks=looks) as world:
-        yield replace(world, on_resume=_tell_resumed)
+        yield replace(
+            world,
+            on_resume=_tell_resumed,
+            on_alert=lambda transition: _tell_alert(transition, simulated=world.simulated),
+            on_undelivered=_tell_undelivered,
+        )
 
 
 def _tell_resumed(run: Run) -> None:
     from gpualloc.views.runs import resumed_line
 
     say(resumed_line(run))
+
+
+def _tell_alert(transition: Transition, *, simulated: bool) -> None:
+    from gpualloc.views.alerts import transition_line
+
+    say(transition_line(transition, simulated=simulated))
+
+
+def _tell_undelivered(delivered: Delivered) -> None:
+    from gpualloc.views.alerts import undelivered_line
+
+    say(undelivered_line(delivered))
 
 
 def _path(text: str | None) -> Path | None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gpualloc import __version__
+from gpualloc.config.alerts import settings_from
 from gpualloc.config.settings import ApplySettings, Config, HookSettings, Origin, Pool, Source, SshSettings, specs_of
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import EnforceMode, Rules
@@ -94,6 +95,7 @@ def _config(body: dict[str, Any], host: str) -> Config:
         rebalance=_rebalance(body["rebalance"]),
         rebalance_deadline_s=float(body["rebalance_deadline_s"]),
         health=HealthRules(**body["health"]),
+        alerts=settings_from(body["alerts"]),
     )
 
 
@@ -109,9 +111,9 @@ def _jsonable(value: object) -> list[object]:
 
 
 def _hooks(body: dict[str, Any]) -> HookSettings:
-    timeout_s = float(body.pop("timeout_s"))
+    timeout_s, burnin_s = float(body.pop("timeout_s")), float(body.pop("burnin_timeout_s"))
     commands = {name: tuple(str(word) for word in words) for name, words in body.items()}
-    return HookSettings(**commands, timeout_s=timeout_s)
+    return HookSettings(**commands, timeout_s=timeout_s, burnin_timeout_s=burnin_s)
 
 
 def _ports(body: list[Any]) -> tuple[int, int]:

@@ -6,7 +6,7 @@ docs/configuration.md is complete all read this table.
 
 from __future__ import annotations
 
-from gpualloc.model.frozen import dataclass
+from dataclasses import dataclass
 
 ENVIRONMENT_PREFIX = "GPUALLOC_"
 
@@ -58,6 +58,8 @@ class Key:
     """As TOML writes it; None when leaving the key out means that nothing is set."""
     text: bool = True
     """Whether a text can say the whole value."""
+    secret: bool = False
+    """Whether a value may hold a secret, so that a wrong one is not told."""
 
     @property
     def variable(self) -> str | None:
@@ -128,6 +130,38 @@ _SCALING = (
     Key("pools.*.scaling.prices", "a file", "history of spot prices: docs/scaling.md; left out: there is none"),
 )
 
+_SEVERITY = '"info", "warning", "error" or "critical"'
+_ALERTS = (
+    Key(
+        "alerts.*.metric",
+        "the name of a metric of devices or nodes: docs/metrics.md",
+        "what must not be beyond a limit",
+    ),
+    Key("alerts.*.above", "a number in the unit of the metric", "it is too high above this"),
+    Key("alerts.*.below", "a number in the unit of the metric", "it is too low below this"),
+    Key("alerts.*.clear", "a number in the unit of the metric", "where it is well again; left out: at the limit"),
+    Key("alerts.*.trouble", 'a kind of trouble, such as "xid" or "gpu missing"', "what must not be or happen"),
+    Key("alerts.*.code", "a number", "only the Xid or SXid of this number"),
+    Key("alerts.*.least", _SEVERITY, "only troubles that are at least that bad", '"info"'),
+    Key("alerts.*.for", "a duration of up to 7d", "how long every known reading must be bad; left out: one is enough"),
+    Key(
+        "alerts.*.clear_for",
+        "a duration of up to 7d",
+        "how long every known reading must be good, or nothing more be heard; left out: one is enough, 1h after events",
+    ),
+    Key("alerts.*.pools", "an array of pools", "looks at these only; left out: all"),
+    Key("alerts.*.nodes", 'node names, such as "gpu[01-04],@train"', "looks at these only; left out: all"),
+    Key("alerts.*.model", 'a shell glob, such as "*H100*"', "looks at GPUs of these product names; left out: all"),
+    Key("alerts.*.severity", _SEVERITY, "how bad it is", '"warning"'),
+    Key("alerts.*.deliver", 'an array of channels, "log" being stderr', "who is told", '["log"]'),
+    Key("alerts.*.repeat", "a duration of 1m to 366d", "told again that often while it goes on; left out: never"),
+    Key("channels.*.exec", _COMMAND, "runs with the alerts as JSON on stdin"),
+    Key("channels.*.webhook", "an http or https address", "gets the alerts as JSON by POST", secret=True),
+    Key("channels.*.secret_file", "the whole path of a file", "its first line signs what is sent"),
+    Key("channels.*.secret_env", "the name of an environment variable", "its value signs what is sent"),
+    Key("channels.*.timeout", "a duration of 0.1s to 5m", "how long one try may take", '"10s"'),
+)
+
 KEYS = (
     Key("policy", "the name of an installed policy", "which policy decides places", '"pack"'),
     Key(
@@ -166,6 +200,8 @@ KEYS = (
     Key("hooks.notify", _COMMAND, "run before users and workloads are disturbed", "[]", text=False),
     Key("hooks.exit", _COMMAND, "run at the end of every apply, however it ended", "[]", text=False),
     Key("hooks.timeout", "a duration of 1s to 1h", "how long a hook may take", '"30s"'),
+    Key("hooks.burnin", _COMMAND, "run by `gpualloc burnin` as one of its checks", "[]", text=False),
+    Key("hooks.burnin_timeout", "a duration of 1s to 24h", "how long that one may take", '"1h"'),
     Key(
         "enforce.mode",
         '"report", "notify", "suspend" or "terminate"',
@@ -269,6 +305,7 @@ KEYS = (
     ),
     Key("rebalance.trough_power", "a number above 0, at most 1", "that cap, as a part of the default limit", "0.7"),
     Key("rebalance.deadline", "a duration of 0.1s to 1h", "how long `gpualloc rebalance` may take to decide", '"60s"'),
+    *_ALERTS,
     Key("pools.*.nodes", 'node names, such as "gpu[01-04],login1"', "the nodes of the pool"),
     Key(
         "pools.*.transport",

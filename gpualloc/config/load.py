@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpualloc.config.files import find_file, read_file
 from gpualloc.config.overrides import collect
 from gpualloc.config.settings import Config, Origin, local_pools, specs_of
-from gpualloc.model.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from gpualloc.config.keys import ENVIRONMENT_PREFIX, RESERVED_VARIABLES, SCALARS
 from gpualloc.config.problem import Problem
 from gpualloc.config.settings import Origin, Source
-from gpualloc.model.frozen import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from gpualloc.config.settings import Origin
 from gpualloc.errors import ConfigError
-from gpualloc.model.frozen import dataclass
 
 MAX_SHOWN_CHARS = 60
 MAX_SHOWN_PROBLEMS = 20

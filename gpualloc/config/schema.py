@@ -10,11 +10,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from gpualloc.config.alerts_table import AlertTable, ChannelTable
 from gpualloc.config.rebalance_table import RebalanceTable
 from gpualloc.config.schedule import read_hours
 from gpualloc.config.settings import ApplySettings, Config, HookSettings, Pool, SshSettings, specs_of
 from gpualloc.config.table import HOUR_S, Count, Duration, Table
 from gpualloc.errors import UsageError
+from gpualloc.model.alert import AlertSettings
 from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, EnforceMode, Rules
@@ -173,6 +175,8 @@ class HooksTable(Table):
     notify: Command = []
     exit: Command = []
     timeout: Annotated[Duration, Field(ge=1, le=HOUR_S)] = HookSettings().timeout_s
+    burnin: Command = []
+    burnin_timeout: Annotated[Duration, Field(ge=1, le=24 * HOUR_S)] = HookSettings().burnin_timeout_s
 
     def settings(self) -> HookSettings:
         """The settings these keys describe."""
@@ -183,6 +187,8 @@ class HooksTable(Table):
             notify=tuple(self.notify),
             exit=tuple(self.exit),
             timeout_s=self.timeout,
+            burnin=tuple(self.burnin),
+            burnin_timeout_s=self.burnin_timeout,
         )
 
 
@@ -381,10 +387,12 @@ class File(Table):
     hooks: HooksTable = HooksTable()
     enforce: EnforceTable = EnforceTable()
     health: HealthTable = HealthTable()
+    alerts: dict[str, AlertTable] = {}
+    channels: dict[str, ChannelTable] = {}
     pools: dict[str, PoolTable] = {}
 
-    def config(self, pools: tuple[Pool, ...], host: str) -> Config:
-        """The configuration these keys describe, with these pools, on the machine called `host`."""
+    def config(self, pools: tuple[Pool, ...], host: str, alerts: AlertSettings) -> Config:
+        """The configuration these keys describe, with these pools and alerts, on the machine called `host`."""
         return Config(
             pools=pools,
             nodes=specs_of(pools, host),
@@ -398,6 +406,7 @@ class File(Table):
             apply=self.apply.settings(),
             hooks=self.hooks.settings(),
             enforce=self.enforce.rules(),
+            alerts=alerts,
             gang_ports=self.gangs.range(),
             rebalance=self.rebalance.rules(),
             rebalance_deadline_s=self.rebalance.deadline,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from gpualloc.model.alert import AlertSettings
 from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
-from gpualloc.model.frozen import dataclass
 from gpualloc.model.health import DEFAULT_HEALTH_RULES, HealthRules
 from gpualloc.model.inventory import NodeSpec
 from gpualloc.model.objective import Objective
@@ -123,6 +123,13 @@ class HookSettings:
     exit: tuple[str, ...] = ()
     timeout_s: float = 30.0
     """How long one may take."""
+    burnin: tuple[str, ...] = ()
+    burnin_timeout_s: float = 3600.0
+    """How long that one may take."""
+
+    def timeout_of(self, name: str) -> float:
+        """How long that hook may take, in seconds."""
+        return self.burnin_timeout_s if name == "burnin" else self.timeout_s
 
     def commands(self) -> Mapping[str, tuple[str, ...]]:
         """The commands that are set, by the name of the hook."""
@@ -132,6 +139,7 @@ class HookSettings:
             "post_step": self.post_step,
             "notify": self.notify,
             "exit": self.exit,
+            "burnin": self.burnin,
         }
         return {name: command for name, command in named.items() if command}
 
@@ -162,6 +170,7 @@ class Config:
     rebalance_deadline_s: float = 60.0
     """How long `rebalance` may take until it has decided."""
     health: HealthRules = DEFAULT_HEALTH_RULES
+    alerts: AlertSettings = field(default_factory=AlertSettings)
 
     def pool(self, name: str) -> Pool:
         """The pool of that name; raises KeyError when there is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gpualloc.config.alerts import alert_entries
 from gpualloc.config.load import Loaded
 from gpualloc.config.settings import Config, Origin, Pool, Source
 from gpualloc.model.rebalancing import FreezeWindow, RebalanceRules
@@ -47,6 +48,8 @@ def _general(config: Config) -> Iterator[tuple[str, object, str | None]]:
     for name in ("pre_apply", "pre_step", "post_step", "notify", "exit"):
         yield f"hooks.{name}", list(getattr(config.hooks, name)), None
     yield "hooks.timeout", config.hooks.timeout_s, "s"
+    yield "hooks.burnin", list(config.hooks.burnin), None
+    yield "hooks.burnin_timeout", config.hooks.burnin_timeout_s, "s"
     yield "enforce.mode", config.enforce.mode.value, None
     yield "enforce.after_sightings", config.enforce.after_sightings, None
     yield "enforce.grace", config.enforce.grace_s, "s"
@@ -59,6 +62,7 @@ def _general(config: Config) -> Iterator[tuple[str, object, str | None]]:
     yield "mig.repartition", config.repartition.value, None
     yield "gangs.ports", "-".join(map(str, config.gang_ports)), None
     yield from _rebalance(config)
+    yield from alert_entries(config.alerts)
 
 
 def _rebalance(config: Config) -> Iterator[tuple[str, object, str | None]]:

@@ -10,6 +10,25 @@ from dataclasses import dataclass
 from gpualloc.config.keys import KEYS, Key
 from gpualloc.config.nodeset import fold
 
+_ALERTS = """\
+# What gpualloc sample tells of, and whom; docs/alerts.md tells more:
+#[alerts.hot]
+#metric = "temperature_c"
+#above = 85
+#for = "2m"
+#clear = 80
+#deliver = ["log", "pager"]
+
+#[alerts.fallen]
+#trouble = "xid"
+#code = 79
+#severity = "critical"
+#deliver = ["log", "pager"]
+
+#[channels.pager]
+#webhook = "https://alerts.example.org/gpualloc"
+#secret_file = "/etc/gpualloc/pager.secret\""""
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -42,6 +61,7 @@ def starter_file(found: Surroundings) -> str:
     lines += [f"# {name} was found on this machine: gpualloc only looks at it." for name in found.controllers]
     lines += _pool_comments(found.node)
     lines += _ssh_comments(found)
+    lines += ["", _ALERTS]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -9,12 +9,15 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from gpualloc.config import keys
+from gpualloc.config.alerts import alert_settings
+from gpualloc.config.alerts_table import unknown_names
 from gpualloc.config.document import Tree, dotted, parse
 from gpualloc.config.fleet import expand_pools
 from gpualloc.config.overrides import Override
 from gpualloc.config.problem import Problem, place_of, refuse, shown
 from gpualloc.config.schema import File
 from gpualloc.config.settings import Config, Origin, local_pools
+from gpualloc.model.alert import AlertSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,21 @@ def validate(
     found += [Problem(place_of(key, origins), f"{key}: {what}", hint) for key, what, hint in pool_nodes.problems]
     if found or model is None:
         raise refuse(found)
+    alerts = _alerts(model, pool_nodes.nodes or {"default": ()}, origins)
     pools = tuple(
         model.pools[name].pool(name, pool_nodes.nodes[name], pool_nodes.labels.get(name, {}))
         for name in sorted(model.pools)
     )
-    return Checked(model.config(pools or local_pools(host), host), origins)
+    return Checked(model.config(pools or local_pools(host), host, alerts), origins)
+
+
+def _alerts(model: File, pools: Mapping[str, Sequence[str]], origins: Mapping[str, Origin]) -> AlertSettings:
+    """The rules and channels; raises ConfigError when they name what is not there."""
+    settings, wrong = alert_settings(model.alerts, model.channels, pools)
+    wrong += unknown_names(model.alerts, model.channels)
+    if wrong:
+        raise refuse([Problem(place_of(key, origins), f"{key}: {what}", hint) for key, what, hint in wrong])
+    return settings
 
 
 def lay_over(tree: Tree, overrides: Sequence[Override], origins: dict[str, Origin]) -> None:
@@ -86,6 +99,6 @@ def _told(kind: str, loc: tuple[str | int, ...], value: object, detail: str, ori
         return Problem(origin, f"{path}: no such key", hint)
     key = keys.matching(path)
     expected = key.expected if key else "a table"
-    got = "nothing" if kind == "missing" else shown(value)
+    got = "nothing" if kind == "missing" else "another value" if key and key.secret else shown(value)
     why = detail.removeprefix("Value error, ") if kind == "value_error" else None
     return Problem(origin, f"{path}: expected {expected}, found {got}", why)

@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from gpualloc.engine.serial import NoEvents, NoForecaster, NoHooks, NoScaleHook, OneAtATime
+from gpualloc.engine.serial import (
+    NoAlerts,
+    NoEvents,
+    NoForecaster,
+    NoHooks,
+    NoMessenger,
+    NoScaleHook,
+    OneAtATime,
+)
+from gpualloc.model.alert import AlertSettings, Delivered, Transition
 from gpualloc.model.allocation import GANG_PORTS
 from gpualloc.model.desired import Repartition
 from gpualloc.model.enforcement import NO_RULES, Rules
-from gpualloc.model.frozen import dataclass
 from gpualloc.model.health import DEFAULT_HEALTH_RULES, HealthRules
 from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.model.objective import Objective
 from gpualloc.model.plan import Run
 from gpualloc.model.rebalancing import DEFAULT_RULES, RebalanceRules
 from gpualloc.model.scaling import ScalingSettings
-from gpualloc.ports import Clock, Crew, Events, Fleet, Forecaster, History, Hooks, Journal, Policy, ScaleHook
+from gpualloc.ports import (
+    Alerts,
+    Clock,
+    Crew,
+    Events,
+    Fleet,
+    Forecaster,
+    History,
+    Hooks,
+    Journal,
+    Messenger,
+    Policy,
+    ScaleHook,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +70,7 @@ class Settings:
     objective: Objective = Objective.BALANCED
     """What places are chosen for."""
     health: HealthRules = DEFAULT_HEALTH_RULES
+    alerts: AlertSettings = field(default_factory=AlertSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +87,8 @@ class Context:
     simulated: bool = False
     settings: Settings = field(default_factory=Settings)
     events: Events = field(default_factory=NoEvents)
+    alerts: Alerts = field(default_factory=NoAlerts)
+    messenger: Messenger = field(default_factory=NoMessenger)
     hooks: Hooks = field(default_factory=NoHooks)
     scale_hook: ScaleHook = field(default_factory=NoScaleHook)
     forecaster: Forecaster = field(default_factory=NoForecaster)
@@ -74,6 +98,10 @@ class Context:
     """Asked before each step; once True, steps under way are finished and no other is begun."""
     on_resume: Callable[[Run], None] = lambda _run: None
     """Told of each interrupted run that is taken up."""
+    on_alert: Callable[[Transition], None] = lambda _transition: None
+    """Told of each alert whose rule wants it in the log."""
+    on_undelivered: Callable[[Delivered], None] = lambda _delivered: None
+    """Told of each notice that is given up."""
 
     def fresh_id(self, prefix: str) -> str:
         """A new id: `w` for a workload, `p` for a plan, `r` for a run, `s` for an order of nodes."""

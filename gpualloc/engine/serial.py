@@ -7,10 +7,11 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
 
+from gpualloc.model.alert import Delivered, Notice, Silence, Transition
 from gpualloc.model.forecast import QUANTILES, Forecasts, Grid
 from gpualloc.model.health import Condition, Event, Heard, Looked, Severity
 from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
-from gpualloc.ports import HookEvent, HookOutcome
+from gpualloc.ports import AlertChanges, HookEvent, HookOutcome, Standing
 
 
 class OneAtATime:
@@ -102,6 +103,65 @@ class NoEvents:
     def forget(self, node: str, part: str) -> bool:  # noqa: ARG002
         """It was not expected."""
         return False
+
+
+class NoAlerts:
+    """`ports.Alerts` that keeps nothing."""
+
+    def standing(self) -> Standing:
+        """There are none."""
+        return Standing()
+
+    def keep(self, before: Standing, now_s: float, changes: AlertChanges) -> bool:  # noqa: ARG002  the port's signature, as below
+        """They are forgotten."""
+        return True
+
+    def transitions(
+        self,
+        since_s: float,  # noqa: ARG002
+        *,
+        rule: str | None = None,  # noqa: ARG002
+        node: str | None = None,  # noqa: ARG002
+    ) -> tuple[Transition, ...]:
+        """None."""
+        return ()
+
+    def silences(self, now_s: float) -> tuple[Silence, ...]:  # noqa: ARG002
+        """None."""
+        return ()
+
+    def silence(self, silence: Silence) -> Silence:
+        """It is forgotten."""
+        return silence
+
+    def unsilence(self, ids: Sequence[int]) -> None:
+        """There are none."""
+
+    def waiting(self, since_s: float) -> tuple[Notice, ...]:  # noqa: ARG002
+        """Nothing."""
+        return ()
+
+    def ended(self, delivered: Sequence[Delivered]) -> None:
+        """It is forgotten."""
+
+
+class NoMessenger:
+    """`ports.Messenger` without any channel."""
+
+    def begin(self, notices: Sequence[Notice]) -> None:
+        """Nobody is told."""
+
+    def ended(self) -> tuple[Delivered, ...]:
+        """None."""
+        return ()
+
+    def rest(self, wait_s: float) -> bool:  # noqa: ARG002  the port's signature
+        """Nothing is ever under way."""
+        return True
+
+    def attempt(self, notice: Notice) -> Delivered:
+        """It does not arrive."""
+        return Delivered(notice, "no channel can be used here")
 
 
 class NoForecaster:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from gpualloc.model.frozen import dataclass
 from gpualloc.model.progress import Progress
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import field
-
-from gpualloc.model.frozen import dataclass
+from dataclasses import dataclass, field
 
 GENESIS = "0" * 64
 """Hash before the first entry."""

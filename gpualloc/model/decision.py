@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from gpualloc.model.allocation import Allocation
-from gpualloc.model.frozen import dataclass
 from gpualloc.model.inventory import Snapshot
 from gpualloc.model.objective import Objective
 from gpualloc.model.workload import Request, Workload

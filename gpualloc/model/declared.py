@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from gpualloc.errors import UsageError
-from gpualloc.model.frozen import dataclass
 
 MAX_PHASES = 100
 MAX_PHASE_CHARS = 64

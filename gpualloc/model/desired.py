@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
-
-from gpualloc.model.frozen import dataclass
 
 
 class ComputeMode(StrEnum):

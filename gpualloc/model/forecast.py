@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
-
-from gpualloc.model.frozen import dataclass
+from dataclasses import dataclass
 
 QUANTILES = (0.05, 0.5, 0.95)
 """What a band tells: the lower edge, the median and the upper edge of the middle 90 %."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gpualloc.model.allocation import Claim, WorkloadRecord
 from gpualloc.model.desired import NOTHING_SET, DeviceSettings
-from gpualloc.model.frozen import dataclass
 from gpualloc.model.health import KernelMessage
 from gpualloc.model.mig import MigProfile
 from gpualloc.model.readings import (

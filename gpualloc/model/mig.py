@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 
 from gpualloc.errors import UsageError
-from gpualloc.model.frozen import dataclass
 
 OFF = "off"
 """The word that stands for a GPU out of MIG mode where a layout could stand."""

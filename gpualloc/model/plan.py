@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gpualloc.model.allocation import Allocation, Member
 from gpualloc.model.decision import Rejection
 from gpualloc.model.desired import DeviceSettings
-from gpualloc.model.frozen import dataclass
 from gpualloc.model.objective import Objective
 
 PLAN_FORMAT = 4

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import combinations, pairwise
-
-from gpualloc.model.frozen import dataclass
 
 _SILENT_INTERVALS = 5.0
 """A job that told nothing for that many of its longest intervals is not known to go on."""

@@ -5,9 +5,8 @@ Every value is None when it is unknown; `Device.unavailable` then says why, unde
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
-
-from gpualloc.model.frozen import dataclass
 
 
 class Throttle(StrEnum):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
 from gpualloc.model.allocation import Allocation
-from gpualloc.model.frozen import dataclass
 
 IDLE_REASON = "idle: it gave its GPUs to work that waited"
 """What suspended work says that goes on by itself once its devices are not needed."""

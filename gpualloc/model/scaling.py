@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 
-from gpualloc.model.frozen import dataclass
 from gpualloc.model.spot import Lot
 
 DAY_S = 86_400

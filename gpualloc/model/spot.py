@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import median
-
-from gpualloc.model.frozen import dataclass
 
 
 class Purchase(StrEnum):

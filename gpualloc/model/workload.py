@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from gpualloc.errors import UsageError
 from gpualloc.model.allocation import Allocation, HeldBy, Share
 from gpualloc.model.cpus import NEAR
 from gpualloc.model.declared import DeclaredPhase, check_declared
-from gpualloc.model.frozen import dataclass
 
 MAX_NAME_CHARS = 200
 MAX_GPUS = 65_536

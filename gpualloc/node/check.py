@@ -81,6 +81,20 @@ def paths(value: Any) -> "list[str]":
     return found
 
 
+def burnin(fields: "dict[str, Any]") -> "dict[str, Any]":
+    """What a slice of a burn-in is to do; raises Refused."""
+    part, device = text(fields, "part"), fields.get("device")
+    if part not in ("host-memory", "gpu") or (device is None) is (part == "gpu"):
+        raise Refused("bad-request", "part is host-memory, or gpu with a device")
+    return {
+        "part": part,
+        "device": None if device is None else text(fields, "device", _DEVICE_UUID, 128),
+        "mib": whole(fields, "mib", 1, _MAX_MIB),
+        "seconds": number(fields, "seconds", 0, 20),
+        "round": whole(fields, "round", 0, 1 << 30),
+    }
+
+
 def call(value: Any) -> "dict[str, Any]":
     """A call (docs/wire.md) holding known, well-typed fields only; its step carries the controller too."""
     fields = mapping(value, "call")

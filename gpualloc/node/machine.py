@@ -20,6 +20,7 @@ from gpualloc.node.wire import Refused
 from gpualloc.node.workloads import Workloads
 
 if TYPE_CHECKING:
+    from gpualloc.node.burnin import Burnin
     from gpualloc.node.cgroup import Cgroups
     from gpualloc.node.parts import StepHandler
 
@@ -56,6 +57,7 @@ class LocalMachine:
         self._workloads = Workloads(state_dir, self._cgroups, self._boot_id)
         self._presence = Presence()
         self._ended: "set[tuple[str, int]] | None" = None
+        self._burnin: "Burnin | None" = None
 
     @property
     def state_dir(self) -> str:
@@ -123,6 +125,28 @@ class LocalMachine:
     def cost(self) -> "dict[str, Any]":
         """What readings cost so far."""
         return {"groups": self._nvml.costs() + self._costs.rows()}
+
+    def burnin(self, asked: "dict[str, Any]") -> "dict[str, Any]":
+        """Check memory of the host or of a device for a slice."""
+        from gpualloc.node import burnin
+
+        self._burnin = self._burnin or burnin.Burnin()
+        env: "dict[str, str]" = {}
+        if asked["part"] == burnin.GPU:
+            env = {"CUDA_VISIBLE_DEVICES": asked["device"]}
+            self._check_whole(asked["device"])
+        else:
+            available_mib = self._host.sample()["memory_available_mib"]
+            asked = dict(asked, mib=burnin.host_mib(asked["mib"], available_mib))
+        return dict(self._burnin.run(asked, env), mib=asked["mib"], at_s=time.time())
+
+    def _check_whole(self, device: str) -> None:
+        """Refuse a device that is not here, or is divided."""
+        found = [row for row in self.inventory()["devices"] if row["uuid"] == device]
+        if not found:
+            raise Refused("gone", "there is no device %s" % device)
+        if found[0]["mig_enabled"]:
+            raise Refused("not-supported", "it is in MIG mode: its memory is checked as a whole or not at all")
 
     def process(self, pid: int) -> "dict[str, Any]":
         """One process, those below it, and the devices they use."""

@@ -71,6 +71,9 @@ class Machine(Protocol):
     def cost(self) -> "dict[str, Any]":
         """`groups`: what each group of readings costs."""
 
+    def burnin(self, asked: "dict[str, Any]") -> "dict[str, Any]":
+        """Check memory for a slice: `part`, `device`, `mib`, `seconds`, `round`, as `check.burnin` leaves them."""
+
     def process(self, pid: int) -> "dict[str, Any]":
         """One process, those below it, and what they use; refuses as `gone` one that is not there."""
 
@@ -162,6 +165,21 @@ class Server:
 
     def _cost(self, _args: "dict[str, Any]") -> "dict[str, Any]":
         return self._machine.cost()
+
+    def _burnin(self, args: "dict[str, Any]") -> "dict[str, Any]":
+        asked = check.burnin(args)
+        if asked["device"] is not None:
+            self._check_unused(asked["device"])
+        return self._machine.burnin(asked)
+
+    def _check_unused(self, device: str) -> None:
+        """Refuse a device that somebody was given, or uses."""
+        for claim in self._claims_in_force():
+            if claim["device"] == device:
+                raise Refused("in-use", "it is given to workload %s" % claim["workload"])
+        for process in self._machine.processes()["processes"]:
+            if process["device"] == device:
+                raise Refused("in-use", "process %d of %s uses it" % (process["pid"], process["user"] or "somebody"))
 
     def _process(self, args: "dict[str, Any]") -> "dict[str, Any]":
         return self._machine.process(check.whole(args, "pid", 1, 1 << 22))

@@ -26,6 +26,7 @@ VERBS = (
     "claims",
     "kernel",
     "cost",
+    "burnin",
     "events",
     "preflight",
     "do",

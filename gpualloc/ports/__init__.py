@@ -5,6 +5,7 @@ Adapters and the store implement them, `wiring` puts them together, and the engi
 
 from __future__ import annotations
 
+from gpualloc.ports.alerts import AlertChanges, Alerts, Messenger, Standing
 from gpualloc.ports.deciding import Forecaster, Policy, Ranking, Session
 from gpualloc.ports.events import Events
 from gpualloc.ports.fleet import Executor, Fleet, LogChunk, StepCall, StepResult, Watch, WatchFigures
@@ -14,6 +15,8 @@ from gpualloc.ports.running import Clock, Crew
 from gpualloc.ports.state import Journal, JournalWriter
 
 __all__ = [
+    "AlertChanges",
+    "Alerts",
     "Clock",
     "Crew",
     "Events",
@@ -27,10 +30,12 @@ __all__ = [
     "Journal",
     "JournalWriter",
     "LogChunk",
+    "Messenger",
     "Policy",
     "Ranking",
     "ScaleHook",
     "Session",
+    "Standing",
     "StepCall",
     "StepResult",
     "Watch",

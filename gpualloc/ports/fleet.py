@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from gpualloc.model.frozen import dataclass
-
 if TYPE_CHECKING:
+    from gpualloc.model.burnin import BurninPart, BurninSlice
     from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
     from gpualloc.model.plan import Step
     from gpualloc.model.readings import ReadingCost
@@ -118,6 +118,26 @@ class Fleet(Protocol):
 
     def cost(self, node: str) -> tuple[ReadingCost, ...]:
         """What reading this node costs, by group of readings; raises NotFoundError, UnreachableError."""
+        ...
+
+    def burnin(
+        self, node: str, part: BurninPart, device: str | None, *, mib: int, seconds: float, round_: int
+    ) -> BurninSlice:
+        """Let a node test memory of its host, or of a device, for a slice.
+
+        Args:
+            node: its name.
+            part: what is tested.
+            device: UUID; None for the host.
+            mib: how much memory at most; the node takes less where it has less to spare.
+            seconds: how long, 0 to 20; a pass under way is finished.
+            round_: number of the slice, so that each writes something else.
+
+        Raises:
+            NotFoundError: no such node.
+            StepError: it cannot, or the device does not answer; the reason says which.
+            UnreachableError: the node does not answer.
+        """
         ...
 
     def process(self, node: str, pid: int) -> RunningProcess:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
-
-from gpualloc.model.frozen import dataclass
 
 if TYPE_CHECKING:
     from gpualloc.model.plan import Step
@@ -29,6 +28,8 @@ class HookEvent:
     """Accounts that will notice."""
     workloads: tuple[str, ...] = ()
     """Ids of workloads that will notice."""
+    document: Mapping[str, object] | None = None
+    """What it reads on stdin in place of the step."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,11 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gpualloc.errors import GpuallocError, LockedError, NewerStateError, StateError
-from gpualloc.model.frozen import dataclass
 from gpualloc.store.filesystem import (
     account,
     disk_full,

@@ -11,7 +11,7 @@ from gpualloc.errors import NotFoundError
 from gpualloc.model.forecast import Grid
 from gpualloc.model.foresight import KeptForecast, Steps, Subject
 from gpualloc.model.sample import METRICS, Digest, Metric, Sample, Series, SeriesKey, SeriesKind
-from gpualloc.store import history_digest, history_means, past_forecasts
+from gpualloc.store import history_digest, history_means, past_alerts, past_forecasts
 from gpualloc.store.database import Database, Schema
 from gpualloc.store.history_grid import Wanted, read_grid
 from gpualloc.store.paths import StatePaths
@@ -27,7 +27,7 @@ def _migrations() -> Migrations:
 
 
 SCHEMA = Schema(
-    version=3,
+    version=4,
     migrations=_migrations,
     synchronous="NORMAL",
     remedy="it holds only samples and past forecasts: delete it (and its -wal and -shm) to begin anew",
@@ -187,6 +187,7 @@ class SqliteHistory:
             connection.execute("DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM sample WHERE series = series.id)")
             history_means.prune(connection, before_s)
             past_forecasts.prune(connection, before_s)
+            past_alerts.prune(connection, before_s)
         return max(deleted, 0)
 
     def close(self) -> None:

@@ -179,3 +179,68 @@ def _m003_events(db: Database) -> None:
         ) WITHOUT ROWID
         """
     )
+
+
+_ALERTS = (
+    """
+    CREATE TABLE alert (
+        rule TEXT NOT NULL,
+        node TEXT NOT NULL,
+        device TEXT NOT NULL,
+        state TEXT NOT NULL,
+        since_s REAL NOT NULL,
+        what TEXT NOT NULL,
+        value REAL,
+        fired_s REAL,
+        clear_since_s REAL,
+        unknown_since_s REAL,
+        heard_s REAL,
+        told_s REAL,
+        PRIMARY KEY (rule, node, device)
+    ) WITHOUT ROWID
+    """,
+    "CREATE TABLE alert_look (id INTEGER PRIMARY KEY CHECK (id = 1), looked_s REAL NOT NULL)",
+    """
+    CREATE TABLE alert_transition (
+        id INTEGER PRIMARY KEY,
+        at_s REAL NOT NULL,
+        rule TEXT NOT NULL,
+        node TEXT NOT NULL,
+        device TEXT,
+        state TEXT NOT NULL,
+        severity INTEGER NOT NULL,
+        what TEXT NOT NULL,
+        value REAL,
+        since_s REAL NOT NULL,
+        silenced INTEGER NOT NULL
+    )
+    """,
+    "CREATE INDEX alert_transition_by_time ON alert_transition (at_s)",
+    """
+    CREATE TABLE alert_silence (
+        id INTEGER PRIMARY KEY,
+        rule TEXT,
+        node TEXT,
+        until_s REAL NOT NULL,
+        reason TEXT NOT NULL,
+        actor TEXT NOT NULL,
+        at_s REAL NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE alert_notice (
+        id TEXT PRIMARY KEY,
+        channel TEXT NOT NULL,
+        at_s REAL NOT NULL,
+        document TEXT NOT NULL
+    ) WITHOUT ROWID
+    """,
+)
+"""How alerts stand, what they did, what is silenced, and the outbox."""
+
+
+@migrations()
+def m004_alerts(db: Database) -> None:
+    """Make the tables of alerts."""
+    for statement in _ALERTS:
+        db.conn.execute(statement)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-
-from gpualloc.model.frozen import dataclass
 
 STATE_DIR_VARIABLE = "GPUALLOC_STATE_DIR"
 _SAFE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from gpualloc.model.frozen import dataclass
 from gpualloc.views.look import Look, Role
 from gpualloc.views.text import cells, shorten
 

@@ -9,14 +9,13 @@ import os
 import pwd
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from gpualloc.config.load import Loaded, load
 from gpualloc.config.settings import Config
 from gpualloc.errors import ConfigError, GpuallocError, UsageError
-from gpualloc.model.frozen import dataclass
 from gpualloc.model.inventory import Node, NodeSpec, Snapshot
 from gpualloc.store.paths import StatePaths, default_state_dir
 from gpualloc.wiring.first_use import (
@@ -27,6 +26,7 @@ from gpualloc.wiring.first_use import (
     PolicyAtFirstUse,
     ScaleHookAtFirstUse,
 )
+from gpualloc.wiring.first_use_alerts import AlertsAtFirstUse, MessengerAtFirstUse
 
 if TYPE_CHECKING:
     from gpualloc.adapters.fleet import LinkedFleet
@@ -91,12 +91,18 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
         opened.callback(history.close)
         events = EventsAtFirstUse(paths)
         opened.callback(events.close)
+        alerts = AlertsAtFirstUse(paths)
+        opened.callback(alerts.close)
+        messenger = MessengerAtFirstUse(config)
+        opened.callback(messenger.close)
         yield Context(
             fleet=fleet,
             journal=journal,
             history=history,
             clock=clock,
             events=events,
+            alerts=alerts,
+            messenger=messenger,
             policy=PolicyAtFirstUse(config.policy, config.policy_profile, paths),
             forecaster=ForecasterAtFirstUse(config.forecaster),
             actor=actor(),
@@ -124,6 +130,7 @@ def _settings(config: Config) -> Settings:
         rebalance=config.rebalance,
         rebalance_deadline_s=config.rebalance_deadline_s,
         objective=config.objective,
+        alerts=config.alerts,
         scaling={pool.name: pool.scaling for pool in config.pools if pool.scaling is not None},
         health=config.health,
         power_budgets={pool.name: pool.power_budget_w for pool in config.pools if pool.power_budget_w is not None},

@@ -239,7 +239,7 @@ class HooksAtFirstUse:
             return None
         from gpualloc.adapters.hooks import ProgramHooks
 
-        return ProgramHooks(commands, self._config.hooks.timeout_s).run(name, event)
+        return ProgramHooks(commands, self._config.hooks.timeout_of(name)).run(name, event)
 
 
 class ScaleHookAtFirstUse:

@@ -360,3 +360,5 @@ static int change_unlock(Process *process, void *args) {
 }
 
 int cuCheckpointProcessUnlock(int pid, void *args) { return run("unlock", pid, change_unlock, args); }
+
+#include "cuda_stub_memory.h"

@@ -16,12 +16,13 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-SOURCES = ("cuda_stub.c", "cuda_stub_nvml.h")
+SOURCES = ("cuda_stub.c", "cuda_stub_nvml.h", "cuda_stub_memory.h")
 SONAME = "libcuda.so.1"
 STATES = ("running", "locked", "checkpointed", "failed")
-ACTIONS = ("return", "fail", "hang", "die-before", "die-after", "end-process")
+ACTIONS = ("return", "fail", "hang", "die-before", "die-after", "end-process", "flip")
 """`return`: that code, nothing done; `fail`: that code, and the process is FAILED; `hang`: for ever; `die-...`: the
-caller is killed before or after the effect; `end-process`: the process named by the call is killed first."""
+caller is killed before or after the effect; `end-process`: the process named by the call is killed first; `flip`: of
+`memory-read`: one bit is not as it was written."""
 
 
 def build_library() -> Path:

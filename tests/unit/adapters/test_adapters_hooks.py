@@ -7,7 +7,8 @@ import sys
 import pytest
 from fakes.command import wait_until
 
-from gpualloc.adapters.hooks import MAX_OUTPUT_BYTES, ProgramHooks
+from gpualloc.adapters.hooks import ProgramHooks
+from gpualloc.adapters.program import MAX_OUTPUT_BYTES
 from gpualloc.model.codec import from_plain
 from gpualloc.model.plan import Step, StepKind, StepReason
 from gpualloc.ports import HookEvent

@@ -179,8 +179,8 @@ nodes = "x[1-"
         (
             "zzz = 1",
             "line 1: zzz: no such key",
-            "keys here: apply, enforce, forecaster, gangs, health, history, hooks, mig, objective, policy, "
-            "policy_profile, pools, rebalance, sampling",
+            "keys here: alerts, apply, channels, enforce, forecaster, gangs, health, history, hooks, mig, objective, "
+            "policy, policy_profile, pools, rebalance, sampling",
         ),
         ("a = [1,\n2\n", "line 2: not valid TOML", None),
         ("policy = " + "9" * 5000, "not valid TOML", None),

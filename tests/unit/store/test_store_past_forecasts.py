@@ -97,7 +97,7 @@ def test_a_newer_file_is_refused(paths):
     SqliteHistory(paths).close()
     with closing(sqlite3.connect(paths.history_db)) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(NewerStateError, match="up to 3"):
+    with pytest.raises(NewerStateError, match="up to 4"):
         SqliteHistory(paths)
 
 
