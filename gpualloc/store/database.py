@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,10 @@ MIGRATION_TIMEOUT_S = 30.0
 """How long the first command after an upgrade is waited for."""
 
 Row = tuple[Any, ...]
+
+_JOURNAL_BYTES = 16 << 20
+"""To what the write-ahead log shrinks once it was merged."""
+_INCREMENTAL = 2
 
 _LEAST_INDEX_BYTES = 32768
 """SQLite makes the index of a write-ahead log in pieces of this size."""
@@ -61,6 +65,8 @@ class Schema:
     """`FULL`: a commit survives a power cut; `NORMAL`: the last commits may not."""
     remedy: str
     """What to do when the file is damaged."""
+    shrinks: bool = False
+    """Whether room that became free is given back to the file system when asked for."""
 
 
 class Database:
@@ -195,10 +201,16 @@ def _connect(path: Path, schema: Schema, *, writable: bool) -> sqlite3.Connectio
                 f"this one knows versions up to {schema.version}",
                 hint="upgrade gpualloc, or set GPUALLOC_STATE_DIR to another folder",
             )
+        connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
         if version < schema.version and writable:
             with _folder_lock(path.parent):
+                if schema.shrinks:
+                    # It is for a file without tables; others are written anew below.
+                    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 connection.execute("PRAGMA journal_mode = WAL")
                 _migrate(connection, schema)
+                if schema.shrinks:
+                    _make_shrinkable(connection)
         elif version == 0:
             connection.close()
             connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -265,6 +277,15 @@ def _migrate(connection: sqlite3.Connection, schema: Schema) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+
+
+def _make_shrinkable(connection: sqlite3.Connection) -> None:
+    """Write a file of an earlier release anew, so that it can shrink; without room, or while it is read, it cannot."""
+    (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
+    if mode != _INCREMENTAL:
+        with suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("VACUUM")
 
 
 def _version(connection: sqlite3.Connection) -> int:

@@ -9,6 +9,7 @@ from gpualloc.model.health import Condition, Event, Severity, Trouble
 from gpualloc.model.sample import SeriesKind
 from gpualloc.store.database import Database, Row
 from gpualloc.store.history import SCHEMA
+from gpualloc.store.history_series import newest
 from gpualloc.store.paths import StatePaths
 
 _BY_RANK = {severity.rank: severity for severity in Severity}
@@ -24,10 +25,6 @@ _CONDITIONS = (
 _KEEP = (
     "INSERT OR REPLACE INTO condition (trouble, severity, node, device, what, advice, since_s) "
     "VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
-_SEEN = (
-    "SELECT node, key, (SELECT max(at_s) FROM sample WHERE series = series.id) FROM series "
-    "WHERE kind = ? AND (? IS NULL OR node = ?)"
 )
 
 
@@ -91,25 +88,21 @@ class SqliteEvents:
     def devices_seen(self, node: str | None = None) -> dict[str, dict[str, float]]:
         """As `ports.Events.devices_seen`."""
         found: dict[str, dict[str, float]] = {}
-        for its_node, key, at_s in self._database.rows(_SEEN, (SeriesKind.DEVICE.value, node, node)):
-            if at_s is not None:
-                found.setdefault(its_node, {})[key] = float(at_s)
+        with self._database.snapshot() as connection:
+            for series, at_s in newest(connection, SeriesKind.DEVICE, node):
+                found.setdefault(series.node, {})[series.key] = float(at_s)
         return found
 
     def forget_device(self, node: str, device: str) -> bool:
-        """As `ports.Events.forget_device`: its samples are deleted.
+        """As `ports.Events.forget_device`: its samples are read no more, and go with those of its time.
 
         Raises:
             StateError: the place cannot be written.
         """
         with self._database.transaction() as connection:
             series = (SeriesKind.DEVICE.value, node, device)
-            row = connection.execute("SELECT id FROM series WHERE kind = ? AND node = ? AND key = ?", series).fetchone()
-            if row is None:
-                return False
-            connection.execute("DELETE FROM sample WHERE series = ?", row)
-            connection.execute("DELETE FROM series WHERE id = ?", row)
-        return True
+            gone = connection.execute("DELETE FROM series WHERE kind = ? AND node = ? AND key = ?", series)
+            return gone.rowcount > 0
 
     def close(self) -> None:
         """Close the database."""
