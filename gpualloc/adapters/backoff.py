@@ -20,9 +20,11 @@ class BackOff:
         self._until_s = 0.0
         self._failure: Failure | None = None
         self._answered = False
+        self._failures = 0
 
     def failed(self, failure: Failure, now_s: float) -> None:
         """Note a failure at `now_s` on the monotonic clock."""
+        self._failures += 1
         if self._answered:
             self._answered = False
             return
@@ -32,9 +34,19 @@ class BackOff:
 
     def succeeded(self) -> None:
         """Note that the node answered."""
+        self._failures = 0
         self._pause_s = 0.0
         self._failure = None
         self._answered = True
+
+    @property
+    def count(self) -> int:
+        """Failures since the last answer."""
+        return self._failures
+
+    def left_s(self, now_s: float) -> float:
+        """What is left of the pause, 0 when the node may be tried."""
+        return max(0.0, self._until_s - now_s)
 
     def pending(self, now_s: float) -> Failure | None:
         """The last failure while the pause after it lasts; None when the node may be tried."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from gpualloc.adapters.decode_device import DEVICE_UUID, MIG_UUID, decode_devices
+from gpualloc.adapters.decode_device import DEVICE_UUID, MIG_UUID, KnownDevices, decode_devices
 from gpualloc.adapters.decode_readings import decode_host, decode_kernel
 from gpualloc.adapters.fields import MAX_NAME, Fields, MalformedError, clean
 from gpualloc.model.allocation import Claim, HeldBy, Hold, Limits, Share, WorkloadEnd, WorkloadRecord
@@ -19,6 +20,7 @@ from gpualloc.ports import LogChunk, StepResult
 OBSERVED = ("inventory", "sample", "processes", "claims", "kernel")
 """The verbs that make up one look at a node, beside `hello`."""
 
+_T = TypeVar("_T")
 _MAX_FACT_DEPTH = 4
 _MAX_FACT_ITEMS = 1024
 _CONTROLLER = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -92,34 +94,72 @@ def decode_node(
     Raises:
         MalformedError: the node sent nonsense.
     """
-    inventory = Fields(results["inventory"], "inventory")
-    sample = Fields(results["sample"], "sample")
-    claims = Fields(results["claims"], "claims")
-    kernel_messages, kernel_log_reason = decode_kernel(results["kernel"])
-    return Node(
-        spec=spec,
-        state=NodeState.OK,
-        at_s=at_s,
-        boot_id=hello.boot_id,
-        hostname=hello.hostname,
-        driver_version=hello.driver_version,
-        nvml_reason=hello.nvml_reason,
-        python_version=hello.python,
-        user=hello.user,
-        privileged=hello.privileged,
-        state_dir=hello.state_dir,
-        cgroup=hello.cgroup,
-        mps=hello.mps,
-        other_controllers=hello.other_controllers,
-        host=decode_host(inventory.record("host"), sample.record("host")),
-        devices=decode_devices(inventory, sample),
-        processes=tuple(map(_process, Fields(results["processes"], "processes").records("processes"))),
-        claims=tuple(map(_claim, claims.records("claims"))),
-        workloads=tuple(map(_workload, claims.records("workloads"))),
-        kernel_messages=kernel_messages,
-        kernel_log_reason=kernel_log_reason,
-        near=_near(inventory, near),
-    )
+    return NodeDecoder(spec).join(at_s, hello, results, near)
+
+
+class NodeDecoder:
+    """Decodes what one node says, again and again; what is the same object as before is not decoded again.
+
+    Args:
+        spec: the node as configured.
+    """
+
+    def __init__(self, spec: NodeSpec) -> None:
+        self._spec = spec
+        self._kept: dict[str, tuple[object, Any]] = {}
+        self._devices: KnownDevices = {}
+
+    def decode(self, at_s: float, hello: object, results: Mapping[str, object]) -> Node:
+        """As `decode_node`, with the answer to `hello` as it came."""
+        return self.join(at_s, self._part("hello", hello, decode_hello), results, ())
+
+    def join(self, at_s: float, hello: Hello, results: Mapping[str, object], near: Sequence[str]) -> Node:
+        """As `decode_node`."""
+        inventory = Fields(results["inventory"], "inventory")
+        sample = Fields(results["sample"], "sample")
+        claims, workloads = self._part("claims", results["claims"], _decode_claims)
+        kernel_messages, kernel_log_reason = self._part("kernel", results["kernel"], decode_kernel)
+        return Node(
+            spec=self._spec,
+            state=NodeState.OK,
+            at_s=at_s,
+            clock_offset_s=sample.number("at_s") - at_s if sample.has("at_s") else None,
+            boot_id=hello.boot_id,
+            hostname=hello.hostname,
+            driver_version=hello.driver_version,
+            nvml_reason=hello.nvml_reason,
+            python_version=hello.python,
+            user=hello.user,
+            privileged=hello.privileged,
+            state_dir=hello.state_dir,
+            cgroup=hello.cgroup,
+            mps=hello.mps,
+            other_controllers=hello.other_controllers,
+            host=decode_host(inventory.record("host"), sample.record("host")),
+            devices=decode_devices(inventory, sample, self._devices),
+            processes=self._part("processes", results["processes"], _decode_processes),
+            claims=claims,
+            workloads=workloads,
+            kernel_messages=kernel_messages,
+            kernel_log_reason=kernel_log_reason,
+            near=_near(inventory, near),
+        )
+
+    def _part(self, name: str, told: object, decode: Callable[[object], _T]) -> _T:
+        kept = self._kept.get(name)
+        if kept is None or kept[0] is not told:
+            kept = self._kept[name] = (told, decode(told))
+        value: _T = kept[1]
+        return value
+
+
+def _decode_claims(result: object) -> tuple[tuple[Claim, ...], tuple[WorkloadRecord, ...]]:
+    fields = Fields(result, "claims")
+    return tuple(map(_claim, fields.records("claims"))), tuple(map(_workload, fields.records("workloads")))
+
+
+def _decode_processes(result: object) -> tuple[Process, ...]:
+    return tuple(map(_process, Fields(result, "processes").records("processes")))
 
 
 def decode_process(result: object) -> RunningProcess:

@@ -87,23 +87,43 @@ _READINGS = (
 )
 
 
+_UNREAD: dict[str, object] = {"state": None, "mig_instances": []}
 _Profiles = tuple[list[Mapping[str, object]], tuple[MigProfile, ...]]
 """MIG profiles as a device told them, and what was made of that."""
 
 
-def decode_devices(inventory: Fields, sample: Fields) -> tuple[Device, ...]:
+KnownDevices = dict[str, tuple[object, object, Device]]
+"""By UUID what the inventory and the sample said of a device, and what was made of that."""
+
+
+def decode_devices(inventory: Fields, sample: Fields, known: KnownDevices | None = None) -> tuple[Device, ...]:
     """The devices of an inventory with their readings of a sample, in the order of their index.
+
+    Args:
+        inventory: the answer to `inventory`.
+        sample: the answer to `sample`.
+        known: what came of the node's answers before: of what are the same objects nothing is decoded again. What
+            comes of these takes its place.
 
     Raises:
         MalformedError: the node sent nonsense.
     """
     readings = {reading.text("uuid", DEVICE_UUID): reading for reading in sample.records("devices")}
-    unread = Fields({"state": None, "mig_instances": []}, "sample.devices")
-    devices = []
+    unread = Fields(_UNREAD, "sample.devices")
+    known = {} if known is None else known
+    before = dict(known)
+    known.clear()
     profiles: list[_Profiles] = []
     for fixed in inventory.records("devices"):
         uuid = fixed.text("uuid", DEVICE_UUID)
-        devices.append(_device(uuid, fixed, readings.get(uuid, unread), profiles, seen=uuid in readings))
+        reading = readings.get(uuid, unread)
+        kept = before.get(uuid)
+        if kept is not None and kept[0] is fixed.told and kept[1] is reading.told:
+            known[uuid] = kept
+        else:
+            device = _device(uuid, fixed, reading, profiles, seen=uuid in readings)
+            known[uuid] = (fixed.told, reading.told, device)
+    devices = [device for _, _, device in known.values()]
     return tuple(sorted(devices, key=lambda device: (device.index, device.uuid)))
 
 

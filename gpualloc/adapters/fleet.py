@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gpualloc.adapters.clock import WallClock
 from gpualloc.adapters.decode import decode_changed, decode_logs, decode_process, decode_step
@@ -14,13 +14,15 @@ from gpualloc.adapters.encode import encode_call
 from gpualloc.adapters.fields import MalformedError
 from gpualloc.adapters.link import NodeLink
 from gpualloc.adapters.parallel import run_each
-from gpualloc.adapters.polled_watch import PolledWatch
 from gpualloc.adapters.session import NodeSession
 from gpualloc.errors import GpuallocError, NotFoundError, StepError, UnknownOutcomeError, UnreachableError
 from gpualloc.model.inventory import Node, NodeSpec, RunningProcess
 from gpualloc.model.plan import StepKind
 from gpualloc.model.readings import ReadingCost
 from gpualloc.ports import Clock, LogChunk, StepCall, StepResult, Watch
+
+if TYPE_CHECKING:
+    from gpualloc.adapters.streaming.channel import Dial
 
 CLOSE_S = 0.95
 """All nodes together are let go of in this time, in seconds."""
@@ -36,6 +38,7 @@ class LinkedFleet:
 
     Args:
         nodes: each node with what makes its link.
+        dials: by name what makes channels to the nodes that can tell of themselves; without any, nodes are asked.
         clock: the clock of the world the nodes live in; None is the wall clock.
         width: most nodes asked at once.
         observe_s: longest time one node may take to be looked at, connecting included, seconds.
@@ -47,15 +50,17 @@ class LinkedFleet:
         self,
         nodes: Sequence[tuple[NodeSpec, Callable[[], NodeLink]]],
         *,
+        dials: Mapping[str, Callable[[], Dial]] | None = None,
         clock: Clock | None = None,
         width: int = 32,
         observe_s: float = 10.0,
         step_s: float = 60.0,
         grace_s: float = 10.0,
     ) -> None:
-        now_s = (clock or WallClock()).now_s
+        self._clock = clock or WallClock()
+        self._dials = dials or {}
         ordered = sorted(nodes, key=lambda node: node[0].name)
-        self._sessions = {spec.name: NodeSession(spec, connect, now_s) for spec, connect in ordered}
+        self._sessions = {spec.name: NodeSession(spec, connect, self._clock.now_s) for spec, connect in ordered}
         self._width = width
         self._observe_s = observe_s
         self._step_s = step_s
@@ -77,10 +82,17 @@ class LinkedFleet:
         )
         return run_each(lambda session: session.observe(self._observe_s, near), wanted, self._width)
 
-    def watch(self, every_s: float, names: Sequence[str] | None = None) -> Watch:
+    def watch(self, every_s: float, names: Sequence[str] | None = None, keep: str | None = None) -> Watch:
         """Let the nodes tell of themselves; see `ports.Fleet.watch`."""
-        wanted = names if names is None else [self._session(name).spec.name for name in names]
-        return PolledWatch(lambda: self.observe(wanted), every_s)
+        # They bring asyncio, which commands that look once do without.
+        from gpualloc.adapters.polled_watch import PolledWatch
+        from gpualloc.adapters.streaming.watch import StreamWatch, Watched
+
+        wanted = self._sessions if names is None else dict.fromkeys(self._session(name).spec.name for name in names)
+        if not self._dials:
+            return PolledWatch(lambda: self.observe(list(wanted)), every_s, self._clock)
+        nodes = [Watched(self._sessions[name].spec, self._dials.get(name), self._look_at(name)) for name in wanted]
+        return StreamWatch(nodes, every_s, self._clock.now_s, self._width, keep)
 
     def cost(self, node: str) -> tuple[ReadingCost, ...]:
         """What reading this node costs; see `ports.Fleet.cost`."""
@@ -136,6 +148,9 @@ class LinkedFleet:
             thread.start()
         for thread in threads:
             thread.join(max(0.0, deadline - time.monotonic()))
+
+    def _look_at(self, name: str) -> Callable[[], Node]:
+        return lambda: self._sessions[name].observe(self._observe_s)
 
     def _ask_named(self, verb: str, args: dict[str, Any], node: str) -> object:
         """Ask about something that the arguments name; raises NotFoundError when it is not there."""

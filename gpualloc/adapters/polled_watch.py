@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 
 from gpualloc.model.inventory import Node, NodeState
-from gpualloc.ports import WatchFigures
+from gpualloc.ports import Clock, WatchFigures
+
+_SLICE_S = 0.2
+"""Between two looks it is asked at least that often whether the watch was closed."""
 
 
 class PolledWatch:
@@ -15,10 +17,12 @@ class PolledWatch:
 
     Args:
         look: looks once and yields each node as it answers or fails.
-        every_s: seconds from the beginning of a look to the beginning of the next.
+        every_s: seconds from the beginning of a look to the beginning of the next, of the nodes' world.
+        clock: the clock of that world.
     """
 
-    def __init__(self, look: Callable[[], Iterator[Node]], every_s: float) -> None:
+    def __init__(self, look: Callable[[], Iterator[Node]], every_s: float, clock: Clock) -> None:
+        self._clock = clock
         self._look = look
         self._every_s = every_s
         self._told: dict[str, Node] = {}
@@ -57,12 +61,13 @@ class PolledWatch:
     def _watch(self) -> None:
         try:
             while not self._closed.is_set():
-                began = time.monotonic()
+                due_s = self._clock.now_s() + self._every_s
                 for node in self._look():
                     if self._closed.is_set():
                         return
                     self._take(node)
-                self._closed.wait(max(0.0, self._every_s - (time.monotonic() - began)))
+                while not self._closed.is_set() and self._clock.now_s() < due_s:
+                    self._clock.sleep(min(due_s - self._clock.now_s(), max(_SLICE_S, self._every_s / 20)))
         except Exception as error:  # noqa: BLE001 - raised again by `hear`
             with self._arrived:
                 self._error = error

@@ -88,6 +88,7 @@ class SshLaunch:
         archive: gives the node program; called at the first contact that is answered.
         runtime_dir: folder for the control sockets; None looks for the account's own.
         ssh: the ssh binary.
+        shared: whether the connection is to serve later commands, too.
     """
 
     def __init__(
@@ -96,8 +97,11 @@ class SshLaunch:
         archive: Callable[[], Archive] = node_archive,
         runtime_dir: Path | None = None,
         ssh: str = "ssh",
+        *,
+        shared: bool = True,
     ) -> None:
         self._target = target
+        self._shared = shared
         self._make_archive = archive
         self._archive: Archive | None = None
         self._runtime_dir = runtime_dir
@@ -109,7 +113,7 @@ class SshLaunch:
     def argv(self, nonce: str) -> Sequence[str]:  # noqa: ARG002 - the nonce travels in the greeting
         """The command of the child."""
         if self._multiplexing is None:
-            self._multiplexing = self._find_multiplexing()
+            self._multiplexing = self._find_multiplexing() if self._shared else []
         return [
             *self._base_arguments(),
             "-T",

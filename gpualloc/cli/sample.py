@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from gpualloc.cli import shared, stopping
+from gpualloc.cli import service, shared, stopping
 from gpualloc.cli.outcome import Answer, say, write
+from gpualloc.engine.sample import Tick, sample_every
 from gpualloc.engine.sample import sample as sample_once
-from gpualloc.engine.sample import sample_every
 from gpualloc.model.units import parse_duration_s
 from gpualloc.views.envelope import line
 from gpualloc.views.text import escape, plural, stamp
@@ -25,7 +25,10 @@ def sample(
         str | None, typer.Option("--every", metavar="DURATION", help="Go on at this interval until stopped.")
     ] = None,
 ) -> Answer | int:
-    """Read every node and device once and keep the readings; never takes the apply lock."""
+    """Read every node and device once and keep the readings; never takes the apply lock.
+
+    With --every each node keeps one session and tells of itself at that interval, until INT or TERM.
+    """
     every_s = parse_duration_s(every) if every else None
     as_json = bool(shared.given(ctx)["json"])
     with shared.open_world(ctx) as world:
@@ -40,14 +43,18 @@ def sample(
     return Answer({"rows": rows, "simulated": simulated}, lambda _look: said)
 
 
-def _teller(*, as_json: bool, simulated: bool) -> Callable[[int, int, str | None], None]:
-    """Tell each tick: a JSON line on stdout, or a line of talk."""
+def _teller(*, as_json: bool, simulated: bool) -> Callable[[Tick], None]:
+    """Tell each tick: a JSON line on stdout, or a line of talk; and systemd, if it started this."""
 
-    def tell(at_s: int, rows: int, trouble: str | None) -> None:
+    def tell(tick: Tick) -> None:
+        said = f"{plural(tick.rows, 'row')} of {plural(tick.nodes, 'node')} written"
+        if tick.trouble is not None:
+            said = f"{said}: {escape(tick.trouble)}"
         if as_json:
-            write(line("sample", {"at_s": at_s, "rows": rows, "simulated": simulated, "error": trouble}) + "\n")
+            told = {"at_s": tick.at_s, "rows": tick.rows, "nodes": tick.nodes, "simulated": simulated}
+            write(line("sample", {**told, "error": tick.trouble}) + "\n")
         else:
-            said = escape(trouble) if trouble else f"{plural(rows, 'row')} written"
-            say(f"{stamp(at_s)} {said}" + (" (simulated)" if simulated else ""))
+            say(f"{stamp(tick.at_s)} {said}" + (" (simulated)" if simulated else ""))
+        service.tell(f"READY=1\nWATCHDOG=1\nSTATUS={said[:200]}")
 
     return tell

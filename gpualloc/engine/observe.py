@@ -67,7 +67,7 @@ def observe(
     snapshot = look(ctx, names, progress, near)
     if snapshot.nodes and not snapshot.reached:
         raise UnreachableError(
-            "no node answered: " + "; ".join(_complaint(node) for node in snapshot.nodes[:8]),
+            "no node answered: " + "; ".join(complaint(node) for node in snapshot.nodes[:8]),
             hint="gpualloc doctor says what is wrong with each node",
             node=snapshot.nodes[0].name if len(snapshot.nodes) == 1 else None,
         )
@@ -108,5 +108,6 @@ def _cordoned(node: Node, cordons: Sequence[Cordon], doubt: str | None) -> Node:
     return replace(node, cordon=reasons.get(None), devices=devices)
 
 
-def _complaint(node: Node) -> str:
+def complaint(node: Node) -> str:
+    """How a node stands, in one line; may hold text that it sent."""
     return f"{node.name}: {node.state.value}" + (f" ({node.reason})" if node.reason else "")

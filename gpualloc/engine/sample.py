@@ -1,20 +1,27 @@
-"""Remember what was seen: one tick of samples on the grid."""
+"""Remember what was seen: ticks of samples on the grid."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 
 from gpualloc.engine.context import Context
-from gpualloc.engine.observe import observe
-from gpualloc.errors import UnreachableError
+from gpualloc.engine.observe import complaint, observe
+from gpualloc.errors import LockedError, StateError
 from gpualloc.model.inventory import Device, Node, NodeState, Snapshot
 from gpualloc.model.readings import NO_THROTTLE, Activity
 from gpualloc.model.sample import Sample, SeriesKey, SeriesKind
 
-PRUNE_EVERY_TICKS = 360
-"""Old samples are dropped every that many ticks: retention need not be exact."""
+PRUNE_EVERY_S = 3600.0
+"""Old samples are dropped that often: retention need not be exact."""
 PRUNE_AFTER_S = 3600.0
 """By how much the oldest sample is too old when a single tick drops what is."""
+_SLICE_S = 0.2
+"""Longest wait until it is asked again whether to stop."""
+_GRACE, _MAX_GRACE_S = 0.1, 1.0
+"""A tick is kept so late, as a part of the period: what was heard in it may still be on its way."""
+_COMPLAINTS = 8
 
 
 def sample(ctx: Context, snapshot: Snapshot | None = None) -> int:
@@ -27,48 +34,116 @@ def sample(ctx: Context, snapshot: Snapshot | None = None) -> int:
         UnreachableError: no node answered.
     """
     seen = snapshot or observe(ctx)
-    rows = _append(ctx, seen, ctx.settings.sample_every_s)
+    grid_s = ctx.settings.sample_every_s
+    rows = ctx.history.append(list(samples_of(seen.nodes, int(seen.at_s // grid_s * grid_s))))
     span, before_s = ctx.history.span(), seen.at_s - ctx.settings.history_retention_s
     if span is not None and span[0] < before_s - PRUNE_AFTER_S:
         ctx.history.prune(before_s)
     return rows
 
 
-def sample_every(
-    ctx: Context, every_s: float, stopped: Callable[[], bool], on_tick: Callable[[int, int, str | None], None]
-) -> None:
-    """Sample on the grid until `stopped`; a tick with no node answering is a gap, not an end.
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One tick as it was kept."""
+
+    at_s: int
+    """Epoch second at which it begins."""
+    nodes: int
+    """How many nodes told of themselves in it."""
+    rows: int
+    """Samples stored."""
+    trouble: str | None
+    """What went wrong; None when nothing did."""
+
+
+def sample_every(ctx: Context, every_s: float, stopped: Callable[[], bool], on_tick: Callable[[Tick], None]) -> None:
+    """Let the nodes tell of themselves, and keep what they tell on the grid, until `stopped`.
+
+    A tick in which no node tells anything is a gap, not an end, and so is one that cannot be stored. What was heard is
+    stored before it ends.
 
     Args:
         ctx: the ports.
         every_s: width of the grid in seconds.
-        stopped: asked before every tick and while waiting.
-        on_tick: called with (epoch second of the tick, rows stored, what went wrong or None).
+        stopped: asked several times a second.
+        on_tick: called after each tick.
+
+    Raises:
+        LockedError: another one does this for the same state.
     """
-    ticks = 0
-    while not stopped():
-        now_s = ctx.clock.now_s()
-        try:
-            rows, trouble = _append(ctx, observe(ctx), every_s), None
-        except UnreachableError as error:
-            rows, trouble = 0, error.message
-        on_tick(int(now_s // every_s * every_s), rows, trouble)
-        if ticks % PRUNE_EVERY_TICKS == 0:
-            ctx.history.prune(now_s - ctx.settings.history_retention_s)
-        ticks += 1
-        _sleep_to_next(ctx, every_s, stopped)
+    keeping = _Keeping(ctx, every_s, on_tick)
+    with ctx.journal.sampling(), closing(ctx.fleet.watch(every_s, keep=ctx.journal.controller)) as watch:
+        while not stopped():
+            keeping.take(watch.hear(_SLICE_S))
+            keeping.take(watch.late())
+            keeping.keep_what_is_whole()
+        keeping.keep_all()
 
 
-def _append(ctx: Context, seen: Snapshot, grid_s: float) -> int:
-    return ctx.history.append(list(samples_of(seen, int(seen.at_s // grid_s * grid_s))))
+class _Keeping:
+    """What was heard and is not stored yet, by tick."""
+
+    def __init__(self, ctx: Context, every_s: float, on_tick: Callable[[Tick], None]) -> None:
+        self._ctx = ctx
+        self._every_s = every_s
+        self._on_tick = on_tick
+        self._heard: dict[int, dict[str, Node]] = {}
+        self._failing: dict[str, Node] = {}
+        self._last_tick = self._tick_of(ctx.clock.now_s())
+        self._prune_at_s = ctx.clock.now_s() + PRUNE_EVERY_S
+
+    def take(self, nodes: Sequence[Node]) -> None:
+        """Put nodes to the ticks in which they told of themselves."""
+        for node in nodes:
+            if node.state is NodeState.OK:
+                self._failing.pop(node.name, None)
+                self._heard.setdefault(self._tick_of(node.at_s), {})[node.name] = node
+            else:
+                self._failing[node.name] = node
+
+    def keep_what_is_whole(self) -> None:
+        """Store the ticks that are over; tell of those in which nobody was heard."""
+        now_s = self._ctx.clock.now_s()
+        current = self._tick_of(now_s - min(_MAX_GRACE_S, _GRACE * self._every_s))
+        if current == self._last_tick:
+            return
+        if current > self._last_tick and self._last_tick not in self._heard:
+            self._on_tick(Tick(self._last_tick, 0, 0, self._complaints()))
+        # A clock that was set back leaves ticks behind that lie in its future.
+        self._keep(tick for tick in sorted(self._heard) if not current <= tick <= self._tick_of(now_s))
+        self._last_tick = current
+        if now_s >= self._prune_at_s or now_s < self._prune_at_s - PRUNE_EVERY_S:
+            self._prune_at_s = now_s + PRUNE_EVERY_S
+            self._ctx.history.prune(now_s - self._ctx.settings.history_retention_s)
+
+    def keep_all(self) -> None:
+        """Store whatever was heard."""
+        self._keep(iter(sorted(self._heard)))
+
+    def _keep(self, ticks: Iterator[int]) -> None:
+        for at_s in list(ticks):
+            nodes = list(self._heard.pop(at_s).values())
+            try:
+                rows, trouble = self._ctx.history.append(list(samples_of(nodes, at_s))), None
+            except (StateError, LockedError) as error:
+                rows, trouble = 0, error.message
+            self._on_tick(Tick(at_s, len(nodes), rows, trouble))
+
+    def _tick_of(self, at_s: float) -> int:
+        return int(at_s // self._every_s * self._every_s)
+
+    def _complaints(self) -> str:
+        failing = [self._failing[name] for name in sorted(self._failing)]
+        more = f"; and {len(failing) - _COMPLAINTS} more" if len(failing) > _COMPLAINTS else ""
+        return "no node answered: " + ("; ".join(map(complaint, failing[:_COMPLAINTS])) or "none was heard") + more
 
 
-def samples_of(snapshot: Snapshot, at_s: int) -> Iterator[Sample]:
+def samples_of(nodes: Sequence[Node], at_s: int) -> Iterator[Sample]:
     """One sample for each node, device, MIG instance and running workload that was seen at all.
 
     A node that was not reached has no sample: a gap, not a row of zeros.
     """
-    for node in snapshot.nodes:
+    for node in nodes:
         if node.state is not NodeState.OK:
             continue
         yield Sample(SeriesKey(SeriesKind.NODE, node.name, ""), at_s, _host_values(node))
@@ -180,12 +255,3 @@ def _memory_of(node: Node, workload: str) -> int | None:
     used = [process.gpu_memory_used_mib for process in node.processes if process.workload == workload]
     known = [mib for mib in used if mib is not None]
     return sum(known) if used and len(known) == len(used) else None
-
-
-def _sleep_to_next(ctx: Context, every_s: float, stopped: Callable[[], bool]) -> None:
-    until_s = (ctx.clock.now_s() // every_s + 1) * every_s
-    while not stopped():
-        left_s = until_s - ctx.clock.now_s()
-        if left_s <= 0:
-            return
-        ctx.clock.sleep(min(left_s, max(0.2, every_s / 20)))

@@ -244,6 +244,8 @@ class NodeSpec:
     """Network interface for the traffic between members of a gang; None leaves it to them."""
     gpus: int | None = None
     """How many GPUs it should have; None goes by what was seen."""
+    keep_s: float = 0.0
+    """For how long its node program goes on looking when the connection of a sampler is cut, and keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +301,8 @@ class Node:
     its node program runs."""
     near: Mapping[str, bool | None] = field(default_factory=dict)
     """Paths that were asked for: whether each is there; None when that is not known, as of a mount that hangs."""
+    clock_offset_s: float | None = None
+    """By how much its clock is ahead of this machine's, seconds; None when it was not told."""
     cordon: str | None = None
     """Why the node takes no new work although it is well (cordoned by an operator, or doubtful); None when it does."""
 

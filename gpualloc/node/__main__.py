@@ -25,7 +25,13 @@ def main(arguments: "list[str]") -> None:
     from gpualloc.node.stream import serve
 
     machine, ledger = this_host()
-    serve(Server(machine, ledger), 0, 1, nonce)
+    stream = serve(Server(machine, ledger), 0, 1, nonce, machine.state_dir)
+    if stream.keeps:
+        # Whatever carried the connection must not be held up by what goes on without it.
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            os.dup2(nothing, descriptor)
+        stream.keep()
     os._exit(0)
 
 

@@ -64,6 +64,11 @@ def workload_id(fields: "dict[str, Any]") -> "str":
     return text(fields, "workload", WORKLOAD_ID, 9)
 
 
+def controller_id(fields: "dict[str, Any]") -> "str":
+    """The controller's id in field `controller`; raises Refused."""
+    return text(fields, "controller", _CONTROLLER_ID, 32)
+
+
 def paths(value: Any) -> "list[str]":
     """Whole paths of printable characters, none when the value is None; raises Refused."""
     if value is None:

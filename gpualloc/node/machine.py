@@ -49,6 +49,11 @@ class LocalMachine:
         self._presence = Presence()
         self._ended: "set[tuple[str, int]] | None" = None
 
+    @property
+    def state_dir(self) -> str:
+        """The node's state folder."""
+        return self._state_dir
+
     def hello(self) -> "dict[str, Any]":
         """Who and what this node is."""
         from gpualloc import __version__

@@ -34,6 +34,12 @@ VERBS = (
     "logs",
 )
 
+STREAM = "stream"
+"""The verb that is not answered by an end record alone: pictures of the node follow, until the connection ends."""
+
+BYE = "bye"
+"""The verb of `{"verb":"bye"}`, which is not answered: the connection is ended on purpose, nothing is to be kept."""
+
 WORKLOAD_KINDS = (
     "claim",
     "limit",

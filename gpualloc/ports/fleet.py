@@ -102,8 +102,13 @@ class Fleet(Protocol):
         """
         ...
 
-    def watch(self, every_s: float, names: Sequence[str] | None = None) -> Watch:
+    def watch(self, every_s: float, names: Sequence[str] | None = None, keep: str | None = None) -> Watch:
         """Let the nodes (all, or those named) tell of themselves at this period, over a session of their own each.
+
+        Args:
+            every_s: seconds from one telling to the next.
+            names: node names; None is every node.
+            keep: controller for which nodes keep what they cannot tell (`NodeSpec.keep_s`); None keeps nothing.
 
         Raises:
             NotFoundError: a name is not that of a configured node.

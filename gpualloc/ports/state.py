@@ -186,6 +186,14 @@ class Journal(Protocol):
         """Whether a `rebalance --watch` runs on this state."""
         ...
 
+    def sampling(self) -> AbstractContextManager[None]:
+        """Be the one who samples into this state, again and again, for the length of the context.
+
+        Raises:
+            LockedError: another `sample --every` runs on this state.
+        """
+        ...
+
     def data_version(self) -> int:
         """A number that changes whenever another process wrote to the state."""
         ...

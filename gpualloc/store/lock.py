@@ -18,7 +18,14 @@ _MAX_RECORD_BYTES = 4096
 
 
 @contextmanager
-def exclusive_lock(path: Path, purpose: str, wait_s: float) -> Iterator[None]:
+def exclusive_lock(
+    path: Path,
+    purpose: str,
+    wait_s: float,
+    *,
+    held: str = "the state is being changed by",
+    hint: str = "try again when it is done, or give --wait a time",
+) -> Iterator[None]:
     """Hold the lock for the length of the context.
 
     The kernel frees it when the process ends, however it ends. The descriptor is not passed on to children, as a
@@ -28,6 +35,8 @@ def exclusive_lock(path: Path, purpose: str, wait_s: float) -> Iterator[None]:
         path: the lock file; it is made when missing and never removed.
         purpose: what the lock is for, shown to whoever waits for it, such as `apply`.
         wait_s: how long to wait for another holder, in seconds; 0 does not wait.
+        held: what is said of another holder, before who it is.
+        hint: what to do then.
 
     Raises:
         LockedError: someone else held it all the time; says who, since when and for what.
@@ -41,8 +50,8 @@ def exclusive_lock(path: Path, purpose: str, wait_s: float) -> Iterator[None]:
     try:
         if not acquire(descriptor, wait_s):
             raise LockedError(
-                f"the state is being changed by {_holder(descriptor)}",
-                hint="try again when it is done, or give --wait a time",
+                f"{held} {_holder(descriptor)}",
+                hint=hint,
             )
         try:
             _write_record(descriptor, purpose)

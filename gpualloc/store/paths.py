@@ -39,6 +39,11 @@ class StatePaths:
         return self.root / "watch"
 
     @property
+    def sample_lock(self) -> Path:
+        """The file that a `sample --every` holds a lock on while it runs."""
+        return self.root / "sampling"
+
+    @property
     def profiles(self) -> Path:
         """The folder of saved policy profiles."""
         return self.root / "profiles"

@@ -190,6 +190,19 @@ class SqliteJournal:
         """Whether a `rebalance --watch` runs on this state."""
         return holder_of(self._paths.watch_lock) is not None
 
+    @contextmanager
+    def sampling(self) -> Iterator[None]:
+        """Be the one who samples into this state, again and again, for the length of the context.
+
+        Raises:
+            LockedError: another `sample --every` runs on this state.
+            StateError: the state cannot be written.
+        """
+        self._database.require_writable()
+        held, hint = "the fleet is sampled into this state already by", "end that one first"
+        with exclusive_lock(self._paths.sample_lock, "sample --every", 0.0, held=held, hint=hint):
+            yield
+
     def data_version(self) -> int:
         """A number that changes whenever this or another process wrote to the state."""
         return self._database.data_version()

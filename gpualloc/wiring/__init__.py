@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from gpualloc.adapters.link import NodeLink
     from gpualloc.adapters.local import LocalLink
     from gpualloc.adapters.simulated import SimulatedNodes
+    from gpualloc.adapters.ssh import SshTarget
+    from gpualloc.adapters.streaming.channel import Dial
     from gpualloc.adapters.workers import Workers
     from gpualloc.engine.context import Context, Settings
     from gpualloc.engine.doctor import LocalFacts
@@ -232,7 +234,13 @@ def _real(config: Config, begun: Mapping[str, LocalLink]) -> tuple[LinkedFleet, 
     from gpualloc.adapters.fleet import LinkedFleet
 
     links = [(spec, _link_of(spec, config, begun.get(spec.name))) for spec in config.nodes]
-    return LinkedFleet(links, grace_s=config.apply.grace_s, step_s=config.apply.step_timeout_s), WallClock()
+    fleet = LinkedFleet(
+        links,
+        dials={spec.name: _dial_of(spec, config) for spec in config.nodes},
+        grace_s=config.apply.grace_s,
+        step_s=config.apply.step_timeout_s,
+    )
+    return fleet, WallClock()
 
 
 def _link_of(spec: NodeSpec, config: Config, begun: LocalLink | None) -> Callable[[], NodeLink]:
@@ -242,12 +250,34 @@ def _link_of(spec: NodeSpec, config: Config, begun: LocalLink | None) -> Callabl
         return begun or LocalLink(spec.name)
 
     def ssh() -> NodeLink:
-        from gpualloc.adapters.ssh import SshLink, SshTarget
+        from gpualloc.adapters.ssh import SshLink
 
-        settings = config.pool(spec.pool).ssh
-        return SshLink(spec.name, SshTarget(spec.name, settings.user, settings.port, settings.options))
+        return SshLink(spec.name, _target_of(spec, config))
 
     return local if spec.transport == "local" else ssh
+
+
+def _dial_of(spec: NodeSpec, config: Config) -> Callable[[], Dial]:
+    def local() -> Dial:
+        from gpualloc.adapters.local import LocalLaunch
+        from gpualloc.adapters.streaming.process_dial import ProcessDial
+
+        return ProcessDial(LocalLaunch())
+
+    def ssh() -> Dial:
+        from gpualloc.adapters.ssh import SshLaunch
+        from gpualloc.adapters.streaming.process_dial import ProcessDial
+
+        return ProcessDial(SshLaunch(_target_of(spec, config), shared=False))
+
+    return local if spec.transport == "local" else ssh
+
+
+def _target_of(spec: NodeSpec, config: Config) -> SshTarget:
+    from gpualloc.adapters.ssh import SshTarget
+
+    settings = config.pool(spec.pool).ssh
+    return SshTarget(spec.name, settings.user, settings.port, settings.options)
 
 
 def _simulated(sim: str, paths: StatePaths, config: Config, opened: ExitStack) -> tuple[LinkedFleet, Clock]:

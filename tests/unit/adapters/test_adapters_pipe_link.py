@@ -182,8 +182,8 @@ def test_noise_is_skipped_up_to_a_bound(made):
 
 
 def test_another_wire_version_is_named(made):
-    launch = ScriptedLaunch(before="print('GPUALLOC-NODE 3 ' + NONCE)")
-    with pytest.raises(LinkDownError, match="speaks wire version 3") as caught:
+    launch = ScriptedLaunch(before="print('GPUALLOC-NODE 99 ' + NONCE)")
+    with pytest.raises(LinkDownError, match="speaks wire version 99") as caught:
         made(launch).exchange([ECHO], DEADLINE_S)
     assert caught.value.failure.state is NodeState.FAILED
 

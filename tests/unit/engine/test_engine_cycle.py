@@ -190,7 +190,7 @@ def test_what_can_never_be_is_refused_at_once(ctx):
 
 def test_a_tick_has_a_row_for_everything_seen_and_gaps_for_the_unknown(ctx):
     snapshot = look(ctx)
-    rows = list(samples_of(snapshot, 1000))
+    rows = list(samples_of(snapshot.nodes, 1000))
     devices = [device for node in snapshot.nodes for device in node.devices]
     assert sum(row.series.kind is SeriesKind.DEVICE for row in rows) == len(devices)
     silent = {device.uuid for device in devices if device.gpu_utilization_ratio is None}

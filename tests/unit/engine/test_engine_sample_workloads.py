@@ -1,7 +1,7 @@
 """What a tick keeps of running work: the readings of devices that are all its own, and nothing of those it shares."""
 
 import pytest
-from fakes.scenes import node, snapshot
+from fakes.scenes import node
 
 from gpualloc.engine.sample import samples_of
 from gpualloc.model.allocation import WorkloadEnd, WorkloadRecord
@@ -15,7 +15,7 @@ IDLE = {"gpu_utilization_ratio": 0.1, "power_w": 100.0}
 def values(workload=OURS, end=None, **said):
     """The values of one workload on a node that is as said."""
     record = WorkloadRecord(workload, "ours", 1, 4000, 900.0, end)
-    rows = samples_of(snapshot(node("n", workloads=(record,), **said)), 1000)
+    rows = samples_of([node("n", workloads=(record,), **said)], 1000)
     found = [row.values for row in rows if row.series.kind is SeriesKind.WORKLOAD]
     return found[0] if found else None
 

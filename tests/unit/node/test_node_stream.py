@@ -134,3 +134,72 @@ def test_an_endless_line_ends_the_connection(line):
     writer.join(60)
     assert not writer.is_alive()
     line.hang_up()
+
+
+class PictureServer:
+    """A node whose picture changes by one number at each look."""
+
+    def __init__(self):
+        self.looks = 0
+        self.devices = ["GPU-a"]
+        self.asked = []
+
+    def handle(self, request):
+        verb = request["verb"]
+        self.asked.append(verb)
+        if verb == "claims":
+            return {"id": 0, "error": {"reason": "disk", "message": "full"}}
+        if verb == "sample":
+            self.looks += 1
+        rows = [{"uuid": uuid, "state": "ok", "n": self.looks} for uuid in self.devices]
+        return {"id": request["id"], "ok": {"devices": rows} if verb == "sample" else {"verb": verb}}
+
+
+@pytest.fixture
+def told():
+    line = Line.__new__(Line)
+    line.server = PictureServer()
+    line.in_read, line.in_write = os.pipe()
+    line.out_read, line.out_write = os.pipe()
+    line.thread = threading.Thread(target=line._serve, daemon=True)
+    line.thread.start()
+    line.out = os.fdopen(line.out_read, "rb")
+    line.out.readline()
+    yield line
+    line.hang_up()
+    assert line.ended()
+    line.out.close()
+    os.close(line.in_read)
+
+
+def test_pictures_follow_whole_at_first_then_what_changed(told):
+    told.send({"id": 1, "verb": "stream", "args": {"every_s": 0.2, "delay_s": 0}})
+    records = [told.receive() for _ in range(4)]
+    ended = [record for record in records if "id" in record]
+    pictures = [record for record in records if "tick" in record]
+    assert ended == [{"id": 1, "ok": {}}]
+    assert pictures[0]["tick"] == 1
+    assert pictures[0]["full"]["sample"] == {"devices": [{"uuid": "GPU-a", "state": "ok", "n": 1}]}
+    assert pictures[0]["full"]["claims"] == {"error": {"reason": "disk", "message": "full"}}
+    assert [picture["tick"] for picture in pictures] == [1, 2, 3]
+    assert pictures[1]["delta"] == {"d": {"sample": {"d": {"devices": {"l": {"0": {"=": {"n": 2}}}}}}}}
+    assert told.server.asked.count("inventory") == 1, "what seldom changes is not looked at each time"
+    told.server.devices = ["GPU-a", "GPU-b"]
+    while told.server.asked.count("inventory") == 1:
+        told.receive()
+
+
+def test_other_requests_are_answered_between_pictures_and_the_pace_can_change(told):
+    told.send({"id": 1, "verb": "stream", "args": {"every_s": 3600, "delay_s": 3600}})
+    assert [told.receive() for _ in range(2)]
+    told.send({"id": 2, "verb": "hello"}, {"id": 3, "verb": "stream", "args": {"every_s": 0.2, "delay_s": 0}})
+    assert told.receive() == {"id": 2, "ok": {"verb": "hello"}}
+    assert "delta" in [told.receive() for _ in range(2)][1] or "delta" in told.receive()
+
+
+@pytest.mark.parametrize(
+    "args", [{}, {"every_s": 0, "delay_s": 0}, {"every_s": "1", "delay_s": 0}, {"every_s": 1, "delay_s": -1}, None]
+)
+def test_a_pace_that_makes_no_sense_is_refused(told, args):
+    told.send({"id": 1, "verb": "stream", "args": args})
+    assert told.receive()["error"]["reason"] == "bad-request"
