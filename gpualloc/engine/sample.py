@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from gpualloc.engine.context import Context
+from gpualloc.engine.history import forget_old
 from gpualloc.engine.observe import complaint, observe
 from gpualloc.errors import LockedError, StateError
 from gpualloc.model.inventory import Device, Node, NodeState, Snapshot
@@ -15,8 +16,6 @@ from gpualloc.model.sample import Sample, SeriesKey, SeriesKind
 
 PRUNE_EVERY_S = 3600.0
 """Old samples are dropped that often: retention need not be exact."""
-PRUNE_AFTER_S = 3600.0
-"""By how much the oldest sample is too old when a single tick drops what is."""
 _SLICE_S = 0.2
 """Longest wait until it is asked again whether to stop."""
 _GRACE, _MAX_GRACE_S = 0.1, 1.0
@@ -36,9 +35,7 @@ def sample(ctx: Context, snapshot: Snapshot | None = None) -> int:
     seen = snapshot or observe(ctx)
     grid_s = ctx.settings.sample_every_s
     rows = ctx.history.append(list(samples_of(seen.nodes, int(seen.at_s // grid_s * grid_s))))
-    span, before_s = ctx.history.span(), seen.at_s - ctx.settings.history_retention_s
-    if span is not None and span[0] < before_s - PRUNE_AFTER_S:
-        ctx.history.prune(before_s)
+    forget_old(ctx, seen.at_s)
     return rows
 
 
@@ -114,7 +111,7 @@ class _Keeping:
         self._last_tick = current
         if now_s >= self._prune_at_s or now_s < self._prune_at_s - PRUNE_EVERY_S:
             self._prune_at_s = now_s + PRUNE_EVERY_S
-            self._ctx.history.prune(now_s - self._ctx.settings.history_retention_s)
+            forget_old(self._ctx, now_s)
 
     def keep_all(self) -> None:
         """Store whatever was heard."""

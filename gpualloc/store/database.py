@@ -53,6 +53,10 @@ _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
+class DamagedError(StateError):
+    """What lies in a database cannot be what was put there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
     """What a kind of database looks like."""
@@ -159,6 +163,26 @@ class Database:
                 self._changes += 1
             return self._changes
 
+    def shrink(self, pages: int) -> int:
+        """Give up to that many free pages back to the file system; returns how many are still free.
+
+        Raises:
+            StateError: the place cannot be written, or the disk is full.
+            LockedError: as `transaction`.
+        """
+        self.require_writable()
+        with self._lock, self._explained():
+            self._connection.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
+            (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+            return int(free)
+
+    def merge_journal(self) -> bool:
+        """Write the write-ahead log into the file and empty it; False where somebody reads what is in it."""
+        self.require_writable()
+        with self._lock, self._explained():
+            (busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not busy
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
@@ -172,6 +196,8 @@ class Database:
             raise
         except sqlite3.DatabaseError as error:
             raise _explain(error, self.path, self._schema.remedy) from error
+        except DamagedError as error:
+            raise DamagedError(f"{self.path} is damaged: {error.message}", hint=self._schema.remedy) from error
 
 
 def _obstacle(path: Path) -> str | None:
@@ -313,5 +339,5 @@ def _explain(error: sqlite3.Error, path: Path, remedy: str) -> GpuallocError:
     if primary in _BUSY:
         return LockedError(f"{path} has been written by another process for more than {BUSY_TIMEOUT_S:g} s")
     if primary in _CORRUPT:
-        return StateError(f"{path} is damaged or not a gpualloc database: {error}", hint=remedy)
+        return DamagedError(f"{path} is damaged or not a gpualloc database: {error}", hint=remedy)
     return StateError(f"{path} cannot be used: {error}", hint="gpualloc doctor looks at the state directory")

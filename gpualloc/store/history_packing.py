@@ -1,8 +1,8 @@
 """Whole numbers of many series and times in few bytes, and back.
 
-A matrix (series x times) is shifted to begin at 0, divided by what divides all of it, and kept as it is or as steps from
-time to time, whichever is smaller. Its bytes are deflated by place, low bytes apart from high ones, since the low ones
-are noise and the high ones hardly change.
+A matrix (series x times) is shifted to begin at 0, divided by what divides all of it, and kept as it is or as steps
+from time to time, whichever is smaller. Its bytes are deflated by place, low bytes apart from high ones, since the low
+ones are noise and the high ones hardly change.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import zlib
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gpualloc.store.database import DamagedError
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -23,6 +25,8 @@ _CONSTANT, _STEPS, _GAPS, _DOUBLES, _WHOLE = 1, 2, 4, 8, 16
 _WIDEST = 1 << 62
 """Numbers that lie further apart are kept as they are."""
 _LEVEL = 6
+_TRIED = 8
+"""One series in so many is packed both ways, to see which is smaller."""
 
 
 def pack(values: Ints | Floats, known: Bools | None = None) -> bytes:
@@ -60,8 +64,15 @@ def unpack(data: bytes) -> tuple[Ints | Floats, Bools | None]:
     """The matrix, and where it is known if that was given.
 
     Raises:
-        zlib.error, struct.error, ValueError: the bytes are damaged.
+        DamagedError: the bytes are not what was packed.
     """
+    try:
+        return _unpack(data)
+    except (zlib.error, struct.error, ValueError, IndexError, MemoryError) as error:
+        raise DamagedError(f"packed samples cannot be read ({error})") from error
+
+
+def _unpack(data: bytes) -> tuple[Ints | Floats, Bools | None]:
     flags, width, series, times, least, unit = _HEAD.unpack_from(data)
     parts = _inflated(data)
     known = None
@@ -110,16 +121,25 @@ def _divided(values: Ints) -> tuple[int, Ints]:
 
 def _smaller(values: Ints) -> tuple[bool, int, list[bytes]]:
     """Whether steps from time to time are smaller, the bytes of a number, and the deflated parts."""
+    if values.shape[1] > 1 and _size(_as_steps(values[::_TRIED])) < _size(_as_they_are(values[::_TRIED])):
+        return (True, *_as_steps(values))
+    return (False, *_as_they_are(values))
+
+
+def _as_they_are(values: Ints) -> tuple[int, list[bytes]]:
     width = _width(int(values.max()))
-    plain = _planes(values.astype(f"<u{width}"))
-    if values.shape[1] < 2:
-        return False, width, plain
+    return width, _planes(values.astype(f"<u{width}"))
+
+
+def _as_steps(values: Ints) -> tuple[int, list[bytes]]:
     steps = np.diff(values, axis=1)
-    step_width = _width(2 * max(int(steps.max()), -int(steps.min())) + 1)
-    stepped = [_deflated(values[:, 0].astype("<i8").tobytes()), *_planes(steps.astype(f"<i{step_width}"))]
-    if sum(map(len, stepped)) < sum(map(len, plain)):
-        return True, step_width, stepped
-    return False, width, plain
+    width = _width(2 * max(int(steps.max()), -int(steps.min())) + 1)
+    first = _deflated(values[:, 0].astype("<i8").tobytes())
+    return width, [first, *_planes(steps.astype(f"<i{width}"))]
+
+
+def _size(packed: tuple[int, list[bytes]]) -> int:
+    return sum(map(len, packed[1]))
 
 
 def _width(greatest: int) -> int:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from gpualloc.errors import LockedError, StateError
 from gpualloc.model.sample import Level
 from gpualloc.store import past_forecasts
-from gpualloc.store.database import Database
+from gpualloc.store.database import DamagedError, Database
 from gpualloc.store.history_series import PRESENT, metric_ids, newest_ticks
 from gpualloc.store.history_times import CHUNK_S, HOUR_S, SPANS_S, move_horizon
 
@@ -35,11 +35,33 @@ def due_hours(database: Database, before_s: float) -> list[tuple[int, int]]:
 
 
 def keep_up(database: Database, now_s: int) -> None:
-    """Do a share of what waits; where that is not possible now, the next tick will."""
+    """Do a share of what waits; where that is not possible now, the next tick will. What is damaged is passed over."""
     with suppress(LockedError, StateError):
         work = waiting_work(database, now_s - GRACE_S)
-        for step in work[: -(-len(work) // STEPS_SHARE)]:
+        left = -(-len(work) // STEPS_SHARE)
+        for step in work:
+            if left == 0:
+                break
+            with suppress(DamagedError):
+                do(database, step)
+                left -= 1
+
+
+def finish(database: Database, before_s: float, tell: Callable[[int, int], None] | None = None) -> int:
+    """Do all that waits of the time before then; returns how many steps that were.
+
+    Raises:
+        StateError: it cannot be written, or is damaged.
+        LockedError: another process kept writing.
+    """
+    done = 0
+    while work := waiting_work(database, before_s):
+        for place, step in enumerate(work):
             do(database, step)
+            if tell is not None:
+                tell(done + place + 1, done + len(work))
+        done += len(work)
+    return done
 
 
 def waiting_work(database: Database, before_s: float) -> list[Work]:
@@ -62,9 +84,7 @@ def do(database: Database, work: Work) -> None:
 
 def prune(database: Database, bounds: dict[Level, int], forecasts_before_s: float) -> int:
     """Forget samples, rollups and forecasts from before their bounds; a transaction for each block. Returns samples."""
-    while work := waiting_work(database, bounds[Level.RAW]):
-        for step in work:
-            do(database, step)
+    finish(database, bounds[Level.RAW])
     with database.transaction() as connection:
         for level, before_s in bounds.items():
             move_horizon(connection, level, before_s)

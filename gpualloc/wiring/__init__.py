@@ -114,6 +114,8 @@ def _settings(config: Config) -> Settings:
         grace_s=config.apply.grace_s,
         sample_every_s=config.sample_every_s,
         history_retention_s=config.history_retention_s,
+        history_minutes_s=config.history_minutes_s,
+        history_hours_s=config.history_hours_s,
         repartition=config.repartition,
         enforce=config.enforce,
         width=config.apply.width,

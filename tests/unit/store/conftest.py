@@ -17,7 +17,7 @@ from gpualloc.model.plan import Plan, Step, StepKind, StepReason
 from gpualloc.model.workload import Request, Workload, WorkloadState
 from gpualloc.store import history_migrations
 from gpualloc.store.database import Database, Schema
-from gpualloc.store.history_upkeep import do, waiting_work
+from gpualloc.store.history_upkeep import finish
 from gpualloc.store.paths import StatePaths
 from gpualloc.store.state import SqliteJournal
 
@@ -92,9 +92,7 @@ def pack_all():
     """Pack and roll whatever there is in a history."""
 
     def pack(history):
-        while work := waiting_work(history._database, 1e12):
-            for step in work:
-                do(history._database, step)
+        finish(history._database, 1e12)
 
     return pack
 
