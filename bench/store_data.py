@@ -21,6 +21,11 @@ MEAN_WORK_S = 7200.0
 SLOW_S = 60
 """How often the dear readings are taken; they are told again until then."""
 
+_INSTANCES, _WORKLOADS = 100, 20
+"""One device in so many has a MIG instance, or work of gpualloc."""
+_OF_INSTANCES = ("gpu_memory_used_mib", "gpu_memory_total_mib")
+_OF_WORKLOADS = ("gpu_memory_used_mib", "gpu_utilization_ratio", "power_w")
+
 Floats = NDArray[np.float64]
 
 
@@ -34,15 +39,19 @@ class Cluster:
             SeriesKey(SeriesKind.DEVICE, f"node{number // GPUS_PER_NODE:04d}", f"GPU-{number:08x}-7c1e-41ab-9d3e")
             for number in range(gpus)
         ]
-        self.nodes = [SeriesKey(SeriesKind.NODE, f"node{number:04d}", "") for number in range(gpus // GPUS_PER_NODE)]
-        self.instances = [
-            SeriesKey(SeriesKind.MIG_INSTANCE, key.node, f"MIG-{key.key[4:]}")
-            for key in self.devices[:: max(1, gpus // 80)]
-        ]
-        self.workloads = [
-            SeriesKey(SeriesKind.WORKLOAD, key.node, f"w{number:08d}")
-            for number, key in enumerate(self.devices[:: max(1, gpus // 400)])
-        ]
+        self.series = {
+            SeriesKind.DEVICE: self.devices,
+            SeriesKind.NODE: [
+                SeriesKey(SeriesKind.NODE, f"node{number:04d}", "") for number in range(gpus // GPUS_PER_NODE)
+            ],
+            SeriesKind.MIG_INSTANCE: [
+                SeriesKey(SeriesKind.MIG_INSTANCE, key.node, f"MIG-{key.key[4:]}") for key in self.devices[::_INSTANCES]
+            ],
+            SeriesKind.WORKLOAD: [
+                SeriesKey(SeriesKind.WORKLOAD, key.node, f"w{number:08d}")
+                for number, key in enumerate(self.devices[::_WORKLOADS])
+            ],
+        }
         draw = self._random
         self._busy = draw.random(gpus) < BUSY_SHARE
         self._work_mean, self._work_noise = draw.uniform(0.5, 1.0, gpus), draw.uniform(0.0, 0.12, gpus)
@@ -52,22 +61,26 @@ class Cluster:
         self._energy = draw.uniform(1e7, 1e9, gpus)
         self._power = np.full(gpus, 70.0)
         self._slow: dict[str, Floats] = {}
-        self._host = draw.random((len(self.nodes), 2))
+        self._host = draw.random((len(self.series[SeriesKind.NODE]), 2))
 
     def tick(self, at_s: int) -> list[Sample]:
         """Every series at that second; call it with ascending seconds."""
-        self._work()
-        devices, nodes = _rows(self._device_values(at_s)), _rows(self._host_values())
-        samples = [Sample(key, at_s, values) for key, values in zip(self.devices, devices, strict=True)]
-        samples += [Sample(key, at_s, values) for key, values in zip(self.nodes, nodes, strict=True)]
-        for key, values in zip(self.instances, devices[:: max(1, len(self.devices) // 80)], strict=True):
-            samples.append(
-                Sample(key, at_s, {name: values[name] for name in ("gpu_memory_used_mib", "gpu_memory_total_mib")})
-            )
-        for key, values in zip(self.workloads, devices[:: max(1, len(self.devices) // 400)], strict=True):
-            taken = ("gpu_memory_used_mib", "gpu_utilization_ratio", "power_w")
-            samples.append(Sample(key, at_s, {name: values[name] for name in taken}))
+        samples = []
+        for kind, columns in self.readings(at_s).items():
+            rows = zip(self.series[kind], _rows(columns), strict=True)
+            samples += [Sample(key, at_s, values) for key, values in rows]
         return samples
+
+    def readings(self, at_s: int) -> dict[SeriesKind, dict[str, Floats]]:
+        """The same as a column for each reading, in the order of `series`."""
+        self._work()
+        devices = self._device_values(at_s)
+        return {
+            SeriesKind.DEVICE: devices,
+            SeriesKind.NODE: self._host_values(),
+            SeriesKind.MIG_INSTANCE: {name: devices[name][::_INSTANCES] for name in _OF_INSTANCES},
+            SeriesKind.WORKLOAD: {name: devices[name][::_WORKLOADS] for name in _OF_WORKLOADS},
+        }
 
     def _work(self) -> None:
         """Some work ends, other work begins, and memory sometimes steps."""
@@ -121,7 +134,7 @@ class Cluster:
         return values | self._slow
 
     def _host_values(self) -> dict[str, Floats]:
-        draw, nodes = self._random, len(self.nodes)
+        draw, nodes = self._random, len(self.series[SeriesKind.NODE])
         self._host = np.clip(self._host + 0.01 * draw.standard_normal(self._host.shape), 0, 1)
         return {
             "cpu_utilization_ratio": np.round(self._host[:, 0], 4),

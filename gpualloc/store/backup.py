@@ -6,17 +6,19 @@ import json
 import os
 import secrets
 import shutil
+import sqlite3
 import tarfile
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from gpualloc import __version__
 from gpualloc.errors import BrokenInputError, GpuallocError, UsageError
 from gpualloc.model.store import Backup
-from gpualloc.store import history, state
+from gpualloc.ports.kept import Tell
+from gpualloc.store import history, meta, state
 from gpualloc.store.copies import check_copy, copy_database, replace_database
 from gpualloc.store.filesystem import explain_os_error, make_private_folder
 from gpualloc.store.lock import exclusive_lock
@@ -24,12 +26,11 @@ from gpualloc.store.paths import StatePaths
 
 FORMAT = 1
 MANIFEST = "gpualloc-backup.json"
+FENCE_LEAP = 1_000_000
+"""More runs than there can have been since."""
 MOST_MANIFEST_BYTES = 1 << 16
 _SCHEMAS = {"history.db": history.SCHEMA, "state.db": state.SCHEMA}
 """In the order in which they are put in place: the one that cannot be replaced last."""
-
-Tell = Callable[[str, int, int], None]
-"""Is told a file, how much of it is done, and how much there is."""
 
 
 def back_up(paths: StatePaths, target: Path, *, simulated: bool, tell: Tell | None = None) -> Backup:
@@ -62,18 +63,27 @@ def back_up(paths: StatePaths, target: Path, *, simulated: bool, tell: Tell | No
     return made
 
 
-def restore(paths: StatePaths, source: Path, *, replace: bool, wait_s: float = 0.0, tell: Tell | None = None) -> Backup:
+def restore(
+    paths: StatePaths,
+    source: Path,
+    *,
+    simulated: bool,
+    replace: bool,
+    wait_s: float = 0.0,
+    tell: Tell | None = None,
+) -> Backup:
     """Put the databases of a backup in place of those that are there, after both were looked through.
 
     Args:
         paths: whose state.
         source: a file that `back_up` made.
+        simulated: whether the state is that of a simulated cluster.
         replace: whether a state that is there may be replaced.
         wait_s: how long to wait for whoever is changing the state.
         tell: called as it goes on.
 
     Raises:
-        UsageError: a state is there, and may not be replaced.
+        UsageError: a state is there, and may not be replaced; or only one of the two is simulated.
         BrokenInputError: the file is no backup, or is damaged.
         NewerStateError: a newer gpualloc made it.
         LockedError: something runs on the state.
@@ -95,6 +105,9 @@ def restore(paths: StatePaths, source: Path, *, replace: bool, wait_s: float = 0
             for name, schema in _SCHEMAS.items():
                 if name in taken:
                     check_copy(taken[name], name, schema.version, thorough=name == "state.db")
+            _check_world(made, simulated=simulated)
+            if "state.db" in taken:
+                _leap(taken["state.db"])
             for name in [name for name in _SCHEMAS if name in taken]:
                 replace_database(paths.root / name, taken[name])
         except OSError as error:
@@ -103,6 +116,20 @@ def restore(paths: StatePaths, source: Path, *, replace: bool, wait_s: float = 0
             for path in taken.values():
                 path.unlink(missing_ok=True)
     return made
+
+
+def _check_world(made: Backup, *, simulated: bool) -> None:
+    """What is simulated never becomes real."""
+    if made.simulated and not simulated:
+        raise UsageError("the backup is that of a simulated cluster", hint="give --sim and its name")
+    if simulated and not made.simulated:
+        raise UsageError("the backup is that of real nodes", hint="leave --sim out")
+
+
+def _leap(path: Path) -> None:
+    """Let the fences of runs go on far above those given after the backup: nodes refuse one below what they saw."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        meta.write(connection, meta.FENCE, meta.read_count(connection, meta.FENCE) + FENCE_LEAP)
 
 
 def _write_tar(folder: Path, made: Backup) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gpualloc.model.foresight import Steps
 from gpualloc.model.sample import Level
-from gpualloc.store.history_packing import Bools, Ints, carried, pack
+from gpualloc.store.history_packing import Bools, Floats, Ints, carried, pack
 from gpualloc.store.history_pieces import Piece, joined, merged, packed_column, packed_presence
 from gpualloc.store.history_reading import Stored, read_stored, unpacked_parts
 from gpualloc.store.history_rolling import Rolled, counted, rolled
@@ -21,7 +21,10 @@ from gpualloc.store.history_series import PRESENT, metric_ids
 from gpualloc.store.history_times import CHUNK_S, DAY_S, HOUR_S, horizon
 
 _INSERT = "INSERT INTO raw (block, metric, chunk, samples, data) VALUES (?, ?, ?, ?, ?)"
-_REPLACE = "INSERT OR REPLACE INTO {level} (block, metric, chunk, known, total, high, low, p95) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_REPLACE = (
+    "INSERT OR REPLACE INTO {level} (block, metric, chunk, known, total, high, low, p95) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _SEEN = (
     "UPDATE series SET newest_s = max(coalesce(newest_s, ?1), ?1), oldest_s = min(coalesce(oldest_s, ?2), ?2) "
     "WHERE block = ?3 AND slot = ?4"
@@ -40,6 +43,13 @@ def compact(connection: sqlite3.Connection, block: int, chunk: int) -> None:
     stored = read_stored(connection, block, chunk, chunk)
     metrics = sorted(metric_ids(connection).values())
     piece = merged(stored.get(chunk, {}), ticks, metrics)
+    put_piece(connection, piece, block, chunk)
+    connection.execute("DELETE FROM tick WHERE block = ? AND at_s >= ? AND at_s < ?", window)
+
+
+def put_piece(connection: sqlite3.Connection, piece: Piece, block: int, chunk: int) -> None:
+    """Put samples in place of the whole chunk, within the caller's transaction; its hour is due then."""
+    metrics = sorted(metric_ids(connection).values())
     connection.executemany(
         "DELETE FROM raw WHERE block = ? AND metric = ? AND chunk = ?",
         [(block, metric, chunk) for metric in (PRESENT, *metrics)],
@@ -51,7 +61,6 @@ def compact(connection: sqlite3.Connection, block: int, chunk: int) -> None:
         if data is not None:
             rows.append((block, metric, chunk, int(np.count_nonzero(piece.column(metric)[1])), data))
     connection.executemany(_INSERT, rows)
-    connection.execute("DELETE FROM tick WHERE block = ? AND at_s >= ? AND at_s < ?", window)
     connection.executemany(_SEEN, _ages(piece, block))
     connection.execute("INSERT OR IGNORE INTO due VALUES (?, ?)", (block, chunk * CHUNK_S // HOUR_S))
 
@@ -79,7 +88,12 @@ def _hour_of(connection: sqlite3.Connection, block: int, hour: int) -> Piece:
 
 def _put_minutes(connection: sqlite3.Connection, piece: Piece, block: int, hour: int) -> None:
     steps = Steps(hour * HOUR_S, Level.MINUTE.step_s, HOUR_S // Level.MINUTE.step_s)
-    rows = [(block, PRESENT, hour, pack(counted(piece.present, piece.times, steps)), None, None, None, None)]
+    # What was known of a metric may have been replaced by nothing.
+    old = [(block, metric, hour) for metric in metric_ids(connection).values()]
+    connection.executemany("DELETE FROM minute WHERE block = ? AND metric = ? AND chunk = ?", old)
+    rows: list[tuple[object, ...]] = [
+        (block, PRESENT, hour, pack(counted(piece.present, piece.times, steps)), None, None, None, None)
+    ]
     for metric, (values, known) in piece.columns.items():
         rows.append((block, metric, hour, *_packed(rolled(values, known, piece.times, steps))))
     _replace(connection, Level.MINUTE, rows)
@@ -93,7 +107,7 @@ def _put_hour(connection: sqlite3.Connection, piece: Piece, block: int, hour: in
     count = DAY_S // HOUR_S
     present = before.pop(PRESENT, Rolled.nothing(len(piece.present), count))
     present = present.put(_only_counted(counted(piece.present, piece.times, steps)), place)
-    rows = [(block, PRESENT, day, pack(present.known), None, None, None, None)]
+    rows: list[tuple[object, ...]] = [(block, PRESENT, day, pack(present.known), None, None, None, None)]
     for metric in sorted(piece.columns.keys() | before.keys()):
         found = rolled(*piece.column(metric), piece.times, steps)
         whole = before.get(metric, Rolled.nothing(len(piece.present), count)).put(found, place)
@@ -124,7 +138,7 @@ def _packed(found: Rolled) -> tuple[bytes, ...]:
     return tuple(map(pack, (found.known, total, _carried(found.high, some), *lower)))
 
 
-def _carried(values: Ints, known: Bools) -> Ints:
+def _carried(values: Ints | Floats, known: Bools) -> Ints:
     return carried(values.astype(np.int64, copy=False), known)
 
 

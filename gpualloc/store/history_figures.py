@@ -21,7 +21,9 @@ _BYTES = {
 def level_figures(connection: sqlite3.Connection, level: Level) -> LevelFigures:
     """What is packed of a level."""
     # Names of our own tables and columns.
-    newest = f"SELECT block, metric, chunk, {_BYTES[level]} AS bytes FROM {level.value} ORDER BY id DESC LIMIT {COUNTED}"  # noqa: S608
+    newest = (
+        f"SELECT block, metric, chunk, {_BYTES[level]} AS bytes FROM {level.value} ORDER BY id DESC LIMIT {COUNTED}"  # noqa: S608
+    )
     (chunks,) = connection.execute(f"SELECT count(*) FROM {level.value}").fetchone()  # noqa: S608
     counted, its_bytes = connection.execute(f"SELECT count(*), total(bytes) FROM ({newest})").fetchone()  # noqa: S608
     whole = round(its_bytes / counted * chunks) if counted else 0
@@ -60,5 +62,3 @@ def _per_device_day(connection: sqlite3.Connection, level: Level, newest: str) -
     ).fetchone()
     its_bytes, device_chunks = row
     return its_bytes / (device_chunks * SPANS_S[level] / DAY_S) if device_chunks else None
-
-

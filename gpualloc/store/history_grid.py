@@ -33,7 +33,7 @@ class Means:
         found = means(seen.rolled.known, seen.rolled.total, metric.scale)
         short = len(seen.present) - len(found)
         whole = np.pad(found, ((0, short), (0, 0)), constant_values=np.nan) if short > 0 else found
-        return cls(seen.present.any(axis=1), whole)
+        return cls(np.any(seen.present, axis=1), whole)
 
 
 def grid_of(rows: Sequence[Row], steps: Steps) -> Grid:

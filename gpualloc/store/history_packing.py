@@ -45,6 +45,7 @@ def pack(values: Ints | Floats, known: Bools | None = None) -> bytes:
         flags, width = flags | _DOUBLES, 8
         parts += _planes(values)
     else:
+        values = values.astype(np.int64, copy=False)
         least, greatest = int(values.min()), int(values.max())
         if least == greatest:
             flags |= _CONSTANT
@@ -81,9 +82,10 @@ def _unpack(data: bytes) -> tuple[Ints | Floats, Bools | None]:
         known = np.unpackbits(bits, count=series * times).reshape(series, times).astype(np.bool_)
     if flags & _CONSTANT:
         return np.full((series, times), least, np.int64), known
-    if flags & (_DOUBLES | _WHOLE):
-        kind = "<f8" if flags & _DOUBLES else "<i8"
-        return _joined(parts, kind).reshape(series, times).copy(), known
+    if flags & _DOUBLES:
+        return _joined(parts, "<f8").reshape(series, times).astype(np.float64), known
+    if flags & _WHOLE:
+        return _joined(parts, "<i8").reshape(series, times).astype(np.int64), known
     values = np.empty((series, times), np.int64)
     if flags & _STEPS:
         values[:, 0] = np.frombuffer(parts.pop(0), "<i8")

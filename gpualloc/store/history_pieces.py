@@ -5,12 +5,15 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from gpualloc.store.history_packing import Bools, Ints, carried, pack, unpack
 from gpualloc.store.history_series import PRESENT
 from gpualloc.store.history_ticks import CONSTANT, layout
+
+_Matrix = TypeVar("_Matrix", Ints, Bools)
 
 Column = tuple[Ints, Bools]
 """Values, and where they are known: series x times."""
@@ -198,6 +201,9 @@ def _unpacked(packed: Mapping[int, bytes], metrics: Sequence[int]) -> Piece:
     return Piece(times, present, columns)
 
 
-def _padded(matrix: Ints | Bools, series: int) -> Ints | Bools:
+def _padded(matrix: _Matrix, series: int) -> _Matrix:
     short = series - len(matrix)
-    return np.pad(matrix, ((0, short), (0, 0))) if short else matrix
+    if not short:
+        return matrix
+    whole: _Matrix = np.pad(matrix, ((0, short), (0, 0)))
+    return whole

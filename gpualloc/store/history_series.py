@@ -132,10 +132,10 @@ def newest_ticks(connection: sqlite3.Connection, block: int) -> dict[int, int]:
 
 def _new_place(connection: sqlite3.Connection, key: SeriesKey) -> Place:
     query = "SELECT id, used FROM block WHERE kind = ? ORDER BY id DESC LIMIT 1"
-    block, slot = connection.execute(query, (key.kind.value,)).fetchone() or (None, BLOCK_SERIES)
+    block, slot = connection.execute(query, (key.kind.value,)).fetchone() or (0, BLOCK_SERIES)
     if slot == BLOCK_SERIES:
         made = connection.execute("INSERT INTO block (kind, used) VALUES (?, 0)", (key.kind.value,))
-        block, slot = made.lastrowid, 0
+        block, slot = made.lastrowid or 0, 0
     connection.execute("UPDATE block SET used = ? WHERE id = ?", (slot + 1, block))
     connection.execute(
         "INSERT INTO series (kind, node, key, block, slot) VALUES (?, ?, ?, ?, ?)",

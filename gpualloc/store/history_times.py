@@ -27,6 +27,7 @@ def horizon(connection: sqlite3.Connection, level: Level) -> int:
 def move_horizon(connection: sqlite3.Connection, level: Level, before_s: int) -> None:
     """Let it be no earlier than that, within the caller's transaction; it never goes back."""
     connection.execute(
-        "INSERT INTO horizon VALUES (?, ?) ON CONFLICT (level) DO UPDATE SET before_s = max(before_s, excluded.before_s)",
+        "INSERT INTO horizon VALUES (?, ?) "
+        "ON CONFLICT (level) DO UPDATE SET before_s = max(before_s, excluded.before_s)",
         (level.value, before_s),
     )

@@ -17,6 +17,14 @@ GRACE_S = 60
 """How long after its end a chunk is left to ticks that come late; later ones cost a chunk packed again."""
 STEPS_SHARE = 32
 """One part in so many of what waits is done after each tick, and one step at least."""
+_OLD = "WHERE block = ?1 AND metric = ?2 AND chunk < ?3"
+_OLD_RAW = f"{_OLD} AND chunk * {CHUNK_S} / {HOUR_S} NOT IN (SELECT chunk FROM due WHERE block = ?1)"  # noqa: S608 (constants)
+_OLD_SAMPLES = f"SELECT coalesce(sum(samples), 0) FROM raw {_OLD_RAW}"  # noqa: S608 (constants)
+_FORGET = {
+    Level.RAW: f"DELETE FROM raw {_OLD_RAW}",  # noqa: S608 (constants)
+    Level.MINUTE: f"DELETE FROM minute {_OLD}",  # noqa: S608 (constants)
+    Level.HOUR: f"DELETE FROM hour {_OLD}",  # noqa: S608 (constants)
+}
 
 Work = tuple[Callable[[sqlite3.Connection, int, int], None], int, int]
 """What to do with a block and a chunk, or an hour."""
@@ -107,19 +115,11 @@ def _prune_ticks(connection: sqlite3.Connection, block: int, before_s: int) -> i
 
 def _prune_chunks(connection: sqlite3.Connection, block: int, bounds: dict[Level, int]) -> int:
     """Delete whole chunks, but for those of hours that are not rolled; returns how many samples were in them."""
-    old = "WHERE block = ?1 AND metric = ?2 AND chunk < ?3"
-    rolled = f"AND chunk * {CHUNK_S} / {HOUR_S} NOT IN (SELECT chunk FROM due WHERE block = ?1)"
-    chunk = bounds[Level.RAW] // SPANS_S[Level.RAW]
-    (samples,) = connection.execute(
-        f"SELECT coalesce(sum(samples), 0) FROM raw {old} {rolled}",
-        (block, PRESENT, chunk),
-    ).fetchone()
+    (samples,) = connection.execute(_OLD_SAMPLES, (block, PRESENT, bounds[Level.RAW] // CHUNK_S)).fetchone()
     metrics = (PRESENT, *metric_ids(connection).values())
     for level, before_s in bounds.items():
-        connection.executemany(
-            f"DELETE FROM {level.value} {old} {rolled if level is Level.RAW else ''}",  # noqa: S608 (constants)
-            [(block, metric, before_s // SPANS_S[level]) for metric in metrics],
-        )
+        its = [(block, metric, before_s // SPANS_S[level]) for metric in metrics]
+        connection.executemany(_FORGET[level], its)
     return int(samples)
 
 

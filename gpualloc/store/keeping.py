@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from gpualloc.model.sample import Level, SeriesKind
 from gpualloc.model.store import Backup, Compacted, StoreFigures
+from gpualloc.ports.kept import Tell
 from gpualloc.store import backup
 from gpualloc.store.database import Database
 from gpualloc.store.history import SCHEMA
@@ -17,12 +17,9 @@ from gpualloc.store.paths import StatePaths
 _PAGES = 1000
 """So many pages are given back at a time: a few milliseconds, between which others write."""
 
-Tell = Callable[[str, int, int], None]
-"""Is told what is being done, how much of it is done, and how much there is."""
 
-
-class KeptFiles:
-    """The databases of one state.
+class StateFiles:
+    """`ports.kept.KeptFiles`: the databases of one state.
 
     Args:
         paths: where they lie.
@@ -101,7 +98,7 @@ class KeptFiles:
 
     def restore(self, source: Path, *, replace: bool, wait_s: float, tell: Tell) -> Backup:
         """As `backup.restore`."""
-        return backup.restore(self._paths, source, replace=replace, wait_s=wait_s, tell=tell)
+        return backup.restore(self._paths, source, simulated=self._simulated, replace=replace, wait_s=wait_s, tell=tell)
 
     def _history_bytes(self) -> int:
         return _size(self._paths.history_db) + _size(_journal(self._paths.history_db))

@@ -71,7 +71,7 @@ SERIES = st.dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=40)
 @given(batches=st.lists(st.tuples(SERIES, st.booleans()), min_size=1, max_size=3), level=st.sampled_from(list(Level)))
 def test_every_level_is_that_of_a_plain_loop(pack_all, batches, level):
     points = {}
@@ -88,7 +88,7 @@ def test_every_level_is_that_of_a_plain_loop(pack_all, batches, level):
             assert read_rollup(history, level, 0, DAY_S) == plain_rollup(points, level.step_s, 0, DAY_S)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(points=SERIES, since_s=st.integers(0, 20_000), until_s=st.integers(0, 60_000), packed=st.booleans())
 def test_a_window_is_that_of_a_plain_loop(pack_all, points, since_s, until_s, packed):
     with opened() as history:
@@ -113,7 +113,7 @@ def test_the_percentile_of_many_is_that_of_nearest_rank(history, pack_all):
 
 @LEVELS
 def test_a_tick_that_comes_late_is_in_the_rollups(history, pack_all, level):
-    points = {at_s: 5 for at_s in range(0, 7200, 60)}
+    points = dict.fromkeys(range(0, 7200, 60), 5)
     history.append([Sample(GPU, at_s, {USED.name: value}) for at_s, value in points.items()])
     pack_all(history)
     late = {30: 100, 60: None, 3601: 7}
@@ -133,6 +133,14 @@ def test_a_row_replaces_all_of_the_row_before_it_packed_or_not(history, pack_all
     assert read_rollup(history, Level.HOUR, 0, 3600) == {0: (None, None, None, None, 0, 1)}
 
 
+def test_what_was_replaced_by_nothing_is_in_no_rollup(history, pack_all):
+    for value in (5, None):
+        history.append([Sample(GPU, at_s, {USED.name: value}) for at_s in range(0, 3600, 60)])
+        pack_all(history)
+    assert read_rollup(history, Level.HOUR, 0, 3600) == {0: (None, None, None, None, 0, 60)}
+    assert set(read_rollup(history, Level.MINUTE, 0, 3600).values()) == {(None, None, None, None, 0, 1)}
+
+
 def test_writing_the_same_again_changes_nothing(history, pack_all):
     tick = [Sample(key, at_s, {USED.name: at_s}) for at_s in range(0, 3600, 10) for key in (GPU, OTHER)]
     history.append(tick)
@@ -150,7 +158,7 @@ def test_a_clock_set_back_an_hour_loses_nothing(history, pack_all):
     for at_s in range(3605, 10_800, 10):
         history.append([Sample(GPU, at_s, {USED.name: 2})])
     pack_all(history)
-    expected = {at_s: 1 for at_s in range(0, 7200, 10)} | {at_s: 2 for at_s in range(3605, 10_800, 10)}
+    expected = dict.fromkeys(range(0, 7200, 10), 1) | dict.fromkeys(range(3605, 10800, 10), 2)
     assert read_points(history) == expected
     assert read_rollup(history, Level.HOUR, 0, 10_800) == plain_rollup(expected, 3600, 0, 10_800)
 
