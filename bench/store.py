@@ -268,9 +268,10 @@ def main() -> None:
         minutes = args.peer_ticks * EVERY_S // 60
         print(f"means by minutes of {minutes} minutes of all GPUs: ours {spread(beside['ours'].wall)} ms, ", end="")
         print(f"wide rows {spread(beside['rows'].wall)} ms, {ratio:.1f} times as long\n")
-        print("| read | ms, median (range) | ms from a cold file |\n| --- | --- | --- |")
+        print("| read | ms, median (range) | of CPU | ms from a cold file |\n| --- | --- | --- | --- |")
         for what, one in read_all(history, cluster, end_s, folder / "ours" / "history.db").items():
-            print(f"| {what} | {spread(one.wall[1:])} | {one.wall[0] * 1000:,.1f} |")
+            cpu = statistics.median(one.cpu[1:]) * 1000
+            print(f"| {what} | {spread(one.wall[1:])} | {cpu:,.1f} | {one.wall[0] * 1000:,.1f} |")
         figures = StateFiles(StatePaths(folder / "ours"), simulated=False).figures()
         wide = (folder / "rows.db").stat().st_size / (args.gpus * args.peer_ticks * EVERY_S / DAY_S)
         print("\n| level | bytes per GPU and day, all its metrics |\n| --- | --- |")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from gpualloc.engine.context import Context
@@ -111,7 +111,9 @@ class _Keeping:
         self._last_tick = current
         if now_s >= self._prune_at_s or now_s < self._prune_at_s - PRUNE_EVERY_S:
             self._prune_at_s = now_s + PRUNE_EVERY_S
-            forget_old(self._ctx, now_s)
+            # Where that is not possible, the ticks that cannot be stored tell of it.
+            with suppress(StateError, LockedError):
+                forget_old(self._ctx, now_s)
 
     def keep_all(self) -> None:
         """Store whatever was heard."""

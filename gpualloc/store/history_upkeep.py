@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from gpualloc.errors import LockedError, StateError
@@ -72,15 +72,16 @@ def finish(database: Database, before_s: float, tell: Callable[[int, int], None]
     return done
 
 
-def waiting_work(database: Database, before_s: float) -> list[Work]:
-    """What can be packed, else rolled, of the time before then."""
+def waiting_work(database: Database, before_s: float, *, both: bool = False) -> list[Work]:
+    """What can be packed, else (or besides) rolled, of the time before then."""
     chunks, hours = waiting_chunks(database, before_s), due_hours(database, before_s)
     if not chunks and not hours:
         return []
     # It brings numpy, which most commands that store a tick do not need.
     from gpualloc.store.history_compaction import compact, roll
 
-    return [(compact, *one) for one in chunks] or [(roll, *one) for one in hours]
+    packing: list[Work] = [(compact, *one) for one in chunks]
+    return packing if packing and not both else packing + [(roll, *one) for one in hours]
 
 
 def do(database: Database, work: Work) -> None:
@@ -90,9 +91,19 @@ def do(database: Database, work: Work) -> None:
         action(connection, block, chunk)
 
 
+def _everything(database: Database, before_s: float) -> Iterator[Work]:
+    """Each step once, also those that only came about by others."""
+    seen: set[Work] = set()
+    while new := [step for step in waiting_work(database, before_s, both=True) if step not in seen]:
+        seen.update(new)
+        yield from new
+
+
 def prune(database: Database, bounds: dict[Level, int], forecasts_before_s: float) -> int:
     """Forget samples, rollups and forecasts from before their bounds; a transaction for each block. Returns samples."""
-    finish(database, bounds[Level.RAW])
+    for step in _everything(database, bounds[Level.RAW]):
+        with suppress(DamagedError):
+            do(database, step)
     with database.transaction() as connection:
         for level, before_s in bounds.items():
             move_horizon(connection, level, before_s)
@@ -114,7 +125,9 @@ def _prune_ticks(connection: sqlite3.Connection, block: int, before_s: int) -> i
 
 
 def _prune_chunks(connection: sqlite3.Connection, block: int, bounds: dict[Level, int]) -> int:
-    """Delete whole chunks, but for those of hours that are not rolled; returns how many samples were in them."""
+    """Delete whole chunks, but for those of an hour that is not over; returns how many samples were in them."""
+    # An hour that could not be rolled by now is damaged.
+    connection.execute("DELETE FROM due WHERE block = ? AND chunk < ?", (block, bounds[Level.RAW] // HOUR_S))
     (samples,) = connection.execute(_OLD_SAMPLES, (block, PRESENT, bounds[Level.RAW] // CHUNK_S)).fetchone()
     metrics = (PRESENT, *metric_ids(connection).values())
     for level, before_s in bounds.items():
