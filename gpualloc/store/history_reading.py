@@ -76,7 +76,10 @@ def read_steps(
     times = steps.step_s // level.step_s
     fine = Steps(steps.since_s, level.step_s, steps.count * times)
     found = read_level(connection, block, metrics, level, fine, extremes=extremes)
-    return {metric: Seen(_added(seen.present, times), coarser(seen.rolled, times)) for metric, seen in found.items()}
+    return {
+        metric: Seen(_added(seen.present, times), coarser(seen.rolled, times, extremes=extremes))
+        for metric, seen in found.items()
+    }
 
 
 def read_level(
@@ -163,16 +166,14 @@ def _stored_level(
         (block, metric, first // span, (first + steps.count - 1) // span),
     ).fetchall()
     parts = [(chunk * span - first, unpacked_parts(row)) for chunk, *row in rows]
-    series = max((len(part.known) for _, part in parts), default=0)
-    kinds = [
-        np.result_type(*(part.parts[one] for _, part in parts)) if parts else np.dtype(np.int64) for one in range(5)
-    ]
-    whole = Rolled(*(np.zeros((series, steps.count), kind) for kind in kinds))
+    series, wanted = max((len(part.known) for _, part in parts), default=0), 5 if extremes else 2
+    kinds = [np.result_type(*(part.parts[one] for _, part in parts), np.int64) for one in range(wanted)]
+    whole = [np.zeros((series, steps.count), kind) for kind in kinds]
     for at, part in parts:
         begin, end = max(at, 0), min(at + span, steps.count)
-        for target, source in zip(whole.parts, part.parts, strict=True):
+        for target, source in zip(whole, part.parts[:wanted], strict=True):
             target[: len(source), begin:end] = source[:, begin - at : end - at]
-    return whole
+    return Rolled(*whole) if extremes else Rolled.means_only(*whole)
 
 
 def _added(counts: Ints, times: int) -> Ints:

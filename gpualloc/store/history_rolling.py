@@ -43,6 +43,11 @@ class Rolled:
             parts.append(whole)
         return Rolled(*parts)
 
+    @classmethod
+    def means_only(cls, known: Ints, total: Ints | Floats) -> Rolled:
+        """Without extremes; what stands in their place means nothing."""
+        return cls(known, total, known, known, known)
+
     @property
     def parts(self) -> tuple[Ints | Floats, ...]:
         """In the order of the fields."""
@@ -86,12 +91,14 @@ def rolled(values: Ints, known: Bools, times: Ints, steps: Steps, *, p95: bool =
     return Rolled(*made)
 
 
-def coarser(fine: Rolled, times: int) -> Rolled:
+def coarser(fine: Rolled, times: int, *, extremes: bool) -> Rolled:
     """The same by steps that are so many times as long; the percentile is not told, and as `high`."""
     if times == 1:
         return fine
     shape = (len(fine.known), fine.known.shape[1] // times, times)
     known = fine.known.reshape(shape)
+    if not extremes:
+        return Rolled.means_only(known.sum(axis=2), fine.total.reshape(shape).sum(axis=2))
     some = known > 0
     high = np.where(some, fine.high.reshape(shape), np.iinfo(np.int64).min).max(axis=2)
     low = np.where(some, fine.low.reshape(shape), np.iinfo(np.int64).max).min(axis=2)

@@ -1,5 +1,6 @@
 """The history while it is packed: killed at any moment, read and written by others, without room, with damage."""
 
+import collections
 import os
 import random
 import select
@@ -176,14 +177,16 @@ def small(tmp_path):
 
 
 def test_a_full_disk_loses_no_tick_that_was_stored(small):
-    stored = []
+    stored, chance = [], random.Random(1)
+
+    def sample(at_s):
+        known = [chance.randrange(1 << 40) for _ in range(40)]
+        history.append([Sample(key(number), at_s, {"energy_j": one}) for number, one in enumerate(known)])
+        stored.append((at_s, known))
+
     with closing(SqliteHistory(small)) as history:
-        rng = random.Random(1)
         with pytest.raises(StateError, match=FULL):
-            for at_s in range(0, 100 * 3600, 60):
-                known = {number: rng.randrange(1 << 40) for number in range(40)}
-                history.append([Sample(key(number), at_s, {"energy_j": one}) for number, one in known.items()])
-                stored.append((at_s, known))
+            collections.deque(map(sample, range(0, 100 * 3600, 60)), maxlen=0)
         assert len(stored) > 100
 
         def check():
