@@ -9,6 +9,7 @@ import typer
 
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer, write
+from gpualloc.cli.values import level_named
 from gpualloc.cli.whole_file import whole_file
 from gpualloc.engine.history_export import Table, rows, table
 from gpualloc.errors import UsageError
@@ -43,15 +44,14 @@ def export(
     """Write a row for each series and time; columns have their units in their names, unknown values are empty."""
     if form not in (CSV, PARQUET):
         raise UsageError(f"--format {form} is not known", hint="it is csv or parquet")
-    if level not in list(Level):
-        raise UsageError(f"--level {level} is not known", hint="it is raw, minute or hour")
+    chosen = level_named(level)
     if form == PARQUET and output is None:
         raise UsageError("a Parquet file is not for a terminal or a pipe", hint="name it with -o FILE")
     if shared.given(ctx)["json"] and output is None:
         raise UsageError("--json tells of a file that was written", hint="name it with -o FILE")
     since_s = parse_duration_s(since) if since else None
     with shared.open_world(ctx) as world:
-        wanted = table(world, metric or [], Level(level), since_s, node)
+        wanted = table(world, metric or [], chosen, since_s, node)
         if output is None:
             for text in export_csv(wanted.columns, rows(world, wanted), simulated=world.simulated):
                 write(text)

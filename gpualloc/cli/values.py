@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from gpualloc.errors import UsageError
+from gpualloc.model.sample import Level
 
 
 def whole_number(flag: str, text: str) -> int:
@@ -32,3 +33,14 @@ def number(flag: str, text: str) -> float:
     if not math.isfinite(value):
         raise UsageError(f"{flag} {text!r} is not a usable number")
     return value
+
+
+def level_named(text: str) -> Level:
+    """How finely readings are wanted.
+
+    Raises:
+        UsageError: there is no such level.
+    """
+    if text not in list(Level):
+        raise UsageError(f"--level {text} is not known", hint="it is raw, minute or hour")
+    return Level(text)

@@ -183,3 +183,19 @@ def test_exporting_what_is_packed_is_exporting_what_is_not(run, sampled):
     before = run(*asked).out
     finish(sampled.context.history._database, NOW_S + 7200)
     assert run(*asked).out == before
+
+
+def test_history_by_hours_tells_the_band(run, sampled):
+    asked = ("history", "--metric", "power_w", "--level", "hour", "--since", "3h")
+    ran = run(*asked)
+    assert "min 100.5 W, mean 100.5 W, max 100.5 W, 60 of 120 samples unknown" in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 80
+    assert "\x1b" not in ran.out
+    data = json.loads(run(*asked, "--device", "GPU-1", "--json").out)["data"]
+    assert (data["level"], data["step_s"]) == ("hour", 3600)
+    ((series),) = data["series"]
+    figures = {"min": 100.5, "mean": 100.5, "max": 100.5, "p95": 100.5, "known": 30, "unknown": 30}
+    assert series["steps"] == [{"at_s": at_s, **figures} for at_s in (NOW_S - 7200, NOW_S - 3600)]
+    rows = table_of(run(*asked, "--csv").out)
+    assert [row["power_w_p95"] for row in rows if row["key"] == "GPU-1"] == ["100.5", "100.5"]
+    assert run("history", "--level", "day").code == 2
