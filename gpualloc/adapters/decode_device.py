@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from typing import Any
 
 from gpualloc.adapters.decode_readings import (
     decode_activity,
@@ -92,8 +92,8 @@ _Profiles = tuple[list[Mapping[str, object]], tuple[MigProfile, ...]]
 """MIG profiles as a device told them, and what was made of that."""
 
 
-KnownDevices = dict[str, tuple[object, object, Device]]
-"""By UUID what the inventory and the sample said of a device, and what was made of that."""
+KnownDevices = dict[str, tuple[object, dict[str, Any], object, Device]]
+"""By UUID what the inventory said of a device and what was made of that, and the same of the sample."""
 
 
 def decode_devices(inventory: Fields, sample: Fields, known: KnownDevices | None = None) -> tuple[Device, ...]:
@@ -118,62 +118,68 @@ def decode_devices(inventory: Fields, sample: Fields, known: KnownDevices | None
         uuid = fixed.text("uuid", DEVICE_UUID)
         reading = readings.get(uuid, unread)
         kept = before.get(uuid)
-        if kept is not None and kept[0] is fixed.told and kept[1] is reading.told:
+        if kept is not None and kept[0] is fixed.told and kept[2] is reading.told:
             known[uuid] = kept
-        else:
-            device = _device(uuid, fixed, reading, profiles, seen=uuid in readings)
-            known[uuid] = (fixed.told, reading.told, device)
-    devices = [device for _, _, device in known.values()]
+            continue
+        values = kept[1] if kept is not None and kept[0] is fixed.told else _fixed(fixed, profiles)
+        device = _device(uuid, fixed, values, reading, seen=uuid in readings)
+        known[uuid] = (fixed.told, values, reading.told, device)
+    devices = [device for _, _, _, device in known.values()]
     return tuple(sorted(devices, key=lambda device: (device.index, device.uuid)))
 
 
-def _device(uuid: str, fixed: Fields, reading: Fields, profiles: list[_Profiles], *, seen: bool) -> Device:
+def _fixed(fixed: Fields, profiles: list[_Profiles]) -> dict[str, Any]:
+    """What the inventory says of a device."""
+    return {
+        "index": fixed.integer("index", 0, 1 << 20),
+        "model": fixed.text("model"),
+        "memory_total_mib": fixed.integer_or_none("memory_total_mib", 0, _MAX_MIB),
+        "mig_enabled": fixed.flag_or_none("mig_enabled"),
+        "mig_pending": fixed.flag_or_none("mig_pending"),
+        "minor": fixed.integer_or_none("minor", 0, 1 << 20),
+        "architecture": fixed.text_or_none("architecture", _ARCHITECTURE),
+        "cpus": fixed.text_or_none("cpus", _CPU_LIST),
+        "numa_node": fixed.integer_or_none("numa_node", 0, _MAX_COUNT),
+        "power_limit_default_w": fixed.number_or_none("power_limit_default_w", 0, _MAX_W),
+        "power_limit_min_w": fixed.number_or_none("power_limit_min_w", 0, _MAX_W),
+        "power_limit_max_w": fixed.number_or_none("power_limit_max_w", 0, _MAX_W),
+        "mig_profiles": _mig_profiles(fixed, profiles),
+        "settings": _settings(fixed),
+        "board": decode_board(fixed),
+        "peers": decode_peers(fixed),
+    }
+
+
+def _device(uuid: str, fixed: Fields, values: Mapping[str, Any], reading: Fields, *, seen: bool) -> Device:
     state, reason = _state(fixed, reading)
-    device = Device(
-        uuid=uuid,
-        index=fixed.integer("index", 0, 1 << 20),
-        model=fixed.text("model"),
-        memory_total_mib=fixed.integer_or_none("memory_total_mib", 0, _MAX_MIB),
-        state=state,
-        reason=reason,
-        memory_used_mib=reading.integer_or_none("memory_used_mib", 0, _MAX_MIB),
-        gpu_utilization_ratio=reading.number_or_none("gpu_utilization_ratio", 0, 1),
-        memory_utilization_ratio=reading.number_or_none("memory_utilization_ratio", 0, 1),
-        power_w=reading.number_or_none("power_w", 0, _MAX_W),
-        power_limit_w=reading.number_or_none("power_limit_w", 0, _MAX_W),
-        temperature_c=reading.integer_or_none("temperature_c", -273, 1000),
-        sm_clock_mhz=reading.integer_or_none("sm_clock_mhz", 0, _MAX_MHZ),
-        mig_enabled=fixed.flag_or_none("mig_enabled"),
-        mig_pending=fixed.flag_or_none("mig_pending"),
-        mig_instances=_mig_instances(fixed, reading),
-        mig_profiles=_mig_profiles(fixed, profiles),
-        minor=fixed.integer_or_none("minor", 0, 1 << 20),
-        architecture=fixed.text_or_none("architecture", _ARCHITECTURE),
-        cpus=fixed.text_or_none("cpus", _CPU_LIST),
-        numa_node=fixed.integer_or_none("numa_node", 0, _MAX_COUNT),
-        settings=_settings(fixed),
-        power_limit_default_w=fixed.number_or_none("power_limit_default_w", 0, _MAX_W),
-        power_limit_min_w=fixed.number_or_none("power_limit_min_w", 0, _MAX_W),
-        power_limit_max_w=fixed.number_or_none("power_limit_max_w", 0, _MAX_W),
-        memory_temperature_c=reading.integer_or_none("memory_temperature_c", -273, 1000),
-        memory_clock_mhz=reading.integer_or_none("memory_clock_mhz", 0, _MAX_MHZ),
-        fan_ratio=reading.number_or_none("fan_ratio", 0, 2),
-        energy_j=reading.number_or_none("energy_j"),
-        performance_state=reading.integer_or_none("performance_state", 0, 32),
-        encoder_utilization_ratio=reading.number_or_none("encoder_utilization_ratio", 0, 1),
-        decoder_utilization_ratio=reading.number_or_none("decoder_utilization_ratio", 0, 1),
-        throttles=decode_throttles(reading),
-        activity=decode_activity(reading),
-        ecc=decode_ecc(reading),
-        pcie=decode_pcie(reading),
-        nvlinks=decode_nvlinks(reading),
-        nvlink_rx_bytes_per_s=reading.number_or_none("nvlink_rx_bytes_per_s"),
-        nvlink_tx_bytes_per_s=reading.number_or_none("nvlink_tx_bytes_per_s"),
-        board=decode_board(fixed),
-        peers=decode_peers(fixed),
-    )
+    values = {
+        **values,
+        "memory_used_mib": reading.integer_or_none("memory_used_mib", 0, _MAX_MIB),
+        "gpu_utilization_ratio": reading.number_or_none("gpu_utilization_ratio", 0, 1),
+        "memory_utilization_ratio": reading.number_or_none("memory_utilization_ratio", 0, 1),
+        "power_w": reading.number_or_none("power_w", 0, _MAX_W),
+        "power_limit_w": reading.number_or_none("power_limit_w", 0, _MAX_W),
+        "temperature_c": reading.integer_or_none("temperature_c", -273, 1000),
+        "sm_clock_mhz": reading.integer_or_none("sm_clock_mhz", 0, _MAX_MHZ),
+        "mig_instances": _mig_instances(fixed, reading),
+        "memory_temperature_c": reading.integer_or_none("memory_temperature_c", -273, 1000),
+        "memory_clock_mhz": reading.integer_or_none("memory_clock_mhz", 0, _MAX_MHZ),
+        "fan_ratio": reading.number_or_none("fan_ratio", 0, 2),
+        "energy_j": reading.number_or_none("energy_j"),
+        "performance_state": reading.integer_or_none("performance_state", 0, 32),
+        "encoder_utilization_ratio": reading.number_or_none("encoder_utilization_ratio", 0, 1),
+        "decoder_utilization_ratio": reading.number_or_none("decoder_utilization_ratio", 0, 1),
+        "throttles": decode_throttles(reading),
+        "activity": decode_activity(reading),
+        "ecc": decode_ecc(reading),
+        "pcie": decode_pcie(reading),
+        "nvlinks": decode_nvlinks(reading),
+        "nvlink_rx_bytes_per_s": reading.number_or_none("nvlink_rx_bytes_per_s"),
+        "nvlink_tx_bytes_per_s": reading.number_or_none("nvlink_tx_bytes_per_s"),
+    }
     said = {**fixed.map_of_texts("unavailable"), **reading.map_of_texts("unavailable")}
-    return replace(device, unavailable=_unavailable(device, said, default="failed" if seen else "vanished"))
+    unavailable = _unavailable(values, said, default="failed" if seen else "vanished")
+    return Device(uuid=uuid, state=state, reason=reason, unavailable=unavailable, **values)
 
 
 def _state(fixed: Fields, reading: Fields) -> tuple[DeviceState, str | None]:
@@ -257,9 +263,9 @@ def _settings(fixed: Fields) -> DeviceSettings:
     )
 
 
-def _unavailable(device: Device, said: Mapping[str, str], default: str) -> dict[str, str]:
+def _unavailable(values: Mapping[str, Any], said: Mapping[str, str], default: str) -> dict[str, str]:
     """A reason for every reading that is None, from the node where it gave one that the wire knows."""
-    missing = [name for name in _READINGS if getattr(device, name) is None]
+    missing = [name for name in _READINGS if values[name] is None]
     reasons = {name: said.get(name, default) for name in missing}
     reasons |= {name: why for name, why in said.items() if name in _OWN_REASONS or name.startswith(_PARTS)}
     return {name: reason if reason in UNAVAILABLE else "failed" for name, reason in reasons.items()}

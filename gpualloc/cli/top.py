@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from typing import Annotated
 
 import typer
 
 from gpualloc.cli import shared
-from gpualloc.engine.observe import seen
+from gpualloc.engine.observe import Listening
 from gpualloc.engine.settle import catch_up
 from gpualloc.errors import UsageError
 from gpualloc.model.units import parse_duration_s
@@ -31,9 +32,9 @@ def top(
     from gpualloc.tui.app import run_top
     from gpualloc.tui.source import Source
 
-    with shared.open_world(ctx) as world:
+    with shared.open_world(ctx) as world, closing(world.fleet.watch(every_s)) as watch:
         source = Source(
-            look=lambda: seen(world),
+            look=Listening(world, watch, every_s).look,
             workloads=lambda snapshot: catch_up(world, snapshot),
             now_s=world.clock.now_s,
             specs=world.fleet.specs(),

@@ -290,6 +290,12 @@ KEYS = (
         "what members of a gang talk to each other over; left out: what they find by themselves",
     ),
     Key(
+        "pools.*.keep",
+        'a duration from 0 to 1 day, such as "15m"',
+        "for how long nodes go on looking when the connection of `sample --every` is cut, to tell it later",
+        "0",
+    ),
+    Key(
         "pools.*.addresses",
         "a table of texts: a name or address for each node",
         "under which other nodes reach a node; left out: its host name",

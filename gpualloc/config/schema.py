@@ -316,6 +316,7 @@ class PoolTable(Table):
     manage: bool | None = None
     power_budget_w: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     interface: Annotated[str, AfterValidator(_interface)] | None = None
+    keep: Annotated[Duration, Field(ge=0, le=24 * HOUR_S)] = 0.0
     addresses: dict[str, Annotated[str, AfterValidator(_address)]] = {}
     scaling: ScalingTable | None = None
 
@@ -339,6 +340,7 @@ class PoolTable(Table):
             manage=self.manage,
             power_budget_w=self.power_budget_w,
             interface=self.interface,
+            keep_s=self.keep,
             addresses=dict(self.addresses),
             scaling=None if self.scaling is None else self.scaling.settings(),
         )

@@ -82,6 +82,8 @@ class Pool:
     """Watts that its busy devices may take together; None is no limit."""
     interface: str | None = None
     """As `NodeSpec.interface`."""
+    keep_s: float = 0.0
+    """As `NodeSpec.keep_s`."""
     addresses: Mapping[str, str] = field(default_factory=dict)
     """`NodeSpec.address` by node; nodes without one are reached by their host name."""
     scaling: ScalingSettings | None = None
@@ -187,6 +189,7 @@ def specs_of(pools: tuple[Pool, ...], host: str) -> tuple[NodeSpec, ...]:
             manage=pool.manage,
             address=pool.addresses.get(name),
             interface=pool.interface,
+            keep_s=pool.keep_s,
         )
         for pool in pools
         for name in pool.nodes

@@ -100,6 +100,7 @@ def _pool(pool: Pool) -> Iterator[tuple[str, object, str | None]]:
     yield table + "reserved.memory", pool.reserved_memory_mib, "MiB"
     yield table + "power_budget_w", pool.power_budget_w, None
     yield table + "interface", pool.interface, None
+    yield table + "keep", pool.keep_s, "s"
     yield table + "addresses", dict(pool.addresses), None
     yield table + "manage", pool.manage, None
     if pool.scaling is not None:

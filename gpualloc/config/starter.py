@@ -72,6 +72,7 @@ def _pool_comments(node: str) -> Iterator[str]:
         "reserved.memory": '"8GiB"',
         "power_budget_w": "12000",
         "interface": '"ib0"',
+        "keep": '"15m"',
         "addresses": '{ gpu01 = "10.0.0.1" }',
         "scaling.schedule": '["Mon-Fri 08:00-20:00 = 6"]',
         "scaling.up_hook": '["/usr/local/bin/add-nodes"]',

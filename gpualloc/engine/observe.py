@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.doubt import doubtful_nodes
 from gpualloc.errors import NotFoundError, UnreachableError
 from gpualloc.model.desired import Cordon
-from gpualloc.model.inventory import Node, Snapshot
+from gpualloc.model.inventory import Node, NodeState, Snapshot
 from gpualloc.model.workload import WorkloadState
+from gpualloc.ports import Watch
 
 DOUBTFUL = "doubtful"
 """What the reason of a node begins with where it is not known what an interrupted run has done."""
@@ -19,9 +21,50 @@ DOUBTFUL = "doubtful"
 
 def seen(ctx: Context, names: Sequence[str] | None = None, near: Sequence[str] = ()) -> Iterator[Node]:
     """Each node as it answers or fails, saying why it, or a device of it, takes no new work; as `look`."""
+    yield from _marked(ctx, ctx.fleet.observe(names, near))
+
+
+class Listening:
+    """Looks, one after the other, over nodes that tell of themselves.
+
+    Args:
+        ctx: the ports.
+        watch: what tells.
+        every_s: longest time of one look, seconds.
+    """
+
+    def __init__(self, ctx: Context, watch: Watch, every_s: float) -> None:
+        self._ctx = ctx
+        self._watch = watch
+        self._every_s = every_s
+        self._names = frozenset(spec.name for spec in ctx.fleet.specs())
+        self._failing: dict[str, Node] = {}
+
+    def look(self) -> Iterator[Node]:
+        """Each node as it tells of itself, until all did or the time is over; one that is failing still fails."""
+        yield from _marked(self._ctx, self._hear())
+
+    def _hear(self) -> Iterator[Node]:
+        waiting = set(self._names)
+        until_s = time.monotonic() + self._every_s
+        while waiting and (left_s := until_s - time.monotonic()) > 0:
+            for node in self._watch.hear(left_s):
+                waiting.discard(node.name)
+                if node.state is NodeState.OK:
+                    self._failing.pop(node.name, None)
+                else:
+                    self._failing[node.name] = node
+                yield node
+            if waiting == self._failing.keys():
+                break
+        yield from (self._failing[name] for name in sorted(waiting & self._failing.keys()))
+
+
+def _marked(ctx: Context, nodes: Iterable[Node]) -> Iterator[Node]:
+    """The nodes, saying why they, or devices of them, take no new work."""
     cordons = ctx.journal.cordons()
     doubts = doubtful_nodes(ctx)
-    for node in ctx.fleet.observe(names, near):
+    for node in nodes:
         own = [cordon for cordon in cordons if cordon.node == node.name]
         yield _cordoned(node, own, doubts.get(node.name))
 

@@ -74,6 +74,7 @@ def sample_every(ctx: Context, every_s: float, stopped: Callable[[], bool], on_t
             keeping.take(watch.hear(_SLICE_S))
             keeping.take(watch.late())
             keeping.keep_what_is_whole()
+        keeping.take(watch.hear(0))
         keeping.keep_all()
 
 

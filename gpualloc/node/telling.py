@@ -56,7 +56,7 @@ class Telling:
         With `keep` (`controller`, `for_s`) what that controller cannot be told is kept for so long.
         """
         every_s = check.number(args, "every_s", MIN_EVERY_S, MAX_EVERY_S)
-        delay_s = check.number(args, "delay_s", 0, MAX_EVERY_S)
+        delay_s = check.number(args, "delay_s", 0, 2 * MAX_EVERY_S)
         keep = None if args.get("keep") is None else check.mapping(args["keep"], "keep")
         with self._paced:
             self._backlog, self._keep_s = None, 0.0

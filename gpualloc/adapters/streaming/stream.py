@@ -21,7 +21,7 @@ from gpualloc.node.wire import BYE, START_MARK, STREAM, WireError, decode, encod
 
 CONNECT_S = 20.0
 """Longest time from dialling to the first picture."""
-CEILING_S = 60.0
+CEILING_S = 30.0
 """Longest pause between two tries."""
 STEADY_S = 5.0
 """A connection that lasted so long is a success: after it the next one is made at once."""

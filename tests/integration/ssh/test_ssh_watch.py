@@ -18,7 +18,7 @@ from gpualloc.model.inventory import Node, NodeSpec, NodeState
 from gpualloc.ports import Watch
 
 EVERY_S = 0.5
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 
 
 class Eye:
