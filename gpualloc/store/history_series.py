@@ -17,6 +17,9 @@ PRESENT = 0
 """In place of a metric: whether a series was sampled at all."""
 
 NOT_KEPT = -1
+"""Stands for the number of a metric that has none."""
+MOST_PLACES = 100_000
+"""With more, those that are written are looked up anew."""
 
 _SELECT = "SELECT kind, node, key, block, slot FROM series"
 _AGE = "SELECT (SELECT seq FROM sqlite_sequence WHERE name = 'series'), (SELECT count(*) FROM series)"
@@ -41,7 +44,7 @@ class Block:
 
 @dataclass(slots=True)
 class Register:
-    """What one process knows of the series; brought up to date within each transaction that uses it."""
+    """What one process knows of the series it writes; brought up to date within each transaction that uses it."""
 
     _places: dict[SeriesKey, Place] = field(default_factory=dict)
     _age: tuple[int | None, int] | None = None
@@ -50,11 +53,10 @@ class Register:
     def current(self, connection: sqlite3.Connection) -> Register:
         """A register as the database has it, to be used within one transaction and kept once that is committed."""
         age = connection.execute(_AGE).fetchone()
-        if age == self._age:
+        if age == self._age and len(self._places) <= MOST_PLACES:
             return Register(dict(self._places), age, dict(self._metrics))
-        rows = connection.execute(_SELECT)
-        places = {SeriesKey(SeriesKind(kind), node, key): (block, slot) for kind, node, key, block, slot in rows}
-        return Register(places, age, metric_ids(connection))
+        # Another process may have deleted any of them, and ended work is not to be remembered for ever.
+        return Register({}, age, metric_ids(connection))
 
     def settle(self, connection: sqlite3.Connection) -> None:
         """Remember how old the database is now, at the end of the transaction."""
@@ -64,7 +66,7 @@ class Register:
         """Where the series lies; one that is new gets the next slot of its kind."""
         place = self._places.get(key)
         if place is None:
-            place = self._places[key] = _new_place(connection, key)
+            place = self._places[key] = _find_place(connection, key)
         return place
 
     def metrics(self, connection: sqlite3.Connection) -> dict[str, int]:
@@ -128,6 +130,13 @@ def newest_ticks(connection: sqlite3.Connection, block: int) -> dict[int, int]:
         if len(found) >= used:
             break
     return found
+
+
+def _find_place(connection: sqlite3.Connection, key: SeriesKey) -> Place:
+    """The place of a series; one that is new gets the next slot of its kind."""
+    query = "SELECT block, slot FROM series WHERE kind = ? AND node = ? AND key = ?"
+    place: Place | None = connection.execute(query, (key.kind.value, key.node, key.key)).fetchone()
+    return place or _new_place(connection, key)
 
 
 def _new_place(connection: sqlite3.Connection, key: SeriesKey) -> Place:

@@ -72,16 +72,15 @@ def finish(database: Database, before_s: float, tell: Callable[[int, int], None]
     return done
 
 
-def waiting_work(database: Database, before_s: float, *, both: bool = False) -> list[Work]:
-    """What can be packed, else (or besides) rolled, of the time before then."""
+def waiting_work(database: Database, before_s: float) -> list[Work]:
+    """What can be packed, and then rolled, of the time before then."""
     chunks, hours = waiting_chunks(database, before_s), due_hours(database, before_s)
     if not chunks and not hours:
         return []
     # It brings numpy, which most commands that store a tick do not need.
     from gpualloc.store.history_compaction import compact, roll
 
-    packing: list[Work] = [(compact, *one) for one in chunks]
-    return packing if packing and not both else packing + [(roll, *one) for one in hours]
+    return [*((compact, *one) for one in chunks), *((roll, *one) for one in hours)]
 
 
 def do(database: Database, work: Work) -> None:
@@ -94,7 +93,7 @@ def do(database: Database, work: Work) -> None:
 def _everything(database: Database, before_s: float) -> Iterator[Work]:
     """Each step once, also those that only came about by others."""
     seen: set[Work] = set()
-    while new := [step for step in waiting_work(database, before_s, both=True) if step not in seen]:
+    while new := [step for step in waiting_work(database, before_s) if step not in seen]:
         seen.update(new)
         yield from new
 
