@@ -26,7 +26,7 @@ _gpualloc() {
             *)
                 if [[ -z $verb ]]; then
                     verb=${COMP_WORDS[i]}
-                    case $verb in 'alerts' | 'mig' | 'simulate' | 'config' | 'node') ;; *) done=1 ;; esac
+                    case $verb in 'alerts' | 'mig' | 'simulate' | 'config' | 'store' | 'node') ;; *) done=1 ;; esac
                 elif [[ -z $done ]]; then
                     verb+=" ${COMP_WORDS[i]}" done=1
                 fi
@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes processes top free status health events history replay assess forecast alerts audit submit run ps show phases why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon burnin drain scale drift reconcile set mig enforce sample exporter record policies simulate tune init config doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes processes top free status health events history replay assess forecast alerts audit submit run ps show phases why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon burnin drain scale drift reconcile set mig enforce sample exporter record policies simulate tune init config store doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--csv --config --sim --state-dir --json -h --help'
@@ -92,8 +92,9 @@ _gpualloc() {
                 --since) :; return ;;
                 --node) _gpualloc_ask nodes; return ;;
                 --device) :; return ;;
+                --level) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--metric --since --node --device --csv --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--metric --since --node --device --level --csv --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'replay')
@@ -657,6 +658,41 @@ _gpualloc() {
         'config check')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
             else :; fi
+            ;;
+        'store')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '-h --help'
+            else _gpualloc_reply -W 'export stats compact backup restore'; fi
+            ;;
+        'store export')
+            case $previous in
+                --format) :; return ;;
+                --metric) _gpualloc_ask metrics; return ;;
+                --level) :; return ;;
+                --since) :; return ;;
+                --node) _gpualloc_ask nodes; return ;;
+                --output | -o) compopt -o filenames; _gpualloc_reply -f; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--format --metric --level --since --node --output -o --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'store stats')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'store compact')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'store backup')
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --json -h --help'
+            else compopt -o filenames; _gpualloc_reply -f; fi
+            ;;
+        'store restore')
+            case $previous in
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--yes -y --wait --config --sim --state-dir --json -h --help'
+            else compopt -o filenames; _gpualloc_reply -f; fi
             ;;
         'doctor')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--detailed-exitcode --cost --config --sim --state-dir --json -h --help'

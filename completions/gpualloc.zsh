@@ -59,6 +59,7 @@ _gpualloc() {
         'tune:Search for a better profile of a policy'
         'init:Look round and write a commented configuration'
         'config:The configuration in force and where it comes from'
+        'store:What is remembered; size, upkeep, backups, export'
         'doctor:Find out what is wrong with nodes and set-up'
         'node:Prepare this machine as a node'
         'completion:Print the completion file of a shell'
@@ -164,6 +165,7 @@ _gpualloc() {
                         '*--since[How far back. (default; 1h)]:value:' \
                         '*--node[Only this node.]:value:{_gpualloc_ask nodes}' \
                         '*--device[Only this device.]:value:' \
+                        '*--level[raw, minute or hour. (default; raw)]:value:' \
                         '*--csv[Answer as CSV.]' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
@@ -825,6 +827,26 @@ _gpualloc() {
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
                         '*--json[Answer as JSON (docs/json.md).]' \
                         '*: :(show path check)'
+                    ;;
+                store)
+                    _arguments \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*--format[csv or parquet. (default; csv)]:value:' \
+                        '*--metric[Only this reading; may be given again.]:value:{_gpualloc_ask metrics}' \
+                        '*--level[raw, minute or hour. (default; raw)]:value:' \
+                        '*--since[How far back; all that is kept if left out.]:value:' \
+                        '*--node[Only this node.]:value:{_gpualloc_ask nodes}' \
+                        '*--output[Write to this file, whole or not at all.]:value:_files' \
+                        '*-o[Write to this file, whole or not at all.]:value:_files' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*--yes[Replace the state that is there.]' \
+                        '*-y[Replace the state that is there.]' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*: :(export stats compact backup restore)'
                     ;;
                 doctor)
                     _arguments \

@@ -91,6 +91,7 @@ VERBS: dict[str, Verb] = {
     "tune": Verb("Search for a better profile of a policy", CHANGE, "tune"),
     "init": Verb("Look round and write a commented configuration", SETUP, "init"),
     "config": Verb("The configuration in force and where it comes from", SETUP, "config"),
+    "store": Verb("What is remembered: size, upkeep, backups, export", SETUP, "store"),
     "doctor": Verb("Find out what is wrong with nodes and set-up", SETUP, "doctor"),
     "node": Verb("Prepare this machine as a node", SETUP, "node"),
     "completion": Verb("Print the completion file of a shell", SETUP, "completion"),

@@ -6,6 +6,7 @@ import math
 
 from gpualloc.errors import UsageError
 from gpualloc.model.health import Severity
+from gpualloc.model.sample import Level
 
 
 def whole_number(flag: str, text: str) -> int:
@@ -45,3 +46,14 @@ def severity_of(flag: str, text: str) -> Severity:
     if text not in words:
         raise UsageError(f"{flag} {text!r} is no severity", hint=f"one of: {', '.join(words)}")
     return Severity(text)
+
+
+def level_named(text: str) -> Level:
+    """How finely readings are wanted.
+
+    Raises:
+        UsageError: there is no such level.
+    """
+    if text not in list(Level):
+        raise UsageError(f"--level {text} is not known", hint="it is raw, minute or hour")
+    return Level(text)

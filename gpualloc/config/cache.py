@@ -87,6 +87,8 @@ def _config(body: dict[str, Any], host: str) -> Config:
         forecaster=str(body["forecaster"]),
         sample_every_s=float(body["sample_every_s"]),
         history_retention_s=float(body["history_retention_s"]),
+        history_minutes_s=float(body["history_minutes_s"]),
+        history_hours_s=float(body["history_hours_s"]),
         apply=ApplySettings(**body["apply"]),
         repartition=Repartition(body["repartition"]),
         hooks=_hooks(body["hooks"]),

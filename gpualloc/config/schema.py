@@ -150,6 +150,8 @@ class HistoryTable(Table):
     """`[history]`."""
 
     retention: Annotated[Duration, Field(ge=HOUR_S)] = 14 * 24 * HOUR_S
+    minutes: Annotated[Duration, Field(ge=HOUR_S)] = 30 * 24 * HOUR_S
+    hours: Annotated[Duration, Field(ge=HOUR_S)] = 366 * 24 * HOUR_S
 
 
 class ApplyTable(Table):
@@ -402,6 +404,8 @@ class File(Table):
             forecaster=self.forecaster,
             sample_every_s=self.sampling.every,
             history_retention_s=self.history.retention,
+            history_minutes_s=self.history.minutes,
+            history_hours_s=self.history.hours,
             repartition=Repartition(self.mig.repartition),
             apply=self.apply.settings(),
             hooks=self.hooks.settings(),

@@ -160,6 +160,8 @@ class Config:
     forecaster: str = "auto"
     sample_every_s: float = 10.0
     history_retention_s: float = 14 * 86400.0
+    history_minutes_s: float = 30 * 86400.0
+    history_hours_s: float = 366 * 86400.0
     apply: ApplySettings = ApplySettings()
     repartition: Repartition = Repartition.MODE
     hooks: HookSettings = HookSettings()

@@ -40,6 +40,8 @@ def _general(config: Config) -> Iterator[tuple[str, object, str | None]]:
     yield "forecaster", config.forecaster, None
     yield "sampling.every", config.sample_every_s, "s"
     yield "history.retention", config.history_retention_s, "s"
+    yield "history.minutes", config.history_minutes_s, "s"
+    yield "history.hours", config.history_hours_s, "s"
     yield "apply.grace", config.apply.grace_s, "s"
     yield "apply.step_timeout", config.apply.step_timeout_s, "s"
     yield "apply.width", config.apply.width, None

@@ -50,6 +50,10 @@ class Settings:
     """Width of the sampling grid."""
     history_retention_s: float = 14 * 86400.0
     """Samples older than this are dropped."""
+    history_minutes_s: float = 30 * 86400.0
+    """Rollups by minutes older than this are dropped; never before the samples."""
+    history_hours_s: float = 366 * 86400.0
+    """Rollups by hours older than this are dropped; never before those by minutes."""
     repartition: Repartition = Repartition.MODE
     enforce: Rules = NO_RULES
     width: int = 16

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
+from gpualloc.engine.alerting import alerting, raise_alerts
 from gpualloc.engine.context import Context
 from gpualloc.engine.events import record
+from gpualloc.engine.history import forget_old
 from gpualloc.engine.observe import complaint, observe
 from gpualloc.errors import LockedError, StateError
 from gpualloc.model.health import Event
@@ -17,13 +19,13 @@ from gpualloc.model.sample import Sample, SeriesKey, SeriesKind
 
 PRUNE_EVERY_S = 3600.0
 """Old samples are dropped that often: retention need not be exact."""
-PRUNE_AFTER_S = 3600.0
-"""By how much the oldest sample is too old when a single tick drops what is."""
 _SLICE_S = 0.2
 """Longest wait until it is asked again whether to stop."""
 _GRACE, _MAX_GRACE_S = 0.1, 1.0
 """A tick is kept so late, as a part of the period: what was heard in it may still be on its way."""
 _COMPLAINTS = 8
+ALERTS_REST_S = 5.0
+"""How long the end waits for what is being delivered; the next one goes on with the rest."""
 
 
 def sample(ctx: Context, snapshot: Snapshot | None = None) -> int:
@@ -38,10 +40,10 @@ def sample(ctx: Context, snapshot: Snapshot | None = None) -> int:
     seen = snapshot or observe(ctx)
     grid_s = ctx.settings.sample_every_s
     rows = ctx.history.append(list(samples_of(seen.nodes, int(seen.at_s // grid_s * grid_s))))
-    record(ctx, seen.nodes)
-    span, before_s = ctx.history.span(), seen.at_s - ctx.settings.history_retention_s
-    if span is not None and span[0] < before_s - PRUNE_AFTER_S:
-        ctx.history.prune(before_s)
+    with alerting(ctx):
+        events = record(ctx, seen.nodes)
+        raise_alerts(ctx, seen.nodes, ctx.events.conditions(), events)
+    forget_old(ctx, seen.at_s)
     return rows
 
 
@@ -77,7 +79,11 @@ def sample_every(ctx: Context, every_s: float, stopped: Callable[[], bool], on_t
         LockedError: another one does this for the same state.
     """
     keeping = _Keeping(ctx, every_s, on_tick)
-    with ctx.journal.sampling(), closing(ctx.fleet.watch(every_s, keep=ctx.journal.controller)) as watch:
+    with (
+        ctx.journal.sampling(),
+        alerting(ctx, ALERTS_REST_S),
+        closing(ctx.fleet.watch(every_s, keep=ctx.journal.controller)) as watch,
+    ):
         while not stopped():
             keeping.take(watch.hear(_SLICE_S))
             keeping.take_late(watch.late())
@@ -129,7 +135,9 @@ class _Keeping:
         self._last_tick = current
         if now_s >= self._prune_at_s or now_s < self._prune_at_s - PRUNE_EVERY_S:
             self._prune_at_s = now_s + PRUNE_EVERY_S
-            self._ctx.history.prune(now_s - self._ctx.settings.history_retention_s)
+            # Where that is not possible, the ticks that cannot be stored tell of it.
+            with suppress(StateError, LockedError):
+                forget_old(self._ctx, now_s)
 
     def keep_all(self) -> None:
         """Store whatever was heard."""
@@ -153,12 +161,16 @@ class _Keeping:
     def _judge(self) -> tuple[tuple[Event, ...], str | None]:
         """What is new in how nodes stand, and why it could not be kept; what fails is judged again as time goes on."""
         nodes = list({**self._failing, **self._newest}.values())
+        events: tuple[Event, ...] = ()
+        trouble = None
         try:
             events = record(self._ctx, nodes)
+            self._newest = {}
         except (StateError, LockedError) as error:
-            return (), error.message
-        self._newest = {}
-        return events, None
+            trouble = error.message
+        with suppress(StateError, LockedError):
+            raise_alerts(self._ctx, nodes, self._ctx.events.conditions(), events)
+        return events, trouble
 
     def _tick_of(self, at_s: float) -> int:
         return int(at_s // self._every_s * self._every_s)

@@ -17,6 +17,19 @@ class SeriesKind(StrEnum):
     WORKLOAD = "workload"
 
 
+class Level(StrEnum):
+    """How finely readings are kept."""
+
+    RAW = "raw"
+    MINUTE = "minute"
+    HOUR = "hour"
+
+    @property
+    def step_s(self) -> int:
+        """How long a step of a rollup is; 0 for readings as they were taken."""
+        return {Level.RAW: 0, Level.MINUTE: 60, Level.HOUR: 3600}[self]
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One kept reading. Stored as round(value × scale) in an integer column, NULL when unknown."""
@@ -114,3 +127,24 @@ class Digest:
     """By metric: the mean of the known samples of each tick."""
     high: Mapping[str, array[float]]
     """By metric: the highest of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollup:
+    """One metric of one series by even steps: doubles, NaN where nothing is known of the step."""
+
+    key: SeriesKey
+    metric: Metric
+    start_s: int
+    """Epoch seconds at which the first step begins."""
+    step_s: int
+    low: array[float]
+    """The lowest known sample of each step."""
+    mean: array[float]
+    high: array[float]
+    p95: array[float]
+    """The sample of nearest rank: the lowest that at least 95 % of the known samples of the step do not exceed."""
+    known: array[int]
+    """How many samples of the step are known."""
+    unknown: array[int]
+    """How many were taken without learning the value."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from gpualloc.model.forecast import Grid
     from gpualloc.model.foresight import KeptForecast, Steps, Subject
-    from gpualloc.model.sample import Digest, Metric, Sample, Series, SeriesKind
+    from gpualloc.model.sample import Digest, Level, Metric, Rollup, Sample, Series, SeriesKind
 
 
 class History(Protocol):
@@ -24,10 +24,25 @@ class History(Protocol):
         since_s: float,
         until_s: float,
         *,
+        kind: SeriesKind | None = None,
         node: str | None = None,
         key: str | None = None,
     ) -> Iterator[Series]:
         """Series of one metric in the window, those with no row in it left out."""
+        ...
+
+    def rollups(
+        self,
+        metric: Metric,
+        level: Level,
+        since_s: float,
+        until_s: float,
+        *,
+        kind: SeriesKind | None = None,
+        node: str | None = None,
+        key: str | None = None,
+    ) -> Iterator[Rollup]:
+        """Steps of a minute or an hour that begin in the window, by node, kind and key; as `read` leaves out."""
         ...
 
     def digests(
@@ -61,8 +76,14 @@ class History(Protocol):
         """When a forecast was last kept, if since then, by series of the subject and horizon in seconds."""
         ...
 
-    def prune(self, before_s: float) -> int:
-        """Delete samples older than that, and forecasts made before; returns samples deleted."""
+    def prune(
+        self, before_s: float, *, minutes_before_s: float | None = None, hours_before_s: float | None = None
+    ) -> int:
+        """Delete samples older than that, and forecasts made before; returns samples deleted.
+
+        Rollups by minutes and by hours go where they are older than their own time, never before the samples; None:
+        with the samples.
+        """
         ...
 
     def close(self) -> None:

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,10 @@ MIGRATION_TIMEOUT_S = 30.0
 
 Row = tuple[Any, ...]
 
+_JOURNAL_BYTES = 16 << 20
+"""To what the write-ahead log shrinks once it was merged."""
+_INCREMENTAL = 2
+
 _LEAST_INDEX_BYTES = 32768
 """SQLite makes the index of a write-ahead log in pieces of this size."""
 
@@ -49,6 +53,10 @@ _BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _CORRUPT = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
+class DamagedError(StateError):
+    """What lies in a database cannot be what was put there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
     """What a kind of database looks like."""
@@ -61,6 +69,8 @@ class Schema:
     """`FULL`: a commit survives a power cut; `NORMAL`: the last commits may not."""
     remedy: str
     """What to do when the file is damaged."""
+    shrinks: bool = False
+    """Whether room that became free is given back to the file system when asked for."""
 
 
 class Database:
@@ -153,6 +163,26 @@ class Database:
                 self._changes += 1
             return self._changes
 
+    def shrink(self, pages: int) -> int:
+        """Give up to that many free pages back to the file system; returns how many are still free.
+
+        Raises:
+            StateError: the place cannot be written, or the disk is full.
+            LockedError: as `transaction`.
+        """
+        self.require_writable()
+        with self._lock, self._explained():
+            self._connection.execute(f"PRAGMA incremental_vacuum({int(pages)})").fetchall()
+            (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+            return int(free)
+
+    def merge_journal(self) -> bool:
+        """Write the write-ahead log into the file and empty it; False where somebody reads what is in it."""
+        self.require_writable()
+        with self._lock, self._explained():
+            (busy, *_) = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not busy
+
     def close(self) -> None:
         """Close the file."""
         with self._lock:
@@ -166,6 +196,8 @@ class Database:
             raise
         except sqlite3.DatabaseError as error:
             raise _explain(error, self.path, self._schema.remedy) from error
+        except DamagedError as error:
+            raise DamagedError(f"{self.path} is damaged: {error.message}", hint=self._schema.remedy) from error
 
 
 def _obstacle(path: Path) -> str | None:
@@ -195,10 +227,16 @@ def _connect(path: Path, schema: Schema, *, writable: bool) -> sqlite3.Connectio
                 f"this one knows versions up to {schema.version}",
                 hint="upgrade gpualloc, or set GPUALLOC_STATE_DIR to another folder",
             )
+        connection.execute(f"PRAGMA journal_size_limit = {_JOURNAL_BYTES}")
         if version < schema.version and writable:
             with _folder_lock(path.parent):
+                if schema.shrinks:
+                    # It is for a file without tables; others are written anew below.
+                    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 connection.execute("PRAGMA journal_mode = WAL")
                 _migrate(connection, schema)
+                if schema.shrinks:
+                    _make_shrinkable(connection)
         elif version == 0:
             connection.close()
             connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
@@ -267,6 +305,15 @@ def _migrate(connection: sqlite3.Connection, schema: Schema) -> None:
         raise
 
 
+def _make_shrinkable(connection: sqlite3.Connection) -> None:
+    """Write a file of an earlier release anew, so that it can shrink; without room, or while it is read, it cannot."""
+    (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
+    if mode != _INCREMENTAL:
+        with suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("VACUUM")
+
+
 def _version(connection: sqlite3.Connection) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     return int(version)
@@ -292,5 +339,5 @@ def _explain(error: sqlite3.Error, path: Path, remedy: str) -> GpuallocError:
     if primary in _BUSY:
         return LockedError(f"{path} has been written by another process for more than {BUSY_TIMEOUT_S:g} s")
     if primary in _CORRUPT:
-        return StateError(f"{path} is damaged or not a gpualloc database: {error}", hint=remedy)
+        return DamagedError(f"{path} is damaged or not a gpualloc database: {error}", hint=remedy)
     return StateError(f"{path} cannot be used: {error}", hint="gpualloc doctor looks at the state directory")

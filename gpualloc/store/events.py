@@ -10,6 +10,7 @@ from gpualloc.model.health import Condition, Event, Heard, Looked, SeenDevice, S
 from gpualloc.model.sample import SeriesKind
 from gpualloc.store.database import Database, Row
 from gpualloc.store.history import SCHEMA
+from gpualloc.store.history_series import newest
 from gpualloc.store.paths import StatePaths
 
 _BY_RANK = {severity.rank: severity for severity in Severity}
@@ -26,10 +27,6 @@ _CONDITIONS = f"SELECT {_CONDITION} FROM condition"  # noqa: S608 (constants)
 _KEEP_CONDITION = f"INSERT INTO condition ({_CONDITION}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 (constants)
 _HEARD = "SELECT node, boot_id, driver_version, kernel_seq, devices, ports FROM heard"
 _KEEP_HEARD = "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?)"
-_SEEN = (
-    "SELECT node, key, (SELECT max(at_s) FROM sample WHERE series = series.id) FROM series "
-    "WHERE kind = ? AND (? IS NULL OR node = ?)"
-)
 
 
 class SqliteEvents:
@@ -106,9 +103,9 @@ class SqliteEvents:
     def devices_seen(self, node: str | None = None) -> dict[str, dict[str, float]]:
         """As `ports.Events.devices_seen`."""
         found: dict[str, dict[str, float]] = {}
-        for its_node, key, at_s in self._database.rows(_SEEN, (SeriesKind.DEVICE.value, node, node)):
-            if at_s is not None:
-                found.setdefault(its_node, {})[key] = float(at_s)
+        with self._database.snapshot() as connection:
+            for series, at_s in newest(connection, SeriesKind.DEVICE, node):
+                found.setdefault(series.node, {})[series.key] = float(at_s)
         return found
 
     def forget(self, node: str, part: str) -> bool:
@@ -143,11 +140,6 @@ class SqliteEvents:
             return self._database.rows(f"{select} WHERE node = ?", tuple(nodes))
         place, wanted = 0 if select == _HEARD else 2, frozenset(nodes)
         return [row for row in self._database.rows(select) if row[place] in wanted]
-
-
-def prune_events(connection: sqlite3.Connection, before_s: float) -> None:
-    """Delete events from before then, within the caller's transaction."""
-    connection.execute("DELETE FROM event WHERE at_s < ?", (before_s,))
 
 
 def _note(connection: sqlite3.Connection, events: Sequence[Event]) -> tuple[Event, ...]:

@@ -1,23 +1,33 @@
-"""history.db behind the port: one wide row of whole numbers per series and tick."""
+"""history.db behind the port: ticks as they come, packed by the quarter of an hour, rolled by minute and hour."""
 
 from __future__ import annotations
 
-import sqlite3
+import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from gpualloc.errors import NotFoundError
 from gpualloc.model.forecast import Grid
 from gpualloc.model.foresight import KeptForecast, Steps, Subject
-from gpualloc.model.sample import METRICS, Digest, Metric, Sample, Series, SeriesKey, SeriesKind
-from gpualloc.store import history_digest, history_means, past_alerts, past_forecasts
+from gpualloc.model.sample import METRICS, Digest, Level, Metric, Rollup, Sample, Series, SeriesKey, SeriesKind
+from gpualloc.store import history_upkeep, past_forecasts
 from gpualloc.store.database import Database, Schema
-from gpualloc.store.history_grid import Wanted, read_grid
+from gpualloc.store.history_series import Block, Register, blocks, metric_id, newest, order_of
+from gpualloc.store.history_ticks import tick_rows
+from gpualloc.store.history_times import horizon
 from gpualloc.store.paths import StatePaths
 
 if TYPE_CHECKING:
+    import sqlite3
+
     from sqlite_utils.migrations import Migrations
+
+    from gpualloc.store.history_pieces import Piece
+    from gpualloc.store.history_reading import Seen
+
+_T = TypeVar("_T")
 
 
 def _migrations() -> Migrations:
@@ -27,27 +37,18 @@ def _migrations() -> Migrations:
 
 
 SCHEMA = Schema(
-    version=4,
+    version=5,
     migrations=_migrations,
     synchronous="NORMAL",
     remedy="it holds only samples and past forecasts: delete it (and its -wal and -shm) to begin anew",
+    shrinks=True,
 )
 
-_PLACES = {metric.name: (place, metric.scale) for place, metric in enumerate(METRICS.values(), start=2)}
-"""Metric name to its place in a row, and its scale."""
-_WIDTH = 2 + len(_PLACES)
-_NAMES = ", ".join(_PLACES)
-_INSERT = f"INSERT OR REPLACE INTO sample (series, at_s, {_NAMES}) VALUES (?{', ?' * (_WIDTH - 1)})"  # noqa: S608 (names of METRICS)
-_SELECT_SERIES = "SELECT id, kind, node, key FROM series"
-_SELECT_POINTS = "SELECT at_s, {column} FROM sample WHERE series = ? AND at_s BETWEEN ? AND ? ORDER BY at_s"
+_INSERT = "INSERT INTO tick (block, at_s, data) VALUES (?, ?, ?)"
 _SPAN = (
-    "SELECT min((SELECT min(at_s) FROM sample WHERE series = series.id)), "
-    "max((SELECT max(at_s) FROM sample WHERE series = series.id)) FROM series"
+    "SELECT (SELECT min(oldest_s) FROM series), (SELECT min(at_s) FROM tick), "
+    "(SELECT max(newest_s) FROM series), (SELECT max(at_s) FROM tick)"
 )
-_SEEN = (
-    "SELECT key, max((SELECT max(at_s) FROM sample WHERE series = series.id)) FROM series WHERE kind = ? GROUP BY key"
-)
-_LARGEST = (1 << 63) - 1
 
 
 class SqliteHistory:
@@ -64,16 +65,16 @@ class SqliteHistory:
     def __init__(self, paths: StatePaths) -> None:
         self._database = Database(paths.history_db, SCHEMA)
         self._appending = threading.Lock()
-        self._series: dict[SeriesKey, int] = {}
-        self._series_version: int | None = None
+        self._register = Register()
 
     def append(self, samples: Sequence[Sample]) -> int:
-        """Store one tick in one transaction; a second write of the same series and tick replaces the row.
+        """Store one tick in one transaction; a second write of the same series and tick replaces all that is known.
 
-        A value that is absent, None, not finite or beyond 64 bits is stored as unknown.
+        A value that is absent, None, not finite or beyond 64 bits is stored as unknown. What is older than samples
+        are kept is not stored. After it, a share of what waits to be packed is packed.
 
         Returns:
-            Rows written.
+            Samples stored.
 
         Raises:
             KeyError: a sample has a value for something that is not in `model.sample.METRICS`.
@@ -81,15 +82,18 @@ class SqliteHistory:
         """
         with self._appending:
             with self._database.transaction() as connection:
-                # Changed only by other processes, which cannot commit now.
-                (version,) = connection.execute("PRAGMA data_version").fetchone()
-                known = dict(self._series) if version == self._series_version else _all_series(connection)
-                rows = [_row(_series_id(connection, known, sample), sample) for sample in samples]
+                register = self._register.current(connection)
+                kept_s = horizon(connection, Level.RAW)
+                kept = [sample for sample in samples if sample.at_s >= kept_s]
+                metrics = register.metrics(connection)
+                rows = tick_rows(kept, lambda sample: register.place(connection, sample.series), metrics)
                 connection.executemany(_INSERT, rows)
-                history_means.unmark(connection, samples)
-            # Only now: had the transaction failed, the new ids would not exist.
-            self._series, self._series_version = known, version
-        return len(samples)
+                register.settle(connection)
+            # Only now: had the transaction failed, the new places would not exist.
+            self._register = register
+        if kept:
+            history_upkeep.keep_up(self._database, max(sample.at_s for sample in kept))
+        return len(kept)
 
     def read(
         self,
@@ -97,29 +101,72 @@ class SqliteHistory:
         since_s: float,
         until_s: float,
         *,
+        kind: SeriesKind | None = None,
         node: str | None = None,
         key: str | None = None,
     ) -> Iterator[Series]:
         """Series of one metric in the window, both ends included, sorted by node, kind and key.
 
-        Series without any row in the window, and kinds that never have this metric, are left out.
+        Series without any sample in the window, and kinds that never have this metric, are left out.
 
         Raises:
             NotFoundError: the metric is not one that is kept.
         """
         _check_kept(metric)
-        query = _SELECT_POINTS.format(column=metric.name)
-        for series_id, series in self._matching(sorted(metric.kinds), node, key):
-            rows = self._database.rows(query, (series_id, since_s, until_s))
-            if rows:
-                yield Series(series, metric, tuple((float(at_s), _value(stored, metric)) for at_s, stored in rows))
+
+        def load(connection: sqlite3.Connection, block: int) -> tuple[int, Piece]:
+            from gpualloc.store.history_reading import read_piece
+
+            number = metric_id(connection, metric.name)
+            return number, read_piece(connection, block, [number], since_s, until_s)
+
+        for its_key, slot, (number, piece) in self._in_order(self._blocks(_kinds(metric, kind), node, key), load):
+            points = piece.points(number, slot, metric.scale)
+            if points:
+                yield Series(its_key, metric, points)
+
+    def rollups(
+        self,
+        metric: Metric,
+        level: Level,
+        since_s: float,
+        until_s: float,
+        *,
+        kind: SeriesKind | None = None,
+        node: str | None = None,
+        key: str | None = None,
+    ) -> Iterator[Rollup]:
+        """As `ports.History.rollups`.
+
+        Raises:
+            NotFoundError: the metric is not one that is kept.
+            ValueError: the level has no steps.
+        """
+        from gpualloc.store.history_grid import rollup_of, sampled
+        from gpualloc.store.history_reading import read_level
+
+        _check_kept(metric)
+        if level is Level.RAW:
+            raise ValueError("samples as they were taken have no steps")
+        first, after = (int(-(-at_s // level.step_s)) for at_s in (since_s, until_s))
+        steps = Steps(first * level.step_s, level.step_s, max(after - first, 0))
+        if not steps.count:
+            return
+
+        def load(connection: sqlite3.Connection, block: int) -> Seen:
+            number = metric_id(connection, metric.name)
+            return read_level(connection, block, [number], level, steps, extremes=True)[number]
+
+        for its_key, slot, seen in self._in_order(self._blocks(_kinds(metric, kind), node, key), load):
+            if sampled(seen, slot):
+                yield rollup_of(its_key, slot, metric, seen, steps)
 
     def digests(
         self, kind: SeriesKind, metrics: Sequence[Metric], start_s: int, step_s: int, ticks: int
     ) -> Iterator[Digest]:
         """Series of one kind, gathered by ticks of an even grid, sorted by node and key.
 
-        Series without any row on the grid are left out; each is read when it is asked for.
+        Series without any sample on the grid are left out; each is read when it is asked for.
 
         Args:
             kind: which series.
@@ -128,11 +175,14 @@ class SqliteHistory:
             step_s: seconds of a tick, 1 or more.
             ticks: how many.
         """
-        rows = self._database.rows(f"{_SELECT_SERIES} WHERE kind = ? ORDER BY node, key", (kind,))
-        for series_id, _, node, key in rows:
-            found = history_digest.read(self._database, series_id, metrics, start_s=start_s, step_s=step_s, ticks=ticks)
-            if found is not None:
-                yield Digest(SeriesKey(kind, node, key), start_s, step_s, *found)
+        from gpualloc.store.history_grid import digest_of, sampled
+
+        steps = Steps(start_s, step_s, ticks)
+        if not ticks or not metrics:
+            return
+        for key, slot, found in self._in_order(self._blocks([kind]), self._steps_of(metrics, steps)):
+            if sampled(found[0][1], slot):
+                yield digest_of(key, slot, found, steps)
 
     def grid(
         self, metric: Metric, kind: SeriesKind, steps: Steps, nodes: Sequence[str] | None = None, key: str | None = None
@@ -142,20 +192,38 @@ class SqliteHistory:
         Raises:
             NotFoundError: the metric is not one that is kept.
         """
+        from gpualloc.store.history_grid import Means, grid_of
+        from gpualloc.store.history_reading import read_steps
+
         _check_kept(metric)
-        found = [(one, its) for one, its in self._matching([kind], None, key) if nodes is None or its.node in nodes]
-        wanted = Wanted(metric, kind, found, all=nodes is None and key is None)
-        span = self.span()
-        return read_grid(self._database, wanted, steps, span[1] if span else 0)
+
+        def load(connection: sqlite3.Connection, block: int) -> Means:
+            number = metric_id(connection, metric.name)
+            return Means.of(read_steps(connection, block, [number], steps)[number], metric)
+
+        wanted = self._blocks([kind], None, key) if steps.count else []
+        if nodes is not None:
+            wanted = [block.only(frozenset(nodes)) for block in wanted]
+        rows = [
+            (its_key, found.values[slot])
+            for its_key, slot, found in self._in_order(wanted, load)
+            if slot < len(found.sampled) and found.sampled[slot]
+        ]
+        return grid_of(rows, steps)
 
     def span(self) -> tuple[int, int] | None:
         """Epoch seconds of the oldest and the newest sample of anything; None when there is none."""
-        row = self._database.row(_SPAN)
-        return None if row is None or row[0] is None else (row[0], row[1])
+        with self._database.snapshot() as connection:
+            times = [at_s for row in connection.execute(_SPAN) for at_s in row if at_s is not None]
+        return (min(times), max(times)) if times else None
 
     def workloads_seen(self) -> Mapping[str, float]:
         """Epoch seconds of the newest sample of each workload, by id; of a gang that of its member seen last."""
-        return dict(self._database.rows(_SEEN, (SeriesKind.WORKLOAD.value,)))
+        seen: dict[str, float] = {}
+        with self._database.snapshot() as connection:
+            for series, at_s in newest(connection, SeriesKind.WORKLOAD):
+                seen[series.key] = max(seen.get(series.key, at_s), at_s)
+        return seen
 
     def keep(self, forecasts: Sequence[KeptForecast]) -> int:
         """As `ports.History.keep`, in one transaction.
@@ -175,79 +243,58 @@ class SqliteHistory:
         """As `ports.History.last_kept`."""
         return past_forecasts.last_made(self._database, subject, since_s)
 
-    def prune(self, before_s: float) -> int:
-        """Delete samples older than that, and series that have none left; forecasts too. Returns samples deleted."""
-        with self._appending, self._database.transaction() as connection:
-            self._series_version = None
-            ids = connection.execute("SELECT id FROM series").fetchall()
-            # By series, because a row is found by its series first.
-            deleted = connection.executemany(
-                "DELETE FROM sample WHERE series = ? AND at_s < ?", [(series_id, before_s) for (series_id,) in ids]
-            ).rowcount
-            connection.execute("DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM sample WHERE series = series.id)")
-            history_means.prune(connection, before_s)
-            past_forecasts.prune(connection, before_s)
-            past_alerts.prune(connection, before_s)
-        return max(deleted, 0)
+    def prune(
+        self, before_s: float, *, minutes_before_s: float | None = None, hours_before_s: float | None = None
+    ) -> int:
+        """As `ports.History.prune`; series of which nothing is left are forgotten. Forecasts go with the minutes."""
+        samples_s = math.ceil(before_s)
+        minutes_s = min(samples_s, math.ceil(before_s if minutes_before_s is None else minutes_before_s))
+        hours_s = min(minutes_s, math.ceil(before_s if hours_before_s is None else hours_before_s))
+        bounds = {Level.RAW: samples_s, Level.MINUTE: minutes_s, Level.HOUR: hours_s}
+        with self._appending:
+            return history_upkeep.prune(self._database, bounds, minutes_s)
 
     def close(self) -> None:
         """Close the database."""
         self._database.close()
 
-    def _matching(self, kinds: Sequence[SeriesKind], node: str | None, key: str | None) -> list[tuple[int, SeriesKey]]:
-        conditions: dict[str, Sequence[str]] = {f"kind IN ({', '.join('?' * len(kinds))})": kinds}
-        if node is not None:
-            conditions["node = ?"] = [node]
-        if key is not None:
-            conditions["key = ?"] = [key]
-        rows = self._database.rows(
-            f"{_SELECT_SERIES} WHERE {' AND '.join(conditions)} ORDER BY node, kind, key",
-            [value for values in conditions.values() for value in values],
-        )
-        return [
-            (series_id, SeriesKey(SeriesKind(kind), its_node, its_key)) for series_id, kind, its_node, its_key in rows
-        ]
+    def _blocks(self, kinds: Sequence[SeriesKind], node: str | None = None, key: str | None = None) -> list[Block]:
+        with self._database.snapshot() as connection:
+            return blocks(connection, kinds, node, key)
+
+    def _steps_of(
+        self, metrics: Sequence[Metric], steps: Steps
+    ) -> Callable[[sqlite3.Connection, int], list[tuple[Metric, Seen]]]:
+        from gpualloc.store.history_reading import read_steps
+
+        def load(connection: sqlite3.Connection, block: int) -> list[tuple[Metric, Seen]]:
+            numbers = [metric_id(connection, metric.name) for metric in metrics]
+            found = read_steps(connection, block, numbers, steps, extremes=True)
+            return [(metric, found[number]) for metric, number in zip(metrics, numbers, strict=True)]
+
+        return load
+
+    def _in_order(
+        self, found: Sequence[Block], load: Callable[[sqlite3.Connection, int], _T]
+    ) -> Iterator[tuple[SeriesKey, int, _T]]:
+        """The series with their slots and what was loaded of their blocks: each once, and only while it is needed."""
+        wanted = sorted((order_of(key), slot, key, block.id) for block in found for slot, key in block.series)
+        left = Counter(block for *_, block in wanted)
+        loaded: dict[int, _T] = {}
+        for _, slot, key, block in wanted:
+            if block not in loaded:
+                with self._database.snapshot() as connection:
+                    loaded[block] = load(connection, block)
+            yield key, slot, loaded[block]
+            left[block] -= 1
+            if not left[block]:
+                del loaded[block]
+
+
+def _kinds(metric: Metric, kind: SeriesKind | None) -> list[SeriesKind]:
+    return sorted(metric.kinds if kind is None else metric.kinds & {kind})
 
 
 def _check_kept(metric: Metric) -> None:
     if METRICS.get(metric.name) != metric:
         raise NotFoundError(f"there is no metric {metric.name!r}", hint=f"there are: {', '.join(METRICS)}")
-
-
-def _all_series(connection: sqlite3.Connection) -> dict[SeriesKey, int]:
-    rows = connection.execute(_SELECT_SERIES)
-    return {SeriesKey(SeriesKind(kind), node, key): series_id for series_id, kind, node, key in rows}
-
-
-def _series_id(connection: sqlite3.Connection, known: dict[SeriesKey, int], sample: Sample) -> int:
-    """The id of the sample's series; one that is not known yet is added to the table and to `known`."""
-    key = sample.series
-    series_id = known.get(key)
-    if series_id is None:
-        added = connection.execute(
-            "INSERT INTO series (kind, node, key) VALUES (?, ?, ?)", (key.kind, key.node, key.key)
-        )
-        series_id = known[key] = added.lastrowid or 0
-    return series_id
-
-
-def _row(series_id: int, sample: Sample) -> list[int | None]:
-    row: list[int | None] = [None] * _WIDTH
-    row[0], row[1] = series_id, sample.at_s
-    for name, value in sample.values.items():
-        place, scale = _PLACES[name]
-        if value is not None:
-            row[place] = _stored(value, scale)
-    return row
-
-
-def _stored(value: float, scale: int) -> int | None:
-    try:
-        number = round(value * scale)
-    except (ValueError, OverflowError):
-        return None
-    return number if -_LARGEST <= number <= _LARGEST else None
-
-
-def _value(stored: int | None, metric: Metric) -> float | None:
-    return None if stored is None else stored / metric.scale

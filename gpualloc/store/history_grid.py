@@ -1,58 +1,50 @@
-"""Means of a metric over steps, straight into one flat buffer: what forecasters read of history.db."""
+"""Many series on one even grid of times, straight into flat buffers: what forecasts and assessments read."""
 
 from __future__ import annotations
 
-import math
 from array import array
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpualloc.errors import LockedError, StateError
+import numpy as np
+
 from gpualloc.model.forecast import Grid
 from gpualloc.model.foresight import Steps
-from gpualloc.model.sample import Metric, SeriesKey, SeriesKind
-from gpualloc.store import history_means
-from gpualloc.store.database import Database
-from gpualloc.store.history_means import CHUNK_S, CHUNK_STEPS, STEP_S, Target
+from gpualloc.model.sample import Digest, Metric, Rollup, SeriesKey
+from gpualloc.store.history_packing import Bools, Floats, Ints
+from gpualloc.store.history_reading import Seen
+from gpualloc.store.history_rolling import means
 
-_ANY = "SELECT EXISTS (SELECT 1 FROM sample WHERE series = ? AND at_s >= ? AND at_s < ?)"
+Row = tuple[SeriesKey, Floats]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which series are read."""
+class Means:
+    """One metric of a block of series by steps."""
 
-    metric: Metric
-    kind: SeriesKind
-    series: Sequence[tuple[int, SeriesKey]]
-    """Ids with their keys, in the order of the answer."""
-    all: bool
-    """Whether these are all of the kind, so that their means are worth keeping."""
+    sampled: Bools
+    """By slot, whether there is any sample."""
+    values: Floats
+    """Series x steps, NaN where nothing is known."""
+
+    @classmethod
+    def of(cls, seen: Seen, metric: Metric) -> Means:
+        """Of what was read."""
+        found = means(seen.rolled.known, seen.rolled.total, metric.scale)
+        short = len(seen.present) - len(found)
+        whole = np.pad(found, ((0, short), (0, 0)), constant_values=np.nan) if short > 0 else found
+        return cls(np.any(seen.present, axis=1), whole)
 
 
-def read_grid(database: Database, wanted: Wanted, steps: Steps, newest_s: int) -> Grid:
-    """The means of the series, in their order; those without any sample in the window are left out.
-
-    Args:
-        database: history.db.
-        wanted: which series of which metric.
-        steps: of which times.
-        newest_s: epoch second of the newest sample of anything: chunks that end before it are whole.
-    """
-    values = array("d", [math.nan]) * (steps.count * len(wanted.series))
-    first = steps.since_s // steps.step_s
-    places = {series_id: row * steps.count - first for row, (series_id, _) in enumerate(wanted.series)}
-    ranges = [(steps.since_s, steps.until_s)]
-    if steps.step_s == STEP_S and places and steps.count:
-        target = Target(values, places, first, first + steps.count)
-        ranges = list(_fill_from_chunks(database, wanted, target, newest_s // CHUNK_S))
-    query = history_means.means_query(wanted.metric)
-    for since_s, until_s in ranges:
-        for series_id, place in places.items():
-            for step, mean in database.rows(query, (steps.step_s, series_id, since_s, until_s)):
-                values[place + step] = mean / wanted.metric.scale
-    return _sampled(database, wanted, steps, values)
+def grid_of(rows: Sequence[Row], steps: Steps) -> Grid:
+    """Means as a grid; a tick is the end of its step."""
+    values = array("d", bytes(8 * steps.count * len(rows)))
+    if len(values):
+        target = np.frombuffer(values).reshape(len(rows), steps.count)
+        for place, (_, row) in enumerate(rows):
+            target[place] = row
+    names = tuple(series_name(key) for key, _ in rows)
+    return Grid(names, steps.since_s + steps.step_s, steps.step_s, steps.count, values)
 
 
 def series_name(key: SeriesKey) -> str:
@@ -60,48 +52,46 @@ def series_name(key: SeriesKey) -> str:
     return f"{key.node}/{key.key}" if key.key else key.node
 
 
-def _fill_from_chunks(database: Database, wanted: Wanted, target: Target, newest: int) -> Iterator[tuple[int, int]]:
-    """Copy what is rolled; yields the times that are left to be read sample by sample, joined where they touch.
-
-    Chunks before `newest` are whole.
-    """
-    first, after = target.first // CHUNK_STEPS, -(-target.after // CHUNK_STEPS)
-    known = history_means.rolled(database, wanted.metric, wanted.kind, first, after)
-    left_s: int | None = None
-    for chunk in range(first, after):
-        if chunk in known or (chunk < newest and wanted.all and _rolled_now(database, wanted, chunk)):
-            history_means.fill(database, wanted.metric, chunk, target)
-            if left_s is not None:
-                yield left_s, chunk * CHUNK_S
-            left_s = None
-        elif left_s is None:
-            left_s = max(target.first * STEP_S, chunk * CHUNK_S)
-    if left_s is not None:
-        yield left_s, target.after * STEP_S
+def sampled(seen: Seen, slot: int) -> bool:
+    """Whether there is any sample of the series."""
+    return slot < len(seen.present) and bool(seen.present[slot].any())
 
 
-def _rolled_now(database: Database, wanted: Wanted, chunk: int) -> bool:
-    """Take the means of a chunk and keep them; False where nothing can be written, or another writes just now."""
-    with suppress(StateError, LockedError), database.transaction() as connection:
-        history_means.roll(connection, wanted.metric, wanted.kind, chunk)
-        return True
-    return False
+def digest_of(key: SeriesKey, slot: int, seen: Sequence[tuple[Metric, Seen]], steps: Steps) -> Digest:
+    """Mean and highest of some metrics of a series."""
+    mean = {metric.name: _doubles(_mean(its, slot, metric, steps)) for metric, its in seen}
+    high = {metric.name: _doubles(_scaled(its, its.rolled.high, slot, metric, steps)) for metric, its in seen}
+    return Digest(key, steps.since_s, steps.step_s, mean, high)
 
 
-def _sampled(database: Database, wanted: Wanted, steps: Steps, values: array[float]) -> Grid:
-    """The grid without the series that have no sample in the window."""
-    kept: list[int] = []
-    for row, (series_id, _) in enumerate(wanted.series):
-        known = any(map(_is_known, values[row * steps.count : (row + 1) * steps.count]))
-        if known or database.rows(_ANY, (series_id, steps.since_s, steps.until_s)) == [(1,)]:
-            kept.append(row)
-    if len(kept) < len(wanted.series):
-        whole, values = values, array("d")
-        for row in kept:
-            values.extend(whole[row * steps.count : (row + 1) * steps.count])
-    names = tuple(series_name(wanted.series[row][1]) for row in kept)
-    return Grid(names, steps.since_s + steps.step_s, steps.step_s, steps.count, values)
+def rollup_of(key: SeriesKey, slot: int, metric: Metric, seen: Seen, steps: Steps) -> Rollup:
+    """All that is kept of a series."""
+    whole = seen.rolled
+    known = whole.known[slot] if slot < len(whole.known) else np.zeros(steps.count, np.int64)
+    low, high, p95 = (_doubles(_scaled(seen, part, slot, metric, steps)) for part in (whole.low, whole.high, whole.p95))
+    mean, unknown = _doubles(_mean(seen, slot, metric, steps)), seen.present[slot] - known
+    return Rollup(
+        key, metric, steps.since_s, steps.step_s, low, mean, high, p95, _whole_numbers(known), _whole_numbers(unknown)
+    )
 
 
-def _is_known(value: float) -> bool:
-    return value == value  # noqa: PLR0124  NaN is not
+def _mean(seen: Seen, slot: int, metric: Metric, steps: Steps) -> Floats:
+    known = seen.rolled.known
+    if slot >= len(known):
+        return np.full(steps.count, np.nan)
+    return means(known[slot], seen.rolled.total[slot], metric.scale)
+
+
+def _scaled(seen: Seen, part: Ints, slot: int, metric: Metric, steps: Steps) -> Floats:
+    known = seen.rolled.known
+    if slot >= len(known):
+        return np.full(steps.count, np.nan)
+    return np.where(known[slot] > 0, part[slot] / metric.scale, np.nan)
+
+
+def _doubles(values: Floats) -> array[float]:
+    return array("d", values.tobytes())
+
+
+def _whole_numbers(values: Ints) -> array[int]:
+    return array("q", values.tobytes())

@@ -1,9 +1,8 @@
 """How history.db came to look as it does. Imports sqlite-utils, so it is imported only when a file must be migrated.
 
-Append-only: a released migration is never edited. Each metric of `model.sample.METRICS` is a column; to add a metric,
-append a migration that runs `ALTER TABLE sample ADD COLUMN <name> INTEGER`, and raise `SCHEMA.version` in
-`store.history`. SQLite adds a column without touching the rows; older rows read as unknown. A metric that is given up
-keeps its column. A test compares the columns of a fresh database with METRICS.
+Append-only: a released migration is never edited. Metrics are rows of the table `metric`, added when a sample has them
+first: a new one of `model.sample.METRICS` needs no migration. What was packed of one that is given up stays readable
+until it is too old.
 """
 
 from __future__ import annotations
@@ -244,3 +243,90 @@ def m004_alerts(db: Database) -> None:
     """Make the tables of alerts."""
     for statement in _ALERTS:
         db.conn.execute(statement)
+
+
+@migrations()
+def m005_ticks_chunks_and_rollups(db: Database) -> None:
+    """Make the tables of packed samples and of rollups, and pack what the earlier tables hold."""
+    from gpualloc.store.history_repacking import repack
+
+    for statement in _M005_TABLES.split(";"):
+        db.conn.execute(statement)
+    repack(db.conn)
+    for table in ("wide_series", "sample", "mean", "rolled"):
+        db.conn.execute(f"DROP TABLE {table}")
+
+
+_M005_TABLES = """
+ALTER TABLE series RENAME TO wide_series;
+CREATE TABLE series (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL,
+    node TEXT NOT NULL,
+    key TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    slot INTEGER NOT NULL,
+    oldest_s INTEGER,
+    newest_s INTEGER,
+    UNIQUE (kind, node, key),
+    UNIQUE (block, slot)
+);
+CREATE TABLE block (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    used INTEGER NOT NULL
+);
+CREATE TABLE metric (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+);
+CREATE TABLE tick (
+    id INTEGER PRIMARY KEY,
+    block INTEGER NOT NULL,
+    at_s INTEGER NOT NULL,
+    data BLOB NOT NULL
+);
+CREATE INDEX tick_by_block ON tick (block, at_s);
+CREATE TABLE raw (
+    id INTEGER PRIMARY KEY,
+    block INTEGER NOT NULL,
+    metric INTEGER NOT NULL,
+    chunk INTEGER NOT NULL,
+    samples INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    UNIQUE (block, metric, chunk)
+);
+CREATE TABLE minute (
+    id INTEGER PRIMARY KEY,
+    block INTEGER NOT NULL,
+    metric INTEGER NOT NULL,
+    chunk INTEGER NOT NULL,
+    known BLOB NOT NULL,
+    total BLOB,
+    high BLOB,
+    low BLOB,
+    p95 BLOB,
+    UNIQUE (block, metric, chunk)
+);
+CREATE TABLE hour (
+    id INTEGER PRIMARY KEY,
+    block INTEGER NOT NULL,
+    metric INTEGER NOT NULL,
+    chunk INTEGER NOT NULL,
+    known BLOB NOT NULL,
+    total BLOB,
+    high BLOB,
+    low BLOB,
+    p95 BLOB,
+    UNIQUE (block, metric, chunk)
+);
+CREATE TABLE due (
+    block INTEGER NOT NULL,
+    chunk INTEGER NOT NULL,
+    PRIMARY KEY (block, chunk)
+) WITHOUT ROWID;
+CREATE TABLE horizon (
+    level TEXT PRIMARY KEY,
+    before_s INTEGER NOT NULL
+) WITHOUT ROWID
+"""

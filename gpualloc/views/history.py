@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gpualloc.model.sample import Metric, Series, SeriesKind
+from gpualloc.model.sample import Metric, Series, SeriesKey, SeriesKind
 from gpualloc.views.chart import chart, sparkline
 from gpualloc.views.csv import csv_text
 from gpualloc.views.look import Look, Role
@@ -12,7 +12,8 @@ from gpualloc.views.text import cells, duration, escape, shorten, stamp
 
 CHARTS_AT_MOST = 8
 """With more series than this each gets one line instead of a chart."""
-_HEIGHT = 6
+HEIGHT = 6
+"""Lines of a chart."""
 
 
 def history_data(metric: Metric, series: Sequence[Series], *, simulated: bool) -> dict[str, object]:
@@ -22,16 +23,7 @@ def history_data(metric: Metric, series: Sequence[Series], *, simulated: bool) -
         "unit": metric.unit,
         "simulated": simulated,
         "series": [
-            {
-                "device": one.key.key if one.key.kind in (SeriesKind.DEVICE, SeriesKind.MIG_INSTANCE) else None,
-                "workload": one.key.key if one.key.kind is SeriesKind.WORKLOAD else None,
-                "kind": one.key.kind.value,
-                "node": one.key.node,
-                "metric": metric.name,
-                "unit": metric.unit,
-                "points": [[at_s, value] for at_s, value in one.points],
-            }
-            for one in series
+            {**series_data(one.key, metric), "points": [[at_s, value] for at_s, value in one.points]} for one in series
         ],
     }
 
@@ -63,12 +55,12 @@ def history_text(metric: Metric, series: Sequence[Series], look: Look, *, simula
 def _chart(metric: Metric, one: Series, look: Look) -> str:
     start, end = one.points[0][0], one.points[-1][0]
     axis = f"{stamp(start)} … {stamp(end)} ({duration(end - start)})"
-    drawn = chart(one.points, look.width, _HEIGHT, lambda value: _number(metric, value))
-    return "\n".join([look.paint(_label(one), Role.STRONG), *drawn, axis, _figures(metric, one)])
+    drawn = chart(one.points, look.width, HEIGHT, lambda value: number(metric, value))
+    return "\n".join([look.paint(label(one.key), Role.STRONG), *drawn, axis, _figures(metric, one)])
 
 
 def _lines(metric: Metric, series: Sequence[Series], look: Look) -> list[str]:
-    labels = [shorten(_label(one), look.width // 2) for one in series]
+    labels = [shorten(label(one.key), look.width // 2) for one in series]
     margin = max(cells(label) for label in labels)
     width = max(8, look.width - margin - 16)
     return [
@@ -77,13 +69,26 @@ def _lines(metric: Metric, series: Sequence[Series], look: Look) -> list[str]:
     ]
 
 
-def _label(one: Series) -> str:
-    return escape(" ".join(part for part in (one.key.node, one.key.key) if part))
+def label(key: SeriesKey) -> str:
+    """What a series is called above its chart."""
+    return escape(" ".join(part for part in (key.node, key.key) if part))
+
+
+def series_data(key: SeriesKey, metric: Metric) -> dict[str, object]:
+    """Which series of which metric, as JSON has it."""
+    return {
+        "device": key.key if key.kind in (SeriesKind.DEVICE, SeriesKind.MIG_INSTANCE) else None,
+        "workload": key.key if key.kind is SeriesKind.WORKLOAD else None,
+        "kind": key.kind.value,
+        "node": key.node,
+        "metric": metric.name,
+        "unit": metric.unit,
+    }
 
 
 def _latest(metric: Metric, one: Series) -> str:
     value = one.points[-1][1]
-    return "n/a" if value is None else _number(metric, value)
+    return "n/a" if value is None else number(metric, value)
 
 
 def _figures(metric: Metric, one: Series) -> str:
@@ -93,10 +98,10 @@ def _figures(metric: Metric, one: Series) -> str:
     if not known:
         return f"min n/a, mean n/a, max n/a{told}"
     mean = sum(known) / len(known)
-    shown = [_number(metric, value) for value in (min(known), mean, max(known))]
+    shown = [number(metric, value) for value in (min(known), mean, max(known))]
     return f"min {shown[0]}, mean {shown[1]}, max {shown[2]}{told}"
 
 
-def _number(metric: Metric, value: float) -> str:
+def number(metric: Metric, value: float) -> str:
     """The value as a person reads it: ratios in percent."""
     return f"{100 * value:.3g} %" if metric.unit == "ratio" else f"{value:.4g} {metric.unit}"

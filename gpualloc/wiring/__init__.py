@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from gpualloc.engine.context import Context, Settings
     from gpualloc.engine.doctor import LocalFacts
     from gpualloc.ports import Clock, Crew, Fleet
+    from gpualloc.ports.kept import KeptFiles
+    from gpualloc.store.parquet import ParquetRow
     from gpualloc.store.profiles import SavedProfiles
 
 _T = TypeVar("_T")
@@ -121,6 +123,8 @@ def _settings(config: Config) -> Settings:
         grace_s=config.apply.grace_s,
         sample_every_s=config.sample_every_s,
         history_retention_s=config.history_retention_s,
+        history_minutes_s=config.history_minutes_s,
+        history_hours_s=config.history_hours_s,
         repartition=config.repartition,
         enforce=config.enforce,
         width=config.apply.width,
@@ -153,6 +157,22 @@ def saved_profiles(options: Options) -> SavedProfiles:
     sim = options.sim or os.environ.get(SIM_VARIABLE) or None
     paths = _paths(options)
     return SavedProfiles((paths if sim is None else paths.sim(_sim_key(sim))).profiles)
+
+
+def kept_files(options: Options) -> KeptFiles:
+    """The databases of the state that the options name; a simulated cluster has its own."""
+    from gpualloc.store.keeping import StateFiles
+
+    sim = options.sim or os.environ.get(SIM_VARIABLE) or None
+    paths = _paths(options)
+    return StateFiles(paths if sim is None else paths.sim(_sim_key(sim)), simulated=sim is not None)
+
+
+def parquet_writer() -> Callable[[Path, Sequence[str], Iterable[ParquetRow]], int]:
+    """What writes a table to a Parquet file: its path, the names of the readings, and the rows."""
+    from gpualloc.store.parquet import write_parquet
+
+    return write_parquet
 
 
 def workers(work: Callable[[_T], _R], jobs: int) -> Workers[_T, _R]:

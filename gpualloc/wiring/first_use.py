@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gpualloc.model.decision import Problem
     from gpualloc.model.forecast import Forecasts, Grid
     from gpualloc.model.foresight import KeptForecast, Steps, Subject
-    from gpualloc.model.sample import Digest, Metric, Sample, Series, SeriesKind
+    from gpualloc.model.sample import Digest, Level, Metric, Rollup, Sample, Series, SeriesKind
     from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
     from gpualloc.ports import Forecaster, HookEvent, HookOutcome, Policy, Session
     from gpualloc.store.events import SqliteEvents
@@ -32,10 +32,31 @@ class HistoryAtFirstUse:
         return self._history().append(samples)
 
     def read(
-        self, metric: Metric, since_s: float, until_s: float, *, node: str | None = None, key: str | None = None
+        self,
+        metric: Metric,
+        since_s: float,
+        until_s: float,
+        *,
+        kind: SeriesKind | None = None,
+        node: str | None = None,
+        key: str | None = None,
     ) -> Iterator[Series]:
         """As `History.read`."""
-        return self._history().read(metric, since_s, until_s, node=node, key=key)
+        return self._history().read(metric, since_s, until_s, kind=kind, node=node, key=key)
+
+    def rollups(
+        self,
+        metric: Metric,
+        level: Level,
+        since_s: float,
+        until_s: float,
+        *,
+        kind: SeriesKind | None = None,
+        node: str | None = None,
+        key: str | None = None,
+    ) -> Iterator[Rollup]:
+        """As `History.rollups`."""
+        return self._history().rollups(metric, level, since_s, until_s, kind=kind, node=node, key=key)
 
     def digests(
         self, kind: SeriesKind, metrics: Sequence[Metric], start_s: int, step_s: int, ticks: int
@@ -69,9 +90,11 @@ class HistoryAtFirstUse:
         """As `History.last_kept`."""
         return self._history().last_kept(subject, since_s)
 
-    def prune(self, before_s: float) -> int:
+    def prune(
+        self, before_s: float, *, minutes_before_s: float | None = None, hours_before_s: float | None = None
+    ) -> int:
         """As `History.prune`."""
-        return self._history().prune(before_s)
+        return self._history().prune(before_s, minutes_before_s=minutes_before_s, hours_before_s=hours_before_s)
 
     def close(self) -> None:
         """Close the database if it was opened."""

@@ -12,6 +12,9 @@ from fakes.memory_context import memory_context
 
 from gpualloc.adapters.workers import Workers
 from gpualloc.cli.app import main
+from gpualloc.store.keeping import StateFiles
+from gpualloc.store.parquet import write_parquet
+from gpualloc.store.paths import StatePaths
 from gpualloc.store.profiles import SavedProfiles
 
 
@@ -51,6 +54,8 @@ def world(tmp_path):
     seen.Options = Options
     seen.open_context = open_context
     seen.saved_profiles = lambda options: SavedProfiles(tmp_path / "profiles")
+    seen.kept_files = lambda options: StateFiles(StatePaths(tmp_path / "state"), simulated=seen.context.simulated)
+    seen.parquet_writer = lambda: write_parquet
     seen.workers = Workers
     return seen
 

@@ -105,8 +105,11 @@ class MemoryHistory:
         self._series = series
         self.samples = []
 
-    def read(self, metric, since_s, until_s, *, node=None, key=None):
+    def read(self, metric, since_s, until_s, *, kind=None, node=None, key=None):
         return iter(self._series)
+
+    def rollups(self, metric, level, since_s, until_s, *, kind=None, node=None, key=None):
+        return iter(())
 
     def digests(self, kind, metrics, start_s, step_s, ticks):
         return iter(())
@@ -117,6 +120,9 @@ class MemoryHistory:
 
     def span(self):
         return None
+
+    def prune(self, before_s, *, minutes_before_s=None, hours_before_s=None):
+        return 0
 
 
 class FixedClock:

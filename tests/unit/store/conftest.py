@@ -1,17 +1,23 @@
 """A state in a folder of its own, and things to put into it."""
 
 import os
+import sqlite3
 import subprocess
 import tempfile
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlite_utils.migrations import Migrations
 
 from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.plan import Plan, Step, StepKind, StepReason
 from gpualloc.model.workload import Request, Workload, WorkloadState
+from gpualloc.store import history_migrations
+from gpualloc.store.database import Database, Schema
+from gpualloc.store.history_upkeep import finish
 from gpualloc.store.paths import StatePaths
 from gpualloc.store.state import SqliteJournal
 
@@ -65,6 +71,30 @@ def make_entry():
         return AuditEntry(at_s, kind, "ann", workload, None, detail)
 
     return make
+
+
+@pytest.fixture
+def earlier_history(paths):
+    """Make the file that a release with that many migrations left behind; returns a connection to fill it."""
+
+    def make(version):
+        migrations = Migrations("gpualloc-history")
+        for migration in history_migrations.migrations._migrations[:version]:
+            migrations()(migration.fn)
+        Database(paths.history_db, Schema(version, lambda: migrations, "NORMAL", "-")).close()
+        return closing(sqlite3.connect(paths.history_db))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pack_all():
+    """Pack and roll whatever there is in a history."""
+
+    def pack(history):
+        finish(history._database, 1e12)
+
+    return pack
 
 
 @pytest.fixture

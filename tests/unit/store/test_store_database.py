@@ -47,7 +47,7 @@ def test_a_newer_file_is_refused_and_left_alone(paths, kind, name):
     kind(paths).close()
     change(paths.root / name, "PRAGMA user_version = 99")
     before = (paths.root / name).read_bytes()
-    with pytest.raises(NewerStateError, match=rf"{name} has schema version 99.* up to [45]") as caught:
+    with pytest.raises(NewerStateError, match=rf"{name} has schema version 99.* up to \d+") as caught:
         kind(paths)
     assert caught.value.exit_code == 2
     assert (paths.root / name).read_bytes() == before

@@ -32,11 +32,6 @@ def points(history, metric, **window):
     return {series.key: series.points for series in history.read(metric, since_s, until_s, **window)}
 
 
-def test_the_columns_are_the_metrics(history):
-    columns = [row[1] for row in history._database.rows("PRAGMA table_info(sample)")]
-    assert columns == ["series", "at_s", *METRICS]
-
-
 def test_a_tick_comes_back(history):
     tick = [Sample(GPU, 100, {"power_w": 301.25, "temperature_c": 61}), Sample(NODE, 100, {"disk_used_mib": 5})]
     assert history.append(tick) == 2

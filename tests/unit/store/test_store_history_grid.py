@@ -3,6 +3,8 @@
 import math
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
@@ -93,24 +95,25 @@ def plain_means(points, since_s, ticks, step_s=300):
     return [sum(step) / len(step) if step else None for step in known]
 
 
-def test_what_is_rolled_reads_as_what_is_not(history):
+def test_what_is_rolled_reads_as_what_is_not(history, pack_all):
     points = {at_s: at_s % 7 for at_s in range(1000, 30_000, 450)} | {15_010: None}
     history.append([Sample(GPU, at_s, {USED.name: value}) for at_s, value in points.items()])
     windows = [(0, 100), (1500, 60), (6900, 3), (7200, 24), (14_400, 50), (29_700, 4)]
     fresh = [values(history.grid(USED, SeriesKind.DEVICE, Steps(since_s, 300, ticks))) for since_s, ticks in windows]
-    assert history._database.rows("SELECT count(*) FROM rolled") == [(4,)]
+    pack_all(history)
     again = [values(history.grid(USED, SeriesKind.DEVICE, Steps(since_s, 300, ticks))) for since_s, ticks in windows]
     plain = [plain_means(points, since_s, ticks) for since_s, ticks in windows]
     assert again == fresh == [pytest.approx(means) for means in plain]
 
 
-def test_what_is_rolled_is_not_read_sample_by_sample_again(history):
+def test_what_is_rolled_is_not_read_sample_by_sample_again(history, pack_all):
     history.append([Sample(GPU, at_s, {USED.name: 5}) for at_s in range(0, 20_000, 100)])
+    pack_all(history)
     whole = values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 48)))
     with history._database.transaction() as connection:
-        connection.execute("UPDATE sample SET gpu_memory_used_mib = 9")
+        connection.execute("DELETE FROM raw")
     assert values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 48))) == whole == [5.0] * 48
-    assert values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 100, 3))) == [9.0] * 3
+    assert values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 100, 3))) == []
 
 
 def test_a_sample_that_comes_late_is_seen(history):
@@ -129,58 +132,37 @@ def test_a_series_that_comes_late_is_seen(history):
     assert (grid.names, values(grid)) == (("n1/GPU-1", "n1/GPU-2"), [5.0, None])
 
 
-def test_looking_at_one_device_rolls_nothing_and_uses_what_is_rolled(history):
-    history.append([Sample(GPU, at_s, {USED.name: 5}) for at_s in (0, 8000)])
-    assert values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 1), key="GPU-1")) == [5.0]
-    assert history._database.rows("SELECT * FROM rolled") == []
-    history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 1))
-    assert values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 1), key="GPU-1")) == [5.0]
+def test_looking_at_one_device_reads_what_is_rolled(history, pack_all):
+    other = replace(GPU, key="GPU-2")
+    history.append([Sample(key, at_s, {USED.name: 5}) for at_s in (0, 8000) for key in (GPU, other)])
+    pack_all(history)
+    grid = history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 1), key="GPU-1")
+    assert (grid.names, values(grid)) == (("n1/GPU-1",), [5.0])
 
 
-def test_the_kinds_of_a_metric_are_rolled_apart(history):
-    history.append([Sample(key, at_s, {USED.name: 5}) for at_s in (0, 8000) for key in (GPU, MIG)])
-    assert values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 1))) == [5.0]
-    assert values(history.grid(USED, SeriesKind.MIG_INSTANCE, Steps(0, 300, 1))) == [5.0]
-    assert history._database.rows("SELECT kind FROM rolled ORDER BY kind") == [("device",), ("mig-instance",)]
-
-
-def test_pruning_takes_what_was_rolled_too(history):
+def test_pruning_takes_what_was_rolled_too(history, pack_all):
     history.append([Sample(GPU, at_s, {USED.name: 5}) for at_s in range(0, 30_000, 300)])
-    history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 96))
+    pack_all(history)
     history.prune(10_000)
-    assert history._database.rows("SELECT chunk FROM rolled") == [(2,), (3,)]
+    assert history._database.rows("SELECT min(chunk) FROM minute") == [(2,)]
     assert values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 36)))[31:] == [None, None, None, 5.0, 5.0]
 
 
-def test_where_nothing_can_be_written_means_are_taken_anew(history):
-    history.append([Sample(GPU, at_s, {USED.name: 5}) for at_s in (0, 8000)])
-    history._database._obstacle = "it is a test"
-    assert values(history.grid(USED, SeriesKind.DEVICE, Steps(0, 300, 1))) == [5.0]
-    assert history._database.rows("SELECT * FROM rolled") == []
-
-
-@pytest.fixture(scope="module")
-def kept_history(tmp_path_factory):
-    with closing(SqliteHistory(StatePaths(tmp_path_factory.mktemp("state")))) as history:
-        yield history
-
-
-@settings(deadline=None)
+@settings(deadline=None, max_examples=60)
 @given(
     points=st.dictionaries(st.integers(0, 400), st.none() | st.integers(0, 100), max_size=40),
     since=st.integers(0, 6),
-    step_s=st.integers(1, 50),
+    step_s=st.integers(1, 50) | st.just(60) | st.just(120),
     ticks=st.integers(0, 12),
+    packed=st.booleans(),
 )
-def test_means_are_those_of_a_plain_loop(kept_history, points, since, step_s, ticks):
-    kept_history.prune(1000)
-    kept_history.append([Sample(GPU, at_s, {USED.name: value}) for at_s, value in points.items()])
-    begin_s = since * step_s
-    grid = kept_history.grid(USED, SeriesKind.DEVICE, Steps(begin_s, step_s, ticks))
-    plain = []
-    for tick in range(ticks):
-        inside = [points.get(at_s) for at_s in range(begin_s + tick * step_s, begin_s + (tick + 1) * step_s)]
-        known = [value for value in inside if value is not None]
-        plain.append(sum(known) / len(known) if known else None)
+def test_means_are_those_of_a_plain_loop(pack_all, points, since, step_s, ticks, packed):
+    with TemporaryDirectory() as folder, closing(SqliteHistory(StatePaths(Path(folder)))) as history:
+        history.append([Sample(GPU, at_s, {USED.name: value}) for at_s, value in points.items()])
+        if packed:
+            pack_all(history)
+        begin_s = since * step_s
+        grid = history.grid(USED, SeriesKind.DEVICE, Steps(begin_s, step_s, ticks))
+    plain = plain_means(points, begin_s, ticks, step_s)
     sampled = any(begin_s <= at_s < begin_s + ticks * step_s for at_s in points)
     assert values(grid) == (pytest.approx(plain) if sampled else [])

@@ -72,20 +72,10 @@ def test_names_are_data(history):
     assert history.kept() == (odd,)
 
 
-def version_1(paths):
-    """A file as the first release left it, with a sample in it."""
-    SqliteHistory(paths).close()
-    with closing(sqlite3.connect(paths.history_db)) as connection, connection:
-        for table in ("forecast", "forecast_series", "mean", "rolled"):
-            connection.execute(f"DROP TABLE {table}")
-        connection.execute("DELETE FROM _sqlite_migrations WHERE name = 'm002_forecasts_and_means'")
-        connection.execute("PRAGMA user_version = 1")
+def test_the_first_release_is_upgraded_with_its_samples(paths, earlier_history):
+    with earlier_history(1) as connection, connection:
         connection.execute("INSERT INTO series VALUES (1, 'device', 'n1', 'GPU-1')")
         connection.execute("INSERT INTO sample (series, at_s, power_w) VALUES (1, 1000, 301250)")
-
-
-def test_the_first_release_is_upgraded_with_its_samples(paths):
-    version_1(paths)
     with closing(SqliteHistory(paths)) as history:
         history.keep([ONE])
         assert history.kept() == (ONE,)
@@ -97,7 +87,7 @@ def test_a_newer_file_is_refused(paths):
     SqliteHistory(paths).close()
     with closing(sqlite3.connect(paths.history_db)) as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(NewerStateError, match="up to 4"):
+    with pytest.raises(NewerStateError, match="up to"):
         SqliteHistory(paths)
 
 
