@@ -39,11 +39,19 @@ class NodeProgram:
         self._stdin, self._stdout = self.process.stdin, self.process.stdout
         self._stdout.readline()
 
+    def request(self, verb: str, **args: Any) -> Any:
+        """The end record of a request; None when the program died over it."""
+        self._stdin.write(json.dumps({"id": 1, "verb": verb, "args": args}).encode() + b"\n")
+        self._stdin.flush()
+        line = self._stdout.readline()
+        if not line:
+            self.process.wait(60)
+            return None
+        return json.loads(line)
+
     def ask(self, verb: str) -> Any:
         """What it answers."""
-        self._stdin.write(json.dumps({"id": 1, "verb": verb, "args": {}}).encode() + b"\n")
-        self._stdin.flush()
-        return json.loads(self._stdout.readline())["ok"]
+        return self.request(verb)["ok"]
 
     def devices(self, verb: str) -> list[dict[str, Any]]:
         """The rows of its devices."""

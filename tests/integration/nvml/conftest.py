@@ -2,53 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.nvml_program import NodeProgram
 from fakes.nvml_stub import environment, fake_gpu, write_state
 
 from gpualloc.sim.catalog import find
 from gpualloc.sim.gpu import GpuModel
 
-REPOSITORY = Path(__file__).parents[3]
 
-
-class Program:
+class Program(NodeProgram):
     """One node program and the requests made of it."""
-
-    def __init__(self, state: Path, folder: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "gpualloc.node", "serve", "--nonce", "n"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd="/",
-            env={
-                **os.environ,
-                **environment(state),
-                "GPUALLOC_NODE_STATE_DIR": str(folder),
-                "PYTHONPATH": str(REPOSITORY),
-            },
-        )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self._stdin, self._stdout = self.process.stdin, self.process.stdout
-        self._stdout.readline()
 
     def ask(self, verb: str, **args: Any) -> Any:
         """The end record of a request; None when the program died over it."""
-        self._stdin.write(json.dumps({"id": 1, "verb": verb, "args": args}).encode() + b"\n")
-        self._stdin.flush()
-        line = self._stdout.readline()
-        if not line:
-            self.process.wait(60)
-            return None
-        return json.loads(line)
+        return self.request(verb, **args)
 
     def call(self, verb: str, kind: str, device: str, **fields: Any) -> Any:
         """The end record of a call about a step."""
@@ -58,12 +29,6 @@ class Program:
     def device(self, index: int = 0) -> Any:
         """The row of a device in the inventory."""
         return self.ask("inventory")["ok"]["devices"][index]
-
-    def close(self) -> None:
-        """End it and wait."""
-        self._stdin.close()
-        self._stdout.close()
-        self.process.wait(60)
 
 
 class Host:
@@ -87,7 +52,7 @@ class Host:
 
     def program(self) -> Program:
         """Start a node program."""
-        self._programs.append(Program(self.state, self.folder))
+        self._programs.append(Program(environment(self.state), self.folder))
         return self._programs[-1]
 
     def close(self) -> None:
