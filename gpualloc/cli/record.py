@@ -15,6 +15,9 @@ from gpualloc.views.text import duration, escape, plural
 
 app = shared.verb_app()
 
+_FIRST_S = 30.0
+"""How long a recording waits for all nodes before its first tick, which is what it shows when it is opened."""
+
 
 @app.command()
 def record(
@@ -44,7 +47,7 @@ def record(
         written = recorder(Path(file), world.fleet.specs(), began_s=began_s, every_s=every_s, commands=not no_commands)
         try:
             with drawn() as progress:
-                for tick in ticks(world, every_s, stop.asked):
+                for tick in ticks(world, every_s, stop.asked, first_s=_FIRST_S):
                     written.tick(tick.at_s, tick.told)
                     said = _said(written.ticks, written.size_bytes, tick.at_s - began_s)
                     progress.draw(said)

@@ -28,7 +28,12 @@ class Tick:
 
 
 def ticks(
-    ctx: Context, every_s: float, stopped: Callable[[], bool], names: Sequence[str] | None = None
+    ctx: Context,
+    every_s: float,
+    stopped: Callable[[], bool],
+    names: Sequence[str] | None = None,
+    *,
+    first_s: float = 0.0,
 ) -> Iterator[Tick]:
     """Watch the nodes, and yield each period; the first as soon as every node told something.
 
@@ -37,6 +42,7 @@ def ticks(
         every_s: the period by the clock of the nodes' world, seconds.
         stopped: asked several times a second; once True, it ends.
         names: node names; None is every node.
+        first_s: for how long the first tick waits for nodes that told nothing yet, when that is longer than a period.
 
     Raises:
         NotFoundError: a name is not that of a configured node.
@@ -44,17 +50,18 @@ def ticks(
     awaited = set(names if names is not None else (spec.name for spec in ctx.fleet.specs()))
     newest: dict[str, Node] = {}
     told: dict[str, Node] = {}
-    due_s = ctx.clock.now_s() + every_s
+    longest_s = max(every_s, first_s)
+    due_s = ctx.clock.now_s() + longest_s
     with closing(ctx.fleet.watch(every_s, names)) as watch:
         while not stopped():
             told.update((node.name, node) for node in watch.hear(_SLICE_S))
             now_s = ctx.clock.now_s()
             complete = bool(awaited) and awaited <= told.keys()
             # A clock that was set back would let the next tick wait for as long.
-            if now_s < due_s <= now_s + every_s and not complete:
+            if now_s < due_s <= now_s + longest_s and not complete:
                 continue
             newest |= told
             yield Tick(now_s, tuple(newest[name] for name in sorted(newest)), tuple(told.values()), watch.figures())
-            told, awaited = {}, set()
+            told, awaited, longest_s = {}, set(), every_s
             # Ticks keep to their grid; those that were missed are not made up for.
             due_s = due_s + every_s * ((now_s - due_s) // every_s + 1) if now_s >= due_s else now_s + every_s

@@ -45,7 +45,7 @@ class StepClock:
 def watched():
     """Run ticks over steps; returns the ticks and the watch."""
 
-    def watched(steps, names=None, every_s=10.0):
+    def watched(steps, names=None, every_s=10.0, first_s=0.0):
         clock = StepClock()
         watch = ScriptedWatch(clock, steps)
         fleet = MemoryFleet(nodes=tuple(node(name) for name in NAMES))
@@ -57,7 +57,7 @@ def watched():
 
         fleet.watch = begin
         ctx = memory_context(fleet=fleet, clock=clock)
-        found = list(ticks(ctx, every_s, lambda: not watch.steps, names))
+        found = list(ticks(ctx, every_s, lambda: not watch.steps, names, first_s=first_s))
         assert asked == [(every_s, names)]
         assert watch.closed
         return found
@@ -81,6 +81,13 @@ def test_a_node_that_tells_nothing_keeps_no_tick_away(watched):
     assert [(tick.at_s, told(tick)) for tick in found] == [(1010.0, ["n1"]), (1020.0, ["n2"])]
     assert [node.name for node in found[1].nodes] == ["n1", "n2"]
     assert found[1].nodes[0].driver_version == "1010.0"
+
+
+def test_the_first_tick_may_wait_longer(watched):
+    found = watched([(9, ["n1"]), (9, []), (9, ["n2"]), (9, []), (2, ["n1"]), (7, [])], first_s=30.0)
+    assert [(tick.at_s, told(tick)) for tick in found] == [(1027.0, ["n1", "n2"]), (1038.0, ["n1"])]
+    found = watched([(9, ["n1"]), (9, []), (9, []), (9, []), (9, ["n2"]), (1, [])], first_s=30.0)
+    assert [(tick.at_s, told(tick)) for tick in found] == [(1036.0, ["n1"]), (1045.0, ["n2"])]
 
 
 def test_ticks_keep_their_period_and_are_not_made_up_for(watched):
