@@ -41,11 +41,13 @@ class Backlog:
         """
         try:
             os.makedirs(self._folder, 0o700, exist_ok=True)
-            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError:
             return
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Not before: another program may still be writing to it.
+            os.ftruncate(fd, 0)
             self._write(fd, look, every_s, time.monotonic() + for_s)
         except OSError:
             return

@@ -16,7 +16,18 @@ from gpualloc.engine.doctor import LocalFacts
 from gpualloc.model.inventory import Node, NodeState, Snapshot
 from gpualloc.views.text import cells
 
-VERBS = (("nodes",), ("ps",), ("status",), ("free",), ("doctor",), ("mig", "list"), ("audit",))
+VERBS = (
+    ("nodes",),
+    ("ps",),
+    ("status",),
+    ("free",),
+    ("doctor",),
+    ("health",),
+    ("events",),
+    ("processes",),
+    ("mig", "list"),
+    ("audit",),
+)
 """What shows anything of a node."""
 
 

@@ -18,16 +18,6 @@ import pytest
 STUB = os.environ.get("GPUALLOC_GPU_STUB") == "1"
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave them out of a run that does not ask for them."""
-    if "gpu" in (config.option.markexpr or ""):
-        return
-    left_out = [item for item in items if item.get_closest_marker("gpu")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-
-
 @pytest.fixture(scope="session")
 def handles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Any]]:
     """Every GPU of this machine, opened through nvidia-ml-py."""

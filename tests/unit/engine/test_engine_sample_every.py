@@ -24,6 +24,9 @@ class Script:
         self.closed = False
         self.backlog = []
 
+    def specs(self):
+        return (NodeSpec("a", "p", "ssh"), NodeSpec("b", "p", "ssh"))
+
     def watch(self, every_s, keep=None):
         return self
 
