@@ -73,7 +73,7 @@ _gpualloc() {
             case $previous in
                 --severity) _gpualloc_reply -W 'info warning error critical'; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--severity --forget --detailed-exitcode --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--severity --forget --csv --detailed-exitcode --config --sim --state-dir --json -h --help'
             else _gpualloc_ask nodes; fi
             ;;
         'events')
@@ -83,7 +83,7 @@ _gpualloc() {
                 --node) _gpualloc_ask nodes; return ;;
                 --device) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--since --severity --node --device -f --follow --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--since --severity --node --device --csv -f --follow --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'history')

@@ -134,6 +134,7 @@ _gpualloc() {
                     _arguments \
                         '*--severity[From which severity on. (default; warning)]:value:(info warning error critical)' \
                         '*--forget[Of NODE, no longer expect GPU or PORT; it was taken out on purpose.]' \
+                        '*--csv[Answer as CSV.]' \
                         '*--detailed-exitcode[Exit with 10 when something of that severity is wrong.]' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
@@ -149,6 +150,7 @@ _gpualloc() {
                         '*--severity[From which severity on. (default; info)]:value:(info warning error critical)' \
                         '*--node[Only of this node.]:value:{_gpualloc_ask nodes}' \
                         '*--device[Only of this device; UUID, or index with --node.]:value:' \
+                        '*--csv[Answer as CSV.]' \
                         '*-f[Then go on with what is new until stopped.]' \
                         '*--follow[Then go on with what is new until stopped.]' \
                         '*--config[Configuration file.]:value:_files' \

@@ -34,6 +34,7 @@ def events(
     device: Annotated[
         str | None, typer.Option("--device", metavar="DEVICE", help="Only of this device: UUID, or index with --node.")
     ] = None,
+    as_csv: shared.Csv = False,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Then go on with what is new until stopped.")] = False,
 ) -> Answer | int:
     """Show what happened: Xids, GPUs that were lost or came back, nodes that were booted. No node is asked.
@@ -46,12 +47,17 @@ def events(
         if follow:
             return _follow(world, wanted, ago_s, as_json=bool(shared.given(ctx)["json"]))
         from gpualloc.views.events import events_data, events_text
+        from gpualloc.views.health_csv import events_csv
 
         found = events_of(world, wanted, ago_s)
         simulated = world.simulated
     return Answer(
         events_data(found.events, found.indices, simulated=simulated),
-        lambda screen: events_text(found.events, found.indices, screen, simulated=simulated),
+        lambda screen: (
+            events_csv(found.events, found.indices, simulated=simulated)
+            if as_csv
+            else events_text(found.events, found.indices, screen, simulated=simulated)
+        ),
     )
 
 

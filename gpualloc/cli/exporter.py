@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 app = shared.verb_app()
 
-_EVENTS_BACK_S = 3600.0
-"""An event that is noted later than this after it happened is not counted."""
 _FRESH_TICKS, _FRESH_S = 3, 60.0
 """What was judged that many ticks of sampling ago, and so long, is not told as if it were so now."""
 
@@ -72,24 +70,29 @@ class _Pages:
         self._began_s = time.time()
         self._render_s: float | None = None
         self._troubles: set[str] = set()
+        self._mark: int | None = None
+        """Behind the event that was counted last."""
 
     def first(self) -> bytes:
         """Before a node told anything."""
         at_s = self._world.clock.now_s()
-        self._count_events(at_s)
+        self._count_events()
         return self._exposition.page((), at_s, self._cost())
 
     def of(self, tick: Tick) -> bytes:
         """The page of a tick."""
         began = time.perf_counter()
-        self._count_events(tick.at_s)
+        self._count_events()
         page = self._exposition.page(tick.nodes, tick.at_s, self._cost(), tick.figures, self._kept(tick.at_s))
         self._render_s = time.perf_counter() - began
         return page
 
-    def _count_events(self, at_s: float) -> None:
+    def _count_events(self) -> None:
         try:
-            self._exposition.events.take(self._world.events.events(at_s - _EVENTS_BACK_S))
+            if self._mark is None:
+                self._mark = self._world.events.mark()
+            events, self._mark = self._world.events.kept_after(self._mark)
+            self._exposition.events.take(events)
         except StateError as error:
             self._complain("events are not counted", error)
 

@@ -11,6 +11,7 @@ from gpualloc.cli.outcome import CHANGES, Answer, reached_code
 from gpualloc.cli.values import severity_of
 from gpualloc.engine.health import UNHEALTHY
 from gpualloc.errors import UsageError
+from gpualloc.views.look import Look
 
 app = shared.verb_app()
 
@@ -26,6 +27,7 @@ def health(
     forget: Annotated[
         bool, typer.Option("--forget", help="Of NODE, no longer expect GPU or PORT: it was taken out on purpose.")
     ] = False,
+    as_csv: shared.Csv = False,
     detailed_exitcode: Annotated[
         bool, typer.Option("--detailed-exitcode", help="Exit with 10 when something of that severity is wrong.")
     ] = False,
@@ -39,6 +41,7 @@ def health(
         from gpualloc.engine.health_look import look_at_health
         from gpualloc.views.envelope import unreached
         from gpualloc.views.health import condition_data, counts, health_text, summary_text
+        from gpualloc.views.health_csv import conditions_csv
 
         chosen = shared.chosen_nodes(world, names)
         with nodes_seen(world, chosen) as progress:
@@ -47,6 +50,12 @@ def health(
     snapshot, conditions = found.snapshot, found.at_least(least)
     failed = len(snapshot.nodes) - len(snapshot.reached)
     summary = summary_text(found.conditions, len(snapshot.nodes), failed, found.recent)
+
+    def told(look: Look) -> str:
+        if as_csv:
+            return conditions_csv(conditions, found.indices, simulated=simulated)
+        return health_text(conditions, summary, found.indices, look, now_s=snapshot.at_s, simulated=simulated)
+
     return Answer(
         {
             "simulated": simulated,
@@ -59,7 +68,7 @@ def health(
             "events_24h": found.recent,
             "conditions": [condition_data(condition, found.indices) for condition in conditions],
         },
-        lambda look: health_text(conditions, summary, found.indices, look, now_s=snapshot.at_s, simulated=simulated),
+        told,
         errors=(*unreached(snapshot), *([found.unkept] if found.unkept else [])),
         exit_code=reached_code(snapshot) or (CHANGES if detailed_exitcode and conditions else 0),
     )

@@ -133,7 +133,9 @@ def _pool(body: dict[str, Any]) -> Pool:
     options = tuple((str(key), str(value)) for key, value in ssh["options"])
     scaling = body.pop("scaling")
     return Pool(
-        ssh=SshSettings(ssh["user"], ssh["port"], options, command=tuple(map(str, ssh["command"]))),
+        ssh=SshSettings(
+            ssh["user"], ssh["port"], options, engine=str(ssh["engine"]), command=tuple(map(str, ssh["command"]))
+        ),
         nodes=tuple(body.pop("nodes")),
         scaling=None if scaling is None else _scaling(scaling),
         **body,

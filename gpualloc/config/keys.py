@@ -333,6 +333,13 @@ KEYS = (
         "[]",
     ),
     Key(
+        "pools.*.ssh.engine",
+        '"auto", "openssh" or "asyncssh"',
+        "what carries the sessions of watching: a process of ssh for each node, or asyncssh within this one; auto "
+        "takes asyncssh where it is installed and over 64 nodes are reached by ssh",
+        "auto",
+    ),
+    Key(
         "pools.*.ssh.command",
         "an array of texts",
         "the ssh program and what always comes first behind it; no shell reads it",

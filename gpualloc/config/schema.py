@@ -257,6 +257,7 @@ class SshTable(Table):
     user: Annotated[str, AfterValidator(_account)] | None = None
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     options: list[Annotated[str, AfterValidator(_ssh_option)]] = []
+    engine: Literal["auto", "openssh", "asyncssh"] = "auto"
     command: Annotated[Command, Field(min_length=1)] = list(SshSettings().command)
 
 
@@ -357,6 +358,7 @@ class PoolTable(Table):
                 port=self.ssh.port,
                 options=tuple(pair for pair in options if isinstance(pair, tuple)),
                 command=tuple(self.ssh.command),
+                engine=self.ssh.engine,
             ),
             labels=dict(self.labels),
             node_labels=node_labels,

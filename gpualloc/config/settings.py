@@ -60,6 +60,8 @@ class SshSettings:
     """1..65535; None leaves it to ssh."""
     options: tuple[tuple[str, str], ...] = ()
     """Pairs for `ssh -o Key=value`, in order."""
+    engine: str = "auto"
+    """What carries the sessions of watching: `openssh`, `asyncssh`, or `auto` for either by how wide the fleet is."""
     command: tuple[str, ...] = ("ssh",)
     """The ssh program and arguments that always go first."""
 

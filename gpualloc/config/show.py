@@ -101,6 +101,7 @@ def _pool(pool: Pool) -> Iterator[tuple[str, object, str | None]]:
     yield table + "ssh.user", pool.ssh.user, None
     yield table + "ssh.port", pool.ssh.port, None
     yield table + "ssh.options", [f"{key}={value}" for key, value in pool.ssh.options], None
+    yield table + "ssh.engine", pool.ssh.engine, None
     yield table + "ssh.command", list(pool.ssh.command), None
     yield table + "labels", dict(pool.labels), None
     yield table + "node_labels", {name: dict(labels) for name, labels in pool.node_labels.items()}, None

@@ -85,6 +85,7 @@ def _pool_comments(node: str) -> Iterator[str]:
         "ssh.user": '"ops"',
         "ssh.port": "22",
         "ssh.options": '["ServerAliveInterval=5"]',
+        "ssh.engine": '"auto"',
         "ssh.command": '["ssh"]',
         "labels": '{ room = "b2" }',
         "node_labels": f'{{ {json.dumps(node)} = {{ rack = "r1" }} }}',

@@ -95,16 +95,12 @@ class EventCounts:
 
     def __init__(self) -> None:
         self._counts = {(trouble, severity): 0 for trouble in Trouble for severity in Severity}
-        self._known: frozenset[str] | None = None
 
-    def take(self, window: Iterable[Event]) -> None:
-        """Count those that are new. Every call brings all events of a last while; the first brings what was before."""
-        events = {event.key: event for event in window}
-        if self._known is not None:
-            for key, event in events.items():
-                if key not in self._known and not event.over:
-                    self._counts[event.trouble, event.severity] += 1
-        self._known = frozenset(events)
+    def take(self, events: Iterable[Event]) -> None:
+        """Count those kept since the last call, without ends of conditions and what was old when it was seen."""
+        for event in events:
+            if event.news and not event.over:
+                self._counts[event.trouble, event.severity] += 1
 
     def text(self) -> str:
         """The family; what never happened is 0, so that its first time is seen as a rise."""

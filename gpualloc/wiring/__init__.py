@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from gpualloc.adapters.simulated import SimulatedNodes
     from gpualloc.adapters.ssh import SshTarget
     from gpualloc.adapters.streaming.channel import Dial
+    from gpualloc.adapters.streaming.engine import Engine
     from gpualloc.adapters.workers import Workers
     from gpualloc.engine.context import Context, Settings
     from gpualloc.engine.doctor import LocalFacts
@@ -295,11 +296,22 @@ def _dial_of(spec: NodeSpec, config: Config) -> Callable[[], Dial]:
 
     def ssh() -> Dial:
         from gpualloc.adapters.ssh import SshLaunch
-        from gpualloc.adapters.streaming.process_dial import ProcessDial
+        from gpualloc.adapters.streaming.engine import ssh_dial
 
-        return ProcessDial(SshLaunch(_target_of(spec, config), shared=False))
+        return ssh_dial(SshLaunch(_target_of(spec, config), shared=False), _engine_of(spec, config))
 
-    return local if spec.transport == "local" else ssh
+    if spec.transport == "local":
+        return local
+    if config.pool(spec.pool).ssh.engine == "asyncssh":
+        _engine_of(spec, config)  # Raises now, and not when somebody watches, where it is not installed.
+    return ssh
+
+
+def _engine_of(spec: NodeSpec, config: Config) -> Engine:
+    from gpualloc.adapters.streaming.engine import Engine, chosen_engine
+
+    over_ssh = sum(each.transport == "ssh" for each in config.nodes)
+    return chosen_engine(Engine(config.pool(spec.pool).ssh.engine), over_ssh)
 
 
 def _target_of(spec: NodeSpec, config: Config) -> SshTarget:
