@@ -68,8 +68,9 @@ _gpualloc() {
                 --since) :; return ;;
                 --node) _gpualloc_ask nodes; return ;;
                 --device) :; return ;;
+                --level) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--metric --since --node --device --csv --config --sim --state-dir --json -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--metric --since --node --device --level --csv --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'assess')

@@ -35,6 +35,7 @@ complete -c gpualloc -n '__fish_seen_subcommand_from history' -l metric -r -a '(
 complete -c gpualloc -n '__fish_seen_subcommand_from history' -l since -r -d 'How far back. [default: 1h]'
 complete -c gpualloc -n '__fish_seen_subcommand_from history' -l node -r -a '(gpualloc __complete nodes 2>/dev/null)' -d 'Only this node.'
 complete -c gpualloc -n '__fish_seen_subcommand_from history' -l device -r -d 'Only this device.'
+complete -c gpualloc -n '__fish_seen_subcommand_from history' -l level -r -d 'raw, minute or hour. [default: raw]'
 complete -c gpualloc -n '__fish_seen_subcommand_from history' -l csv -d 'Answer as CSV.'
 complete -c gpualloc -n '__fish_seen_subcommand_from history' -l config -r -F -d 'Configuration file.'
 complete -c gpualloc -n '__fish_seen_subcommand_from history' -l sim -r -F -d 'Use a simulated cluster: its name or its file.'

@@ -115,6 +115,7 @@ _gpualloc() {
                         '*--since[How far back. (default; 1h)]:value:' \
                         '*--node[Only this node.]:value:{_gpualloc_ask nodes}' \
                         '*--device[Only this device.]:value:' \
+                        '*--level[raw, minute or hour. (default; raw)]:value:' \
                         '*--csv[Answer as CSV.]' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
