@@ -152,7 +152,8 @@ def ingest(
 
 def read_all(history: SqliteHistory, cluster: Cluster, end_s: int, path: Path) -> dict[str, Taken]:
     """The reads of dashboards, forecasts and assessments, over the last day; the first of each from a cold file."""
-    begin_s = end_s - DAY_S
+    # Whole hours, up to now and on to the end of this hour.
+    begin_s = -(-(end_s - DAY_S) // HOUR_S) * HOUR_S
     device = [cluster.devices[number * 521 % len(cluster.devices)].key for number in range(READS + 1)]
     four = [
         METRICS[name] for name in ("gpu_utilization_ratio", "gpu_memory_used_mib", "gpu_memory_total_mib", "power_w")
@@ -170,7 +171,7 @@ def read_all(history: SqliteHistory, cluster: Cluster, end_s: int, path: Path) -
             5, lambda _: history.grid(UTILIZATION, kind, Steps(begin_s, 300, DAY_S // 300)),
         ),
         "a day of all GPUs, means by hours": (
-            5, lambda _: history.grid(UTILIZATION, kind, Steps(begin_s // HOUR_S * HOUR_S, HOUR_S, 24)),
+            5, lambda _: history.grid(UTILIZATION, kind, Steps(begin_s, HOUR_S, 24)),
         ),
         "a day of all GPUs, 4 metrics, mean and max by 15 minutes": (
             3, lambda _: sum(1 for _ in history.digests(kind, four, begin_s, 900, DAY_S // 900)),

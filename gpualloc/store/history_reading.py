@@ -12,7 +12,7 @@ from gpualloc.model.foresight import Steps
 from gpualloc.model.sample import Level
 from gpualloc.store.history_packing import Floats, Ints, unpack
 from gpualloc.store.history_pieces import Piece, joined, merged
-from gpualloc.store.history_rolling import Rolled, coarser, counted, rolled
+from gpualloc.store.history_rolling import Rolled, coarser, counted, placed, rolled
 from gpualloc.store.history_series import PRESENT, metric_ids
 from gpualloc.store.history_times import CHUNK_S, HOUR_S, SPANS_S, horizon
 
@@ -103,9 +103,10 @@ def read_level(
         part = Steps(since_s, level.step_s, (until_s - since_s) // level.step_s)
         at = (since_s - steps.since_s) // level.step_s
         piece = read_piece(connection, block, metrics, since_s, until_s - 1)
-        present = _put(present, counted(piece.present, piece.times, part), at)
+        present = placed(present, counted(piece.present, piece.times, part), at).astype(np.int64, copy=False)
         for metric in metrics:
-            found[metric] = found[metric].put(rolled(*piece.column(metric), piece.times, part, p95=extremes), at)
+            new = rolled(*piece.column(metric), piece.times, part, p95=extremes)
+            found[metric] = found[metric].put(new, at, extremes=extremes)
     hidden = -(-(horizon(connection, level) - steps.since_s) // level.step_s)
     if hidden > 0:
         present[:, :hidden] = 0
@@ -179,11 +180,3 @@ def _stored_level(
 def _added(counts: Ints, times: int) -> Ints:
     added: Ints = counts.reshape(len(counts), counts.shape[1] // times, times).sum(axis=2)
     return added
-
-
-def _put(counts: Ints, other: Ints, at: int) -> Ints:
-    whole = np.zeros((max(len(counts), len(other)), counts.shape[1]), np.int64)
-    whole[: len(counts)] = counts
-    whole[:, at : at + other.shape[1]] = 0
-    whole[: len(other), at : at + other.shape[1]] = other
-    return whole

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,17 +32,13 @@ class Rolled:
         """Of which nothing is known."""
         return cls(*(np.zeros((series, count), np.int64) for _ in range(5)))
 
-    def put(self, other: Rolled, at: int) -> Rolled:
+    def put(self, other: Rolled, at: int, *, extremes: bool = True) -> Rolled:
         """With the steps of another from that place on instead of its own, and as many series as either has."""
-        series = max(len(self.known), len(other.known))
-        parts = []
-        for mine, its in zip(self.parts, other.parts, strict=True):
-            whole = np.zeros((series, mine.shape[1]), np.result_type(mine, its))
-            whole[: len(mine)] = mine
-            whole[:, at : at + its.shape[1]] = 0
-            whole[: len(its), at : at + its.shape[1]] = its
-            parts.append(whole)
-        return Rolled(*parts)
+        wanted = 5 if extremes else 2
+        parts: list[Any] = [
+            placed(mine, its, at) for mine, its in zip(self.parts[:wanted], other.parts[:wanted], strict=True)
+        ]
+        return Rolled(*parts) if extremes else Rolled.means_only(*parts)
 
     @classmethod
     def means_only(cls, known: Ints, total: Ints | Floats) -> Rolled:
@@ -52,6 +49,18 @@ class Rolled:
     def parts(self) -> tuple[Ints | Floats, ...]:
         """In the order of the fields."""
         return self.known, self.total, self.high, self.low, self.p95
+
+
+def placed(mine: Ints | Floats, its: Ints | Floats, at: int) -> Ints | Floats:
+    """Series x steps with other steps from that place on; as many series as either has."""
+    kind = np.result_type(mine, its)
+    whole = mine.astype(kind)
+    if len(its) > len(mine):
+        whole = np.zeros((len(its), mine.shape[1]), kind)
+        whole[: len(mine)] = mine
+    whole[:, at : at + its.shape[1]] = 0
+    whole[: len(its), at : at + its.shape[1]] = its
+    return whole
 
 
 def counted(present: Bools, times: Ints, steps: Steps) -> Ints:
