@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import threading
 import time
@@ -13,15 +12,12 @@ from typing import Protocol
 
 from gpualloc.adapters.backoff import BackOff
 from gpualloc.adapters.child import Child
+from gpualloc.adapters.handshake import MAX_NOISE_BYTES, Handshake
 from gpualloc.adapters.link import Failure, LinkCutError, LinkDownError, Message
-from gpualloc.adapters.loader import STUB_MARK
 from gpualloc.adapters.stand_in import FindStandIn, StandIn
 from gpualloc.model.inventory import NodeState
-from gpualloc.node.wire import START_MARK, WIRE_VERSION, WireError, decode, encode
+from gpualloc.node.wire import START_MARK, WireError, decode, encode
 
-MAX_NOISE_BYTES = 1024 * 1024
-"""Most that a login shell may print before the node program speaks."""
-_MAX_DETAIL = 500
 _PATIENCE_S = 0.25
 """Between closing stdin, TERM and KILL; three of them stay below the second that `close` may take."""
 
@@ -159,55 +155,27 @@ class PipeLink:
         return child
 
     def _await_start(self, child: Child, deadline: float) -> None:
-        """Skip a login shell's noise, answer the marks that carry our nonce, until the node program speaks."""
-        pattern = re.compile(rf"({START_MARK}|{STUB_MARK}) ([a-z0-9-]+) {self._awaited_nonce}(?: (.*))?$")
-        last_mark: str | None = None
-        noise = 0
-        while noise <= MAX_NOISE_BYTES:
-            line = self._hear(child, deadline, last_mark, MAX_NOISE_BYTES)
-            match = pattern.search(line.decode("ascii", "replace").rstrip())
-            if match is None:
-                noise += len(line) + 1
-            elif match[1] == START_MARK:
-                self._check_version(match[2])
-                self._awaited_nonce = None
-                return
-            else:
-                last_mark = match[2]
-                if self._begin_stand_in(child, deadline, last_mark, match[3] or ""):
-                    return
-                reply = self._launch.reply(last_mark, (match[3] or "")[:_MAX_DETAIL])
-                if isinstance(reply, Failure):
-                    raise _Failed(reply)
-                child.send(reply)
-        raise _Failed(Failure(NodeState.FAILED, f"it printed over {MAX_NOISE_BYTES} bytes before the node program"))
+        """Until the node program speaks, or what stands in for it."""
+        assert self._awaited_nonce is not None
+        introduction = _StandInFirst(self._launch, self._find_stand_in, self._awaited_nonce)
+        handshake = Handshake(self._awaited_nonce, introduction)
+        while not handshake.done and introduction.found is None:
+            reply = handshake.hear(self._hear(child, deadline, handshake.last_mark, MAX_NOISE_BYTES))
+            if isinstance(reply, Failure):
+                raise _Failed(reply)
+            child.send(reply)
+        if introduction.found is not None:
+            assert handshake.last_mark is not None
+            self._begin_stand_in(introduction.found, _ChildTalk(self, child, deadline, handshake.last_mark))
+        self._stand_in, self._awaited_nonce = introduction.found, None
 
-    def _begin_stand_in(self, child: Child, deadline: float, word: str, detail: str) -> bool:
-        """Whether something answers from now on in the place of the node program, which said that word of itself."""
-        nonce = self._awaited_nonce
-        if self._find_stand_in is None or nonce is None:
-            return False
-        stand_in = self._find_stand_in(word, nonce, detail[:_MAX_DETAIL])
-        if stand_in is None:
-            return False
+    def _begin_stand_in(self, stand_in: StandIn, talk: _ChildTalk) -> None:
         try:
-            hopeless = stand_in.begin(_ChildTalk(self, child, deadline, word))
+            hopeless = stand_in.begin(talk)
         except WireError as error:
             raise _Failed(Failure(NodeState.FAILED, f"its shell sent {error}")) from error
         if hopeless is not None:
             raise _Failed(hopeless)
-        self._stand_in, self._awaited_nonce = stand_in, None
-        return True
-
-    def _check_version(self, version: str) -> None:
-        if version != str(WIRE_VERSION):
-            raise _Failed(
-                Failure(
-                    NodeState.FAILED,
-                    f"its node program speaks wire version {version[:20]}, this gpualloc speaks {WIRE_VERSION}",
-                    "install the matching one there: gpualloc node install",
-                )
-            )
 
     def _converse(self, child: Child, requests: Sequence[Message], deadline: float) -> list[Message]:
         try:
@@ -267,6 +235,23 @@ class PipeLink:
 
     def _down(self, failure: Failure) -> LinkDownError:
         return LinkDownError(failure, self._node)
+
+
+@dataclass(slots=True)
+class _StandInFirst:
+    """An introduction that looks for a stand-in at each mark before it leaves the mark to the launch."""
+
+    launch: Launch
+    find: FindStandIn | None
+    nonce: str
+    found: StandIn | None = None
+
+    def greeting(self, nonce: str) -> bytes:
+        return self.launch.greeting(nonce)
+
+    def reply(self, word: str, detail: str) -> bytes | Failure:
+        self.found = None if self.find is None else self.find(word, self.nonce, detail)
+        return b"" if self.found is not None else self.launch.reply(word, detail)
 
 
 @dataclass(frozen=True, slots=True)

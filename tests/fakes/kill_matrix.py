@@ -337,6 +337,7 @@ def _gpu(gpu: dict, *, counts: bool) -> dict:
     settings = {**gpu["settings"], "power_limit_w": limit_w}
     return {
         **gpu,
+        "energy": "goes with time",
         "processes": len(gpu["processes"]),
         "instances_made": made,
         "instances": instances,
