@@ -56,6 +56,9 @@ tell "observe: a mixed cluster, with other people's work on it. All of it is sim
 run nodes
 run free
 
+tell "health: what is wrong, since when, and what to do about it"
+run health
+
 tell "remember: sample a few times, then look back"
 sample 6
 run history --metric gpu_utilization_ratio --since 3h
