@@ -189,7 +189,7 @@ def _told(before: Node, after: Node, trial: _Trial) -> Iterator[Check]:
     """What the node tells of itself."""
     if trial.only is None:
         yield from node_checks(after)
-    yield kernel_log(before, after)
+    yield kernel_log(before, after, None if trial.only is None else trial.only.board.pci_bus_id)
     later = {device.uuid: device for device in after.devices}
     for device in trial.targets:
         if device.uuid in later:

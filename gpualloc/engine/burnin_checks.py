@@ -46,13 +46,21 @@ def device_checks(before: Device, after: Device) -> Iterator[Check]:
     yield _clocks(after)
 
 
-def kernel_log(before: Node, after: Node) -> Check:
-    """Whether the kernel told of faults of GPUs: since the boot, or, of those a program may cause, in the test."""
+def kernel_log(before: Node, after: Node, only: str | None = None) -> Check:
+    """Whether the kernel told of faults of GPUs: since the boot, or, of those a program may cause, in the test.
+
+    Args:
+        before: the node before the test.
+        after: the same after it.
+        only: PCI address of the one device that counts; None is all.
+    """
     if after.kernel_log_reason is not None:
         return Check("xid", Outcome.SKIP, f"the kernel log cannot be read: {after.kernel_log_reason}")
     known = {message.seq for message in before.kernel_messages} if before.boot_id == after.boot_id else set()
     for message in after.kernel_messages:
         if message.trouble not in (Trouble.XID, Trouble.SXID):
+            continue
+        if only is not None and message.pci_bus_id not in (None, only):
             continue
         fresh = message.seq not in known
         if fresh or message.trouble is Trouble.SXID or message.code not in APPLICATION_XIDS:

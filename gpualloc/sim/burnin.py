@@ -7,10 +7,13 @@ from typing import Any
 from gpualloc.node.wire import Refused
 from gpualloc.sim.gpu import FaultKind
 from gpualloc.sim.host import SimulatedHost
+from gpualloc.sim.topology import LANES, pcie_generation
 
 _COMPARED_MIB_PER_S = 2000
-_BUS_BYTES_PER_S = 24e9
-"""Of each direction; assumed."""
+_LANE_BYTES_PER_S = {3: 0.985e9, 4: 1.969e9, 5: 3.938e9, 6: 7.563e9}
+"""What one lane of a PCIe generation carries."""
+_REACHED = 0.8
+"""Part of that which copies reach; assumed."""
 
 
 def burnin_row(host: SimulatedHost, asked: dict[str, Any]) -> dict[str, Any]:
@@ -33,5 +36,6 @@ def burnin_row(host: SimulatedHost, asked: dict[str, Any]) -> dict[str, Any]:
     if fault is not None:
         hung = fault[0] is FaultKind.HUNG
         raise Refused("unhealthy", "the check did not return, and was given up" if hung else f"it is {fault[0].value}")
-    bus = {"to_gpu_bytes_per_s": _BUS_BYTES_PER_S, "from_gpu_bytes_per_s": _BUS_BYTES_PER_S}
+    speed = _LANE_BYTES_PER_S[pcie_generation(gpu.kind)] * LANES * _REACHED
+    bus = {"to_gpu_bytes_per_s": speed, "from_gpu_bytes_per_s": speed}
     return {**found, **bus, "memory_mib": gpu.kind.memory_total_mib}

@@ -31,8 +31,8 @@ QUICK = (("ServerAliveInterval", "1"), ("ServerAliveCountMax", "2"), ("ConnectTi
 
 
 def launch_to(node: FarmNode, *options: tuple[str, str], ssh: str = "ssh") -> SshLaunch:
-    target = SshTarget(node.host, user=node.user, port=node.port, options=(*options, *node.options))
-    return SshLaunch(target, archive=scripted_archive, ssh=ssh, shared=False)
+    target = SshTarget(node.host, node.user, node.port, (*options, *node.options), (ssh,))
+    return SshLaunch(target, archive=scripted_archive, shared=False)
 
 
 def asyncssh_dial(node: FarmNode, *options: tuple[str, str], ssh: str = "ssh") -> AsyncSshDial:

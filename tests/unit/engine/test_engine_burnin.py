@@ -124,6 +124,13 @@ def test_the_kernel_log_is_read_for_faults_of_gpus(before, after, outcome):
     assert kernel_log(*nodes).outcome.value == outcome
 
 
+def test_faults_of_another_device_do_not_count_against_the_one_that_is_tested():
+    told = replace(message(79), pci_bus_id="0000:3b:00.0")
+    nodes = [replace(NODE, kernel_messages=(told,))] * 2
+    assert kernel_log(*nodes, "0000:af:00.0").outcome is Outcome.PASS
+    assert kernel_log(*nodes, "0000:3b:00.0").outcome is Outcome.FAIL
+
+
 def test_a_kernel_log_that_cannot_be_read_says_nothing():
     assert kernel_log(NODE, replace(NODE, kernel_log_reason="no permission")).outcome is Outcome.SKIP
 
