@@ -6,9 +6,11 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from fakes.command import wait_until
 
 NOTHING_ASKED = {"cpus": None, "cpuset": None, "memory_mib": None, "pids": None, "grants": [], "env": {}}
 
@@ -98,6 +100,8 @@ def test_another_boot_ended_it(node):
     program.end(workload)
     folder = node.state_dir / "workloads" / workload
     started = dict(json.loads((folder / "started.json").read_text()), boot_id="another", pid=os.getpid())
+    # While it lives, whatever it kept is taken for running.
+    wait_until(lambda: not alive(started["keeper_pid"]), "the keeper ended")
     (folder / "started.json").write_text(json.dumps(started))
     (folder / "end.json").unlink()
     assert program.record(workload)["end"]["reason"] == "rebooted"
@@ -170,7 +174,10 @@ def test_the_keeper_holds_no_descriptor_of_its_starter(node):
     keeper = node.file(workload, "started.json")["keeper_pid"]
     pipes = {os.readlink(f"/proc/{program.process.pid}/fd/{number}") for number in (0, 1)}
     for pid in (keeper, told["ok"]["pid"]):
-        held = {os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()}
+        held = set()
+        for path in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed while we look
+                held.add(os.readlink(path))
         assert not held & pipes
     assert os.getsid(keeper) not in (os.getsid(0), os.getsid(told["ok"]["pid"]))
-    assert len(list(Path(f"/proc/{told['ok']['pid']}/fd").iterdir())) == 3
+    wait_until(lambda: len(list(Path(f"/proc/{told['ok']['pid']}/fd").iterdir())) == 3, "it holds three descriptors")

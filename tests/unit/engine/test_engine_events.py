@@ -210,7 +210,9 @@ def test_a_driver_that_was_changed_is_good_to_know(ctx):
 
 def test_a_gpu_that_was_only_sampled_is_missed_at_the_first_look(ctx, paths):
     with closing(SqliteHistory(paths)) as history:
-        history.append([Sample(SeriesKey(SeriesKind.DEVICE, "gpu01", "GPU-old"), 1000, {"power_w": 1.0})])
+        recent_s = int(ctx.clock.now_s()) - 86_400
+        history.append([Sample(SeriesKey(SeriesKind.DEVICE, "gpu01", "GPU-old"), recent_s, {"power_w": 1.0})])
+        history.append([Sample(SeriesKey(SeriesKind.DEVICE, "gpu01", "GPU-older"), 1000, {"power_w": 1.0})])
     (event,) = record(ctx, [NODE])
     assert (event.trouble, event.device) == (Trouble.GPU_MISSING, "GPU-old")
     assert event.what.startswith("a GPU that was sampled here is gone")
