@@ -83,8 +83,9 @@ class Telling:
     def keep(self) -> None:
         """Go on looking, for as long as was asked for, and keep it for the next connection."""
         if self._backlog is not None:
-            self._picture = None
-            self._backlog.keep(self._dated, self._every_s, self._keep_s)
+            # One of its own: the thread of this one may still be in the middle of a look.
+            alone = Telling(self._server, self._tell)
+            self._backlog.keep(alone.dated, self._every_s, self._keep_s)
 
     def stop(self) -> None:
         """Begin no other look."""
@@ -101,6 +102,10 @@ class Telling:
             return {"tick": self._tick, "full": picture}
         return {"tick": self._tick, "delta": difference(before, picture) or {}}
 
+    def dated(self) -> "dict[str, Any]":
+        """As `record`, with `at_s`, the time of it by this host's clock."""
+        return dict(self.record(), at_s=time.time())
+
     def _run(self) -> None:
         # The first picture does not wait: somebody wants to see it.
         try:
@@ -111,9 +116,6 @@ class Telling:
                 self._tell(self.record())
         except ReaderGone:
             return
-
-    def _dated(self) -> "dict[str, Any]":
-        return dict(self.record(), at_s=time.time())
 
     def _wait(self) -> bool:
         """Until it is time; False when it is over."""

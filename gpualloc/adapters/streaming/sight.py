@@ -130,15 +130,15 @@ class Sight:
         with self._lock:
             if "full" in record or self._kept is None:
                 self._kept = Picture(self.spec)
-            self._kept.take(record)
             try:
+                self._kept.take(record)
                 ahead_s = self._picture.node(self._heard_at_s).clock_offset_s or 0.0
                 at_s = Fields(record, "kept").number("at_s") - ahead_s
                 # What claims to be of another time than that between two connections would garble the past.
                 if self._heard_at_s - MAX_KEPT_S < at_s < self._heard_at_s:
                     self._late.append(self._kept.node(at_s))
-            except StepError:
-                return  # Of a look that failed in part nothing is kept, as of one that comes in time.
+            except (StepError, MalformedError):
+                return  # What was kept is worth less than the connection it comes over.
 
     def _stale(self, why: str) -> None:
         with self._lock:

@@ -267,3 +267,25 @@ async def test_another_wire_version_is_told():
         node = await here.news.get()
         assert node.state is NodeState.FAILED
         assert "wire version 99" in node.reason
+
+
+async def test_what_was_kept_is_told_late_and_nonsense_in_it_costs_nothing_else():
+    async with site() as here:
+        wire, node = await here.streaming()
+        offset_s = picture()["sample"]["at_s"] - here.now_s
+        assert node.clock_offset_s == offset_s
+        for record in (
+            {"delta": {}, "at_s": 990.0},
+            "nonsense",
+            {"full": picture(temperature_c=77), "at_s": here.now_s + offset_s - 100},
+            {"delta": {"d": {"nowhere": {"v": 1}}}, "at_s": here.now_s + offset_s - 95},
+            {"full": picture(temperature_c=78), "at_s": here.now_s + offset_s - 90},
+            {"full": picture(temperature_c=79), "at_s": here.now_s + offset_s + 90},
+        ):
+            wire.say({"kept": record} if record != "nonsense" else {"kept": {"full": "nonsense", "at_s": 1.0}})
+        wire.say({"tick": 2, "delta": {}})
+        await here.news.get()
+        late = here.sight.late()
+        assert [(round(here.now_s - one.at_s), one.devices[0].temperature_c) for one in late] == [(100, 77), (90, 78)]
+        assert here.sight.late() == []
+        assert here.sight.well

@@ -7,7 +7,9 @@ import threading
 
 import pytest
 
+from gpualloc.node.backlog import Backlog
 from gpualloc.node.stream import serve
+from gpualloc.node.telling import Telling
 
 
 class StubServer:
@@ -203,3 +205,34 @@ def test_other_requests_are_answered_between_pictures_and_the_pace_can_change(to
 def test_a_pace_that_makes_no_sense_is_refused(told, args):
     told.send({"id": 1, "verb": "stream", "args": args})
     assert told.receive()["error"]["reason"] == "bad-request"
+
+
+class SlowServer(PictureServer):
+    """A node whose look after the first waits until the test lets it go on."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate = threading.Event()
+        self.waiting = threading.Event()
+
+    def handle(self, request):
+        if request["verb"] == "kernel" and self.looks == 2:
+            self.waiting.set()
+            self.gate.wait()
+        return super().handle(request)
+
+
+def test_what_is_kept_begins_with_a_whole_picture_also_when_a_look_is_under_way(tmp_path):
+    server, controller = SlowServer(), "c" * 32
+    telling = Telling(server, lambda record: None, str(tmp_path))
+    telling.pace({"every_s": 0.2, "delay_s": 0, "keep": {"controller": controller, "for_s": 1}})
+    assert server.waiting.wait(60)
+    telling.stop()
+    server.looks = 10
+    threading.Timer(0.3, server.gate.set).start()
+    telling.keep()
+    kept = list(Backlog(str(tmp_path), controller).take())
+    assert ["full" in record for record in kept] == [True] + [False] * (len(kept) - 1)
+    assert len(kept) >= 2
+    assert all(record["at_s"] > 0 for record in kept)
+    assert list(Backlog(str(tmp_path), controller).take()) == []
