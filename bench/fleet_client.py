@@ -127,6 +127,9 @@ class Measured:
 
         return make
 
+    def specs(self) -> tuple[NodeSpec, ...]:
+        return self._fleet.specs()
+
     def watch(self, every_s: float, **more: Any) -> Watch:
         self.began_s = time.time()
         self.watching = self._fleet.watch(every_s, **more)
