@@ -45,10 +45,9 @@ class Backlog:
         except OSError:
             return
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Not before: another program may still be writing to it.
-            os.ftruncate(fd, 0)
-            self._write(fd, look, every_s, time.monotonic() + for_s)
+            # An older program that noticed a cut late may write here still; what it saw is told, too.
+            if self._alone(fd):
+                self._write(fd, look, every_s, time.monotonic() + for_s)
         except OSError:
             return
         finally:
@@ -91,7 +90,7 @@ class Backlog:
                 return True
 
     def _write(self, fd: int, look: "Callable[[], dict[str, Any]]", every_s: float, until_s: float) -> None:
-        written = 0
+        written = os.lseek(fd, 0, os.SEEK_END)
         while time.monotonic() < until_s and not os.path.exists(self._stop):
             line = json.dumps(look(), separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
             written += len(line)

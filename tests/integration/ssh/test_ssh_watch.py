@@ -153,10 +153,11 @@ def test_what_a_node_saw_while_it_was_cut_off_is_told_later(eye: Eye, farm: Sshd
     late: list[Node] = []
     while len(late) < 4 and time.monotonic() < until_s:
         eye.watch.hear(0.2)
-        late += [node for node in eye.watch.late() if node.name == "n2"]
+        # Another test may have cut it, too, and left something to be told.
+        late += [node for node in eye.watch.late() if node.name == "n2" and node.at_s > cut_s - 1]
     times = [node.at_s for node in late]
     assert times == sorted(times)
-    assert cut_s - 1 < times[0] < times[-1] < back_s + 1
+    assert times[-1] < back_s + 1
     assert len(late) >= 4
     assert not backlog.exists()
 
