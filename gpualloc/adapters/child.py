@@ -27,29 +27,13 @@ class Child:
     """
 
     def __init__(self, argv: Sequence[str]) -> None:
-        self._process = subprocess.Popen(
-            argv,
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            close_fds=True,
-            start_new_session=True,
-        )
-        assert self._process.stdin
-        assert self._process.stdout
-        assert self._process.stderr
-        self._stdin = self._process.stdin.fileno()
-        self._stdout = self._process.stdout.fileno()
-        self._stderr = self._process.stderr.fileno()
+        self._process, (self._stdin, self._stdout, self._stderr) = piped(argv)
         self._outgoing = bytearray()
         self._received = bytearray()
         self._scanned = 0
         self._errors = bytearray()
         self._stdout_ended = False
         self._selector = selectors.DefaultSelector()
-        for descriptor in (self._stdin, self._stdout, self._stderr):
-            os.set_blocking(descriptor, False)
         self._selector.register(self._stdout, selectors.EVENT_READ)
         self._selector.register(self._stderr, selectors.EVENT_READ)
 
@@ -190,3 +174,22 @@ class Child:
             self._selector.unregister(self._stdin)
         assert self._process.stdin is not None
         self._process.stdin.close()
+
+
+def piped(argv: Sequence[str]) -> tuple[subprocess.Popen[bytes], tuple[int, int, int]]:
+    """Start a program in a session of its own; the process, and its stdin, stdout and stderr, none of which blocks.
+
+    Raises:
+        OSError: it cannot be executed.
+    """
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        argv, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe, close_fds=True, start_new_session=True
+    )
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    descriptors = (process.stdin.fileno(), process.stdout.fileno(), process.stderr.fileno())
+    for descriptor in descriptors:
+        os.set_blocking(descriptor, False)
+    return process, descriptors

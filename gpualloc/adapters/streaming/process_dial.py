@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 from collections.abc import Sequence
 
-from gpualloc.adapters.child import STDERR_TAIL_BYTES
+from gpualloc.adapters.child import STDERR_TAIL_BYTES, piped
 from gpualloc.adapters.link import Failure
 from gpualloc.adapters.pipe_link import Launch
 from gpualloc.adapters.streaming.blocking import in_thread
@@ -50,23 +49,7 @@ class ProcessChannel:
 
     def __init__(self, argv: Sequence[str], launch: Launch) -> None:
         self._launch = launch
-        self._process = subprocess.Popen(
-            argv,
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            close_fds=True,
-            start_new_session=True,
-        )
-        assert self._process.stdin
-        assert self._process.stdout
-        assert self._process.stderr
-        self._stdin = self._process.stdin.fileno()
-        self._stdout = self._process.stdout.fileno()
-        self._stderr = self._process.stderr.fileno()
-        for descriptor in (self._stdin, self._stdout, self._stderr):
-            os.set_blocking(descriptor, False)
+        self._process, (self._stdin, self._stdout, self._stderr) = piped(argv)
         self._loop = asyncio.get_running_loop()
         self._outgoing = bytearray()
         self._errors = bytearray()

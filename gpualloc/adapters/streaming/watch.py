@@ -6,6 +6,7 @@ import asyncio
 import random
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gpualloc.adapters.streaming.blocking import in_thread
@@ -108,7 +109,8 @@ class StreamWatch:
                 return
             self._closed = True
             self._arrived.notify_all()
-        self._loop.call_soon_threadsafe(self._cancel)
+        with suppress(RuntimeError):  # The loop is over already, by a fault that `hear` tells.
+            self._loop.call_soon_threadsafe(self._cancel)
         self._thread.join(_CLOSE_S)
 
     def _cancel(self) -> None:

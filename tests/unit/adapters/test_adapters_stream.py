@@ -13,6 +13,7 @@ from gpualloc.adapters.streaming import stream
 from gpualloc.adapters.streaming.pace import Pace
 from gpualloc.adapters.streaming.sight import Sight
 from gpualloc.adapters.streaming.stream import NodeStream, Shared
+from gpualloc.adapters.streaming.watch import StreamWatch, Watched
 from gpualloc.model.inventory import NodeSpec, NodeState
 from gpualloc.node.delta import difference
 from gpualloc.node.wire import WIRE_VERSION
@@ -289,3 +290,14 @@ async def test_what_was_kept_is_told_late_and_nonsense_in_it_costs_nothing_else(
         assert [(round(here.now_s - one.at_s), one.devices[0].temperature_c) for one in late] == [(100, 77), (90, 78)]
         assert here.sight.late() == []
         assert here.sight.well
+
+
+def test_a_fault_of_our_own_is_told_to_whoever_hears_and_the_watch_can_still_be_closed():
+    def broken():
+        raise ZeroDivisionError
+
+    watch = StreamWatch([Watched(SPEC, broken, broken)], 10.0, lambda: 1.0)
+    with pytest.raises(RuntimeError, match="ended by itself"):
+        watch.hear(60)
+    watch.close()
+    watch.close()
