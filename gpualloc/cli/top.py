@@ -40,4 +40,4 @@ def top(
             specs=world.fleet.specs(),
             simulated=world.simulated,
         )
-        run_top(source, every_s=every_s)
+        run_top(world, source, every_s=every_s)
