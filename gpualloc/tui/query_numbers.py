@@ -63,7 +63,7 @@ def amount_of(text: str, unit: Unit) -> Amount | None:
     size = text.removeprefix("-")
     try:
         if unit in (Unit.SECONDS, Unit.EPOCH):
-            return _time(size, sign)
+            return _time(size, sign) if size.isascii() else None
         number = _NUMBER.fullmatch(size)
         return None if number is None else _number(number, unit, sign)
     except UsageError:
