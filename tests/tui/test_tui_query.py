@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 from tui.fleet_fixture import NOW_S
@@ -245,3 +247,11 @@ def test_hostile_patterns_are_matched_in_one_pass() -> None:
     told: dict[str, Value] = {"node": "a" * 300}
     assert not kept("node:" + "*a" * 290 + "*b", told)
     assert kept("node:" + "*a" * 290 + "*", told)
+
+
+def test_documented_filters_are_filters() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "top-filter.md").read_text()
+    examples = re.findall(r"^\| `([^`]+)` \|", page.partition("## Examples")[2], re.MULTILINE)
+    assert len(examples) >= 5
+    for text in examples:
+        assert parse(text).over(FIELDS)

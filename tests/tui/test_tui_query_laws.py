@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from fractions import Fraction
 
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -86,8 +87,8 @@ def _number_naive(name: str, operator: str, value: int) -> Naive:
         if number is None:
             return None
         assert isinstance(number, float)
-        shown = round(number * 100) if name == "util" else round(number)
-        exact = number * 100 if name == "util" else number
+        exact = Fraction(str(number)) * (100 if name == "util" else 1)
+        shown = round(exact)
         return {
             ":": shown == value,
             "=": shown == value,
