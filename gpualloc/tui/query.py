@@ -103,7 +103,7 @@ def _cheap_first(terms: Sequence[Term]) -> list[Term]:
 
 def _all_of(tests: Sequence[Test[Row]]) -> Test[Row]:
     def test(row: Row, moment: Moment) -> bool:
-        for one in tests:  # noqa: SIM110 - asked of thousands of rows at once, where a generator takes twice as long
+        for one in tests:  # noqa: SIM110 (asked of thousands of rows: a generator takes twice as long)
             if not one(row, moment):
                 return False
         return True
