@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from gpualloc.tui.cells import Cell, Role, cell, gib
+from gpualloc.tui.cells import Cell, Role, cell, gib, watts
 from gpualloc.tui.fields import Field, Unit, Value
 from gpualloc.tui.rows import Moment
 from gpualloc.tui.text import age_text, plain
@@ -37,8 +37,11 @@ def number_text(value: float, unit: Unit | None, moment: Moment) -> str:
         return age_text(moment.now_s - value)
     if unit is Unit.BYTES_PER_S:
         return rate_text(value)
-    suffix = {Unit.WATT: "W", Unit.CELSIUS: "°C"}.get(unit, "") if unit else ""
-    return f"{value:,.0f}{suffix}" if value == int(value) else f"{value:,.1f}{suffix}"
+    if unit is Unit.WATT:
+        return watts(value)
+    if unit is Unit.CELSIUS:
+        return f"{value:.0f}°C"
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"
 
 
 def rate_text(bytes_per_s: float) -> str:

@@ -17,6 +17,7 @@ from gpualloc.tui.order import arranged, in_tree_order
 from gpualloc.tui.query import parse
 from gpualloc.tui.rows import Moment
 from gpualloc.tui.shell import ListMemory
+from gpualloc.tui.text import plain
 from gpualloc.tui.values import value_cell
 from gpualloc.tui.widgets.table import Table
 
@@ -120,6 +121,13 @@ class ListTable(Table[Row]):
         return self._keeps
 
     # What the table asks.
+
+    @property
+    def absent(self) -> str:
+        """Why there is no row."""
+        if self._all and self.memory.filter.strip():
+            return f"no row passes the filter {plain(self.memory.filter, 60)}; Esc clears it"
+        return self.listing.absent
 
     def columns(self, width: int) -> Sequence[Column]:  # noqa: ARG002 (the same in every width)
         """The chosen fields."""

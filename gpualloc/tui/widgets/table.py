@@ -14,9 +14,10 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from gpualloc.tui.cells import Cell, cell, fitted
+from gpualloc.tui.cells import Cell, Role, cell, fitted
 from gpualloc.tui.columns import GAP, MARGIN, Column, PlacedColumn, fit
 from gpualloc.tui.listing import Sort
+from gpualloc.tui.text import clip
 from gpualloc.tui.widgets.roles import ROLE_CLASSES, role_style
 
 Row = TypeVar("Row")
@@ -105,6 +106,11 @@ class Table(ScrollView, Generic[Row], can_focus=True):
         """Whether the row stands out as the heading of those below it."""
         return False
 
+    @property
+    def absent(self) -> str:
+        """What stands there when there is no row."""
+        return ""
+
     # What its owner tells it.
 
     @property
@@ -158,10 +164,16 @@ class Table(ScrollView, Generic[Row], can_focus=True):
         at = self._index_of(y)
         if at >= len(self._rows):
             self._drawn.pop(y, None)
-            return Strip.blank(self.size.width, self.rich_style)
+            return self._absent() if y == 1 and not self._rows else Strip.blank(self.size.width, self.rich_style)
         line = self._line(at)
         self._drawn[y] = line
         return self._strip(line, self._row_style(at))
+
+    def _absent(self) -> Strip:
+        style = self.rich_style + role_style(self, Role.DIM)
+        return Strip([Segment(clip(f"  {self.absent}", self.size.width), style)]).adjust_cell_length(
+            self.size.width, style
+        )
 
     def _heading(self) -> Strip:
         style = self.get_component_rich_style("table--head")
