@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import ClassVar
 
-from textual.app import App
 from textual.binding import Binding, BindingType
 
+from gpualloc.tui import glyphs
 from gpualloc.tui.cost import CostMeter, ProcessCostMeter
 from gpualloc.tui.messages import Crashed, Sampled
+from gpualloc.tui.options import TopOptions
 from gpualloc.tui.screens.fleet import FleetScreen
 from gpualloc.tui.source import Source
+from gpualloc.tui.themes import Colours, ThemedApp, colours_of
 from gpualloc.tui.watcher import Watcher
 
-DEFAULT_EVERY_S = 2.0
-"""Usual period of the looks."""
 
-
-class TopApp(App[None]):
+class TopApp(ThemedApp):
     """`gpualloc top`.
 
     Args:
@@ -25,6 +25,8 @@ class TopApp(App[None]):
         every_s: period of the looks in seconds.
         title: first words of the header.
         meter: measures the dashboard's own cost.
+        theme: name of the first theme; None is the usual one.
+        colours: what the terminal has.
     """
 
     CSS_PATH = "styles.tcss"
@@ -33,8 +35,17 @@ class TopApp(App[None]):
         Binding("q,ctrl+c", "quit", "quit", tooltip="Quit at once, whatever hangs"),
     ]
 
-    def __init__(self, source: Source, *, every_s: float, title: str, meter: CostMeter) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        source: Source,
+        *,
+        every_s: float,
+        title: str,
+        meter: CostMeter,
+        theme: str | None = None,
+        colours: Colours = Colours.MANY,
+    ) -> None:
+        super().__init__(theme, colours)
         self.title = title
         self._watcher = Watcher(source, every_s, self.post_message)
         self._fleet = FleetScreen(source, self._watcher, every_s=every_s, title=title, meter=meter)
@@ -60,18 +71,26 @@ class TopApp(App[None]):
         self.exit()
 
 
-def run_top(source: Source, *, every_s: float = DEFAULT_EVERY_S, title: str = "gpualloc top") -> None:
+def run_top(source: Source, options: TopOptions, *, title: str = "gpualloc top") -> None:
     """Show the dashboard until the user quits.
 
     Args:
         source: what to look at.
-        every_s: period of the looks in seconds.
+        options: how it begins.
         title: first words of the header.
 
     Raises:
         Exception: whatever other than GpuallocError the source raised, a defect.
     """
-    app = TopApp(source, every_s=every_s, title=title, meter=ProcessCostMeter())
+    glyphs.use(glyphs.fitting(os.environ, ascii_only=options.ascii))
+    app = TopApp(
+        source,
+        every_s=options.every_s,
+        title=title,
+        meter=ProcessCostMeter(),
+        theme=options.theme,
+        colours=colours_of(os.environ),
+    )
     app.run()
     if app.crash is not None:
         raise app.crash
