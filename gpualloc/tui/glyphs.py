@@ -139,7 +139,7 @@ def current() -> Glyphs:
 
 def use(glyphs: Glyphs) -> None:
     """Draw with these from now on."""
-    global _set  # noqa: PLW0603  chosen once for the whole process, as the terminal is
+    global _set
     _set = glyphs
 
 

@@ -204,9 +204,7 @@ def test_colours_are_those_of_the_terminal(env: dict[str, str], colours: Colours
 
 
 def top_in(theme: str | None, colours: Colours) -> TopApp:
-    return TopApp(
-        fleet().source(), every_s=EVERY_S, title="top", meter=FrozenMeter(), theme=theme, colours=colours
-    )
+    return TopApp(fleet().source(), every_s=EVERY_S, title="top", meter=FrozenMeter(), theme=theme, colours=colours)
 
 
 def test_every_colour_of_the_style_sheet_is_the_themes() -> None:
