@@ -159,8 +159,9 @@ def _wait(until_s: float, stopped: Callable[[], bool]) -> None:
 
 
 def _can_draw() -> bool:
-    """Whether there is a terminal on which a cursor can be moved."""
-    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    """Whether there is a terminal on which a cursor can be moved. Textual draws on stderr."""
+    on_terminal = all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    return on_terminal and os.environ.get("TERM") != "dumb"
 
 
 def _check_one_of(flag: str, name: str | None, names: tuple[str, ...]) -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import ClassVar
 
 from textual.app import App
+from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.theme import Theme
 
+from gpualloc.tui import glyphs
 from gpualloc.tui.palettes import WITH_MANY, WITH_SIXTEEN, WITHOUT, Paint, Palette
 
 _NO_COLOURS = frozenset({"vt100", "vt102", "vt220", "dumb"})
@@ -47,8 +50,17 @@ def themes(colours: Colours) -> tuple[Theme, ...]:
     return tuple(map(_theme, palettes))
 
 
+class _AsciiScrollBar(ScrollBarRender):
+    """A scroll bar that begins and ends at whole cells."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "] * len(ScrollBarRender.VERTICAL_BARS)
+    HORIZONTAL_BARS: ClassVar[list[str]] = [" "] * len(ScrollBarRender.HORIZONTAL_BARS)
+
+
 class ThemedApp(App[None]):
     """An application that wears the themes of its terminal.
+
+    Where only ASCII is drawn it has the class `ascii`, by which the style sheet chooses borders.
 
     Args:
         theme: name of the first one; one that the terminal cannot show, or None, is the usual one.
@@ -58,6 +70,9 @@ class ThemedApp(App[None]):
     def __init__(self, theme: str | None, colours: Colours) -> None:
         # Without colours Textual would turn the terminal's own ones into black on black, unless it may use them.
         super().__init__(ansi_color=True if colours is Colours.NONE else None)
+        only_ascii = glyphs.current() is glyphs.ASCII
+        self.set_class(only_ascii, "ascii")
+        ScrollBar.renderer = _AsciiScrollBar if only_ascii else ScrollBarRender
         worn = themes(colours)
         self._theme_names = tuple(each.name for each in worn)
         for each in worn:

@@ -12,8 +12,9 @@ import pytest
 from rich.color import Color, ColorSystem
 from textual.pilot import Pilot
 from tui.fleet_fixture import EVERY_S, FrozenMeter, fleet
-from tui.steering import fleet_table, until_drawn
+from tui.steering import fleet_table, screen_text, until_drawn
 
+from gpualloc.tui import glyphs
 from gpualloc.tui.app import TopApp
 from gpualloc.tui.cells import HEATS, Role
 from gpualloc.tui.options import THEME_NAMES
@@ -256,3 +257,16 @@ async def test_without_colours_the_cursor_is_turned_round_and_nothing_has_a_colo
                 assert style is None or all(
                     colour is None or colour.is_default for colour in (style.color, style.bgcolor)
                 )
+
+
+async def test_where_only_ascii_is_drawn_frames_and_scroll_bars_are_ascii_too() -> None:
+    glyphs.use(glyphs.ASCII)
+    try:
+        async with top_in("dark", Colours.SIXTEEN).run_test(size=(160, 24)) as pilot:
+            await until_drawn(pilot)
+            assert fleet_table(pilot).show_vertical_scrollbar
+            text = "\n".join(screen_text(pilot))
+    finally:
+        glyphs.use(glyphs.UNICODE)
+    # Degrees and the marks of the order are drawn by the tables.
+    assert {char for char in text if not char.isascii()} <= {"°", "▲", "▼"}
