@@ -51,7 +51,7 @@ class Palette:
     memory: str
     track: str
     heat: tuple[str, str, str, str, str, str]
-    """From idle to full."""
+    """From idle to full, in one hue: a GPU in full use is not in trouble."""
     select: Paint
     curve: str
     curve_band: str
@@ -110,7 +110,7 @@ _DARK = Palette(
     utilization="#65b3aa",
     memory="#9aa5e0",
     track="#434b55",
-    heat=("#5f6973", "#4f8580", "#5fa39b", "#8fbf8a", "#dcc06a", "#f0915f"),
+    heat=("#616a73", "#3f7f79", "#4b9f97", "#61bfb4", "#93dccf", "#d6f7ef"),
     select=Paint("#d9a6e8", "bold"),
     curve="#6cbcd0",
     curve_band="#4a6d7a",
@@ -136,7 +136,7 @@ _LIGHT = Palette(
     utilization="#14635c",
     memory="#4a4ba3",
     track="#c3c6c4",
-    heat=("#868c8a", "#5f8f8a", "#3f7f76", "#4f7a20", "#8a5a00", "#b03a10"),
+    heat=("#868c8a", "#4f8a83", "#35807a", "#1c6a64", "#0c524d", "#043733"),
     select=Paint("#7a2a8c", "bold"),
     curve="#17627a",
     curve_band="#7fa5b2",
@@ -162,7 +162,7 @@ _HIGH_CONTRAST = Palette(
     utilization="#5ffff0",
     memory="#c8ccff",
     track="#6c6c6c",
-    heat=("#8a8a8a", "#58b0a8", "#5fe0d0", "#b8f070", "#ffd84d", "#ffb0b0"),
+    heat=("#8a8a8a", "#2fa59a", "#40cfc2", "#50e8da", "#a0fff4", "#ffffff"),
     select=Paint("#ffb8ff", "bold"),
     curve="#8fe8ff",
     curve_band="#7a9aa4",
@@ -181,7 +181,7 @@ _COLOUR_BLIND = replace(
     banner=Paint("#101418", "bold", "#f0e442"),
     utilization="#56b4e9",
     memory="#d59abd",
-    heat=("#5f6973", "#3f6f94", "#4f94c4", "#7fc4ee", "#d8d06a", "#ffef5c"),
+    heat=("#616a73", "#417ba8", "#4790c4", "#5fb2e6", "#96d0f5", "#d8f0ff"),
     select=Paint("#f0b6d8", "bold"),
     curve="#56b4e9",
     curve_band="#3f6a86",
@@ -238,7 +238,7 @@ _DARK_16 = Palette(
     utilization="ansi_bright_cyan",
     memory="ansi_bright_magenta",
     track="ansi_white",
-    heat=("ansi_white", "ansi_cyan", "ansi_bright_cyan", "ansi_bright_green", "ansi_bright_yellow", "ansi_bright_red"),
+    heat=("ansi_white", "ansi_cyan", "ansi_cyan", "ansi_bright_cyan", "ansi_bright_cyan", "ansi_bright_white"),
     select=Paint("ansi_bright_magenta", "bold"),
     curve="ansi_bright_cyan",
     curve_band="ansi_cyan",
@@ -267,7 +267,7 @@ _LIGHT_16 = replace(
     utilization="ansi_blue",
     memory="ansi_blue",
     track="ansi_black",
-    heat=("ansi_black", "ansi_black", "ansi_blue", "ansi_blue", "ansi_red", "ansi_red"),
+    heat=("ansi_black", "ansi_black", "ansi_black", "ansi_blue", "ansi_blue", "ansi_blue"),
     select=Paint("ansi_bright_white", background="ansi_blue"),
     curve="ansi_blue",
     curve_band="ansi_black",
@@ -288,7 +288,6 @@ _COLOUR_BLIND_16 = replace(
     good=Paint("ansi_bright_cyan"),
     bad=Paint("ansi_bright_white", "bold", "ansi_red"),
     key=Paint("ansi_bright_white", "underline"),
-    heat=("ansi_white", "ansi_cyan", "ansi_cyan", "ansi_bright_cyan", "ansi_bright_yellow", "ansi_bright_yellow"),
 )
 
 WITH_MANY = (_DARK, _LIGHT, _HIGH_CONTRAST, _COLOUR_BLIND, _MONO)

@@ -34,10 +34,10 @@ def colours_of(env: Mapping[str, str]) -> Colours:
     """What the terminal has, by the same variables from which Rich chooses how to write colours.
 
     Args:
-        env: the process environment. A NO_COLOR that is not empty means none (https://no-color.org).
+        env: the process environment. With NO_COLOR there are none; an empty one counts too, as it does for Textual.
     """
     term = env.get("TERM", "").strip().lower()
-    if env.get("NO_COLOR") or term.partition("-")[0] in _NO_COLOURS or term.endswith("-m"):
+    if "NO_COLOR" in env or term.partition("-")[0] in _NO_COLOURS or term.endswith("-m"):
         return Colours.NONE
     if env.get("COLORTERM", "").strip().lower() in ("truecolor", "24bit") or term.endswith(_MANY_ENDINGS):
         return Colours.MANY
@@ -122,19 +122,16 @@ def _painted(name: str, paint: Paint) -> dict[str, str]:
 
 
 def _grounds(palette: Palette) -> dict[str, str]:
-    """What is behind, around and between, and what Textual's own input line is drawn with."""
+    """What is behind, around and between, and what Textual's own widgets take for quiet text."""
     return {
         "ground": palette.ground,
         "bar": palette.bar,
         "edge": palette.edge,
+        "surface": palette.bar,
+        "panel": palette.bar,
         "ansi-background": palette.ground,
         "ansi-foreground": palette.text,
         "title-style": palette.title_style,
-        "input-cursor-background": palette.text,
-        "input-cursor-foreground": palette.ground,
-        "input-cursor-text-style": "reverse" if palette.ansi else "none",
-        "input-selection-background": palette.focus.background,
-        "input-selection-foreground": palette.focus.colour,
         "foreground-muted": palette.quiet,
         "text-muted": palette.quiet,
         "text-disabled": palette.quiet,

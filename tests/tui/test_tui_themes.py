@@ -12,7 +12,7 @@ import pytest
 from rich.color import Color, ColorSystem
 from textual.pilot import Pilot
 from tui.fleet_fixture import EVERY_S, FrozenMeter, fleet
-from tui.steering import fleet_table, screen_text, until_drawn
+from tui.steering import fleet_table, screen_text, until, until_drawn
 
 from gpualloc.tui import glyphs
 from gpualloc.tui.app import TopApp
@@ -127,12 +127,12 @@ def test_the_simulated_eyes_are_told_apart_from_whole_ones() -> None:
 
 
 @coloured
-def test_heat_grows_away_from_the_ground_or_changes_hue(palette: Palette) -> None:
-    shown = [rgb_of(colour) for colour in palette.heat]
-    assert len(set(shown)) == len(HEATS)
-    first, last = (colorsys.rgb_to_hls(*(part / 255 for part in rgb))[2] for rgb in (shown[0], shown[-1]))
-    assert last > first
-    assert contrast(shown[-1], rgb_of(palette.ground)) > contrast(shown[0], rgb_of(palette.ground))
+def test_heat_grows_away_from_the_ground_and_is_no_colour_of_a_state(palette: Palette) -> None:
+    shown = [contrast(rgb_of(colour), rgb_of(palette.ground)) for colour in palette.heat]
+    assert shown == sorted(shown)
+    assert all(later / sooner >= 1.08 for sooner, later in itertools.pairwise(shown))
+    hues = {colorsys.rgb_to_hls(*(part / 255 for part in rgb_of(colour)))[0] * 360 for colour in palette.heat[1:-1]}
+    assert all(150 <= hue <= 220 for hue in hues)
 
 
 # The two tables in which sixteen colours are mostly shown: the console of Linux and xterm.
@@ -197,7 +197,7 @@ def test_the_command_line_knows_every_theme() -> None:
         ({"TERM": "vt100"}, Colours.NONE),
         ({"TERM": "dumb"}, Colours.NONE),
         ({"TERM": "xterm-256color", "NO_COLOR": "1"}, Colours.NONE),
-        ({"TERM": "xterm-256color", "NO_COLOR": ""}, Colours.MANY),
+        ({"TERM": "xterm-256color", "NO_COLOR": ""}, Colours.NONE),
     ],
 )
 def test_colours_are_those_of_the_terminal(env: dict[str, str], colours: Colours) -> None:
@@ -259,6 +259,17 @@ async def test_without_colours_the_cursor_is_turned_round_and_nothing_has_a_colo
                 )
 
 
+@pytest.mark.parametrize("colours", [Colours.NONE, Colours.SIXTEEN])
+async def test_the_place_where_is_typed_is_turned_round(colours: Colours) -> None:
+    async with top_in(None, colours).run_test(size=(80, 24)) as pilot:
+        await until_drawn(pilot)
+        await pilot.press("slash", *"h100")
+        await pilot.pause()
+        (typed,) = (line for line in pilot.app.screen._compositor.render_strips() if line.text.startswith(" filter"))
+        turned = "".join(segment.text for segment in typed if segment.style is not None and segment.style.reverse)
+        assert turned == " "
+
+
 async def test_where_only_ascii_is_drawn_frames_and_scroll_bars_are_ascii_too() -> None:
     glyphs.use(glyphs.ASCII)
     try:
@@ -266,7 +277,11 @@ async def test_where_only_ascii_is_drawn_frames_and_scroll_bars_are_ascii_too() 
             await until_drawn(pilot)
             assert fleet_table(pilot).show_vertical_scrollbar
             text = "\n".join(screen_text(pilot))
+            await pilot.press("enter")
+            await until(pilot, lambda: "Esc goes back" in "".join(screen_text(pilot)))
+            window = "\n".join(screen_text(pilot))
     finally:
         glyphs.use(glyphs.UNICODE)
     # Degrees and the marks of the order are drawn by the tables.
-    assert {char for char in text if not char.isascii()} <= {"°", "▲", "▼"}
+    assert "+---" in window
+    assert {char for char in text + window if not char.isascii()} <= {"°", "▲", "▼"}
