@@ -18,7 +18,7 @@ from gpualloc.tui import glyphs
 from gpualloc.tui.palettes import WITH_MANY, WITH_SIXTEEN, WITHOUT, Paint, Palette
 
 _NO_COLOURS = frozenset({"vt100", "vt102", "vt220", "dumb"})
-_MANY_ENDINGS = ("256color", "kitty", "direct")
+_MANY_ENDINGS = ("-256color", "-kitty")
 
 
 class Colours(StrEnum):
