@@ -1,4 +1,4 @@
-"""What stands in a cell: spans of text with a role, whose colour the style sheet decides."""
+"""What stands in a cell: spans of text with a role, whose colour the theme decides."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gpualloc.tui.text import clip
 
 
 class Role(StrEnum):
-    """What a span means; the style sheet has one class for each, `role--<value>`."""
+    """What a span means; the theme says how each looks."""
 
     PLAIN = "plain"
     NAME = "name"

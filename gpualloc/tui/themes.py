@@ -1,7 +1,7 @@
 """The themes of the dashboard, and which of them a terminal can show.
 
-Every colour of the style sheet is a variable of the theme: `$role-<role>`, `$role-<role>-style` and
-`$role-<role>-background` for each `Role`, and those of `_grounds`.
+Every colour is a variable of the theme: `$role-<role>`, `$role-<role>-style` and `$role-<role>-background` for each
+`Role`, the same of `$row-cursor`, `$row-focus` and `$row-strong`, and those of `_grounds`.
 """
 
 from __future__ import annotations

@@ -237,6 +237,25 @@ async def test_every_theme_draws_all_and_the_key_goes_through_them(colours: Colo
         assert len(set(seen)) == len(app.theme_names)
 
 
+async def test_another_theme_changes_what_is_drawn_already() -> None:
+    """Texts whose colours are baked in, and the rows of tables."""
+    async with top_in("dark", Colours.MANY).run_test(size=(80, 24)) as pilot:
+        await until_drawn(pilot)
+        for name in ("light", "high-contrast"):
+            palette = next(palette for palette in WITH_MANY if palette.name == name)
+            pilot.app.theme = name
+            await pilot.pause()
+            strips = pilot.app.screen._compositor.render_strips()
+            shown = {
+                tuple(style.color.triplet)
+                for strip in strips
+                for segment in strip
+                if segment.text.strip() and (style := segment.style) is not None and style.color is not None
+            }
+            paints = {*palette.paints.values(), palette.cursor, palette.focus, palette.strong}
+            assert shown <= {rgb_of(paint.colour) for paint in paints} | {rgb_of(palette.edge)}
+
+
 async def test_a_theme_the_terminal_cannot_show_is_not_worn() -> None:
     async with top_in("light", Colours.NONE).run_test(size=(80, 24)) as pilot:
         await until_drawn(pilot)

@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from gpualloc.tui.cells import Cell, cell, fitted
 from gpualloc.tui.columns import GAP, MARGIN, Column, PlacedColumn, fit
-from gpualloc.tui.widgets.roles import ROLE_CLASSES, role_style
+from gpualloc.tui.widgets.roles import role_style
 
 Row = TypeVar("Row")
 
@@ -32,7 +32,7 @@ class _Line:
 class Table(ScrollView, Generic[Row], can_focus=True):
     """Rows under a fixed heading, with a cursor that stays on its row when the order changes."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = ROLE_CLASSES | {
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
         "table--head",
         "table--sorted",
         "table--cursor",
