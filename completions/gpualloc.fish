@@ -29,7 +29,7 @@ complete -c gpualloc -n '__fish_seen_subcommand_from top' -l watch -d 'Print a l
 complete -c gpualloc -n '__fish_seen_subcommand_from top' -l ascii -d 'Draw with ASCII only.'
 complete -c gpualloc -n '__fish_seen_subcommand_from top' -l theme -r -a 'dark light high-contrast colour-blind mono' -d 'Colours: dark, light, high-contrast, colour-blind, mono.'
 complete -c gpualloc -n '__fish_seen_subcommand_from top' -l read-only -d 'Offer nothing that changes anything.'
-complete -c gpualloc -n '__fish_seen_subcommand_from top' -l view -r -a 'fleet nodes devices processes workloads users forecast plan events alerts audit' -d 'Begin with this view.'
+complete -c gpualloc -n '__fish_seen_subcommand_from top' -l view -r -a 'fleet nodes processes workloads users forecast plan events alerts audit' -d 'Begin with this view.'
 complete -c gpualloc -n '__fish_seen_subcommand_from top' -l config -r -F -d 'Configuration file.'
 complete -c gpualloc -n '__fish_seen_subcommand_from top' -l sim -r -F -d 'Use a simulated cluster: its name or its file.'
 complete -c gpualloc -n '__fish_seen_subcommand_from top' -l state-dir -r -a '(__fish_complete_directories)' -d 'Where all state is kept.'

@@ -108,7 +108,7 @@ _gpualloc() {
                         '*--ascii[Draw with ASCII only.]' \
                         '*--theme[Colours; dark, light, high-contrast, colour-blind, mono.]:value:(dark light high-contrast colour-blind mono)' \
                         '*--read-only[Offer nothing that changes anything.]' \
-                        '*--view[Begin with this view.]:value:(fleet nodes devices processes workloads users forecast plan events alerts audit)' \
+                        '*--view[Begin with this view.]:value:(fleet nodes processes workloads users forecast plan events alerts audit)' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \

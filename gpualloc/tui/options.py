@@ -7,19 +7,7 @@ from pathlib import Path
 
 THEME_NAMES = ("dark", "light", "high-contrast", "colour-blind", "mono")
 """The themes by name."""
-VIEW_NAMES = (
-    "fleet",
-    "nodes",
-    "devices",
-    "processes",
-    "workloads",
-    "users",
-    "forecast",
-    "plan",
-    "events",
-    "alerts",
-    "audit",
-)
+VIEW_NAMES = ("fleet", "nodes", "processes", "workloads", "users", "forecast", "plan", "events", "alerts", "audit")
 """The views that the dashboard can begin with."""
 
 _PERIODS_S = ((64, 2.0), (256, 5.0))
