@@ -21,6 +21,7 @@ from gpualloc.tui.remembered import (
     decoded,
     encoded,
 )
+from gpualloc.wiring import Options, remembered_file
 
 CHOSEN = Remembered(
     theme="light",
@@ -184,3 +185,9 @@ def test_more_than_is_read_again_is_not_written(tmp_path: Path) -> None:
     memory.keep(replace(CHOSEN, filters={str(number): "util>1" for number in range(MAX_FILTERS + 1)}))
     assert memory.take_notice() == "settings are not remembered: there are too many of them"
     assert Memory(path).remembered == CHOSEN
+
+
+def test_simulated_clusters_share_it_with_the_real_one(tmp_path: Path) -> None:
+    real = remembered_file(Options(state_dir=tmp_path))
+    assert real == tmp_path / "top.json"
+    assert remembered_file(Options(state_dir=tmp_path, sim="demo")) == real
