@@ -57,8 +57,10 @@ _gpualloc() {
         'top')
             case $previous in
                 --every) :; return ;;
+                --theme) _gpualloc_reply -W 'dark light high-contrast colour-blind mono'; return ;;
+                --view) _gpualloc_reply -W 'fleet nodes processes workloads users forecast plan events alerts audit'; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--every --config --sim --state-dir -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--every --once --watch --ascii --theme --read-only --view --config --sim --state-dir -h --help'
             else :; fi
             ;;
         'free')

@@ -102,7 +102,13 @@ _gpualloc() {
                     ;;
                 top)
                     _arguments \
-                        '*--every[Time between two looks. (default; 2s)]:value:' \
+                        '*--every[Time between two looks. (default; 2s; 5s from 65 nodes on, 10s from 257)]:value:' \
+                        '*--once[Print one look as text, as happens where there is no terminal.]' \
+                        '*--watch[Print a look as text every so often.]' \
+                        '*--ascii[Draw with ASCII only.]' \
+                        '*--theme[Colours; dark, light, high-contrast, colour-blind, mono.]:value:(dark light high-contrast colour-blind mono)' \
+                        '*--read-only[Offer nothing that changes anything.]' \
+                        '*--view[Begin with this view.]:value:(fleet nodes processes workloads users forecast plan events alerts audit)' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \

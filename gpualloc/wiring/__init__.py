@@ -160,6 +160,11 @@ def saved_profiles(options: Options) -> SavedProfiles:
     return SavedProfiles((paths if sim is None else paths.sim(_sim_key(sim))).profiles)
 
 
+def remembered_file(options: Options) -> Path:
+    """Where the dashboard remembers how the user likes it; simulated clusters share it with the real one."""
+    return _paths(options).remembered
+
+
 def kept_files(options: Options) -> KeptFiles:
     """The databases of the state that the options name; a simulated cluster has its own."""
     from gpualloc.store.keeping import StateFiles
