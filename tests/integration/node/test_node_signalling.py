@@ -1,4 +1,4 @@
-"""Signals sent by the real node program to real processes: each once, to the one that was named, as the account it is."""
+"""Signals sent by the real node program to real processes: each once, to the one that was named."""
 
 import json
 import os
