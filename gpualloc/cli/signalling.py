@@ -11,11 +11,10 @@ from gpualloc.cli import shared, stopping
 from gpualloc.cli.asking import confirmed, need_somebody
 from gpualloc.cli.outcome import Answer, look, say
 from gpualloc.cli.reporting import tell_step
-from gpualloc.cli.values import whole_number
 from gpualloc.engine.signalling import Chosen, SignalOrder, address, send
 from gpualloc.engine.signalling import Sent as SentSignals
 from gpualloc.errors import UsageError
-from gpualloc.model.signals import parse_signal
+from gpualloc.model.signals import ProcessSignal, parse_signal
 from gpualloc.views.signals import addressee_data, addressees_text, delivery_line
 
 app = shared.verb_app()
@@ -30,14 +29,14 @@ def signal(
     pids: Annotated[list[str], typer.Argument(metavar="PID...", help="The processes; none below them is meant.")],
     *,
     name: Annotated[
-        str, typer.Option("--signal", metavar="SIGNAL", help="Its name or number. [default: TERM]")
-    ] = "TERM",
+        str | None, typer.Option("--signal", metavar="SIGNAL", help="Its name or number. [default: TERM]")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     wait: shared.Wait = None,
 ) -> Answer:
     """Show who would get the signal, ask, and send it as the account that the node program runs as."""
     wait_s = shared.wait_s(wait)
-    wanted = parse_signal(name)
+    wanted = ProcessSignal.TERM if name is None else parse_signal(name)
     chosen = [Chosen(node, _pid(pid)) for pid in pids]
     if not yes:
         need_somebody("signal")
@@ -60,9 +59,10 @@ def signal(
 
 
 def _pid(text: str) -> int:
-    pid = whole_number("PID", text)
+    # Stricter than `int`, which takes 1_000 and digits of other scripts: what is typed here may end a process.
+    pid = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(_MOST_PID)) else 0
     if not 1 < pid <= _MOST_PID:
-        raise UsageError(f"PID {text!r} is no process that can get a signal", hint="a number above 1")
+        raise UsageError(f"PID {text!r} is no process that can get a signal", hint="a whole number above 1")
     return pid
 
 
