@@ -15,6 +15,7 @@ from typing import Any
 from gpualloc.cli import app
 from gpualloc.model.health import Severity
 from gpualloc.tui.options import THEME_NAMES, VIEW_NAMES
+from gpualloc.model.signals import ProcessSignal
 
 SHELLS = {"bash": "gpualloc.bash", "zsh": "gpualloc.zsh", "fish": "gpualloc.fish"}
 """Shell to the name of its file."""
@@ -35,6 +36,7 @@ _FIXED = {
     "SEVERITY": tuple(Severity),
     "THEME": THEME_NAMES,
     "VIEW": VIEW_NAMES,
+    "SIGNAL": tuple(ProcessSignal),
 }
 
 
