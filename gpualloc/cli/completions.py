@@ -14,8 +14,8 @@ from typing import Any
 
 from gpualloc.cli import app
 from gpualloc.model.health import Severity
-from gpualloc.tui.options import THEME_NAMES, VIEW_NAMES
 from gpualloc.model.signals import ProcessSignal
+from gpualloc.tui.options import THEME_NAMES, VIEW_NAMES
 
 SHELLS = {"bash": "gpualloc.bash", "zsh": "gpualloc.zsh", "fish": "gpualloc.fish"}
 """Shell to the name of its file."""

@@ -65,31 +65,37 @@ def top(
         return _watch(ctx, every_s, ascii_only=ascii_only)
     if once or not _can_draw():
         return _once(ctx, ascii_only=ascii_only)
-    options = TopOptions(theme=theme, ascii=ascii_only, read_only=read_only, view=view)
-    _draw(ctx, options, every_s)
+    why = "--read-only was given" if read_only else None
+    _draw(ctx, TopOptions(theme=theme, ascii=ascii_only, read_only=why, view=view), every_s)
     return 0
 
 
 def _draw(ctx: typer.Context, options: TopOptions, every_s: float | None) -> None:
     # Textual takes longer to import than every other verb takes in all, and a usage error should not wait for it.
+    from gpualloc.engine.judging import Judge
     from gpualloc.engine.observe import Listening
+    from gpualloc.engine.read_only import read_only
     from gpualloc.engine.settle import catch_up
     from gpualloc.tui.app import run_top
     from gpualloc.tui.source import Source
-    from gpualloc.wiring import remembered_file
+    from gpualloc.wiring import may_not_write, remembered_file
 
-    with shared.open_world(ctx) as world:
+    why = options.read_only or may_not_write(shared.options(ctx))
+    with shared.open_world(ctx) as opened:
+        world = opened if why is None else read_only(opened, why)
         specs = world.fleet.specs()
         period_s = usual_every_s(len(specs)) if every_s is None else every_s
         with closing(world.fleet.watch(period_s)) as telling:
             source = Source(
                 look=Listening(world, telling, period_s).look,
                 workloads=lambda snapshot: catch_up(world, snapshot),
+                judge=Judge(world).judge,
                 now_s=world.clock.now_s,
                 specs=specs,
                 simulated=world.simulated,
             )
-            run_top(source, replace(options, every_s=period_s, remembered=remembered_file(shared.options(ctx))))
+            remembered = remembered_file(shared.options(ctx))
+            run_top(world, source, replace(options, every_s=period_s, read_only=why, remembered=remembered))
 
 
 def _once(ctx: typer.Context, *, ascii_only: bool) -> Answer:

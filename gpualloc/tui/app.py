@@ -14,8 +14,8 @@ from gpualloc.tui import glyphs
 from gpualloc.tui.commands import Command, Commands
 from gpualloc.tui.cost import Cost, CostMeter, ProcessCostMeter
 from gpualloc.tui.desk import Answered, Desk
-from gpualloc.tui.messages import Back, Crashed, Go, Sampled
 from gpualloc.tui.listing import Sort
+from gpualloc.tui.messages import Back, Crashed, Go, Sampled
 from gpualloc.tui.options import TopOptions
 from gpualloc.tui.remembered import ListLook, Memory
 from gpualloc.tui.rows import Moment
@@ -35,6 +35,7 @@ from gpualloc.tui.widgets.summary import Heading
 _REDRAW_S = 1.0
 _GATHER_S = 0.1
 """Answers that come within this time are drawn together."""
+
 
 class TopApp(ThemedApp):
     """`gpualloc top`.

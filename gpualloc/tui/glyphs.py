@@ -186,5 +186,5 @@ def _replaced() -> dict[int, str]:
 
 
 _REPLACED = _replaced()
-_NARROW = {**_REPLACED, **str.maketrans("▲▼↑↓←→°›┊⠿", "^v^v<> >:#")}
+_NARROW: dict[int, str | int | None] = {**_REPLACED, **str.maketrans("▲▼↑↓←→°›┊⠿", "^v^v<> >:#")}
 """The same for single characters, each of which stays one cell wide."""

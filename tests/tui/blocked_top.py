@@ -20,7 +20,7 @@ def main() -> None:
         yield from world.nodes[:3]
         threading.Event().wait()
 
-    run_top(dataclasses.replace(world.source(), look=look), TopOptions(every_s=1.0))
+    run_top(world.context(), dataclasses.replace(world.source(), look=look), TopOptions(every_s=1.0))
 
 
 if __name__ == "__main__":

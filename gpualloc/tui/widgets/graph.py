@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 from rich.segment import Segment
 from textual import events
@@ -16,7 +15,7 @@ from textual.widget import Widget
 from gpualloc.tui.cells import Cell, Span
 from gpualloc.tui.graph import UNICODE, Drawing, Graph
 from gpualloc.tui.graph_lines import graph_lines, left_of, time_at
-from gpualloc.tui.widgets.roles import ROLE_CLASSES, role_style
+from gpualloc.tui.widgets.roles import role_style
 
 _GOOD_HEIGHT, _GOOD_WIDTH = 8, 38
 """Lines and cells from which a chart can be read well; with less height they stand beside each other, if that wide."""
@@ -42,8 +41,6 @@ class Graphs(Widget):
     A moment can be pointed at in all of them at once: by a click, or with `point_at` and `move_pointer`. They are meant
     to be of the same time.
     """
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = ROLE_CLASSES
 
     class Pointed(Message):
         """Another moment is pointed at."""

@@ -194,7 +194,9 @@ class Table(ScrollView, Generic[Row], can_focus=True):
         return Strip(segments).adjust_cell_length(self.size.width, style)
 
     def _strip(self, line: _Line, base: Style) -> Strip:
-        segments = [Segment(glyphs.drawn(span.text), base + role_style(self, span.role)) for span in fitted(line.mark, MARGIN)]
+        segments = [
+            Segment(glyphs.drawn(span.text), base + role_style(self, span.role)) for span in fitted(line.mark, MARGIN)
+        ]
         for content in line.cells:
             segments.extend(Segment(glyphs.drawn(span.text), base + role_style(self, span.role)) for span in content)
             segments.append(Segment(" " * GAP, base))
