@@ -231,6 +231,7 @@ def beside_each_other(asked: argparse.Namespace, manner: Manner) -> list[str]:
 def one_sitting(each: Scene, tool: Tool, own: Mapping[str, str], manner: Manner, *, answers: bool) -> Sitting:
     with scene(each.gpus) as env:
         paths = [path for path in (own.get("LD_LIBRARY_PATH"), env["LD_LIBRARY_PATH"]) if path]
+        begin_state(env)
         moving = Moving(Path(env["GPUALLOC_FAKE_NVML"]), each)
         try:
             whole = {**env, **own, "LD_LIBRARY_PATH": ":".join(paths)}
@@ -246,10 +247,16 @@ def over_a_fleet(asked: argparse.Namespace, manner: Manner) -> list[str]:
     for _ in range(asked.repeats):
         with tempfile.TemporaryDirectory() as folder, fleet_scene(asked.nodes, FILM_EVERY_S, Path(folder)) as found:
             argv, env = found
+            begin_state(env)
             tool = Tool(row.tool, [sys.executable, *argv, *pace], re.compile(rb"[0-9] ?%"))
             row.sittings.append(sit(tool, env, WIDE, manner, answers=not asked.mute))
     print(f"| {' | '.join(row.cells(None))} |", flush=True)
     return list(row.missed(None, fleet=True))
+
+
+def begin_state(env: Mapping[str, str]) -> None:
+    """Make the databases of gpualloc, which its very first command does."""
+    subprocess.run([sys.executable, "-m", "gpualloc", "audit"], env=env, check=True, stdout=subprocess.DEVNULL)
 
 
 def spread(values: Sequence[float | None], scale: float, digits: int) -> str:
