@@ -9,10 +9,10 @@ from gpualloc.model.inventory import Device, HostReading, MigInstance, Node
 from gpualloc.model.progress import Progress
 from gpualloc.model.workload import Workload
 from gpualloc.tui.cells import Cell, Role, cell, gib, watts
+from gpualloc.tui.listings.processes import ProcessRow
 from gpualloc.tui.rows import FleetRow, Moment, state_words
 from gpualloc.tui.section import Section
 from gpualloc.tui.text import date_time_text, plain
-from gpualloc.tui.widgets.process_table import ProcessRow
 from gpualloc.tui.widgets.workload_table import held_text
 from gpualloc.views.progress import progress_text
 
