@@ -255,8 +255,9 @@ def over_a_fleet(asked: argparse.Namespace, manner: Manner) -> list[str]:
 
 
 def begin_state(env: Mapping[str, str]) -> None:
-    """Make the databases of gpualloc, which its very first command does."""
-    subprocess.run([sys.executable, "-m", "gpualloc", "audit"], env=env, check=True, stdout=subprocess.DEVNULL)
+    """Make the databases of gpualloc, which its very first commands do."""
+    for verb in ("audit", "events"):
+        subprocess.run([sys.executable, "-m", "gpualloc", verb], env=env, check=True, stdout=subprocess.DEVNULL)
 
 
 def spread(values: Sequence[float | None], scale: float, digits: int) -> str:
