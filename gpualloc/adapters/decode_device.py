@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gpualloc.adapters.decode_again import Again
 from gpualloc.adapters.decode_readings import (
     decode_activity,
     decode_board,
@@ -104,6 +105,29 @@ _DECODED_PARTS: Mapping[str, Callable[[Fields], object]] = {
 }
 """Parts of a sample that have parts: much to decode, and most of them seldom change."""
 
+_SAMPLED: Mapping[str, Callable[[Fields], object]] = {
+    "memory_used_mib": lambda told: told.integer_or_none("memory_used_mib", 0, _MAX_MIB),
+    "gpu_utilization_ratio": lambda told: told.number_or_none("gpu_utilization_ratio", 0, 1),
+    "memory_utilization_ratio": lambda told: told.number_or_none("memory_utilization_ratio", 0, 1),
+    "power_w": lambda told: told.number_or_none("power_w", 0, _MAX_W),
+    "power_limit_w": lambda told: told.number_or_none("power_limit_w", 0, _MAX_W),
+    "temperature_c": lambda told: told.integer_or_none("temperature_c", -273, 1000),
+    "sm_clock_mhz": lambda told: told.integer_or_none("sm_clock_mhz", 0, _MAX_MHZ),
+    "memory_temperature_c": lambda told: told.integer_or_none("memory_temperature_c", -273, 1000),
+    "memory_clock_mhz": lambda told: told.integer_or_none("memory_clock_mhz", 0, _MAX_MHZ),
+    "fan_ratio": lambda told: told.number_or_none("fan_ratio", 0, 2),
+    "energy_j": lambda told: told.number_or_none("energy_j"),
+    "performance_state": lambda told: told.integer_or_none("performance_state", 0, 32),
+    "encoder_utilization_ratio": lambda told: told.number_or_none("encoder_utilization_ratio", 0, 1),
+    "decoder_utilization_ratio": lambda told: told.number_or_none("decoder_utilization_ratio", 0, 1),
+    "throttles": decode_throttles,
+    "nvlink_rx_bytes_per_s": lambda told: told.number_or_none("nvlink_rx_bytes_per_s"),
+    "nvlink_tx_bytes_per_s": lambda told: told.number_or_none("nvlink_tx_bytes_per_s"),
+}
+"""Readings of a sample, each by itself."""
+
+_AGAIN = Again(Device, {**_SAMPLED, **_DECODED_PARTS})
+
 
 def decode_devices(inventory: Fields, sample: Fields, known: KnownDevices | None = None) -> tuple[Device, ...]:
     """The devices of an inventory with their readings of a sample, in the order of their index.
@@ -131,8 +155,10 @@ def decode_devices(inventory: Fields, sample: Fields, known: KnownDevices | None
             known[uuid] = kept
             continue
         values = kept[1] if kept is not None and kept[0] is fixed.told else _fixed(fixed, profiles)
-        parts = _parts(reading, kept)
-        device = _device(uuid, fixed, {**values, **parts}, reading, seen=uuid in readings)
+        device = _AGAIN.made(kept[3], kept[2], reading) if kept is not None and kept[1] is values else None
+        if device is None:
+            parts = _parts(reading, kept)
+            device = _device(uuid, fixed, {**values, **parts}, reading, seen=uuid in readings)
         known[uuid] = (fixed.told, values, reading.told, device)
     devices = [device for _, _, _, device in known.values()]
     return tuple(sorted(devices, key=lambda device: (device.index, device.uuid)))
@@ -173,27 +199,8 @@ def _parts(reading: Fields, kept: _Known | None) -> dict[str, Any]:
 
 def _device(uuid: str, fixed: Fields, values: Mapping[str, Any], reading: Fields, *, seen: bool) -> Device:
     state, reason = _state(fixed, reading)
-    values = {
-        **values,
-        "memory_used_mib": reading.integer_or_none("memory_used_mib", 0, _MAX_MIB),
-        "gpu_utilization_ratio": reading.number_or_none("gpu_utilization_ratio", 0, 1),
-        "memory_utilization_ratio": reading.number_or_none("memory_utilization_ratio", 0, 1),
-        "power_w": reading.number_or_none("power_w", 0, _MAX_W),
-        "power_limit_w": reading.number_or_none("power_limit_w", 0, _MAX_W),
-        "temperature_c": reading.integer_or_none("temperature_c", -273, 1000),
-        "sm_clock_mhz": reading.integer_or_none("sm_clock_mhz", 0, _MAX_MHZ),
-        "mig_instances": _mig_instances(fixed, reading),
-        "memory_temperature_c": reading.integer_or_none("memory_temperature_c", -273, 1000),
-        "memory_clock_mhz": reading.integer_or_none("memory_clock_mhz", 0, _MAX_MHZ),
-        "fan_ratio": reading.number_or_none("fan_ratio", 0, 2),
-        "energy_j": reading.number_or_none("energy_j"),
-        "performance_state": reading.integer_or_none("performance_state", 0, 32),
-        "encoder_utilization_ratio": reading.number_or_none("encoder_utilization_ratio", 0, 1),
-        "decoder_utilization_ratio": reading.number_or_none("decoder_utilization_ratio", 0, 1),
-        "throttles": decode_throttles(reading),
-        "nvlink_rx_bytes_per_s": reading.number_or_none("nvlink_rx_bytes_per_s"),
-        "nvlink_tx_bytes_per_s": reading.number_or_none("nvlink_tx_bytes_per_s"),
-    }
+    sampled = {name: read(reading) for name, read in _SAMPLED.items()}
+    values = {**values, **sampled, "mig_instances": _mig_instances(fixed, reading)}
     said = {**fixed.map_of_texts("unavailable"), **reading.map_of_texts("unavailable")}
     unavailable = _unavailable(values, said, default="failed" if seen else "vanished")
     return Device(uuid=uuid, state=state, reason=reason, unavailable=unavailable, **values)
