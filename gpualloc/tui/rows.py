@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from gpualloc.model.inventory import Device, DeviceState, NodeState, Process
@@ -59,11 +59,13 @@ class FleetRow:
     device: Device | None
     """None on the node's own line."""
     holders: tuple[Holder, ...] = ()
+    key: str = field(init=False, compare=False, repr=False)
+    """Names the row for as long as the dashboard runs."""
 
-    @property
-    def key(self) -> str:
-        """Names the row for as long as the dashboard runs."""
-        return self.node.name if self.device is None else f"{self.node.name}/{self.device.uuid}"
+    def __post_init__(self) -> None:
+        """Make the key once: whoever looks for a row asks all of them."""
+        name = self.node.name
+        object.__setattr__(self, "key", name if self.device is None else f"{name}/{self.device.uuid}")
 
     @property
     def heard_s(self) -> float | None:
