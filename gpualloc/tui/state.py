@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from gpualloc.engine.progress import progress_of
 from gpualloc.model.inventory import Device
 from gpualloc.model.progress import Progress
 from gpualloc.model.workload import Workload
-from gpualloc.tui.rows import FleetRow, Moment, fleet_rows
+from gpualloc.tui.rows import FleetRow, FleetRows, Moment
 from gpualloc.tui.seen import Seen, SeenNode
-from gpualloc.tui.totals import Totals, totals
+from gpualloc.tui.totals import FleetTotals, Totals
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,18 @@ class State:
     """Every node, each followed by its devices by index."""
     live: bool = True
     """False for a moment of the past: nothing can be done there."""
+    _made: FleetRows = field(default_factory=FleetRows, compare=False, repr=False)
+    _counted: FleetTotals = field(default_factory=FleetTotals, compare=False, repr=False)
 
     @classmethod
     def of(cls, seen: Seen, moment: Moment, *, live: bool = True) -> State:
-        """The state when something new was seen."""
-        return cls(seen, moment, fleet_rows(seen), live)
+        """The first state of a fleet."""
+        made = FleetRows()
+        return cls(seen, moment, made.of(seen), live, made)
+
+    def then(self, seen: Seen, moment: Moment) -> State:
+        """The same fleet when something new was seen; nodes that told nothing new keep their rows, the same objects."""
+        return replace(self, seen=seen, moment=moment, rows=self._made.of(seen))
 
     def at(self, moment: Moment) -> State:
         """The same fleet a little later."""
@@ -38,7 +45,7 @@ class State:
     @cached_property
     def totals(self) -> Totals:
         """The sums in the header."""
-        return totals(self.seen, self.rows, self.moment)
+        return self._counted.of(self.seen, self.rows, self.moment)
 
     @cached_property
     def workloads(self) -> tuple[Workload, ...]:

@@ -17,7 +17,7 @@ from gpualloc.tui.source import Source
 
 
 class Watcher:
-    """Looks once per period, one look at a time, and says after every node that there is news.
+    """Looks once per period, one look at a time, and says that there is news: once until `seen` is asked for.
 
     The thread is a daemon and is never joined: a look that blocks for ever does not hold up the exit.
 
@@ -40,6 +40,8 @@ class Watcher:
         self._looks = 0
         self._error: GpuallocError | None = None
         self._stopped = threading.Event()
+        self._told = False
+        """Whether there is news that was told and not asked for yet: of a thousand nodes one word is enough."""
         self._going = threading.Event()
         self._going.set()
 
@@ -67,6 +69,7 @@ class Watcher:
     def seen(self) -> Seen:
         """Everything known now; asked for when it is to be drawn, which is less often than nodes answer."""
         with self._lock:
+            self._told = False
             waiting = () if self._since_s is None else tuple(sorted(self._nodes.keys() - self._answers.keys()))
             return Seen(
                 nodes=tuple(self._nodes[name] for name in sorted(self._nodes)),
@@ -86,27 +89,27 @@ class Watcher:
                 self._stopped.wait(max(0.0, self._every_s - (self._source.ticks_s() - began_s)))
                 self._going.wait()
         except Exception as error:  # noqa: BLE001 (outer guard of the thread: handed over, raised again by run_top)
-            self._tell(Crashed(error))
+            self._post_going_on(Crashed(error))
 
     def _look(self, began_s: float) -> None:
         with self._lock:
             self._since_s = began_s
             self._answers = {}
-        self._tell(Sampled())
+        self._tell()
         error = None
         try:
             for node in self._source.look():
                 if self._stopped.is_set():
                     return
                 self._take(node)
-                self._tell(Sampled())
+                self._tell()
             self._finish()
         except GpuallocError as caught:
             error = caught
         with self._lock:
             self._since_s = None
             self._error = error
-        self._tell(Sampled())
+        self._tell()
 
     def _take(self, node: Node) -> None:
         # A simulated world's clock may run fast: its seconds say nothing about the age of an answer.
@@ -127,6 +130,12 @@ class Watcher:
             self._workloads = workloads
             self._judged = judged
 
-    def _tell(self, message: Message) -> None:
+    def _tell(self) -> None:
+        with self._lock:
+            told, self._told = self._told, True
+        if not told:
+            self._post_going_on(Sampled())
+
+    def _post_going_on(self, message: Message) -> None:
         if not self._stopped.is_set():
             self._post(message)
