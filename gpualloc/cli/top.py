@@ -93,6 +93,7 @@ def _draw(ctx: typer.Context, options: TopOptions, every_s: float | None) -> Non
                 now_s=world.clock.now_s,
                 specs=specs,
                 simulated=world.simulated,
+                received_bytes=lambda: telling.figures().received_bytes,
             )
             remembered = remembered_file(shared.options(ctx))
             run_top(world, source, replace(options, every_s=period_s, read_only=why, remembered=remembered))

@@ -79,7 +79,7 @@ class TopApp(ThemedApp):
         super().__init__(options.theme or self._memory.remembered.theme, colours)
         self.title = title
         self._meter = meter
-        self._cost: Cost = meter.measure()
+        self._cost: Cost = meter.measure(None)
         self._source = source
         self._options = options
         self._every_s = options.every_s
@@ -165,7 +165,7 @@ class TopApp(ThemedApp):
         self._redraw()
 
     def _measure(self) -> None:
-        self._cost = self._meter.measure()
+        self._cost = self._meter.measure(self._source.received_bytes())
 
     def _redraw(self) -> None:
         view = self.view
@@ -182,6 +182,7 @@ class TopApp(ThemedApp):
             self._every_s,
             self._cost,
             self.shell.read_only is not None,
+            state.slowest,
         )
 
     # Going from view to view.

@@ -72,6 +72,15 @@ class State:
         """The nodes by name."""
         return {node.name: node for node in self.seen.nodes}
 
+    @cached_property
+    def slowest(self) -> tuple[str, float] | None:
+        """The node that was heard longest ago among those that answer, with its age in seconds; None without any."""
+        heard = [(node.heard_s, node.name) for node in self.seen.nodes if node.heard_s is not None and not node.failing]
+        if not heard:
+            return None
+        heard_s, name = min(heard)
+        return name, max(0.0, self.moment.ticks_s - heard_s)
+
     def row(self, key: str) -> FleetRow | None:
         """The fleet's row of that key; None when it is gone."""
         return next((row for row in self.rows if row.key == key), None)
