@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 
@@ -14,6 +15,9 @@ from gpualloc.model.workload import Workload
 from gpualloc.tui.messages import Crashed, Sampled
 from gpualloc.tui.seen import Seen, SeenNode
 from gpualloc.tui.source import Source
+
+JUDGED_SHARE = 0.01
+"""Part of the time that goes into judging what was seen: wide fleets are judged less often than they are looked at."""
 
 
 class Watcher:
@@ -37,6 +41,7 @@ class Watcher:
         self._nodes = {spec.name: SeenNode(spec) for spec in source.specs}
         self._workloads: tuple[Workload, ...] | None = None
         self._conditions: tuple[Condition, ...] = ()
+        self._judge_at_s = -math.inf
         self._looks = 0
         self._error: GpuallocError | None = None
         self._stopped = threading.Event()
@@ -125,9 +130,18 @@ class Watcher:
         with self._lock:
             self._looks += 1
         workloads = self._source.workloads(Snapshot(self._source.now_s(), nodes))
-        conditions = self._source.conditions(nodes)
         with self._lock:
             self._workloads = workloads
+        self._judge(nodes)
+
+    def _judge(self, nodes: tuple[Node, ...]) -> None:
+        began_s = self._source.ticks_s()
+        if began_s < self._judge_at_s:
+            return
+        conditions = self._source.conditions(nodes)
+        ended_s = self._source.ticks_s()
+        self._judge_at_s = ended_s + (ended_s - began_s) / JUDGED_SHARE
+        with self._lock:
             self._conditions = conditions
 
     def _tell(self) -> None:
