@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
 
 from gpualloc.adapters.link import Failure
 from gpualloc.model.inventory import NodeState
@@ -26,33 +24,47 @@ class SocketDial:
         return b""
 
     async def open(self, nonce: str) -> SocketChannel | Failure:  # noqa: ARG002 - as above
-        connection = socket.socket(socket.AF_UNIX)
-        connection.setblocking(False)
+        loop = asyncio.get_running_loop()
         try:
-            await asyncio.get_running_loop().sock_connect(connection, self._path)
+            _, channel = await loop.create_unix_connection(SocketChannel, self._path)
         except OSError as error:
-            connection.close()
             return Failure(NodeState.UNREACHABLE, str(error.strerror))
-        return SocketChannel(connection)
+        return channel
 
 
-class SocketChannel:
+class SocketChannel(asyncio.Protocol):
     """`Channel` over a socket."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._ended = False
+        self._news = asyncio.Event()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._data += data
+        self._news.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - of the protocol
+        self._ended = True
+        self._news.set()
 
     async def read(self) -> bytes:
-        with contextlib.suppress(OSError):
-            return await asyncio.get_running_loop().sock_recv(self._connection, 262_144)
-        return b""
+        while not self._data and not self._ended:
+            self._news.clear()
+            await self._news.wait()
+        data = bytes(self._data)
+        self._data.clear()
+        return data
 
     def write(self, data: bytes) -> None:
-        with contextlib.suppress(OSError):
-            self._connection.send(data)
+        self._transport.write(data)
 
     async def ended(self, last_mark: str | None) -> Failure:  # noqa: ARG002 - as above
         return Failure(NodeState.UNREACHABLE, "the connection was lost")
 
     async def close(self) -> None:
-        self._connection.close()
+        self._transport.close()

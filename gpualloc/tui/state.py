@@ -39,8 +39,10 @@ class State:
         return replace(self, seen=seen, moment=moment, rows=self._made.of(seen))
 
     def at(self, moment: Moment) -> State:
-        """The same fleet a little later."""
-        return replace(self, moment=moment)
+        """The same fleet a little later; what was derived from it and is true at any moment is not derived again."""
+        later = replace(self, moment=moment)
+        vars(later).update({name: value for name, value in vars(self).items() if name in _TIMELESS})
+        return later
 
     @cached_property
     def totals(self) -> Totals:
@@ -89,3 +91,7 @@ class State:
         """A device of a node; None when it is gone."""
         found = self.nodes.get(node)
         return None if found is None else next((one for one in found.devices if one.uuid == uuid), None)
+
+
+_TIMELESS = frozenset({"workloads", "names", "progress", "indices", "nodes"})
+"""What is derived from what was seen alone, whenever it is drawn."""

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 
 from textual.message import Message
 
-from gpualloc.engine.judging import Judged
+from gpualloc.engine.judging import NOTHING_JUDGED
 from gpualloc.errors import GpuallocError
 from gpualloc.model.inventory import Node, Snapshot
 from gpualloc.model.workload import Workload
 from gpualloc.tui.messages import Crashed, Sampled
 from gpualloc.tui.seen import Seen, SeenNode
 from gpualloc.tui.source import Source
+
+JUDGED_SHARE = 0.01
+"""Part of the time that goes into judging what was seen: wide fleets are judged less often than they are looked at."""
 
 
 class Watcher:
@@ -36,7 +40,8 @@ class Watcher:
         self._answers: dict[str, Node] = {}
         self._nodes = {spec.name: SeenNode(spec) for spec in source.specs}
         self._workloads: tuple[Workload, ...] | None = None
-        self._judged = Judged()
+        self._judged = NOTHING_JUDGED
+        self._judge_at_s = -math.inf
         self._looks = 0
         self._error: GpuallocError | None = None
         self._stopped = threading.Event()
@@ -125,9 +130,18 @@ class Watcher:
         with self._lock:
             self._looks += 1
         workloads = self._source.workloads(Snapshot(self._source.now_s(), nodes))
-        judged = self._source.judge(nodes)
         with self._lock:
             self._workloads = workloads
+        self._judge(nodes)
+
+    def _judge(self, nodes: tuple[Node, ...]) -> None:
+        began_s = self._source.ticks_s()
+        if began_s < self._judge_at_s:
+            return
+        judged = self._source.judge(nodes)
+        ended_s = self._source.ticks_s()
+        self._judge_at_s = ended_s + (ended_s - began_s) / JUDGED_SHARE
+        with self._lock:
             self._judged = judged
 
     def _tell(self) -> None:

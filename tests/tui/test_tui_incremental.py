@@ -134,3 +134,14 @@ def test_a_state_goes_on_from_the_one_before() -> None:
     assert second.rows[-1] is first.rows[-1]
     assert second.totals == totals(seen, second.rows, _moment(2.0))
     assert first.totals == totals(first.seen, first.rows, _moment())
+
+
+def test_a_moment_later_only_what_depends_on_it_is_derived_again() -> None:
+    first = State.of(_seen(), _moment())
+    derived = (first.names, first.indices, first.nodes, first.progress, first.workloads)
+    later = first.at(_moment(60.0))
+    again = (later.names, later.indices, later.nodes, later.progress, later.workloads)
+    assert all(one is other for one, other in zip(derived, again, strict=True))
+    assert later.totals == totals(first.seen, first.rows, _moment(60.0)) != first.totals
+    seen = replace(first.seen, nodes=first.seen.nodes[1:])
+    assert set(later.then(seen, _moment()).nodes) == {node.name for node in seen.nodes}

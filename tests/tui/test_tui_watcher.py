@@ -18,6 +18,16 @@ WORLD = fleet()
 LIMIT_S = 60.0
 
 
+class Ticks:
+    """Seconds that pass while something is done, and in each period."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
 class Steps:
     """A look that goes from node to node when it is told to."""
 
@@ -70,3 +80,31 @@ def test_news_is_told_once_until_it_is_asked_for() -> None:
     finally:
         watcher.stop()
         steps.end()
+
+
+def test_judging_takes_a_hundredth_of_the_time_at_most() -> None:
+    ticks = Ticks()
+    looked: list[int] = []
+    judged: list[int] = []
+    enough = threading.Event()
+
+    def look() -> Iterator[Node]:
+        ticks.now_s += 10.0
+        looked.append(len(looked))
+        if len(looked) > 9:
+            enough.set()
+        yield from (replace(node, at_s=NOW_S) for node in WORLD.nodes)
+
+    def conditions(_: object) -> tuple[()]:
+        judged.append(looked[-1])
+        ticks.now_s += 0.35
+        return ()
+
+    source = Source(look=look, workloads=lambda _: (), conditions=conditions, now_s=lambda: NOW_S, ticks_s=ticks)
+    watcher = Watcher(source, 0.0, lambda _: None)
+    watcher.start()
+    try:
+        assert enough.wait(LIMIT_S)
+    finally:
+        watcher.stop()
+    assert judged[:3] == [0, 4, 8]
