@@ -75,7 +75,7 @@ def _loopback(host: str, port: int) -> str:
     if address is None or not address.is_loopback:
         raise UsageError(
             f"the dashboard is served on loopback only, and {host!r} is no loopback address",
-            hint=f"from another machine: ssh -L {port}:{DEFAULT_HOST}:{port} {os.uname().nodename}, "
+            hint=f"from another machine: ssh -t -L {port}:{DEFAULT_HOST}:{port} {os.uname().nodename}, "
             "then open the printed address there",
         )
     return str(address)

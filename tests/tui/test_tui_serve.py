@@ -18,7 +18,7 @@ PORT = 8470
 def test_only_loopback_is_listened_on(host):
     with pytest.raises(UsageError, match="loopback") as refused:
         serve.serve(["true"], host, PORT, tell=print)
-    assert f"ssh -L {PORT}:127.0.0.1:{PORT}" in refused.value.hint
+    assert f"ssh -t -L {PORT}:127.0.0.1:{PORT}" in refused.value.hint
 
 
 @pytest.mark.parametrize("missing", ["textual_serve", "aiohttp", "aiohttp_jinja2"])

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from aiohttp import WSCloseCode, web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.log import server_logger
 from aiohttp.typedefs import Handler
 from textual_serve.server import Server, to_int
 
@@ -55,7 +58,10 @@ class DashboardServer(Server):
         """Serve until a signal; returns the exit code."""
         loop = asyncio.new_event_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._end, loop, number)
+            # What is ignored stays so: nohup means it.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, self._end, loop, number)
+        server_logger.addFilter(_is_ours)
         web.run_app(
             self._make_app(),
             sock=self._listening,
@@ -78,7 +84,7 @@ class DashboardServer(Server):
         inner = await super()._make_app()
         inner.add_routes([web.static("/page", _PAGE)])
         outer = web.Application(middlewares=[self._guard])
-        outer.add_routes([web.get("/", self._enter)])
+        outer.add_routes([web.get("/", self._enter, allow_head=False)])
         outer.add_subapp(self._door.path, inner)
         outer.on_response_prepare.append(self._harden)
         return outer
@@ -153,11 +159,25 @@ class DashboardServer(Server):
             downloads=self.download_manager,
             download_url=lambda key: f"{self._door.path}/download/{key}",
         )
+        size = [to_int(request.query.get(name, ""), usual) for name, usual in (("width", 80), ("height", 24))]
         try:
-            await session.start(to_int(request.query.get("width", ""), 80), to_int(request.query.get("height", ""), 24))
+            await session.start(*size)
+        except OSError as error:
+            self._tell(f"a dashboard cannot be started: {error.strerror or error}")
+            await tab.close(code=WSCloseCode.INTERNAL_ERROR)
+            return
+        try:
             await self._process_messages(tab, session)
         except (ValueError, LookupError, TypeError, AttributeError, AssertionError):
             # Nothing of textual-serve's page speaks like that.
             await tab.close(code=WSCloseCode.UNSUPPORTED_DATA)
+        except ConnectionResetError:
+            # The tab went while it was answered.
+            pass
         finally:
             await session.stop()
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether something of ours failed. Who talks nonsense to a port gets his 400 and fills no terminal of ours."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], HttpProcessingError)

@@ -6,6 +6,7 @@ import asyncio
 import json
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from textual_serve.app_service import AppService
 from textual_serve.download_manager import DownloadManager
@@ -14,6 +15,7 @@ from gpualloc.tui.serve import DRIVER
 
 PATIENCE_S = 5.0
 """How long a dashboard may take to end when asked, and again when told by a signal."""
+_STEP_S = 0.02
 _LEAST, _MOST = 1, 1000
 """Sizes of a terminal in cells that are passed on; a browser's window is never larger."""
 Write = Callable[[bytes], Awaitable[None]]
@@ -74,12 +76,15 @@ class Session(AppService):
             return
         self._task = None
         await self._download_manager.cancel_app_downloads(self.app_service_id)
-        await self.send_meta({"type": "quit"})
+        # A process that reads no more would hold the message up.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.send_meta({"type": "quit"}), PATIENCE_S)
         for end in (process.terminate, process.kill):
             if await _ends(process):
                 break
-            end()
-        await process.wait()
+            with suppress(ProcessLookupError):
+                end()
+        await _ends(process)
         # A program that it left behind may still hold its output open.
         _, waiting = await asyncio.wait({task}, timeout=1)
         for task in waiting:
@@ -117,8 +122,11 @@ def _cells(count: int) -> int:
 
 
 async def _ends(process: Process) -> bool:
+    """Whether it ends in time. Asked again and again: `wait` would also wait for whoever inherited its output."""
     try:
-        await asyncio.wait_for(process.wait(), PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):
+            while process.returncode is None:
+                await asyncio.sleep(_STEP_S)
     except TimeoutError:
         return False
     return True

@@ -17,7 +17,8 @@ from fakes.command import Command
 
 BROWSER = "chromium-headless-shell"
 SERVE = """
-import sys
+import signal, sys
+{before}
 from gpualloc.tui import serve
 sys.exit(serve.serve(sys.argv[2:], port=0, sessions=int(sys.argv[1]), tell=lambda line: print(line, flush=True)))
 """
@@ -35,8 +36,9 @@ sys.exit(main(["--sim", "demo", "top"]))
 class Served:
     """A server of dashboards."""
 
-    def __init__(self, process):
+    def __init__(self, process, log):
         self.process = process
+        self.log = log
         self.address = re.search(r"http://\S+", process.stdout.readline())[0]
         self.origin, self.ticket = self.address.split("/?token=")
         process.stdout.readline()
@@ -61,13 +63,20 @@ def serve(tmp_path):
     started = []
     env = {key: value for key, value in Command(tmp_path).env.items() if key != "NO_COLOR"}
 
-    def serve(*program, sessions=4):
+    def serve(*program, sessions=4, before=""):
         command = program or (sys.executable, "-c", TOP)
-        process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, str(sessions), *command], env=env, stdout=subprocess.PIPE, text=True
-        )
+        log = tmp_path / "stderr"
+        script = SERVE.format(before=before)
+        with log.open("w") as stderr:
+            process = subprocess.Popen(
+                [sys.executable, "-c", script, str(sessions), *command],
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+            )
         started.append(process)
-        return Served(process)
+        return Served(process, log)
 
     yield serve
     for process in started:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -27,6 +28,14 @@ while (kind := os.read(0, 1)):
     if kind == b"M" and json.loads(data)["type"] == "quit":
         break
     draw(kind.decode() + data.decode())
+"""
+DELIVERS = """
+import io
+from textual.app import App
+class Delivers(App):
+    def on_mount(self):
+        self.deliver_text(io.StringIO("node,gpu\\nbirch01,0\\n"), save_filename="nodes.csv", mime_type="text/csv")
+Delivers().run()
 """
 ARGUMENTS = ["--node", "a b", "$(touch hacked)", "';", "é"]
 GUARDS = ("Content-Security-Policy", "Referrer-Policy", "X-Content-Type-Options", "Cache-Control")
@@ -168,6 +177,19 @@ def test_the_cookie_is_for_this_server_and_no_script(served):
     assert "Domain" not in given
 
 
+@pytest.mark.parametrize(
+    "nonsense",
+    [b"\x16\x03\x01", b"GET / HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", b"A" * 99_999],
+)
+def test_nonsense_is_refused_and_noted_nowhere(served, nonsense):
+    port = int(served.origin.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(nonsense)
+        assert b" 400 Bad Request" in connection.recv(1000)
+    served.end(signal.SIGTERM)
+    assert served.log.read_text() == ""
+
+
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another account needs root")
 def test_another_account_cannot_find_what_lets_in(served):
@@ -257,7 +279,32 @@ async def test_sizes_that_no_window_has_are_cut_down(served):
         assert json.loads(drawn[1:]) == {"type": "resize", "width": 1000, "height": 1}
 
 
-async def test_a_program_that_cannot_start_closes_its_tab(serve):
+async def test_a_program_that_is_not_there_closes_its_tab(serve):
+    served = serve("/nowhere/gpualloc")
+    path, cookie = await asyncio.to_thread(enter, served)
+    async with Terminal(served, path, cookie) as terminal:
+        assert (await terminal.receive(timeout=100)).data == aiohttp.WSCloseCode.INTERNAL_ERROR
+    served.next_address()
+    assert "cannot be started: No such file" in await asyncio.to_thread(served.process.stdout.readline)
+
+
+async def test_a_file_reaches_the_browser_once_and_only_with_the_cookie(serve):
+    served = serve(sys.executable, "-c", DELIVERS)
+    path, cookie = await asyncio.to_thread(enter, served)
+    async with Terminal(served, path, cookie) as terminal:
+        while (message := await terminal.receive(timeout=100)).type != aiohttp.WSMsgType.TEXT:
+            pass
+        kind, told = json.loads(message.data)
+        assert (kind, told["url"].startswith(f"{path}download/")) == ("open_url", True)
+        assert (await asyncio.to_thread(ask, served, told["url"]))[0] == 403
+        status, headers, text = await asyncio.to_thread(ask, served, told["url"], Cookie=cookie)
+        assert (status, text) == (200, "node,gpu\nbirch01,0\n")
+        assert headers["Content-Disposition"] == "attachment; filename=nodes.csv"
+        assert "script-src 'self'" in headers["Content-Security-Policy"]
+        assert (await asyncio.to_thread(ask, served, told["url"], Cookie=cookie))[0] == 404
+
+
+async def test_a_program_that_fails_at_once_closes_its_tab(serve):
     served = serve(sys.executable, "-c", "import sys; sys.exit('no configuration')")
     path, cookie = await asyncio.to_thread(enter, served)
     async with Terminal(served, path, cookie) as terminal:
@@ -276,6 +323,13 @@ async def test_a_signal_ends_the_server_and_every_dashboard(served, number, code
         assert (await terminal.receive(timeout=100)).data == aiohttp.WSCloseCode.GOING_AWAY
         assert await ended == code
     assert not os.path.exists(f"/proc/{dashboard}")
+
+
+async def test_a_hangup_that_is_ignored_ends_nothing(serve):
+    served = serve(sys.executable, "-c", ECHO, before="signal.signal(signal.SIGHUP, signal.SIG_IGN)")
+    served.process.send_signal(signal.SIGHUP)
+    assert await asyncio.to_thread(enter, served)
+    assert served.end(signal.SIGTERM) == 0
 
 
 async def test_dashboards_end_by_themselves_when_their_server_is_killed(serve):

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from contextlib import suppress
 
 import pytest
 from fakes.browser_tab import until
@@ -21,6 +22,11 @@ pid = b"%8d" % subprocess.Popen(["sleep", "1000"]).pid
 os.write(1, b"__GANGLION__\\nD\\0\\0\\0\\x08" + pid)
 os.read(0, 1)
 """
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(module, "PATIENCE_S", 1)
 
 
 class Tab:
@@ -61,8 +67,7 @@ async def started(script, tab):
     ("script", "gone", "code"),
     [(DEAF, False, -signal.SIGTERM), (DEAF_TO_TERM, False, -signal.SIGKILL), (STUCK, True, -signal.SIGTERM)],
 )
-async def test_it_is_told_by_signals(monkeypatch, script, gone, code):
-    monkeypatch.setattr(module, "PATIENCE_S", 0.5)
+async def test_it_is_told_by_signals(script, gone, code):
     tab = Tab(gone=gone)
     session = await started(script, tab)
     process = session._process
@@ -81,6 +86,14 @@ async def test_what_it_leaves_behind_holds_nothing_up():
         assert tab.closed
     finally:
         os.kill(int(tab.drawn), signal.SIGKILL)
+
+
+async def test_one_that_reads_no_more_is_ended_too():
+    session = await started(DEAF_TO_TERM, Tab())
+    with suppress(TimeoutError):
+        await asyncio.wait_for(session.send_bytes(bytes(1 << 20)), 0.1)
+    await session.stop()
+    assert session._process.returncode == -signal.SIGKILL
 
 
 async def test_stopping_twice_is_stopping_once():
