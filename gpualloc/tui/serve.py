@@ -37,6 +37,8 @@ def serve(
 ) -> int:
     """Serve a dashboard until INT, TERM or HUP; every browser tab gets a process of its own, which ends with the tab.
 
+    Sets signal handlers, so it is for the main thread.
+
     Args:
         command: what shows the dashboard, program first; it never meets a shell. `is_served` is true inside.
         host: loopback address to listen on, or `localhost`.
@@ -49,7 +51,7 @@ def serve(
 
     Raises:
         UsageError: the host is no loopback address, or textual-serve is not installed.
-        GpuallocError: nothing can listen there, or the signal handlers of a loop cannot be set.
+        GpuallocError: it cannot listen there.
     """
     address = _loopback(host, port)
     try:

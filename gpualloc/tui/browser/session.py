@@ -94,7 +94,8 @@ class Session(AppService):
     def _build_environment(self, width: int = 80, height: int = 24) -> dict[str, str]:
         # The terminal is the browser's, which draws everything, whatever the terminal of the server can do.
         inherited = super()._build_environment(width, height)
-        return {**inherited, "TEXTUAL_DRIVER": DRIVER, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
+        browser = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "LC_ALL": "C.UTF-8"}
+        return {**inherited, **browser, "TEXTUAL_DRIVER": DRIVER}
 
     async def _open_app_process(self, width: int = 80, height: int = 24) -> Process:
         self._process = process = await asyncio.create_subprocess_exec(

@@ -28,7 +28,7 @@ import os, sys
 from gpualloc.tui.serve import is_served
 assert is_served(os.environ)
 from gpualloc.cli.app import main
-sys.stdin.isatty = sys.stdout.isatty = lambda: True
+sys.stdin.isatty = sys.stdout.isatty = sys.stderr.isatty = lambda: True
 sys.exit(main(["--sim", "demo", "top"]))
 """
 
