@@ -59,6 +59,8 @@ class Field(Generic[Row]):
     """Whether its column is there until somebody chooses other columns."""
     descends: bool = False
     """Whether the largest comes first when it is sorted by."""
+    keeps: bool = False
+    """Whether it keeps its colours on a row that is no longer known to be true."""
 
     @property
     def right(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from gpualloc.errors import GpuallocError
+from gpualloc.model.health import Condition
 from gpualloc.model.inventory import Device, DeviceState, Node, NodeSpec, NodeState, Process
 from gpualloc.model.workload import Workload
 
@@ -69,5 +70,7 @@ class Seen:
     """Ticks at which the look under way began; None between looks."""
     waiting_for: tuple[str, ...] = ()
     """Nodes that the look under way has not heard yet."""
+    conditions: tuple[Condition, ...] = ()
+    """What is wrong with nodes and devices, worst first."""
     error: GpuallocError | None = None
     """Why the last look failed as a whole; None when it did not."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import atexit
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from gpualloc.engine.context import Context
 from gpualloc.model.allocation import Allocation, Claim, Grant, HeldBy, Hold, Share
 from gpualloc.model.inventory import (
     CgroupSupport,
@@ -19,6 +24,10 @@ from gpualloc.model.inventory import (
     Snapshot,
 )
 from gpualloc.model.workload import Request, Workload, WorkloadState
+from gpualloc.policies.registry import load
+from gpualloc.store.history import SqliteHistory
+from gpualloc.store.paths import StatePaths
+from gpualloc.store.state import SqliteJournal
 from gpualloc.tui.app import TopApp
 from gpualloc.tui.cost import Cost
 from gpualloc.tui.source import Source
@@ -70,7 +79,54 @@ class FrozenWorld:
         return Snapshot(self.now_s, self.nodes)
 
     def app(self, title: str = "gpualloc top", every_s: float = EVERY_S) -> TopApp:
-        return TopApp(self.source(), every_s=every_s, title=title, meter=FrozenMeter())
+        return TopApp(self.context(), self.source(), every_s=every_s, title=title, meter=FrozenMeter())
+
+    def context(self) -> Context:
+        """What the engine is asked with: real databases, empty, and nodes that nothing can be done on."""
+        folder = Path(tempfile.mkdtemp(prefix="gpualloc-top-"))
+        paths = StatePaths(folder)
+        journal, history = SqliteJournal(paths), SqliteHistory(paths)
+        fleet = FrozenFleet(self)
+        context = Context(
+            fleet,
+            journal,
+            history,
+            FrozenClock(self),
+            load("pack"),
+            "ann",
+            simulated=self.simulated,  # type: ignore[arg-type]
+        )
+        atexit.register(lambda: (journal.close(), history.close(), shutil.rmtree(folder, ignore_errors=True)))
+        return context
+
+
+@dataclass
+class FrozenFleet:
+    """Looks as the world does."""
+
+    world: FrozenWorld
+
+    def specs(self) -> tuple[NodeSpec, ...]:
+        return self.world.specs
+
+    def observe(self, names: Sequence[str] | None = None, near: Sequence[str] = ()) -> Iterator[Node]:
+        yield from (node for node in self.world.nodes if names is None or node.name in names)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@dataclass
+class FrozenClock:
+    """The world's own time."""
+
+    world: FrozenWorld
+
+    def now_s(self) -> float:
+        return self.world.now_s
+
+    def sleep(self, seconds: float) -> None:
+        raise AssertionError(f"nobody sleeps {seconds} s in a frozen world")
 
 
 _READINGS = (

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from textual.pilot import Pilot
 
 from gpualloc.tui.cells import Cell
-from gpualloc.tui.screens.fleet import FleetScreen
-from gpualloc.tui.widgets.fleet_table import FleetTable
+from gpualloc.tui.rows import FleetRow
+from gpualloc.tui.screens.fleet import FleetView
 from gpualloc.tui.widgets.lines import Lines
+from gpualloc.tui.widgets.list_table import ListTable
 
 
 async def until(pilot: Pilot[None], holds: Callable[[], object], tries: int = 1500) -> None:
@@ -23,14 +24,14 @@ async def until(pilot: Pilot[None], holds: Callable[[], object], tries: int = 15
 
 async def until_drawn(pilot: Pilot[None]) -> None:
     """Wait until the first whole look is on the screen."""
-    await until(pilot, lambda: isinstance(pilot.app.screen, FleetScreen))
+    await until(pilot, lambda: isinstance(pilot.app.screen, FleetView))
     # The workloads are known only after a whole look.
     await until(pilot, lambda: fleet_table(pilot).rows and "running" in text_of(pilot, "#summary"))
     await pilot.pause()
 
 
-def fleet_table(pilot: Pilot[None]) -> FleetTable:
-    return pilot.app.screen_stack[1].query_one(FleetTable)
+def fleet_table(pilot: Pilot[None]) -> ListTable[FleetRow]:
+    return pilot.app.screen_stack[1].query_one("#fleet", ListTable)
 
 
 def plain_text(lines: tuple[Cell, ...]) -> str:

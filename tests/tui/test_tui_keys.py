@@ -7,6 +7,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from gpualloc.tui.arrange import SortKey
+from gpualloc.tui.screens.detail import DetailScreen
+from gpualloc.tui.widgets.process_table import ProcessTable
 from textual.events import Key
 from textual.pilot import Pilot
 from tui.fleet_fixture import TICKS_S, FrozenMeter, FrozenWorld, fleet, uuid
@@ -14,11 +17,8 @@ from tui.steering import fleet_table, row_keys, screen_text, text_of, until, unt
 
 from gpualloc.model.inventory import Node
 from gpualloc.tui.app import TopApp
-from gpualloc.tui.arrange import SortKey
-from gpualloc.tui.screens.detail import DetailScreen
 from gpualloc.tui.screens.fleet import FleetScreen
 from gpualloc.tui.screens.help import HelpScreen
-from gpualloc.tui.widgets.process_table import ProcessTable
 from gpualloc.tui.widgets.workload_table import WorkloadTable
 
 

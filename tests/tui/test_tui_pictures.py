@@ -6,11 +6,10 @@ import dataclasses
 from collections.abc import Callable
 
 import pytest
+from gpualloc.tui.screens.detail import DetailScreen
 from textual.pilot import Pilot
 from tui.fleet_fixture import TICKS_S, bare_machine, fleet
 from tui.steering import text_of, until, until_drawn
-
-from gpualloc.tui.screens.detail import DetailScreen
 
 SIZES = [(80, 24), (160, 48)]
 sizes = pytest.mark.parametrize("size", SIZES, ids=["80x24", "160x48"])

@@ -7,6 +7,7 @@ import random
 
 import pytest
 from fakes import sample_world
+from gpualloc.tui.arrange import SortKey, arranged, kept
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -16,7 +17,6 @@ from gpualloc.model.allocation import HeldBy, Hold
 from gpualloc.model.inventory import DeviceState, Node, NodeState
 from gpualloc.model.progress import Progress
 from gpualloc.model.workload import WorkloadState
-from gpualloc.tui.arrange import SortKey, arranged, kept
 from gpualloc.tui.cells import Role, bar, cell, fitted, gib, memory_pair, percent, watts, width_of
 from gpualloc.tui.columns import GAP, MARGIN, Column, PlacedColumn, fit
 from gpualloc.tui.detail import workload_detail

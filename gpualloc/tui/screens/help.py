@@ -1,4 +1,4 @@
-"""What every key does, taken from the bindings themselves."""
+"""Every key, view and command, taken from the bindings and the commands themselves."""
 
 from __future__ import annotations
 
@@ -7,89 +7,88 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
+from textual.containers import VerticalScroll
 
 from gpualloc.tui.cells import Cell, Role, Span, cell
+from gpualloc.tui.commands import Command
+from gpualloc.tui.keys import bindings_of, key_name
+from gpualloc.tui.screens.view import View
+from gpualloc.tui.state import State
 from gpualloc.tui.widgets.lines import Lines
+from gpualloc.tui.widgets.list_table import ListTable
+from gpualloc.tui.widgets.table import Table
 
-_KEY_WIDTH = 14
-_NAMES = {
-    "question_mark": "?",
-    "slash": "/",
-    "escape": "Esc",
-    "enter": "Enter",
-    "tab": "Tab",
-    "shift+tab": "Shift+Tab",
-    "pagedown": "PgDn",
-    "pageup": "PgUp",
-    "home": "Home",
-    "end": "End",
-    "down": "↓",
-    "up": "↑",
-    "ctrl+f": "Ctrl+F",
-    "ctrl+b": "Ctrl+B",
-    "ctrl+c": "Ctrl+C",
-}
+_KEY_WIDTH = 16
 NOTES = (
     "n/a is a reading that nobody could take; Enter on the row tells why. It is never shown as 0.",
     "AGE is the time since the readings of a row were true. Rows that are no longer known to be true are dim.",
     "A stranger is a process that nobody booked; its GPU is not free.",
-    "The filter looks for its text in node, model, state, user and workload.",
 )
 
 
-def key_name(key: str) -> str:
-    """A key as it is printed on keyboards."""
-    return _NAMES.get(key, key)
-
-
-def help_lines(groups: Iterable[tuple[str, Sequence[BindingType]]]) -> list[Cell]:
-    """One line per binding under the title of its group, then how to read the screen."""
+def key_lines(groups: Iterable[tuple[str, Sequence[Binding]]]) -> list[Cell]:
+    """One line per binding under the title of its group."""
     lines: list[Cell] = []
     for title, bindings in groups:
         lines.append(cell(title, Role.NAME))
         for binding in bindings:
-            if isinstance(binding, Binding):
-                keys = " ".join(key_name(key.strip()) for key in binding.key.split(","))
-                lines.append((Span(f"  {keys:<{_KEY_WIDTH}}", Role.KEY), Span(binding.tooltip or binding.description)))
+            keys = " ".join(key_name(key.strip()) for key in binding.key.split(","))
+            lines.append((Span(f"  {keys:<{_KEY_WIDTH}}", Role.KEY), Span(binding.tooltip or binding.description)))
         lines.append(())
-    lines.append(cell("Reading the screen", Role.NAME))
-    lines += [cell(f"  {note}") for note in NOTES]
     return lines
 
 
-class HelpScreen(ModalScreen[None]):
-    """A window over the fleet with every key.
+def command_lines(commands: Iterable[Command]) -> list[Cell]:
+    """One line per command."""
+    lines: list[Cell] = [cell("Commands behind :", Role.NAME)]
+    for command in commands:
+        name = f":{command.name} {command.argument}".rstrip()
+        also = f"  (also {', '.join(command.aliases)})" if command.aliases else ""
+        lines.append((Span(f"  {name:<{_KEY_WIDTH}}", Role.KEY), Span(command.what), Span(also, Role.DIM)))
+    return [*lines, ()]
 
-    Args:
-        groups: title and bindings of each group of keys.
-    """
 
+class HelpView(View):
+    """Keys of the view that it was called from, of lists, and of every view; the views; the commands."""
+
+    NAME = "help"
+    HEADING = "Help"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,question_mark,enter", "dismiss", "Back"),
-        # A modal screen hides the bindings of the app.
-        Binding("q,ctrl+c", "app.quit", "Quit", show=False),
-        Binding("down,j", "scroll(1)", "Down", show=False),
-        Binding("up,k", "scroll(-1)", "Up", show=False),
+        Binding("down,j", "scroll(1)", "down", show=False, tooltip="One line down"),
+        Binding("up,k", "scroll(-1)", "up", show=False, tooltip="One line up"),
+        Binding("pagedown,ctrl+f", "page(1)", "page down", show=False, tooltip="A screenful down"),
+        Binding("pageup,ctrl+b", "page(-1)", "page up", show=False, tooltip="A screenful up"),
     ]
 
-    def __init__(self, groups: Sequence[tuple[str, Sequence[BindingType]]]) -> None:
-        super().__init__()
-        self._groups = groups
+    def body(self) -> ComposeResult:
+        """One long text."""
+        with VerticalScroll(id="help-body", can_focus=False):
+            yield Lines(id="help-lines", classes="wrapped")
 
-    def compose(self) -> ComposeResult:
-        """A title and the keys."""
-        with Vertical(classes="window"):
-            yield Lines(id="help-title", classes="window-title")
-            with VerticalScroll(id="help-body", can_focus=False):
-                yield Lines(id="help-lines", classes="wrapped")
-
-    def on_mount(self) -> None:
-        """Draw once."""
-        self.query_one("#help-title", Lines).show([(*cell("Keys", Role.NAME), *cell("   Esc goes back", Role.DIM))])
-        self.query_one("#help-lines", Lines).show(help_lines(self._groups))
+    def draw(self, state: State) -> None:  # noqa: ARG002 (the same whatever was seen)
+        """Write it down."""
+        views = [screen for screen in self.app.screen_stack if isinstance(screen, View) and screen is not self]
+        below = views[-1] if views else self
+        own = [(f"{below.HEADING} view", bindings_of(type(below)))] if below is not self else []
+        parts = {type(widget) for widget in below.query("*") if type(widget).__module__.startswith("gpualloc.")}
+        widgets = [
+            (kind.__name__, bindings_of(kind)) for kind in parts if kind not in (ListTable, Table) and bindings_of(kind)
+        ]
+        groups = [
+            *((title, found) for title, found in own if found),
+            *widgets,
+            ("Lists", [*bindings_of(ListTable), *bindings_of(Table)]),
+            ("Every view", [*bindings_of(type(self.app)), *bindings_of(View)]),
+        ]
+        lines = [*key_lines(groups), *command_lines(self.shell.commands().all)]
+        lines += [cell("Reading the screen", Role.NAME), *(cell(f"  {note}") for note in NOTES)]
+        self.query_one("#help-lines", Lines).show(lines)
 
     def action_scroll(self, by: int) -> None:
         """Scroll by lines."""
         self.query_one("#help-body").scroll_relative(y=by, animate=False)
+
+    def action_page(self, by: int) -> None:
+        """Scroll by a screenful."""
+        body = self.query_one("#help-body")
+        body.scroll_relative(y=by * max(1, body.size.height - 1), animate=False)

@@ -1,24 +1,45 @@
-"""The bottom line: what the keys do, and how the fleet table is ordered."""
+"""The bottom line: what the keys do; a click on one presses it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from textual import events
+from textual.message import Message
 
 from gpualloc.tui.cells import Cell, Role, Span, width_of
 from gpualloc.tui.widgets.lines import Lines
 
 
 class KeyLine(Lines):
-    """Keys from the left, as many as fit, and a status that stays at the right."""
+    """Keys from the left, as many as fit."""
 
-    def show_keys(self, keys: Sequence[tuple[str, str]], status: Cell) -> None:
-        """Draw (key, what it does) and the status."""
-        spans: list[Span] = [Span(" ")]
-        room = self.size.width - width_of(status) - 1
-        for key, what in keys:
-            entry = (Span(key, Role.KEY), Span(f" {what}  ", Role.DIM))
-            if width_of((*spans, *entry)) > room:
+    class Pressed(Message):
+        """A key was clicked on."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._ends: list[tuple[int, str]] = []
+
+    def show_keys(self, keys: Sequence[tuple[str, str, str]]) -> None:
+        """Draw them: the key to press, the key as people read it, what it does."""
+        line: Cell = (Span(" "),)
+        self._ends = []
+        for key, name, what in keys:
+            entry = (*line, Span(name, Role.KEY), Span(f" {what}  ", Role.DIM))
+            if width_of(entry) > self.size.width + 1:
                 break
-            spans.extend(entry)
-        spans.append(Span(" " * max(0, room - width_of(tuple(spans)))))
-        self.show([(*spans, *status)])
+            line = entry
+            self._ends.append((width_of(line), key))
+        self.show([line])
+
+    def on_click(self, event: events.Click) -> None:
+        """Press the key under the mouse."""
+        for end, key in self._ends:
+            if event.x < end:
+                self.post_message(self.Pressed(key))
+                return

@@ -27,6 +27,7 @@ class Heading:
     now_s: float
     every_s: float
     cost: Cost
+    read_only: bool = False
 
 
 class Summary(Lines):
@@ -43,6 +44,7 @@ class Summary(Lines):
 
 def _first_left(heading: Heading, totals: Totals, room: int) -> list[Cell]:
     banners = [cell(" SIMULATED ", Role.BANNER)] if heading.simulated else []
+    banners += [cell(" READ ONLY ", Role.BANNER)] if heading.read_only else []
     parts = [cell(plain(heading.title, 40), Role.NAME), *banners, _nodes(totals)]
     devices = _devices(totals)
     # The total is what can be spared first: the parts add up to it.

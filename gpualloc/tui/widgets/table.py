@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 from rich.segment import Segment
 from rich.style import Style
@@ -15,17 +14,19 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from gpualloc.tui.cells import Cell, cell, fitted
+from gpualloc.tui.cells import Cell, Role, cell, fitted
 from gpualloc.tui.columns import GAP, MARGIN, Column, PlacedColumn, fit
+from gpualloc.tui.listing import Sort
+from gpualloc.tui.text import clip
 from gpualloc.tui.widgets.roles import ROLE_CLASSES, role_style
 
 Row = TypeVar("Row")
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
+class _Line(NamedTuple):
     key: str
     is_current: bool
+    mark: Cell
     cells: tuple[Cell, ...]
 
 
@@ -64,11 +65,21 @@ class Table(ScrollView, Generic[Row], can_focus=True):
             self.table = table
             self.key = key
 
+    class HeadingClicked(Message):
+        """The heading of a column was clicked on; `more` with Shift or Ctrl held."""
+
+        def __init__(self, table: Table[Row], column: str, *, more: bool) -> None:
+            super().__init__()
+            self.table = table
+            self.column = column
+            self.more = more
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._rows: tuple[Row, ...] = ()
+        self._keys: list[str] = []
         self._cursor = 0
-        self._sorted_by: tuple[str, bool] | None = None
+        self._sorted_by: Sequence[Sort] = ()
         self._placed: tuple[PlacedColumn, ...] = ()
         # What stands on each line of the screen, to redraw only what differs.
         self._drawn: dict[int, _Line] = {}
@@ -87,9 +98,18 @@ class Table(ScrollView, Generic[Row], can_focus=True):
         """The content of one cell; it is cut or padded to the width."""
         raise NotImplementedError
 
+    def mark_of(self, row: Row) -> Cell:  # noqa: ARG002 (only lists whose rows can be selected have marks)
+        """What stands in the margin before the row, one cell wide; nothing is a blank."""
+        return ()
+
     def is_strong(self, row: Row) -> bool:  # noqa: ARG002 (only some tables have headings among their rows)
         """Whether the row stands out as the heading of those below it."""
         return False
+
+    @property
+    def absent(self) -> str:
+        """What stands there when there is no row."""
+        return ""
 
     # What its owner tells it.
 
@@ -103,18 +123,22 @@ class Table(ScrollView, Generic[Row], can_focus=True):
         """The row under the cursor."""
         return self._rows[self._cursor] if self._rows else None
 
-    def show(self, rows: Sequence[Row], sorted_by: tuple[str, bool] | None = None) -> None:
+    def show(self, rows: Sequence[Row], sorted_by: Sequence[Sort] = ()) -> None:
         """Draw these rows from now on.
 
         Args:
             rows: in their order.
-            sorted_by: key of the column they are sorted by and whether it descends; None marks no column.
+            sorted_by: what they are sorted by, the first key first; marked in the headings.
         """
         before = self.current
         key = None if before is None else self.key_of(before)
         was_in_view = self._line_of(self._cursor) in range(1, self.size.height)
+        if rows is self._rows and sorted_by == self._sorted_by:
+            self._resized(heading_changed=False)
+            self._redraw_changed()
+            return
         self._rows = tuple(rows)
-        keys = [self.key_of(row) for row in self._rows]
+        keys = self._keys = [self.key_of(row) for row in self._rows]
         self._cursor = keys.index(key) if key in keys else max(0, min(self._cursor, len(keys) - 1))
         heading_changed = sorted_by != self._sorted_by
         self._sorted_by = sorted_by
@@ -128,10 +152,8 @@ class Table(ScrollView, Generic[Row], can_focus=True):
 
     def move_to(self, key: str) -> None:
         """Put the cursor on the row of that key, if there is one."""
-        for at, row in enumerate(self._rows):
-            if self.key_of(row) == key:
-                self._put_cursor(at)
-                return
+        if key in self._keys:
+            self._put_cursor(self._keys.index(key))
 
     # Drawing.
 
@@ -142,10 +164,16 @@ class Table(ScrollView, Generic[Row], can_focus=True):
         at = self._index_of(y)
         if at >= len(self._rows):
             self._drawn.pop(y, None)
-            return Strip.blank(self.size.width, self.rich_style)
+            return self._absent() if y == 1 and not self._rows else Strip.blank(self.size.width, self.rich_style)
         line = self._line(at)
         self._drawn[y] = line
-        return self._strip(line.cells, self._row_style(at))
+        return self._strip(line, self._row_style(at))
+
+    def _absent(self) -> Strip:
+        style = self.rich_style + role_style(self, Role.DIM)
+        return Strip([Segment(clip(f"  {self.absent}", self.size.width), style)]).adjust_cell_length(
+            self.size.width, style
+        )
 
     def _heading(self) -> Strip:
         style = self.get_component_rich_style("table--head")
@@ -153,17 +181,19 @@ class Table(ScrollView, Generic[Row], can_focus=True):
         segments = [Segment(" " * MARGIN, style)]
         for placed in self._placed:
             title = placed.column.title
-            marked = self._sorted_by is not None and self._sorted_by[0] == placed.column.key
-            if marked and self._sorted_by is not None:
-                title += "▼" if self._sorted_by[1] else "▲"
+            at, sort = next(
+                ((at, one) for at, one in enumerate(self._sorted_by) if one.field == placed.column.key), (0, None)
+            )
+            if sort is not None:
+                title += ("▼" if sort.descends else "▲") + (str(at + 1) if at else "")
             text = "".join(span.text for span in fitted(cell(title), placed.width, placed.column.right))
-            segments.append(Segment(text, sorted_style if marked else style))
+            segments.append(Segment(text, sorted_style if sort is not None else style))
             segments.append(Segment(" " * GAP, style))
         return Strip(segments).adjust_cell_length(self.size.width, style)
 
-    def _strip(self, cells: tuple[Cell, ...], base: Style) -> Strip:
-        segments = [Segment(" " * MARGIN, base)]
-        for content in cells:
+    def _strip(self, line: _Line, base: Style) -> Strip:
+        segments = [Segment(span.text, base + role_style(self, span.role)) for span in fitted(line.mark, MARGIN)]
+        for content in line.cells:
             segments.extend(Segment(span.text, base + role_style(self, span.role)) for span in content)
             segments.append(Segment(" " * GAP, base))
         return Strip(segments).adjust_cell_length(self.size.width, base).simplify()
@@ -171,7 +201,7 @@ class Table(ScrollView, Generic[Row], can_focus=True):
     def _line(self, at: int) -> _Line:
         row = self._rows[at]
         cells = tuple(fitted(self.draw(row, placed), placed.width, placed.column.right) for placed in self._placed)
-        return _Line(self.key_of(row), at == self._cursor, cells)
+        return _Line(self._keys[at], at == self._cursor, self.mark_of(row), cells)
 
     def _row_style(self, at: int) -> Style:
         if at == self._cursor:
@@ -187,7 +217,7 @@ class Table(ScrollView, Generic[Row], can_focus=True):
             old = self._drawn.get(y)
             if new == old:
                 continue
-            if new is None or old is None or (new.key, new.is_current) != (old.key, old.is_current):
+            if new is None or old is None or new[:3] != old[:3]:
                 self.refresh(Region(0, y, self.size.width, 1))
                 continue
             changed = [
@@ -232,7 +262,7 @@ class Table(ScrollView, Generic[Row], can_focus=True):
                 self.refresh(Region(0, line, self.size.width, 1))
         self._cursor = at
         self._bring_into_view()
-        self.post_message(self.Moved(self, self.key_of(self._rows[at])))
+        self.post_message(self.Moved(self, self._keys[at]))
 
     # Events and keys.
 
@@ -242,12 +272,19 @@ class Table(ScrollView, Generic[Row], can_focus=True):
         self._bring_into_view()
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor there; a double click opens."""
+        """Put the cursor there; a double click opens; on the heading of a column it tells so."""
         at = self._index_of(event.y)
+        if event.y == 0:
+            self._click_heading(event)
         if event.y > 0 and at < len(self._rows):
             self._put_cursor(at)
             if event.chain == 2:
                 self.action_open()
+
+    def _click_heading(self, event: events.Click) -> None:
+        for placed in self._placed:
+            if placed.x <= event.x < placed.x + placed.width + GAP:
+                self.post_message(self.HeadingClicked(self, placed.column.key, more=event.shift or event.ctrl))
 
     def action_move(self, by: int) -> None:
         """Move the cursor."""
@@ -269,4 +306,4 @@ class Table(ScrollView, Generic[Row], can_focus=True):
         """Say that the row under the cursor was opened."""
         row = self.current
         if row is not None:
-            self.post_message(self.Opened(self, self.key_of(row)))
+            self.post_message(self.Opened(self, self._keys[self._cursor]))

@@ -1,0 +1,1 @@
+"""The lists of the dashboard, each as data."""

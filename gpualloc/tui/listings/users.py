@@ -1,0 +1,212 @@
+"""The list of users: who holds how much, and who waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from gpualloc.model.workload import Workload, WorkloadState
+from gpualloc.tui.cells import Cell, Role, cell
+from gpualloc.tui.fields import Field, Unit, Value
+from gpualloc.tui.listing import Listing, Sort
+from gpualloc.tui.rows import FleetRow, Moment
+from gpualloc.tui.state import State
+
+_IDLE_BELOW = 0.05
+"""Utilization below which a held GPU does nothing."""
+
+
+@dataclass(slots=True)
+class UserRow:
+    """What one user has, over the whole fleet; a GPU that several share counts for each of them."""
+
+    user: str
+    gpus: set[str] = field(default_factory=set)
+    """UUIDs of devices with work or processes of this user."""
+    idle: int = 0
+    """How many of them do nothing."""
+    memory_mib: int = 0
+    memory_unknown: bool = False
+    """Whether the driver does not tell the memory of some of the processes."""
+    ratios: list[float] = field(default_factory=list)
+    """Utilization of the devices of which it is known."""
+    power_w: float = 0.0
+    processes: int = 0
+    strangers: int = 0
+    """Processes that nobody booked."""
+    running: int = 0
+    waiting: int = 0
+    nodes: set[str] = field(default_factory=set)
+
+
+def user_rows(state: State) -> tuple[UserRow, ...]:
+    """Every user with processes on devices, or with work that is not ended."""
+    found: dict[str, UserRow] = {}
+    devices = {row.device.uuid: row for row in state.rows if row.device is not None}
+    owners = {workload.id: workload.owner for workload in state.workloads}
+    _add_processes(found, state, devices, owners)
+    _add_work(found, state.workloads, devices)
+    return tuple(found[name] for name in sorted(found))
+
+
+def _add_processes(
+    found: dict[str, UserRow], state: State, devices: dict[str, FleetRow], owners: dict[str, str]
+) -> None:
+    for node in state.seen.nodes:
+        for process in node.processes:
+            owner = owners.get(process.workload) if process.workload else None
+            name = owner or process.user or "unknown"
+            one = found.setdefault(name, UserRow(name))
+            one.processes += 1
+            one.strangers += process.workload is None
+            if process.gpu_memory_used_mib is None:
+                one.memory_unknown = True
+            else:
+                one.memory_mib += process.gpu_memory_used_mib
+            _add_device(one, devices.get(process.device))
+
+
+def _add_work(found: dict[str, UserRow], workloads: Iterable[Workload], devices: dict[str, FleetRow]) -> None:
+    for workload in workloads:
+        if workload.state.ended:
+            continue
+        one = found.setdefault(workload.owner, UserRow(workload.owner))
+        one.waiting += workload.state is WorkloadState.PENDING
+        one.running += workload.state is WorkloadState.RUNNING
+        if workload.allocation is not None and workload.state is WorkloadState.RUNNING:
+            for grant in workload.allocation.grants:
+                _add_device(one, devices.get(grant.device))
+
+
+def _add_device(one: UserRow, row: FleetRow | None) -> None:
+    if row is None or row.device is None or row.device.uuid in one.gpus:
+        return
+    one.gpus.add(row.device.uuid)
+    one.nodes.add(row.node.name)
+    ratio = row.device.gpu_utilization_ratio
+    if ratio is not None:
+        one.ratios.append(ratio)
+        one.idle += ratio < _IDLE_BELOW
+    one.power_w += row.device.power_w or 0.0
+
+
+def _mean(row: UserRow, _: Moment) -> Value:
+    return sum(row.ratios) / len(row.ratios) if row.ratios else None
+
+
+def _idle_cell(row: UserRow, _: Moment, width: int) -> Cell:
+    return cell(str(row.idle).rjust(width), Role.WARN if row.idle else Role.DIM)
+
+
+def _strangers_cell(row: UserRow, _: Moment, width: int) -> Cell:
+    return cell(str(row.strangers).rjust(width), Role.WARN if row.strangers else Role.DIM)
+
+
+FIELDS: tuple[Field[UserRow], ...] = (
+    Field("user", "USER", "whose it is", lambda row, _: row.user, least=10, most=24, priority=0),
+    Field(
+        "gpus",
+        "GPUS",
+        "GPUs with work or processes of this user",
+        lambda row, _: len(row.gpus),
+        Unit.COUNT,
+        least=4,
+        most=6,
+        priority=1,
+        descends=True,
+    ),
+    Field(
+        "idle",
+        "IDLE",
+        "how many of them do nothing",
+        lambda row, _: row.idle,
+        Unit.COUNT,
+        draw=_idle_cell,
+        least=4,
+        most=6,
+        priority=2,
+        descends=True,
+    ),
+    Field(
+        "util", "UTIL", "mean utilization of these GPUs", _mean, Unit.RATIO, least=5, most=6, priority=3, descends=True
+    ),
+    Field(
+        "mem",
+        "GPU MEM",
+        "GPU memory of the processes; unknown when the driver does not tell that of one",
+        lambda row, _: None if row.memory_unknown else row.memory_mib,
+        Unit.MIB,
+        least=7,
+        most=9,
+        priority=4,
+        descends=True,
+    ),
+    Field(
+        "power",
+        "POWER",
+        "power of these GPUs",
+        lambda row, _: row.power_w,
+        Unit.WATT,
+        least=6,
+        most=8,
+        priority=8,
+        descends=True,
+    ),
+    Field(
+        "run",
+        "RUN",
+        "work that runs",
+        lambda row, _: row.running,
+        Unit.COUNT,
+        least=4,
+        most=6,
+        priority=5,
+        descends=True,
+    ),
+    Field(
+        "wait",
+        "WAIT",
+        "work that waits",
+        lambda row, _: row.waiting,
+        Unit.COUNT,
+        least=4,
+        most=6,
+        priority=6,
+        descends=True,
+    ),
+    Field(
+        "procs",
+        "PROCS",
+        "processes on GPUs",
+        lambda row, _: row.processes,
+        Unit.COUNT,
+        least=5,
+        most=6,
+        priority=9,
+        descends=True,
+    ),
+    Field(
+        "strangers",
+        "UNBOOKED",
+        "processes that nobody booked",
+        lambda row, _: row.strangers,
+        Unit.COUNT,
+        draw=_strangers_cell,
+        least=8,
+        most=8,
+        priority=7,
+        descends=True,
+    ),
+    Field(
+        "node", "NODES", "nodes of these GPUs", lambda row, _: tuple(sorted(row.nodes)), least=8, most=60, priority=10
+    ),
+)
+
+USERS: Listing[UserRow] = Listing(
+    "users",
+    FIELDS,
+    key=lambda row: row.user,
+    sorts=(Sort("gpus", descends=True), Sort("user")),
+    absent="nobody uses a GPU and no work waits",
+)
+"""Every user, the one with most GPUs first."""

@@ -1,0 +1,187 @@
+"""The frame of every view: header, where we are, the view's own part, notices, prompt and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import Screen
+
+from gpualloc.tui.actions.action import Target
+from gpualloc.tui.cells import Cell, Role, Span, cell, width_of
+from gpualloc.tui.keys import shown_keys
+from gpualloc.tui.messages import Said
+from gpualloc.tui.shell import Shell
+from gpualloc.tui.state import State
+from gpualloc.tui.text import age_text, plain
+from gpualloc.tui.widgets.key_line import KeyLine
+from gpualloc.tui.widgets.lines import Lines
+from gpualloc.tui.widgets.prompt_line import Prompt, PromptLine
+from gpualloc.tui.widgets.summary import Summary
+
+NOTICE_S = 8.0
+"""How long a notice stands."""
+
+
+class View(Screen[None]):
+    """A view of the fleet. Draws when it is on top and something changed; never blocks.
+
+    Args:
+        shell: what it draws from, and whom it asks.
+        of: what it is about, as in `Go`; empty for the whole fleet.
+    """
+
+    NAME: ClassVar[str] = ""
+    """As in `:name`."""
+    HEADING: ClassVar[str] = ""
+    """As people read it."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("tab", "app.focus_next", "next", show=False, tooltip="Next part of the view"),
+        Binding("shift+tab", "app.focus_previous", "previous", show=False, tooltip="Previous part of the view"),
+    ]
+
+    def __init__(self, shell: Shell, of: str = "") -> None:
+        super().__init__()
+        self.shell = shell
+        self.of = of
+        self._took: Callable[[str], None] | None = None
+
+    # What a view says of itself.
+
+    def body(self) -> ComposeResult:
+        """The widgets between the crumb line and the keys."""
+        raise NotImplementedError
+
+    def draw(self, state: State) -> None:
+        """Show this state; called at least once a second while the view is on top."""
+        raise NotImplementedError
+
+    def subject(self) -> str:
+        """What it is about, safe to draw; empty for the whole fleet."""
+        return ""
+
+    def status(self) -> Cell:
+        """What stands at the right of the crumb line: filter, order, counts."""
+        return ()
+
+    def targets(self) -> tuple[Target, ...]:
+        """What an action would act upon: what is selected, else what the cursor is on."""
+        return ()
+
+    # The frame.
+
+    def compose(self) -> ComposeResult:
+        """From top to bottom."""
+        yield Summary(id="summary")
+        yield Lines(id="trouble")
+        yield Lines(id="crumb")
+        with Vertical(id="body"):
+            yield from self.body()
+        yield Lines(id="notice")
+        yield PromptLine(id="prompt")
+        yield KeyLine(id="keys")
+
+    def on_mount(self) -> None:
+        """Draw as soon as the sizes are known."""
+        self.call_after_refresh(self.redraw)
+
+    def on_screen_resume(self) -> None:
+        """Draw what changed while another view was on top."""
+        self.call_after_refresh(self.redraw)
+
+    def on_resize(self, _: events.Resize) -> None:
+        """Fit it into the new size."""
+        self.call_after_refresh(self.redraw)
+
+    def redraw(self) -> None:
+        """Draw the newest state."""
+        if not self.is_mounted or not self.is_current:
+            return
+        state = self.shell.state
+        self.query_one(Summary).show_totals(self.shell.heading(), state.totals)
+        self._draw_trouble(state)
+        self.draw(state)
+        self._draw_crumb()
+        self.query_one(KeyLine).show_keys(shown_keys(self))
+
+    def _draw_trouble(self, state: State) -> None:
+        trouble = self.query_one("#trouble", Lines)
+        content = trouble_line(state)
+        trouble.display = bool(content)
+        trouble.show([content])
+
+    def _draw_crumb(self) -> None:
+        line = self.query_one("#crumb", Lines)
+        names = [view.HEADING for view in self.app.screen_stack if isinstance(view, View)]
+        above = "".join(f" {name} ›" for name in names[:-1])
+        here: Cell = (Span(above, Role.DIM), Span(f" {self.HEADING}", Role.NAME))
+        subject = self.subject()
+        if subject:
+            here = (*here, Span(f" {subject}", Role.PLAIN))
+        status = self.status()
+        room = self.size.width - width_of(here) - width_of(status) - 2
+        if room < 0:
+            here = (Span(f" {subject or self.HEADING}", Role.NAME),)
+            room = self.size.width - width_of(here) - width_of(status) - 2
+        line.show([(*here, Span(" " * max(1, room)), *status)])
+
+    # Notices and prompts.
+
+    def say(self, text: str, *, wrong: bool = False) -> None:
+        """Show a line for some seconds."""
+        line = self.query_one("#notice", Lines)
+        said = (cell(f" {text}", Role.BAD if wrong else Role.GOOD),)
+        line.show(said)
+        line.display = True
+        self.set_timer(NOTICE_S, lambda: self._unsay(said))
+
+    def _unsay(self, said: tuple[Cell, ...]) -> None:
+        line = self.query_one("#notice", Lines)
+        if line.lines == said:
+            line.display = False
+
+    def on_said(self, message: Said) -> None:
+        """Show a notice of the view's own parts."""
+        message.stop()
+        self.say(message.text, wrong=message.wrong)
+
+    def ask(self, prompt: Prompt, text: str, took: Callable[[str], None]) -> None:
+        """Let a line be typed; `took` gets it once it is accepted."""
+        self._took = took
+        self.query_one(PromptLine).ask(prompt, text)
+
+    def on_prompt_line_accepted(self, event: PromptLine.Accepted) -> None:
+        """Hand it over."""
+        self.focus_body()
+        if self._took is not None:
+            self._took(event.text)
+
+    def on_prompt_line_left(self, _: PromptLine.Left) -> None:
+        """Back to the view."""
+        self.focus_body()
+
+    def focus_body(self) -> None:
+        """Let keys go to the view's own part again."""
+        for widget in self.query("#body *"):
+            if widget.focusable:
+                widget.focus()
+                return
+        self.set_focus(None)
+
+
+def trouble_line(state: State) -> Cell:
+    """What is wrong with looking at the fleet as a whole; empty when nothing is."""
+    seen, moment = state.seen, state.moment
+    if seen.error is not None:
+        hint = f"  {seen.error.hint}" if seen.error.hint else ""
+        return (Span(f" {plain(seen.error.message)}", Role.BAD), Span(plain(hint), Role.DIM))
+    looking_s = moment.age_s(seen.look_since_s)
+    if looking_s is None or looking_s <= moment.stale_after_s:
+        return ()
+    names = ", ".join(plain(name, 40) for name in seen.waiting_for[:3])
+    more = f" and {len(seen.waiting_for) - 3} more" if len(seen.waiting_for) > 3 else ""
+    return cell(f" looking for {age_text(looking_s)}, still waiting for {names or 'the end'}{more}", Role.WARN)

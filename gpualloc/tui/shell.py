@@ -1,0 +1,51 @@
+"""What every view is given: the world it works on, the state it draws, and somebody to ask what may block."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gpualloc.engine.context import Context
+from gpualloc.tui.commands import Commands
+from gpualloc.tui.desk import Desk
+from gpualloc.tui.listing import Sort
+from gpualloc.tui.source import Source
+from gpualloc.tui.state import State
+from gpualloc.tui.widgets.summary import Heading
+
+
+@dataclass(slots=True)
+class ListMemory:
+    """How somebody wants a list to be; kept while the dashboard runs, whatever view comes and goes."""
+
+    columns: tuple[str, ...] | None = None
+    """Names of fields; None: those shown at first."""
+    sorts: tuple[Sort, ...] | None = None
+    """None: the list's own."""
+    filter: str = ""
+
+
+@dataclass(slots=True)
+class Shell:
+    """One dashboard, as its views see it."""
+
+    ctx: Context
+    """For what the engine is asked; a read-only one where nothing may be changed."""
+    source: Source
+    desk: Desk
+    state: State
+    """The newest; views are told when it changes."""
+    every_s: float
+    heading: Callable[[], Heading]
+    """What the header says beside the sums."""
+    commands: Callable[[], Commands]
+    """Everything that can be typed behind `:` now."""
+    read_only: str | None = None
+    """Why nothing may be changed; None when it may."""
+    lists: dict[str, ListMemory] = field(default_factory=dict)
+    filters: dict[str, str] = field(default_factory=dict)
+    """Saved filters by name."""
+
+    def memory(self, listing: str) -> ListMemory:
+        """How the list of that name is wanted."""
+        return self.lists.setdefault(listing, ListMemory())

@@ -1,0 +1,75 @@
+"""What every view draws from: the fleet as it was seen, and the moment at which it is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from gpualloc.engine.progress import progress_of
+from gpualloc.model.inventory import Device
+from gpualloc.model.progress import Progress
+from gpualloc.model.workload import Workload
+from gpualloc.tui.rows import FleetRow, Moment, fleet_rows
+from gpualloc.tui.seen import Seen, SeenNode
+from gpualloc.tui.totals import Totals, totals
+
+
+@dataclass(frozen=True)
+class State:
+    """The fleet at a moment. What is derived from it is derived once, and only when a view asks for it."""
+
+    seen: Seen
+    moment: Moment
+    rows: tuple[FleetRow, ...]
+    """Every node, each followed by its devices by index."""
+    live: bool = True
+    """False for a moment of the past: nothing can be done there."""
+
+    @classmethod
+    def of(cls, seen: Seen, moment: Moment, *, live: bool = True) -> State:
+        """The state when something new was seen."""
+        return cls(seen, moment, fleet_rows(seen), live)
+
+    def at(self, moment: Moment) -> State:
+        """The same fleet a little later."""
+        return replace(self, moment=moment)
+
+    @cached_property
+    def totals(self) -> Totals:
+        """The sums in the header."""
+        return totals(self.seen, self.rows, self.moment)
+
+    @cached_property
+    def workloads(self) -> tuple[Workload, ...]:
+        """All that are known; empty until the first whole look."""
+        return self.seen.workloads or ()
+
+    @cached_property
+    def names(self) -> Mapping[str, str]:
+        """Names of workloads by id."""
+        return {workload.id: workload.name for workload in self.workloads}
+
+    @cached_property
+    def progress(self) -> Mapping[str, Progress]:
+        """By workload id how far it says it is."""
+        return progress_of(self.workloads, (node.node for node in self.seen.nodes if node.node is not None))
+
+    @cached_property
+    def indices(self) -> Mapping[str, int]:
+        """Indices of devices by UUID, for display."""
+        return {device.uuid: device.index for node in self.seen.nodes for device in node.devices}
+
+    @cached_property
+    def nodes(self) -> Mapping[str, SeenNode]:
+        """The nodes by name."""
+        return {node.name: node for node in self.seen.nodes}
+
+    def row(self, key: str) -> FleetRow | None:
+        """The fleet's row of that key; None when it is gone."""
+        return next((row for row in self.rows if row.key == key), None)
+
+    def device(self, node: str, uuid: str) -> Device | None:
+        """A device of a node; None when it is gone."""
+        found = self.nodes.get(node)
+        return None if found is None else next((one for one in found.devices if one.uuid == uuid), None)

@@ -1,0 +1,164 @@
+"""The line in which a filter or a command is typed, with what could come next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widgets import Input
+
+from gpualloc.tui.cells import Role, Span
+from gpualloc.tui.widgets.lines import Lines
+
+_SHOWN = 8
+"""So many continuations are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is asked for."""
+
+    name: str
+    """Names it in messages: `filter`, `command`, or what a dialog asks."""
+    label: str
+    placeholder: str
+    complete: Callable[[str], tuple[str, ...]]
+    """Whole texts that the typed one could become, the likeliest first."""
+    live: bool = False
+    """Whether every change is told, not only the end."""
+
+
+class PromptLine(Horizontal):
+    """Hidden until it asks; the line above it names what the text could become."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        # With priority, so that a key typed fast after them is not taken for text.
+        Binding("escape", "leave", "Leave it", show=False, priority=True),
+        Binding("enter", "accept", "Accept it", show=False, priority=True),
+        Binding("tab", "complete", "Complete it", show=False, priority=True),
+    ]
+
+    class Edited(Message):
+        """The text of a live prompt is another one."""
+
+        def __init__(self, prompt: Prompt, text: str) -> None:
+            super().__init__()
+            self.prompt = prompt
+            self.text = text
+
+    class Accepted(Message):
+        """The text was accepted."""
+
+        def __init__(self, prompt: Prompt, text: str) -> None:
+            super().__init__()
+            self.prompt = prompt
+            self.text = text
+
+    class Left(Message):
+        """The prompt was left without a text."""
+
+        def __init__(self, prompt: Prompt) -> None:
+            super().__init__()
+            self.prompt = prompt
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._input = Input(compact=True, select_on_focus=False)
+        self._input.cursor_blink = False
+        self._prompt: Prompt | None = None
+        self.display = False
+
+    def compose(self) -> ComposeResult:
+        """What is asked, the text, and what it could become."""
+        yield Lines(id="prompt-label")
+        yield self._input
+        yield Lines(id="prompt-hint")
+
+    @property
+    def text(self) -> str:
+        """What is typed."""
+        return self._input.value
+
+    def ask(self, prompt: Prompt, text: str = "") -> None:
+        """Show the line and type into it, after the text that is there."""
+        self._prompt = prompt
+        self.display = True
+        self.query_one("#prompt-label", Lines).show([(Span(f" {prompt.label} ", Role.KEY),)])
+        self._input.placeholder = prompt.placeholder
+        self._input.value = text
+        self._input.cursor_position = len(text)
+        self._input.focus()
+        self._hint()
+
+    def close(self) -> None:
+        """Out of sight."""
+        self._prompt = None
+        self.display = False
+        self._input.value = ""
+
+    def complain(self, text: str) -> None:
+        """Say in place of the hint what is wrong with the text; empty says nothing is."""
+        if text:
+            self.query_one("#prompt-hint", Lines).show([(Span(text, Role.BAD),)])
+        else:
+            self._hint()
+
+    def action_leave(self) -> None:
+        """Leave without a text."""
+        prompt = self._prompt
+        self.close()
+        if prompt is not None:
+            self.post_message(self.Left(prompt))
+
+    def action_accept(self) -> None:
+        """Take the text."""
+        prompt, text = self._prompt, self._input.value
+        if prompt is not None:
+            self.close()
+            self.post_message(self.Accepted(prompt, text))
+
+    def action_complete(self) -> None:
+        """Take the likeliest continuation, as far as all of them agree when there are several."""
+        found = self._continuations()
+        if not found:
+            return
+        text = _common(found) if len(found) > 1 else found[0]
+        if len(text) <= len(self._input.value):
+            text = found[0]
+        self._input.value = text
+        self._input.cursor_position = len(text)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Tell the screen, and name what could come next."""
+        event.stop()
+        if self._prompt is None:
+            return
+        self._hint()
+        if self._prompt.live:
+            self.post_message(self.Edited(self._prompt, event.value))
+
+    def on_descendant_blur(self, _: events.DescendantBlur) -> None:
+        """A prompt that nobody types into is in the way."""
+        if self.display and self.screen.focused is not self._input:
+            self.action_leave()
+
+    def _continuations(self) -> tuple[str, ...]:
+        return () if self._prompt is None else self._prompt.complete(self._input.value)
+
+    def _hint(self) -> None:
+        found = self._continuations()
+        words = [text.rsplit(" ", 1)[-1] for text in found[:_SHOWN]]
+        more = " …" if len(found) > _SHOWN else ""
+        self.query_one("#prompt-hint", Lines).show([(Span("  ".join(words) + more, Role.DIM),)])
+
+
+def _common(texts: tuple[str, ...]) -> str:
+    first, last = min(texts), max(texts)
+    at = next((at for at, (one, other) in enumerate(zip(first, last, strict=False)) if one != other), len(first))
+    return first[:at]
