@@ -41,7 +41,13 @@ async def test_a_tab_shows_the_dashboard_and_takes_keys(serve, browser):
     await tab.shows("birch01")
     assert "SIMULATED" in await tab.screen()
     await tab.press("?")
-    await tab.shows("All keys")
+    await tab.shows("Next row")
+
+
+async def test_a_dashboard_that_was_quit_can_be_started_again(serve, browser):
+    served = serve()
+    tab = await browser(served.address)
+    await tab.shows("birch01")
     await tab.press("q")
     await until(lambda: not served.children())
     await tab.comes_true(ENDED)
@@ -92,7 +98,7 @@ async def test_a_closed_tab_ends_its_dashboard_and_no_other(serve, browser):
     await first.close()
     await until(lambda: one not in served.children())
     await second.press("?")
-    await second.shows("All keys")
+    await second.shows("Next row")
 
 
 async def test_the_end_of_the_server_is_shown_and_leaves_nothing_behind(serve, browser):
