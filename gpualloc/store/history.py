@@ -25,7 +25,7 @@ from gpualloc.model.sample import (
 )
 from gpualloc.store import history_upkeep, past_forecasts
 from gpualloc.store.database import Database, Schema
-from gpualloc.store.history_series import Block, Register, blocks, metric_id, newest, order_of
+from gpualloc.store.history_series import Block, Register, Roster, blocks, metric_id, newest, order_of
 from gpualloc.store.history_ticks import tick_rows
 from gpualloc.store.history_times import horizon
 from gpualloc.store.paths import StatePaths
@@ -77,6 +77,7 @@ class SqliteHistory:
         self._database = Database(paths.history_db, SCHEMA)
         self._appending = threading.Lock()
         self._register = Register()
+        self._roster = Roster()
 
     def append(self, samples: Sequence[Sample]) -> int:
         """Store one tick in one transaction; a second write of the same series and tick replaces all that is known.
@@ -230,12 +231,13 @@ class SqliteHistory:
 
     def moment(self, at_s: float, reach_s: float) -> KeptSamples:
         """As `ports.History.moment`; a block of series at a time, so that others get their turn in between."""
-        from gpualloc.store.history_moment import level_of, newest_samples
+        from gpualloc.store.history_moment import level_of
+        from gpualloc.store.history_newest import newest_samples
 
         with self._database.snapshot() as connection:
-            level = level_of(connection, at_s)
+            level, wanted = level_of(connection, at_s), self._roster.blocks(connection)
         samples: list[Sample] = []
-        for block in self._blocks(list(SeriesKind)):
+        for block in wanted:
             with self._database.snapshot() as connection:
                 samples += newest_samples(connection, block, level, at_s, reach_s)
         return KeptSamples(level, tuple(samples))
