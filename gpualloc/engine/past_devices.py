@@ -111,26 +111,21 @@ def sampled_device(base: Device, values: _Values, instances: Sequence[MigInstanc
         instances: its MIG instances that were sampled.
         trouble: what was wrong with its state then, as the condition says it; None when nothing was.
     """
-    (
-        used, bus, used_mib, total_mib, power_w, temperature, clock, memory_temperature, memory_clock, energy_j,
-        nvlink_rx, nvlink_tx, pcie_rx, pcie_tx, uncorrected, sm, tensor, dram,
-    ) = readings = tuple(map(values.get, _METRICS))  # fmt: skip
-    unknown = () if None not in readings else tuple(
-        name for name, value in zip(READINGS, readings, strict=True) if value is None
-    )  # fmt: skip
+    value = values.get
+    unknown = tuple(name for name, metric in READINGS.items() if value(metric) is None)
     return Device(
         uuid=base.uuid,
         index=base.index,
         model=base.model,
-        memory_total_mib=_whole(total_mib),
+        memory_total_mib=_whole(value("gpu_memory_total_mib")),
         state=DeviceState.OK if trouble is None else _state(trouble),
         reason=trouble,
-        memory_used_mib=_whole(used_mib),
-        gpu_utilization_ratio=used,
-        memory_utilization_ratio=bus,
-        power_w=power_w,
-        temperature_c=_whole(temperature),
-        sm_clock_mhz=_whole(clock),
+        memory_used_mib=_whole(value("gpu_memory_used_mib")),
+        gpu_utilization_ratio=value("gpu_utilization_ratio"),
+        memory_utilization_ratio=value("memory_utilization_ratio"),
+        power_w=value("power_w"),
+        temperature_c=_whole(value("temperature_c")),
+        sm_clock_mhz=_whole(value("sm_clock_mhz")),
         # That there were none may also be because nobody made one.
         mig_enabled=True if instances else None,
         mig_instances=tuple(instances),
@@ -142,17 +137,17 @@ def sampled_device(base: Device, values: _Values, instances: Sequence[MigInstanc
         power_limit_default_w=base.power_limit_default_w,
         power_limit_min_w=base.power_limit_min_w,
         power_limit_max_w=base.power_limit_max_w,
-        memory_temperature_c=_whole(memory_temperature),
-        memory_clock_mhz=_whole(memory_clock),
-        energy_j=energy_j,
-        activity=_activity(sm, tensor, dram),
-        ecc=NO_ECC if uncorrected is None else _ecc(round(uncorrected)),
-        pcie=_pcie(base.pcie, pcie_rx, pcie_tx),
-        nvlink_rx_bytes_per_s=nvlink_rx,
-        nvlink_tx_bytes_per_s=nvlink_tx,
+        memory_temperature_c=_whole(value("memory_temperature_c")),
+        memory_clock_mhz=_whole(value("memory_clock_mhz")),
+        energy_j=value("energy_j"),
+        activity=_activity(values),
+        ecc=_ecc(_whole(value("ecc_uncorrected"))),
+        pcie=_pcie(base.pcie, values),
+        nvlink_rx_bytes_per_s=value("nvlink_rx_bytes_per_s"),
+        nvlink_tx_bytes_per_s=value("nvlink_tx_bytes_per_s"),
         board=base.board,
         peers=base.peers,
-        unavailable=_reasons(NOT_KNOWN, unknown, values.get("throttled"), mig=bool(instances)),
+        unavailable=_reasons(NOT_KNOWN, unknown, value("throttled"), mig=bool(instances)),
     )
 
 
@@ -172,7 +167,7 @@ def sampled_instance(uuid: str, today: MigInstance | None, place: str | None, va
         today,
         memory_total_mib=_whole(values.get("gpu_memory_total_mib")),
         memory_used_mib=_whole(values.get("gpu_memory_used_mib")),
-        activity=_activity(*map(values.get, ("sm_active_ratio", "tensor_active_ratio", "dram_active_ratio"))),
+        activity=_activity(values),
     )
 
 
@@ -208,21 +203,21 @@ def _whole(value: float | None) -> int | None:
     return None if value is None else round(value)
 
 
-def _activity(sm: float | None, tensor: float | None, dram: float | None) -> Activity:
+def _activity(values: _Values) -> Activity:
+    sm, tensor, dram = map(values.get, ("sm_active_ratio", "tensor_active_ratio", "dram_active_ratio"))
     if sm is None and tensor is None and dram is None:
         return NO_ACTIVITY
     return Activity(sm_active_ratio=sm, tensor_active_ratio=tensor, dram_active_ratio=dram)
 
 
 @lru_cache(maxsize=64)
-def _ecc(uncorrected: int) -> Ecc:
-    """The same object for all devices, of which most had no error."""
-    return Ecc(volatile_uncorrected=uncorrected)
+def _ecc(uncorrected: int | None) -> Ecc:
+    """The same object for all devices with as many errors, of which most have none."""
+    return NO_ECC if uncorrected is None else Ecc(volatile_uncorrected=uncorrected)
 
 
-def _pcie(base: Pcie, rx: float | None, tx: float | None) -> Pcie:
+def _pcie(base: Pcie, values: _Values) -> Pcie:
+    rx, tx = values.get("pcie_rx_bytes_per_s"), values.get("pcie_tx_bytes_per_s")
     if rx is None and tx is None:
         return base
-    return Pcie(
-        generation_max=base.generation_max, width_max=base.width_max, rx_bytes_per_s=rx, tx_bytes_per_s=tx
-    )  # fmt: skip
+    return Pcie(generation_max=base.generation_max, width_max=base.width_max, rx_bytes_per_s=rx, tx_bytes_per_s=tx)
