@@ -10,7 +10,7 @@ from gpualloc.adapters.recorded_file import Header, Line, RecordedTick, Recordin
 from gpualloc.adapters.row_patch import UnfitPatchError, patched
 from gpualloc.errors import BrokenInputError
 from gpualloc.model.codec import from_plain
-from gpualloc.model.inventory import Node
+from gpualloc.model.inventory import Node, NodeSpec, NodeState
 
 MAX_KNOWN_BYTES = 256 << 20
 """Of the lines that what is known of all nodes was made from."""
@@ -91,6 +91,25 @@ class Recording:
                 raise known.line.wrong(error.message) from error
             known.node = replace(node, spec=self._specs[name])
         return known.node
+
+    def told(self, spec: NodeSpec) -> Node:
+        """A node as it was told last, and before it was as one that is not reached. Raises BrokenInputError."""
+        silent = "it told nothing yet at this time of the recording"
+        return self.node(spec.name) or Node(spec, NodeState.UNREACHABLE, self.began_s, reason=silent)
+
+    def go_to(self, offset: int, line: int) -> None:
+        """Be before the tick that begins with that line, where all is told that was known before.
+
+        Args:
+            offset: of the member of the file that begins with the line; 0 is the first tick.
+            line: its number.
+        """
+        self._file.go_to(offset, line)
+        self._known.clear()
+        self._ticks = self._file.ticks()
+        self._ahead = next(self._ticks, None)
+        if self._ahead is not None:
+            self.at_s = self._ahead.at_s
 
     def close(self) -> None:
         """Let go of the file."""

@@ -114,7 +114,7 @@ def _packed(
     if PRESENT not in stored:
         return
     times, present = unpacked_presence(stored[PRESENT])
-    first, after = (int(np.searchsorted(times, at_s, side)) for at_s, side in ((since_s, "left"), (until_s, "right")))
+    first, after = int(np.searchsorted(times, since_s, "left")), int(np.searchsorted(times, until_s, "right"))
 
     def columns(place: int) -> _Columns:
         found = []

@@ -11,6 +11,7 @@ from fakes.memory_context import MemoryFleet, memory_context
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpualloc.adapters.recording import Recorder
 from gpualloc.engine.events import record
 from gpualloc.engine.past_devices import NOT_KEPT, NOT_KNOWN, NOT_SAMPLED, READINGS
 from gpualloc.engine.past_look import HistoryChronicle, chronicle
@@ -25,6 +26,7 @@ from gpualloc.store.events import SqliteEvents
 from gpualloc.store.history import SqliteHistory
 from gpualloc.store.paths import StatePaths
 from gpualloc.store.state import SqliteJournal
+from gpualloc.wiring import Options, open_context
 
 AT_S = 1_790_000_000
 FULL = fleet.FULL_NODE
@@ -264,3 +266,19 @@ def test_without_a_recording_the_past_is_that_of_the_history(ctx):
     assert chronicle(ctx).neighbours(AT_S) == (None, None)
     (node,) = chronicle(ctx).look(AT_S, ()).nodes
     assert (node.state, node.devices) == (NodeState.STALE, ())
+
+
+def test_the_past_of_a_recording_is_what_it_has(tmp_path):
+    recorder = Recorder(tmp_path / "a.rec", [FULL.spec], began_s=AT_S, every_s=10.0, commands=True)
+    for number in range(3):
+        told = replace(FULL, spec=FULL.spec, at_s=float(AT_S + 10 * number), user=f"tick {number}")
+        recorder.tick(float(AT_S + 10 * number), [told])
+    recorder.close()
+    with open_context(Options(sim=str(tmp_path / "a.rec"), state_dir=tmp_path / "state")) as ctx:
+        past = chronicle(ctx)
+        assert past.span() == (AT_S, AT_S + 20)
+        assert past.neighbours(AT_S + 10) == (AT_S, AT_S + 20)
+        then = past.look(AT_S + 15, ())
+        assert (then.sampled_s, then.period_s) == (AT_S + 10, 10.0)
+        (node,) = then.nodes
+        assert (node.user, node.processes, node.limited) == ("tick 1", FULL.processes, None)
