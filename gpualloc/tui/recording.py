@@ -158,7 +158,7 @@ class TapeMachine:
         finally:
             with self._lock:
                 if self._tape is not None:
-                    self._tape = replace(self._tape, running=False, why=why)
+                    self._tape = replace(self._tape, size_bytes=recorder.size_bytes, running=False, why=why)
                 self._told, self._heard = {}, {}
 
     def _ticks(self, recorder: Recorder, began_s: float, stop: threading.Event) -> str | None:
