@@ -65,12 +65,10 @@ def _of_condition(event: Event) -> bool:
     return event.trouble not in _MOMENTARY and not once
 
 
-def _spans(begun: list[Event], until_s: float) -> Iterator[_Span]:
-    ends = [event.at_s for event in begun[1:]] + [until_s]
-    for event, end_s in zip(begun, ends, strict=True):
-        since_s = begun[0].at_s
-        yield _Span(
-            event.at_s,
-            end_s,
-            Condition(event.trouble, event.severity, event.node, event.device, event.what, event.advice, since_s),
+def _spans(told: list[Event], until_s: float) -> Iterator[_Span]:
+    """From when it was told to have begun, and then to be worse, to the end; none when its beginning is not known."""
+    for event, next_s in zip(told, [*(event.at_s for event in told[1:]), until_s], strict=False):
+        condition = Condition(
+            event.trouble, event.severity, event.node, event.device, event.what, event.advice, told[0].at_s
         )
+        yield _Span(event.at_s, next_s, condition)

@@ -6,17 +6,17 @@ import math
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from gpualloc.model.foresight import Steps
 from gpualloc.model.sample import METRICS, Level, Metric, Sample
 from gpualloc.store.history_packing import Bools, Floats, Ints, unpack_time
 from gpualloc.store.history_pieces import unpacked_presence
-from gpualloc.store.history_reading import read_level, read_piece, read_stored
+from gpualloc.store.history_reading import read_piece, read_stored
 from gpualloc.store.history_rolling import means
 from gpualloc.store.history_series import NOT_KEPT, PRESENT, Block, metric_ids
-from gpualloc.store.history_times import CHUNK_S, horizon
+from gpualloc.store.history_times import CHUNK_S, SPANS_S, horizon
 
 _Metrics = Sequence[tuple[Metric, int]]
 """With their numbers."""
@@ -91,7 +91,7 @@ def _pieces(
 ) -> Iterator[_Piece]:
     """All that is kept of the window, the newest first."""
     if level is not Level.RAW:
-        yield _steps(connection, block, metrics, level, window)
+        yield from _steps(connection, block, metrics, level, window)
         return
     since_s, until_s = max(math.ceil(window[0]), horizon(connection, Level.RAW)), math.floor(window[1])
     query = "SELECT 1 FROM tick WHERE block = ? AND at_s BETWEEN ? AND ? LIMIT 1"
@@ -137,25 +137,66 @@ def _samples(connection: sqlite3.Connection, block: int, metrics: _Metrics, sinc
         for metric, number in metrics
         if number in piece.columns
     ]
-    return _Piece(piece.times, piece.present, _of_matrices(its))
+    return _Piece(piece.times, piece.present, partial(_at_one_time, its))
 
 
-def _steps(connection: sqlite3.Connection, block: int, metrics: _Metrics, level: Level, window: _Window) -> _Piece:
+def _steps(
+    connection: sqlite3.Connection, block: int, metrics: _Metrics, level: Level, window: _Window
+) -> Iterator[_Piece]:
+    """Each step that is in the window or reaches into it; all were rolled while there were samples of them."""
+    oldest = -(-horizon(connection, level) // level.step_s)
     first, last = (int(at_s // level.step_s) for at_s in window)
-    steps = Steps(first * level.step_s, level.step_s, last - first + 1)
-    found = read_level(connection, block, [number for _, number in metrics], level, steps, extremes=False)
-    present = next(iter(found.values())).present > 0
-    columns = []
-    for metric, number in metrics:
-        its = found[number].rolled
-        if its.known.any():
-            short = ((0, max(0, len(present) - len(its.known))), (0, 0))
-            values = means(its.known, its.total, metric.scale)
-            columns.append((metric.name, np.pad(values, short), np.pad(its.known > 0, short)))
-    times = steps.since_s + level.step_s * np.arange(steps.count, dtype=np.int64)
-    return _Piece(times, present, _of_matrices(columns))
+    for step in range(last, max(first, oldest) - 1, -1):
+        read = _Step(connection, block, level, step)
+        counts = read.figures(PRESENT)
+        if counts is not None:
+            present: Bools = counts[0] > 0
+            its = read.columns(metrics, len(present))
+            yield _Piece(np.array([step * level.step_s], np.int64), present[:, None], partial(_same, its))
 
 
-def _of_matrices(columns: _Columns) -> Callable[[int], _Columns]:
-    """What is known at one time, of series x times."""
-    return lambda place: [(name, values[:, place], known[:, place]) for name, values, known in columns]
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One step of a rollup of a block."""
+
+    connection: sqlite3.Connection
+    block: int
+    level: Level
+    number: int
+    """Since the epoch."""
+
+    def figures(self, metric: int) -> tuple[Ints, Ints | Floats] | None:
+        """Of each series how many samples are known, and their sum; None when nothing is known of the metric."""
+        chunk, place = divmod(self.number, SPANS_S[self.level] // self.level.step_s)
+        query = f"SELECT known, total FROM {self.level.value} WHERE block = ? AND metric = ? AND chunk = ?"  # noqa: S608 (constants)
+        row = self.connection.execute(query, (self.block, metric, chunk)).fetchone()
+        if row is None:
+            return None
+        known, total = (None if data is None else unpack_time(data, place)[0] for data in row)
+        assert known is not None
+        counts = known.astype(np.int64, copy=False)
+        return counts, counts if total is None else total
+
+    def columns(self, metrics: _Metrics, series: int) -> _Columns:
+        """The means of so many series."""
+        columns = []
+        for metric, number in metrics:
+            figures = self.figures(number)
+            if figures is not None and figures[0].any():
+                known, total = figures
+                # One that came later may have been told nothing of this metric.
+                short = (0, series - len(known))
+                values, sure = means(known, total, metric.scale), known > 0
+                if short[1] > 0:
+                    values, sure = np.pad(values, short), np.pad(sure, short)
+                columns.append((metric.name, values, sure))
+        return columns
+
+
+def _same(columns: _Columns, _place: int) -> _Columns:
+    return columns
+
+
+def _at_one_time(columns: _Columns, place: int) -> _Columns:
+    """Of series x times what is known at one of these."""
+    return [(name, values[:, place], known[:, place]) for name, values, known in columns]

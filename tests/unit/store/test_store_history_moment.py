@@ -108,6 +108,25 @@ def test_where_samples_are_gone_it_is_the_mean_of_the_step(history, minutes_kept
     assert history.neighbours(START_S - 1) == (None, since_s)
 
 
+@pytest.mark.parametrize(("begins_s", "level"), [(START_S, Level.MINUTE), (START_S + 3600, Level.HOUR)])
+def test_of_each_series_the_newest_step_counts(history, begins_s, level):
+    """Two that are in one block, of which one came later and told of more."""
+    step_s = level.step_s
+    history.append([Sample(GPU, begins_s, {"power_w": 1.0})])
+    both = {"power_w": 2.0, "temperature_c": 50.0}
+    history.append([Sample(OTHER, begins_s + step_s, both), Sample(NODE, begins_s + step_s, {})])
+    later_s = START_S + 86_400
+    history.append([Sample(NODE, later_s, {})])
+    minutes_s = START_S if level is Level.MINUTE else later_s
+    history.prune(later_s, minutes_before_s=minutes_s, hours_before_s=START_S)
+    at_s = begins_s + step_s + 5
+    assert found(history, at_s, 2 * step_s) == (
+        {GPU: (begins_s, {"power_w": 1.0}), OTHER: (begins_s + step_s, both), NODE: (begins_s + step_s, {})},
+        level,
+    )
+    assert GPU not in found(history, at_s, 0)[0]
+
+
 def test_a_long_gap_is_stepped_over(history, pack_all):
     history.append([Sample(GPU, START_S, KNOWN)])
     history.append([Sample(GPU, START_S + 30 * 86_400, KNOWN)])
