@@ -22,6 +22,8 @@ REACH_PERIODS = 2.0
 EVENTS_S = 86_400.0
 """Of so much time before the moment events are told."""
 _LONGEST_PERIOD_S = 3600.0
+_JUDGED_AFTER = 1.5
+"""A tick is judged when it is over, so many of its lengths after its beginning at the latest."""
 _MEANS = {Level.MINUTE: "means of a minute: the samples are no longer kept", Level.HOUR: "means of an hour"}
 
 
@@ -101,7 +103,7 @@ class HistoryChronicle:
         kept = self._ctx.history.moment(at_s, REACH_PERIODS * period_s)
         work = self._work_since(at_s - SHOWN_AFTER_END_S)
         then = work_at(work, _seen_on(kept.samples), at_s)
-        conditions = self._conditions_at(at_s)
+        conditions = self._conditions_at(self._judged_s(at_s, sampled_s))
         beside = Then(
             {(one.node, one.device, one.trouble): one for one in conditions},
             claims_of(then, self._ctx.journal.controller),
@@ -127,6 +129,13 @@ class HistoryChronicle:
         # The shorter side: there may be a long gap on the other one.
         apart = [abs(sampled_s - other) for other in (before, after) if other is not None]
         return sampled_s, min(max(min(apart, default=0.0), self._ctx.settings.sample_every_s), _LONGEST_PERIOD_S)
+
+    def _judged_s(self, at_s: float, sampled_s: float | None) -> float:
+        """When was judged what was seen at that moment: at the end of its tick, and before that of the next one."""
+        grid_s = self._ctx.settings.sample_every_s
+        if sampled_s is None or at_s >= sampled_s + grid_s:
+            return at_s
+        return sampled_s + _JUDGED_AFTER * grid_s
 
     def _work_since(self, ended_since_s: float) -> tuple[Workload, ...]:
         """Work as it is known today, but for what ended before then."""

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from gpualloc.adapters.recording import Recorder
 from gpualloc.engine.events import record
+from gpualloc.engine.observe import observe
 from gpualloc.engine.past_devices import NOT_KEPT, NOT_KNOWN, NOT_SAMPLED, READINGS
 from gpualloc.engine.past_look import HistoryChronicle, chronicle
 from gpualloc.engine.past_nodes import GONE, LIMITED, UNSAMPLED
-from gpualloc.engine.sample import samples_of
+from gpualloc.engine.sample import sample, samples_of
 from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.health import Trouble
 from gpualloc.model.inventory import DeviceState, HostReading, NodeState
@@ -282,3 +283,30 @@ def test_the_past_of_a_recording_is_what_it_has(tmp_path):
         assert (then.sampled_s, then.period_s) == (AT_S + 10, 10.0)
         (node,) = then.nodes
         assert (node.user, node.processes, node.limited) == ("tick 1", FULL.processes, None)
+
+
+def test_a_whole_cluster_stands_as_it_stood_when_it_was_sampled(tmp_path):
+    with open_context(Options(sim="demo", state_dir=tmp_path)) as ctx:
+        snapshot = observe(ctx)
+        sample(ctx, snapshot)
+        _, newest_s = chronicle(ctx).span()
+        then = chronicle(ctx).look(newest_s, snapshot.nodes)
+    assert [node.name for node in then.nodes] == [node.name for node in snapshot.nodes]
+    assert any(device.mig_instances for node in snapshot.nodes for device in node.devices)
+    for was, node in zip(snapshot.nodes, then.nodes, strict=True):
+        assert (node.state, node.reason) == (was.state, was.reason)
+        assert [shown(device) for device in node.devices] == [shown(device) for device in was.devices]
+
+
+def shown(device):
+    """What a list of devices shows of one."""
+    instances = sorted((one.uuid, one.profile, one.start, one.memory_used_mib) for one in device.mig_instances)
+    return (
+        device.uuid,
+        device.index,
+        device.model,
+        device.state,
+        device.memory_used_mib,
+        device.temperature_c,
+        instances,
+    )
