@@ -151,8 +151,8 @@ def _steps(
         counts = read.figures(PRESENT)
         if counts is not None:
             present: Bools = counts[0] > 0
-            its = read.columns(metrics, len(present))
-            yield _Piece(np.array([step * level.step_s], np.int64), present[:, None], partial(_same, its))
+            columns = partial(read.columns, metrics, len(present))
+            yield _Piece(np.array([step * level.step_s], np.int64), present[:, None], columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +177,8 @@ class _Step:
         counts = known.astype(np.int64, copy=False)
         return counts, counts if total is None else total
 
-    def columns(self, metrics: _Metrics, series: int) -> _Columns:
-        """The means of so many series."""
+    def columns(self, metrics: _Metrics, series: int, _place: int) -> _Columns:
+        """The means of so many series; a step has one place."""
         columns = []
         for metric, number in metrics:
             figures = self.figures(number)
@@ -191,10 +191,6 @@ class _Step:
                     values, sure = np.pad(values, short), np.pad(sure, short)
                 columns.append((metric.name, values, sure))
         return columns
-
-
-def _same(columns: _Columns, _place: int) -> _Columns:
-    return columns
 
 
 def _at_one_time(columns: _Columns, place: int) -> _Columns:
