@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gpualloc.adapters.recorded_file import RecordedTick, RecordingFile
-from gpualloc.adapters.recorded_nodes import Recording
+from gpualloc.adapters.recorded_nodes import Page, Recording
 from gpualloc.errors import BrokenInputError
 from gpualloc.model.inventory import Node
 
 _WHOLE = re.compile(rb'\{"node":("(?:[^"\\]|\\.)*"),"is":')
 _TOLD = re.compile(rb'\{"node":("(?:[^"\\]|\\.)*"),')
+_PAGES_BYTES = 8 << 20
+"""Of the lines of ticks that are remembered as they were played."""
 _NOWHERE = -2
 """In place of a tick: where the recording is, is not known."""
 
@@ -52,8 +54,8 @@ class _Index:
 class RecordedPlayback:
     """`ports.Playback` over a file, which is opened and read through when it is first asked.
 
-    A look back goes to the last place before it where every node is told whole, and plays on from there: the longer
-    the way, the longer it takes.
+    A look back goes to the last place before it where every node is told whole, and plays on from there; a few ticks
+    that were played last, many of a small fleet, are remembered.
 
     Args:
         path: the file.
@@ -66,6 +68,8 @@ class RecordedPlayback:
         self._recording: Recording | None = None
         self._played = _NOWHERE
         """Number of the tick that was played last."""
+        self._pages: dict[int, tuple[Page, int]] = {}
+        """What was known at ticks that were played, by number, with the bytes of the tick; the newest played last."""
 
     @property
     def every_s(self) -> float:
@@ -92,12 +96,14 @@ class RecordedPlayback:
             index, recording = self._indexed(), self._opened()
             wanted = max(0, bisect_right(index.times, at_s) - 1)
             start = index.starts[bisect_right(index.starts, wanted, key=lambda start: start.tick) - 1]
-            if not start.tick <= self._played <= wanted:
-                recording.go_to(start.offset, start.line)
-                self._played = start.tick - 1
-            while self._played < wanted:
-                self._play(recording, index.times[self._played + 1])
-            return tuple(recording.told(spec) for spec in recording.header.specs)
+            if wanted not in self._pages:
+                if not start.tick <= self._played < wanted:
+                    recording.go_to(start.offset, start.line)
+                    self._played = start.tick - 1
+                while self._played < wanted:
+                    self._play(recording, index.times[self._played + 1])
+            page, _ = self._pages[wanted]
+            return tuple(recording.told(spec, page) for spec in recording.header.specs)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -116,6 +122,12 @@ class RecordedPlayback:
             if recording.at_s < at_s:
                 raise
         self._played = place + 1
+        # At the end, where it may have been before.
+        self._pages.pop(self._played, None)
+        self._pages[self._played] = recording.page(), recording.tick_bytes
+        # The oldest go first: whoever goes back has those that lie before where it went.
+        while len(self._pages) > 1 and sum(size for _, size in self._pages.values()) > _PAGES_BYTES:
+            del self._pages[next(iter(self._pages))]
 
     def _opened(self) -> Recording:
         if self._recording is None:

@@ -82,6 +82,15 @@ def test_it_is_read_on_from_where_all_is_told_whole(path):
         assert [start.tick for start in playback._indexed().starts] == [0, WHOLE_EVERY_TICKS, 2 * WHOLE_EVERY_TICKS]
 
 
+def test_however_little_is_remembered(path, whole, monkeypatch):
+    """A fleet so large that of one tick alone is remembered what it told."""
+    monkeypatch.setattr("gpualloc.adapters.recorded_playback._PAGES_BYTES", 1)
+    with closing(RecordedPlayback(path)) as playback:
+        for place in (70, 69, 68, 69, 130, 3, 70, 70):
+            assert playback.nodes_at(at(place)) == whole[place]
+            assert len(playback._pages) == 1
+
+
 def test_what_was_not_told_yet_is_not_reached(playback):
     nodes = {node.name: node for node in playback.nodes_at(at(0) - 100)}
     assert (nodes["full"].user, nodes["other"].state) == ("tick 0", NodeState.UNREACHABLE)
