@@ -41,7 +41,7 @@ READINGS = {
     "activity.dram_active_ratio": "dram_active_ratio",
 }
 """What is kept of a device: its name in `Device.unavailable`, and the metric."""
-_METRICS = tuple(READINGS.values())
+_KEPT = frozenset(READINGS.values())
 _NEVER_KEPT = (
     "power_limit_w",
     "mig_enabled",
@@ -112,7 +112,8 @@ def sampled_device(base: Device, values: _Values, instances: Sequence[MigInstanc
         trouble: what was wrong with its state then, as the condition says it; None when nothing was.
     """
     value = values.get
-    unknown = tuple(name for name, metric in READINGS.items() if value(metric) is None)
+    whole = values.keys() >= _KEPT and None not in values.values()
+    unknown = () if whole else tuple(name for name, metric in READINGS.items() if value(metric) is None)
     return Device(
         uuid=base.uuid,
         index=base.index,
