@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from textual.message import Message
 
+from gpualloc.engine.judging import Judged
 from gpualloc.engine.past_look import Chronicle, PastLook
 from gpualloc.errors import GpuallocError
 from gpualloc.model.inventory import Node, NodeState
@@ -203,5 +204,5 @@ def place_of(look: PastLook, span: Span) -> PastPlace:
         )
         for node in look.nodes
     )
-    seen = Seen(nodes, workloads=look.workloads, looks=1)
+    seen = Seen(nodes, workloads=look.workloads, looks=1, judged=Judged(look.conditions, look.events))
     return PastPlace(look, seen, Moment(look.at_s, look.at_s, look.period_s), span)
