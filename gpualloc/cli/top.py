@@ -40,4 +40,11 @@ def top(
             specs=world.fleet.specs(),
             simulated=world.simulated,
         )
-        run_top(world, source, every_s=every_s)
+        run_top(world, source, every_s=every_s, program=_program(ctx))
+
+
+def _program(ctx: typer.Context) -> tuple[str, ...]:
+    """The words before a verb with which a command line works on the same world."""
+    given = shared.given(ctx)
+    named = [(flag, given[flag.replace("-", "_")]) for flag in ("config", "sim", "state-dir")]
+    return ("gpualloc", *(word for flag, text in named if text for word in (f"--{flag}", str(text))))

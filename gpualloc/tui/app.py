@@ -8,11 +8,14 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 
 from gpualloc.engine.context import Context
-from gpualloc.errors import UsageError
+from gpualloc.errors import NotFoundError, UsageError
+from gpualloc.tui.actions.action import Target
+from gpualloc.tui.actions.catalog import ACTIONS
 from gpualloc.tui.commands import Command, Commands
 from gpualloc.tui.cost import Cost, CostMeter, ProcessCostMeter
 from gpualloc.tui.desk import Answered, Desk
-from gpualloc.tui.messages import Back, Crashed, Go, Sampled
+from gpualloc.tui.hands import Hands
+from gpualloc.tui.messages import Back, Crashed, Go, Said, Sampled
 from gpualloc.tui.rows import Moment
 from gpualloc.tui.screens.catalog import PLACES, Place, place
 from gpualloc.tui.screens.view import View
@@ -41,6 +44,7 @@ class TopApp(App[None]):
         every_s: period of the looks in seconds.
         title: first words of the header.
         meter: measures the dashboard's own cost.
+        program: the words before a verb with which a command line works on the same world.
     """
 
     CSS_PATH = "styles.tcss"
@@ -52,13 +56,28 @@ class TopApp(App[None]):
             if one.key is not None and one.key.isdigit()
         ),
         Binding("question_mark", "go('help')", "help", tooltip="All keys, views and commands"),
-        Binding("colon", "command", "command", tooltip="Type the name of a view or an action"),
+        *(
+            Binding(one.key, f"act('{one.name}')", one.name, show=False, tooltip=f"{one.name.capitalize()}: {one.what}")
+            for one in ACTIONS
+            if one.key is not None
+        ),
+        Binding("a", "menu", "act", tooltip="What can be done to what is selected"),
+        Binding("colon,ctrl+p", "command", "command", tooltip="Type the name of a view or an action"),
         Binding("escape", "leave", "back", show=False, tooltip="Back to the view before"),
         Binding("p", "pause", "pause", show=False, tooltip="Stop looking at the fleet, or go on"),
-        Binding("q,ctrl+c", "quit", "quit", tooltip="Quit at once, whatever hangs"),
+        Binding("q,ctrl+c", "quit", "quit", tooltip="Quit, whatever hangs; asks once while something is being done"),
     ]
 
-    def __init__(self, ctx: Context, source: Source, *, every_s: float, title: str, meter: CostMeter) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        source: Source,
+        *,
+        every_s: float,
+        title: str,
+        meter: CostMeter,
+        program: tuple[str, ...] = ("gpualloc",),
+    ) -> None:
         super().__init__()
         self.title = title
         self._meter = meter
@@ -68,7 +87,8 @@ class TopApp(App[None]):
         self.watcher = Watcher(source, every_s, self.post_message)
         desk = Desk(self.post_message)
         state = State.of(self.watcher.seen(), self._moment())
-        self.shell = Shell(ctx, source, desk, state, every_s, self._heading, self._commands)
+        self.shell = Shell(ctx, source, desk, state, every_s, self._heading, self._commands, program=program)
+        self._hands = Hands(self, self.shell, self._targets, lambda text, wrong: self._say(text, wrong=wrong))
         self.crash: Exception | None = None
         """A defect that ended a thread, and with it the dashboard."""
         self._redraw_is_due = False
@@ -174,6 +194,27 @@ class TopApp(App[None]):
         if sum(isinstance(screen, View) for screen in self.screen_stack) > 1:
             self.pop_screen()
 
+    # Doing something.
+
+    def _targets(self) -> tuple[Target, ...]:
+        return self.view.targets() if self.view is not None else ()
+
+    def action_act(self, name: str) -> None:
+        """Begin the action of that name on what is selected."""
+        self._hands.take(name)
+
+    def action_menu(self) -> None:
+        """Choose among what can be done to what is selected."""
+        self._hands.menu()
+
+    async def action_quit(self) -> None:
+        """Quit; asks once while something is being done."""
+        self._hands.quit()
+
+    def on_said(self, message: Said) -> None:
+        """Show a notice of a dialog's."""
+        self._say(message.text, wrong=message.wrong)
+
     # Keys of every view.
 
     def on_key_line_pressed(self, event: KeyLine.Pressed) -> None:
@@ -195,7 +236,7 @@ class TopApp(App[None]):
     def _run(self, text: str) -> None:
         try:
             self._commands().run(text)
-        except UsageError as error:
+        except (UsageError, NotFoundError) as error:
             self._say(f"{error.message}{'; ' + error.hint if error.hint else ''}", wrong=True)
 
     def _say(self, text: str, *, wrong: bool = False) -> None:
@@ -206,7 +247,8 @@ class TopApp(App[None]):
         return Commands(
             [
                 *(self._going(one) for one in PLACES),
-                Command("quit", "quit", lambda _: self.exit(), ("q",)),
+                *self._hands.commands(),
+                Command("quit", "quit", lambda _: self._hands.quit(), ("q",)),
                 Command("pause", "stop looking, or go on", lambda _: self.action_pause()),
             ]
         )
@@ -221,7 +263,14 @@ class TopApp(App[None]):
         return Command(one.name, one.what, lambda of: self._go(one.name, of), one.aliases, argument, values)
 
 
-def run_top(ctx: Context, source: Source, *, every_s: float = DEFAULT_EVERY_S, title: str = "gpualloc top") -> None:
+def run_top(
+    ctx: Context,
+    source: Source,
+    *,
+    every_s: float = DEFAULT_EVERY_S,
+    title: str = "gpualloc top",
+    program: tuple[str, ...] = ("gpualloc",),
+) -> None:
     """Show the dashboard until the user quits.
 
     Args:
@@ -229,11 +278,12 @@ def run_top(ctx: Context, source: Source, *, every_s: float = DEFAULT_EVERY_S, t
         source: what to look at.
         every_s: period of the looks in seconds.
         title: first words of the header.
+        program: the words before a verb with which a command line works on the same world.
 
     Raises:
         Exception: whatever other than GpuallocError a thread met, a defect.
     """
-    app = TopApp(ctx, source, every_s=every_s, title=title, meter=ProcessCostMeter())
+    app = TopApp(ctx, source, every_s=every_s, title=title, meter=ProcessCostMeter(), program=program)
     app.run()
     if app.crash is not None:
         raise app.crash
