@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gpualloc.cli import shared
+from gpualloc.engine.health_look import conditions_of
 from gpualloc.engine.observe import Listening
 from gpualloc.engine.settle import catch_up
 from gpualloc.errors import UsageError
@@ -36,6 +37,7 @@ def top(
         source = Source(
             look=Listening(world, watch, every_s).look,
             workloads=lambda snapshot: catch_up(world, snapshot),
+            conditions=lambda nodes: conditions_of(world, nodes),
             now_s=world.clock.now_s,
             specs=world.fleet.specs(),
             simulated=world.simulated,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from gpualloc.tui.fields import Field
@@ -65,3 +65,8 @@ class Listing(Generic[Row]):
             return tuple(field for field in self.fields if field.shown)
         known = {field.name: field for field in self.fields}
         return tuple(known[name] for name in names if name in known)
+
+    def without(self, *names: str) -> Listing[Row]:
+        """The same list with no column for these fields until somebody chooses them."""
+        fields = tuple(replace(field, shown=False) if field.name in names else field for field in self.fields)
+        return replace(self, fields=fields)

@@ -112,3 +112,8 @@ PROCESSES: Listing[ProcessRow] = Listing(
     "processes", FIELDS, key=process_key, sorts=(Sort("mem", descends=True), Sort("pid")), absent="no process"
 )
 """Processes, the largest first."""
+
+ON_NODE = PROCESSES.without("node")
+"""Those of one node."""
+ON_DEVICE = PROCESSES.without("node", "gpu")
+"""Those of one device."""
