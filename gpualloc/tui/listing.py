@@ -31,7 +31,8 @@ class Tree(Generic[Row]):
     heading: Callable[[Row], bool]
     """Whether it is there for those below it: it is left out where they stand alone."""
     order: str | None = None
-    """Name of the field whose order keeps rows under their parents; None: the list as it is given."""
+    """Name of the field whose order keeps rows, in the order in which they are given, under their parents, while in
+    any other they stand alone; None: rows are under their parents in every order, which is that of siblings."""
 
 
 @dataclass(frozen=True, slots=True)

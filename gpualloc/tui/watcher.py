@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from textual.message import Message
 
+from gpualloc.engine.judging import Judged
 from gpualloc.errors import GpuallocError
-from gpualloc.model.health import Condition
 from gpualloc.model.inventory import Node, Snapshot
 from gpualloc.model.workload import Workload
 from gpualloc.tui.messages import Crashed, Sampled
@@ -36,7 +36,7 @@ class Watcher:
         self._answers: dict[str, Node] = {}
         self._nodes = {spec.name: SeenNode(spec) for spec in source.specs}
         self._workloads: tuple[Workload, ...] | None = None
-        self._conditions: tuple[Condition, ...] = ()
+        self._judged = Judged()
         self._looks = 0
         self._error: GpuallocError | None = None
         self._stopped = threading.Event()
@@ -74,7 +74,7 @@ class Watcher:
                 looks=self._looks,
                 look_since_s=self._since_s,
                 waiting_for=waiting,
-                conditions=self._conditions,
+                judged=self._judged,
                 error=self._error,
             )
 
@@ -122,10 +122,10 @@ class Watcher:
         with self._lock:
             self._looks += 1
         workloads = self._source.workloads(Snapshot(self._source.now_s(), nodes))
-        conditions = self._source.conditions(nodes)
+        judged = self._source.judge(nodes)
         with self._lock:
             self._workloads = workloads
-            self._conditions = conditions
+            self._judged = judged
 
     def _tell(self, message: Message) -> None:
         if not self._stopped.is_set():

@@ -20,6 +20,7 @@ from gpualloc.engine.settle import catch_up
 from gpualloc.engine.submit import submit
 from gpualloc.model.workload import Request, Workload
 from gpualloc.tui.app import TopApp
+from gpualloc.tui.options import TopOptions
 from gpualloc.tui.screens.confirm import ConfirmScreen
 from gpualloc.tui.screens.doing import DoingScreen
 from gpualloc.tui.screens.form import FormScreen
@@ -57,7 +58,8 @@ def top(ctx: Context, folder: Path) -> TopApp:
         specs=ctx.fleet.specs(),
         simulated=True,
     )
-    return TopApp(ctx, source, every_s=0.2, title="gpualloc top", meter=FrozenMeter(), program=program(folder))
+    options = TopOptions(every_s=0.2, program=program(folder))
+    return TopApp(ctx, source, options, title="gpualloc top", meter=FrozenMeter())
 
 
 def running(ctx: Context, name: str = "train", node: str = "birch01") -> Workload:

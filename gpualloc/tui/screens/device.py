@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -12,7 +13,7 @@ from gpualloc.tui.actions.action import DeviceTarget, ProcessTarget, Target
 from gpualloc.tui.cells import Cell, Role, Span, bar, cell, memory_pair, memory_ratio, watts
 from gpualloc.tui.facts.device import device_sections
 from gpualloc.tui.listings.fleet import holders_cell, short_model
-from gpualloc.tui.listings.processes import ON_DEVICE, ProcessRow, process_rows
+from gpualloc.tui.listings.processes import ON_DEVICE, ProcessRow, Row, process_rows
 from gpualloc.tui.mig_axis import mig_lines
 from gpualloc.tui.rows import FleetRow, Moment, state_words
 from gpualloc.tui.screens.listed import ListedView
@@ -55,9 +56,9 @@ class DeviceView(ListedView):
 
     def targets(self) -> tuple[Target, ...]:
         """The processes that are selected, else the device."""
-        processes: ListTable[ProcessRow] = self.query_one("#processes", ListTable)
+        processes: ListTable[Row] = self.query_one("#processes", ListTable)
         if processes.selected or processes.has_focus:
-            return tuple(process_target(one) for one in processes.chosen)
+            return process_targets(processes.chosen)
         row = self._row
         if row is None or row.device is None:
             return ()
@@ -106,10 +107,16 @@ class DeviceView(ListedView):
         self.redraw()
 
 
-def process_target(row: ProcessRow) -> ProcessTarget:
-    """What an action acts upon when it is on that process."""
-    process = row.process
-    return ProcessTarget(row.node, process.pid, process.started_at_s, process.user, process.command, process.workload)
+def process_targets(rows: Iterable[Row]) -> tuple[ProcessTarget, ...]:
+    """What an action acts upon when it is on these: each process once, those of groups too."""
+    found: dict[tuple[str, int], ProcessTarget] = {}
+    for row in rows:
+        for one in (row,) if isinstance(row, ProcessRow) else row.members:
+            told = one.process
+            found[one.node, told.pid] = ProcessTarget(
+                one.node, told.pid, told.started_at_s, told.user, told.command, told.workload
+            )
+    return tuple(found.values())
 
 
 def _figures(row: FleetRow, moment: Moment) -> Cell:

@@ -12,10 +12,10 @@ from gpualloc.tui.actions.action import NodeTarget, Target
 from gpualloc.tui.cells import Role, Span, cell
 from gpualloc.tui.facts.node import node_sections
 from gpualloc.tui.listings.fleet import DEVICES
-from gpualloc.tui.listings.processes import ON_NODE, ProcessRow, process_rows
+from gpualloc.tui.listings.processes import ON_NODE, Row, process_rows
 from gpualloc.tui.messages import Go
 from gpualloc.tui.rows import FleetRow
-from gpualloc.tui.screens.device import WIDE_FROM, process_target
+from gpualloc.tui.screens.device import WIDE_FROM, process_targets
 from gpualloc.tui.screens.fleet import fleet_target
 from gpualloc.tui.screens.listed import ListedView
 from gpualloc.tui.state import State
@@ -56,9 +56,9 @@ class NodeView(ListedView):
 
     def targets(self) -> tuple[Target, ...]:
         """The processes that are selected, else the devices that are, else what the cursor is on."""
-        processes: ListTable[ProcessRow] = self.query_one("#processes", ListTable)
+        processes: ListTable[Row] = self.query_one("#processes", ListTable)
         if processes.selected or processes.has_focus:
-            return tuple(process_target(one) for one in processes.chosen)
+            return process_targets(processes.chosen)
         devices: ListTable[FleetRow] = self.query_one("#devices", ListTable)
         return tuple(fleet_target(row) for row in devices.chosen) or (NodeTarget(self.of),)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from rich.text import Text
 from textual.widgets import Static
 
 from gpualloc.tui.cells import Cell
-from gpualloc.tui.widgets.roles import ROLE_CLASSES, coloured
+from gpualloc.tui.widgets.roles import coloured
 
 
 class Lines(Static):
@@ -20,8 +19,6 @@ class Lines(Static):
         classes: likewise.
         folds: whether a line that is too long goes on below instead of being cut.
     """
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = ROLE_CLASSES
 
     def __init__(self, *, id: str | None = None, classes: str | None = None, folds: bool = False) -> None:
         super().__init__(id=id, classes=classes, markup=False)
