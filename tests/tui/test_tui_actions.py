@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tui.hands_world import asked, comes, demo, dialog_text, failed, fill, notice, running, seen_once, top, typed
-from tui.steering import until
+from tui.steering import plain_text, until
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.observe import observe
@@ -39,7 +39,7 @@ async def test_work_is_asked_for_and_placed(tmp_path: Path) -> None:
                 in dialog_text(pilot)
             )
             await pilot.press("y")
-            await until(pilot, lambda: ctx.journal.workloads())
+            await until(pilot, ctx.journal.workloads)
             (work,) = ctx.journal.workloads()
             assert (work.request.command, work.request.gpus, work.request.priority) == (("python", "my train.py"), 2, 7)
             assert work.request.share is Share.EXCLUSIVE
@@ -200,6 +200,30 @@ async def test_a_device_gets_another_power_limit(tmp_path: Path) -> None:
             assert [device.power_limit_w for device in node.devices] == [250.0, 250.0, 400.0, 400.0]
 
 
+async def test_processes_get_a_signal(tmp_path: Path) -> None:
+    with demo(tmp_path) as ctx:
+        app = top(ctx, tmp_path)
+        async with app.run_test(size=WIDE) as pilot:
+            await seen_once(pilot)
+            await typed(pilot, "signal birch01:4001 cedar01:4001")
+            await fill(pilot, signal="KILL")
+            await asked(pilot)
+            text = dialog_text(pilot)
+            assert "birch01 pid 4001 of ann on GPU 0,1,2,3: python train.py --config llama.yaml" in text
+            assert "They end at once" in text
+            assert "signal birch01 4001 --signal KILL" in text
+            assert "signal cedar01 4001 --signal KILL" in text
+            await pilot.press("enter")
+            await until(pilot, lambda: isinstance(app.screen, FormScreen))
+            assert [len(node.processes) for node in observe(ctx, ["birch01", "cedar01"]).nodes] == [4, 1]
+            await pilot.press("enter")
+            await asked(pilot)
+            await pilot.press("y")
+            await until(pilot, lambda: "KILL sent to 2 processes" in _dialog(pilot))
+            assert [len(node.processes) for node in observe(ctx, ["birch01", "cedar01"]).nodes] == [0, 0]
+            assert audited(ctx, "apply")
+
+
 async def test_alerts_are_silenced_and_told_again(tmp_path: Path) -> None:
     with demo(tmp_path) as ctx:
         app = top(ctx, tmp_path)
@@ -247,8 +271,6 @@ async def test_what_is_wrong_is_told_in_the_form(tmp_path: Path, command, answer
                 assert isinstance(form, FormScreen)
                 at_field = [one for one in form._fields if one._problem.display]
                 assert [one.ask.name for one in at_field] in ([], [field])
-                from tui.steering import plain_text
-
                 return plain_text(at_field[0]._problem.lines) if at_field else "" if field else dialog_text(pilot)
 
             await until(pilot, lambda: problem in told())
