@@ -279,8 +279,11 @@ def _told(targets: Targets) -> str:
 
 def _misfit(action: Action, targets: Targets) -> str:
     """Why the action does not fit."""
-    wanted = [_KINDS[kind][1 if action.several else 0] for kind in action.takes]
-    here = _told(targets) if targets else "none"
-    if targets and all(isinstance(target, action.takes) for target in targets) and action.several:
-        return f"{action.name}: not as {'it stands' if len(targets) == 1 else 'they stand'} now ({here})"
-    return f"{action.name} takes {' or '.join(wanted)}; here is {here}"
+    if (
+        targets
+        and all(isinstance(target, action.takes) for target in targets)
+        and (action.several or len(targets) == 1)
+    ):
+        return f"{action.name}: not as {'it stands' if len(targets) == 1 else 'they stand'} now: {_told(targets)}"
+    wanted = [_KINDS[kind][1] if action.several else f"one {_KINDS[kind][0]}" for kind in action.takes]
+    return f"{action.name} takes {' or '.join(wanted)}; selected: {_told(targets) if targets else 'none'}"

@@ -15,6 +15,7 @@ from gpualloc.tui.screens.dialog import Dialog
 from gpualloc.tui.text import age_text, plain
 from gpualloc.tui.widgets.press import Press
 from gpualloc.views.plan import step_line
+from gpualloc.views.text import plural
 
 _TICK_S = 0.5
 _MESSAGE_CHARS = 2000
@@ -35,8 +36,8 @@ class Doing:
     """Safe to draw."""
     began_s: float
     """Ticks."""
-    steps: dict[tuple[object, ...], Cell] = field(default_factory=dict)
-    """A line for each step that moved, by what names it: steps of several runs may have the same number."""
+    steps: dict[tuple[object, ...], tuple[Step, StepState, str | None, int]] = field(default_factory=dict)
+    """Each step that moved, as it stands, by what names it: steps of several runs may have the same number."""
     told: tuple[str, ...] = ()
     """What came of it; empty while it goes on."""
     error: GpuallocError | None = None
@@ -52,7 +53,18 @@ class Doing:
     def moved(self, step: Step, state: StepState, error: str | None, total: int) -> None:
         """A step moved."""
         name = (step.seq, step.kind, step.node, step.workload, step.device, step.target)
-        self.steps[name] = cell(step_line(step, state, error, total), _ROLES[state])
+        self.steps[name] = (step, state, error, total)
+
+    def lines(self) -> list[Cell]:
+        """A line for each step that moved, by number."""
+        found = sorted(self.steps.values(), key=lambda moved: moved[0].seq)
+        return [cell(step_line(*moved), _ROLES[moved[1]]) for moved in found]
+
+    def progress(self) -> str:
+        """How many of its steps are done; empty before the first moves."""
+        done = sum(state is StepState.DONE for _, state, _, _ in self.steps.values())
+        total = max((total for *_, total in self.steps.values()), default=0)
+        return f", {done} of {plural(total, 'step')} done" if total else ""
 
 
 class DoingScreen(Dialog[None]):
@@ -87,7 +99,9 @@ class DoingScreen(Dialog[None]):
     def draw(self) -> None:
         """Show how far it is."""
         doing = self.doing
-        lines = list(doing.steps.values())
+        if not self.query(Press):  # It is being taken down.
+            return
+        lines = doing.lines()
         if doing.error is not None:
             lines.append(cell(plain(doing.error.message, _MESSAGE_CHARS), Role.BAD))
             lines += [cell(plain(doing.error.hint, _MESSAGE_CHARS))] if doing.error.hint else []
@@ -97,7 +111,7 @@ class DoingScreen(Dialog[None]):
                 for at, text in enumerate(doing.told)
             ]
         else:
-            lines.append(cell(f"going on for {age_text(self._ticks_s() - doing.began_s)} ...", Role.DIM))
+            lines.append(cell(f"going on for {age_text(self._ticks_s() - doing.began_s)}{doing.progress()}", Role.DIM))
         self.tell(lines)
         self.query_one(Press).entitle("Esc", "close" if doing.over else "leave it; it goes on")
 

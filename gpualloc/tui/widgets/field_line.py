@@ -97,6 +97,12 @@ class FieldLine(Vertical):
         """The answer as it stands."""
         return self._entry.value
 
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Leave out what was pasted and cannot be drawn."""
+        event.stop()
+        if not event.value.isprintable():
+            event.input.value = "".join(char for char in event.value if char.isprintable())
+
     def complain(self, text: str) -> None:
         """Say what is wrong; empty says nothing is."""
         self._problem.display = bool(text)
