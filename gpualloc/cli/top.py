@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gpualloc.cli import shared, stopping
-from gpualloc.cli.outcome import Answer, look, reached_code, write
+from gpualloc.cli.outcome import Answer, look, reached_code, say, write
+from gpualloc.cli.values import whole_number
 from gpualloc.errors import UsageError
 from gpualloc.model.units import parse_duration_s
 from gpualloc.tui.options import THEME_NAMES, VIEW_NAMES, TopOptions, usual_every_s
+from gpualloc.tui.serve import DEFAULT_PORT, is_served
+from gpualloc.tui.serve import serve as run_server
 
 if TYPE_CHECKING:
     from gpualloc.engine.context import Context
@@ -51,6 +54,10 @@ def top(
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Offer nothing that changes anything.")] = False,
     view: Annotated[str | None, typer.Option("--view", metavar="VIEW", help="Begin with this view.")] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Show it in a browser on this machine.")] = False,
+    port: Annotated[
+        str | None, typer.Option("--port", metavar="PORT", help="Where --serve listens on 127.0.0.1. [default: 8470]")
+    ] = None,
 ) -> Answer | int:
     """Watch nodes, devices, processes and workloads on the whole screen.
 
@@ -61,13 +68,31 @@ def top(
     if once and watch:
         raise UsageError("--once and --watch exclude each other", hint="--watch prints until it is interrupted")
     every_s = parse_duration_s(every) if every else None
+    served = is_served(os.environ)
+    if port is not None and not serve:
+        raise UsageError("--port is for --serve", hint="gpualloc top --serve --port PORT")
+    if serve and (once or watch):
+        raise UsageError("--serve shows no text", hint="leave --once and --watch out")
+    if serve and not served:
+        return _serve(ctx, port)
     if watch:
         return _watch(ctx, every_s, ascii_only=ascii_only)
-    if once or not _can_draw():
+    # A served dashboard has no terminal of its own.
+    if once or not (served or _can_draw()):
         return _once(ctx, ascii_only=ascii_only)
     why = "--read-only was given" if read_only else None
     _draw(ctx, TopOptions(theme=theme, ascii=ascii_only, read_only=why, view=view), every_s)
     return 0
+
+
+def _serve(ctx: typer.Context, port: str | None) -> int:
+    # What the dashboards would refuse is refused here, before there is a browser.
+    with shared.open_world(ctx):
+        pass
+    number = DEFAULT_PORT if port is None else whole_number("--port", port)
+    # Each dashboard is this very command, which finds itself served. -P: not what lies in this directory.
+    command = (sys.executable, "-P", "-m", "gpualloc", *sys.argv[1:])
+    return run_server(command, port=number, tell=say)
 
 
 def _draw(ctx: typer.Context, options: TopOptions, every_s: float | None) -> None:
@@ -93,6 +118,7 @@ def _draw(ctx: typer.Context, options: TopOptions, every_s: float | None) -> Non
                 now_s=world.clock.now_s,
                 specs=specs,
                 simulated=world.simulated,
+                received_bytes=lambda: telling.figures().received_bytes,
             )
             remembered = remembered_file(shared.options(ctx))
             run_top(

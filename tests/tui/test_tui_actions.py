@@ -31,7 +31,7 @@ async def test_work_is_asked_for_and_placed(tmp_path: Path) -> None:
         app = top(ctx, tmp_path)
         async with app.run_test(size=WIDE) as pilot:
             await seen_once(pilot)
-            await pilot.press("n")
+            await pilot.press("plus")
             await fill(pilot, command="python 'my train.py'", gpus="2", nodes="birch01", priority="7")
             await asked(pilot)
             assert (
@@ -284,7 +284,7 @@ async def test_a_form_keeps_what_was_typed_until_it_is_done(tmp_path: Path) -> N
         app = top(ctx, tmp_path)
         async with app.run_test(size=WIDE) as pilot:
             await seen_once(pilot)
-            await pilot.press("n")
+            await pilot.press("plus")
             await fill(pilot, **{"command": "train", "gpu-memory": "900GiB"})
             await asked(pilot)
             await pilot.press("n")
@@ -294,7 +294,7 @@ async def test_a_form_keeps_what_was_typed_until_it_is_done(tmp_path: Path) -> N
             await pilot.press("y")
             assert "could ever hold" in await failed(pilot)
             assert not ctx.journal.workloads()
-            await pilot.press("escape", "n")
+            await pilot.press("escape", "plus")
             await until(pilot, lambda: isinstance(app.screen, FormScreen))
             assert app.screen.answers["gpu-memory"] == "900GiB"
 

@@ -254,7 +254,7 @@ async def test_dialogs_fit_small_terminals(tmp_path: Path, size: tuple[int, int]
             assert "Release 1 workload" in shown
             assert "y release" in shown
             assert work.id in shown or size[1] == 5
-            await pilot.press("n", "n")
+            await pilot.press("n", "plus")
             await on_top(pilot, FormScreen)
             shown = "\n".join(screen_text(pilot))
             assert "Submit" in shown

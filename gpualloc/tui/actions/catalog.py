@@ -9,7 +9,7 @@ _WORK = (WorkloadTarget,)
 _PLACES = (NodeTarget, DeviceTarget)
 
 ACTIONS: tuple[Action, ...] = (
-    Action("submit", "n", "ask for GPUs for a new command", (), "submit", asks_first=True),
+    Action("submit", "plus", "ask for GPUs for a new command", (), "submit", asks_first=True),
     Action("release", "ctrl+d", "end workloads and give their GPUs back", _WORK, "release"),
     Action(
         "suspend",
@@ -34,8 +34,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("drain", "D", "take no new work, and let what is there go", _PLACES, "cordon", asks_first=True),
     Action("mig", "m", "change the MIG instances", (DeviceTarget,), "mig", asks_first=True, several=False),
     Action("power", "w", "set the power limit", _PLACES, "power", asks_first=True),
-    Action("silence", "i", "keep alerts from their channels for a time", (AlertTarget,), "alerts", asks_first=True),
-    Action("unsilence", "I", "tell of them again", (AlertTarget,), "alerts"),
+    Action("silence", "M", "keep alerts from their channels for a time", (AlertTarget,), "alerts", asks_first=True),
+    Action("unsilence", "U", "tell of them again", (AlertTarget,), "alerts"),
     Action("rebalance", "ctrl+r", "place waiting work now, as cron would", (), "rebalance"),
 )
 
