@@ -195,6 +195,7 @@ class TopApp(TravellingApp):
     def _tick(self) -> None:
         if self.is_live:
             self.shell.state = self.shell.state.at(self._moment())
+        self._hands.leave_when_done()
         self._redraw()
 
     def _measure(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -66,10 +65,8 @@ class Hands:
         self._shell = shell
         self._targets = targets
         self._say = say
-        self._under_way: list[Doing] = []
         self._answers: dict[str, Answers] = {}
         self._lanes = 0
-        self._stopping = threading.Event()
 
     # What is wanted.
 
@@ -138,35 +135,30 @@ class Hands:
         if not action.fits(meant, self._shell.state):
             self._say(_misfit(action, targets), True)
             return
-        asks = action.asks(meant, self._shell.state)
-        if not asks:
-            self._say(f"{action.name}: looking what that would touch ...", False)
-            self._propose(action, meant, {}, None)
-            return
         title = f"{action.name.capitalize()}: {_told(meant)}" if meant else action.name.capitalize()
-        answers = self._answers.get(action.name, {}) if not meant else {}
-        form = FormScreen(title, asks, answers, lambda found: self._propose(action, meant, found, form))
+        asks = action.asks(meant, self._shell.state)
+        form = FormScreen(
+            title,
+            asks,
+            self._answers.get(action.name, {}) if not meant else {},
+            lambda answers: self._propose(action, meant, answers, form),
+        )
         self._app.push_screen(form)
 
-    def _propose(self, action: Action, targets: Targets, answers: Answers, form: FormScreen | None) -> None:
-        """Have it worked out, unless somebody goes elsewhere meanwhile."""
-        here = self._app.screen
+    def _propose(self, action: Action, targets: Targets, answers: Answers, form: FormScreen) -> None:
+        """Have it worked out, and ask, unless the form is left meanwhile."""
         scene = Scene(self._world(), self._shell.state)
         self._answers[action.name] = answers
 
         def then(change: Change) -> None:
-            if self._app.screen is not here:
-                self._say(f"{action.name}: not asked, as you went elsewhere; nothing was done", True)
-                return
-            if form is not None:
+            if self._app.screen is form:
                 form.complain(None)
-            self._app.push_screen(ConfirmScreen(self._question(change)), partial(self._answered, action, change, form))
+                answered = partial(self._answered, action, change, form)
+                self._app.push_screen(ConfirmScreen(self._question(change)), answered)
 
         def wrong(error: GpuallocError) -> None:
-            if form is not None and self._app.screen is form:
+            if self._app.screen is form:
                 form.complain(error)
-            elif self._app.screen is here:
-                self._show(Doing(f"{action.name.capitalize()} cannot be done", self._ticks_s(), error=error))
 
         self._shell.desk.ask("hands", lambda: action.change(scene, targets, answers), then, wrong)
 
@@ -177,19 +169,18 @@ class Hands:
             change.title + mark, change.touches, change.title.split()[0].lower(), commands, change.warning, change.grave
         )
 
-    def _answered(self, action: Action, change: Change, form: FormScreen | None, yes: bool | None) -> None:
-        if not yes:
-            if form is None:
-                self._say(f"{action.name}: nothing was done", False)
-            return
-        if form is not None:
+    def _answered(self, action: Action, change: Change, form: FormScreen, yes: bool | None) -> None:
+        if yes or not form.asks:
             form.dismiss(None)
-        self._do(action, change)
+        if yes:
+            self._do(action, change)
+        else:
+            self._say(f"{action.name}: nothing was done", False)
 
     # Doing.
 
     def _world(self) -> Context:
-        return replace(self._shell.ctx, stopped=self._stopping.is_set, on_resume=self._resumed)
+        return replace(self._shell.ctx, stopped=self._shell.stopping.is_set, on_resume=self._resumed)
 
     def _resumed(self, run: Run) -> None:
         self._shell.desk.tell(lambda: self._say(plain(resumed_line(run)), False))
@@ -199,7 +190,7 @@ class Hands:
 
     def _do(self, action: Action, change: Change) -> None:
         doing = Doing(change.title, self._ticks_s())
-        self._under_way.append(doing)
+        self._shell.under_way.append(doing.title)
         self._lanes += 1
 
         def on_step(step: Step, state: StepState, error: str | None, total: int) -> None:
@@ -222,10 +213,7 @@ class Hands:
 
     def _ended(self, doing: Doing) -> None:
         """Tell what came of it; a dialog stays where there is more to read than a line."""
-        self._under_way.remove(doing)
-        if self._stopping.is_set() and not self._under_way:
-            self._app.exit()
-            return
+        self._shell.under_way.remove(doing.title)
         failed = doing.error is not None
         text = doing.error.message if doing.error is not None else doing.told[0]
         self._say(f"{doing.title}: {plain(text)}" if failed else plain(text), failed)
@@ -239,24 +227,28 @@ class Hands:
 
     def quit(self) -> None:
         """Quit; while something is being done ask once."""
-        if not self._under_way or self._stopping.is_set():
+        under_way, stopping = self._shell.under_way, self._shell.stopping
+        if not under_way or stopping.is_set():
             self._app.exit()
             return
-        titles = tuple(cell(f"{doing.title} is being done") for doing in self._under_way)
         told = (
             "Steps under way are finished, no other is begun, and then this ends; q once more ends it at once.",
             "What is left then is in the journal: the next command that changes something takes it up.",
         )
-        question = Question("Quit", (*titles, (), *(cell(line) for line in told)), "quit", grave=True)
+        lines = (*(cell(f"{title} is being done") for title in under_way), (), *(cell(line) for line in told))
 
         def answered(yes: bool | None) -> None:
-            if yes and not self._under_way:
-                self._app.exit()
-            elif yes:
-                self._stopping.set()
+            if yes:
+                stopping.set()
                 self._say("ends when the steps under way are finished; q once more ends at once", False)
+                self.leave_when_done()
 
-        self._app.push_screen(ConfirmScreen(question), answered)
+        self._app.push_screen(ConfirmScreen(Question("Quit", lines, "quit", grave=True)), answered)
+
+    def leave_when_done(self) -> None:
+        """Quit if somebody wants that and nothing is being done any more; asked every second."""
+        if self._shell.stopping.is_set() and not self._shell.under_way:
+            self._app.exit()
 
 
 def _told(targets: Targets) -> str:

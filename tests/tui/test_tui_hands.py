@@ -30,6 +30,7 @@ from gpualloc.errors import NotFoundError, StepError
 from gpualloc.model.plan import Step, StepKind, StepReason, StepState
 from gpualloc.model.workload import Request, WorkloadState
 from gpualloc.tui.actions.action import (
+    Action,
     AlertTarget,
     Change,
     DeviceTarget,
@@ -40,7 +41,7 @@ from gpualloc.tui.actions.action import (
 from gpualloc.tui.actions.catalog import ACTIONS, action_named
 from gpualloc.tui.actions.naming import named, names
 from gpualloc.tui.app import TopApp
-from gpualloc.tui.keys import bindings_of
+from gpualloc.tui.keys import bindings_of, key_name
 from gpualloc.tui.screens.confirm import ConfirmScreen
 from gpualloc.tui.screens.doing import DoingScreen
 from gpualloc.tui.screens.form import FormScreen
@@ -60,6 +61,12 @@ def test_no_key_of_an_action_is_a_key_of_a_list() -> None:
     app = [key for one in bindings_of(TopApp) for key in one.key.split(",")]
     assert not lists & {one.key for one in ACTIONS}
     assert len(app) == len(set(app))
+
+
+@pytest.mark.parametrize("action", ACTIONS, ids=lambda action: action.name)
+def test_every_action_is_documented(action: Action) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "top-actions.md").read_text()
+    assert f"| `{key_name(action.key)}` | `{action.name}` |" in text
 
 
 async def test_what_can_be_done_fits_what_is_there(tmp_path: Path) -> None:
@@ -399,15 +406,33 @@ async def test_the_mouse_answers_too(tmp_path: Path) -> None:
             await comes(pilot, lambda: len(ctx.journal.cordons()) == 1)
 
 
-async def test_who_goes_elsewhere_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_does_not_wait_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with demo(tmp_path) as ctx:
         app = top(ctx, tmp_path)
         async with app.run_test(size=WIDE) as pilot:
             await seen_once(pilot)
-            here, known = threading.Event(), app.shell.ctx.journal.cordons
-            monkeypatch.setattr(app.shell.ctx.journal, "cordons", lambda: (here.wait(60), known())[1])
+            here, known = threading.Event(), ctx.journal.cordons
+            monkeypatch.setattr(ctx.journal, "cordons", lambda: (here.wait(60), known())[1])
             await typed(pilot, "uncordon fir01")
-            await until(pilot, lambda: app.shell.desk.busy("hands"))
-            await pilot.press("question_mark")
+            await on_top(pilot, FormScreen)
+            assert "looking what that would touch" in dialog_text(pilot)
+            await pilot.press("y", "escape")
+            await comes(pilot, lambda: True)
             here.set()
-            await comes(pilot, lambda: "as you went elsewhere; nothing was done" in notice(pilot))
+            await until(pilot, lambda: not app.shell.desk.busy("hands"))
+            await pilot.pause()
+            assert isinstance(app.screen, View)
+
+
+async def test_what_cannot_be_worked_out_is_told(tmp_path: Path) -> None:
+    with demo(tmp_path) as ctx:
+        work = running(ctx)
+        app = top(ctx, tmp_path)
+        async with app.run_test(size=WIDE) as pilot:
+            await seen_once(pilot)
+            gone = WorkloadTarget("w00000000", work.name, work.owner)
+            app._hands._begin(action_named("release"), (gone,))
+            await on_top(pilot, FormScreen)
+            await until(pilot, lambda: "w00000000" in _text(pilot))
+            await pilot.press("escape")
+            await comes(pilot, lambda: True)

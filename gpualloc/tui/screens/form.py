@@ -23,7 +23,7 @@ class FormScreen(Dialog[None]):
 
     Args:
         title: what it is for, safe to draw.
-        asks: what is asked.
+        asks: what is asked; nothing: that is handed over at once, and the form shows why it takes time, or failed.
         answers: answers at first, by name; what is not there has its own.
         accept: gets the answers; then calls `complain`, or closes the form.
     """
@@ -50,7 +50,7 @@ class FormScreen(Dialog[None]):
     def presses(self) -> Sequence[Press]:
         """On, and back."""
         return (
-            Press("accept", "Enter", "go on", by_enter=False),
+            Press("accept", "Enter", "go on" if self._fields else "again", by_enter=False),
             Press("leave", "Esc", "leave", by_enter=False),
         )
 
@@ -62,7 +62,10 @@ class FormScreen(Dialog[None]):
     def on_mount(self) -> None:
         """Begin with the first field."""
         super().on_mount()
-        self._fields[0].entry.focus()
+        if self._fields:
+            self._fields[0].entry.focus()
+        else:
+            self.action_accept()
 
     def on_press_pressed(self, event: Press.Pressed) -> None:
         """A word was pressed."""
@@ -71,6 +74,11 @@ class FormScreen(Dialog[None]):
             self.action_accept()
         else:
             self.action_leave()
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is anything to answer."""
+        return bool(self._fields)
 
     @property
     def answers(self) -> dict[str, str]:
