@@ -96,21 +96,22 @@ def _serve(ctx: typer.Context, port: str | None) -> int:
 
 
 def _draw(ctx: typer.Context, options: TopOptions, every_s: float | None) -> None:
-    # Textual takes longer to import than every other verb takes in all, and a usage error should not wait for it.
-    from gpualloc.engine.judging import Judge
-    from gpualloc.engine.observe import Listening
-    from gpualloc.engine.read_only import read_only
-    from gpualloc.engine.settle import catch_up
-    from gpualloc.tui.app import run_top
-    from gpualloc.tui.source import Source
     from gpualloc.wiring import may_not_write, remembered_file
 
     why = options.read_only or may_not_write(shared.options(ctx))
     with shared.open_world(ctx) as opened:
-        world = opened if why is None else read_only(opened, why)
-        specs = world.fleet.specs()
+        specs = opened.fleet.specs()
         period_s = usual_every_s(len(specs)) if every_s is None else every_s
-        with closing(world.fleet.watch(period_s)) as telling:
+        with closing(opened.fleet.watch(period_s)) as telling:
+            # Nodes begin to tell while Textual is imported, which takes longer than every other verb takes in all.
+            from gpualloc.engine.judging import Judge
+            from gpualloc.engine.observe import Listening
+            from gpualloc.engine.read_only import read_only
+            from gpualloc.engine.settle import catch_up
+            from gpualloc.tui.app import run_top
+            from gpualloc.tui.source import Source
+
+            world = opened if why is None else read_only(opened, why)
             source = Source(
                 look=Listening(world, telling, period_s).look,
                 workloads=lambda snapshot: catch_up(world, snapshot),
