@@ -14,9 +14,8 @@ import typer
 
 from gpualloc.cli import shared, stopping
 from gpualloc.cli.outcome import Answer, look, reached_code, say, write
-from gpualloc.cli.values import whole_number
 from gpualloc.errors import UsageError
-from gpualloc.model.units import parse_duration_s
+from gpualloc.model.units import parse_duration_s, whole_number
 from gpualloc.tui.options import THEME_NAMES, VIEW_NAMES, TopOptions, usual_every_s
 from gpualloc.tui.serve import DEFAULT_PORT, is_served
 from gpualloc.tui.serve import serve as run_server

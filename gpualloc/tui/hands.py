@@ -135,7 +135,7 @@ class Hands:
         if not action.fits(meant, self._shell.state):
             self._say(_misfit(action, targets), True)
             return
-        title = f"{action.name.capitalize()}: {_told(meant)}" if meant else action.name.capitalize()
+        title = f"{action.name} {_told(meant)}: {action.what}" if meant else f"{action.name}: {action.what}"
         asks = action.asks(meant, self._shell.state)
         form = FormScreen(
             title,

@@ -121,12 +121,12 @@ async def test_the_menu_offers_what_fits(tmp_path: Path) -> None:
             assert offered == ["submit", "cordon", "uncordon", "drain", "power", "rebalance"]
             await pilot.press("down", "enter")
             await on_top(pilot, FormScreen)
-            assert app.screen.title_text() == "Cordon: birch01"
+            assert app.screen.title_text() == "cordon birch01: take no new work; what runs runs on"
             await pilot.press("escape", "a")
             await on_top(pilot, MenuScreen)
             await pilot.press("D")
             await on_top(pilot, FormScreen)
-            assert app.screen.title_text() == "Drain: birch01"
+            assert app.screen.title_text() == "drain birch01: take no new work, and let what is there go"
 
 
 async def test_several_rows_are_acted_upon_at_once(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ async def test_dialogs_fit_small_terminals(tmp_path: Path, size: tuple[int, int]
             await pilot.press("n", "plus")
             await on_top(pilot, FormScreen)
             shown = "\n".join(screen_text(pilot))
-            assert "Submit" in shown
+            assert "submit" in shown
             assert "command" in shown
             assert "go on" in shown
             await pilot.press("escape", "a")

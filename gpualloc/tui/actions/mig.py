@@ -16,6 +16,7 @@ from gpualloc.tui.actions.told import answered, simulated_mark
 from gpualloc.tui.state import State
 from gpualloc.tui.text import plain
 
+_OFF = "off"
 _DRAIN = Ask("drain", "work in the way", "forbids it", choices=("forbids it", "gives way"))
 
 
@@ -25,9 +26,10 @@ def mig_asks(state: State, targets: Targets) -> tuple[Ask, ...]:
     assert isinstance(target, DeviceTarget)
     device = state.device(target.node, target.uuid)
     now = layout_of_device(device) if device is not None else None
-    text = layout_text(now) if now is not None else ""
+    is_off = device is not None and device.mig_enabled is False
+    text = layout_text(now) if now is not None else _OFF if is_off else ""
     return (
-        Ask("layout", "instances", text, "such as 3g.40gb@0,2g.20gb@4; off: MIG mode off", known=("off",)),
+        Ask("layout", "instances", text, "none; or such as 3g.40gb@0,2g.20gb@4; or off: MIG mode off", known=(_OFF,)),
         _DRAIN,
     )
 

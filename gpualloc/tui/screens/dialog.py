@@ -67,7 +67,9 @@ class Dialog(ModalScreen[Result]):
 
     def tell(self, lines: Sequence[Cell]) -> None:
         """Write the text."""
-        self.query_one(".dialog-text", Lines).show(lines)
+        text = self.query_one(".dialog-text", Lines)
+        text.display = bool(lines)
+        text.show(lines)
 
     def action_scroll(self, by: int) -> None:
         """Scroll by lines."""

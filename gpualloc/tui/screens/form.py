@@ -62,6 +62,7 @@ class FormScreen(Dialog[None]):
     def on_mount(self) -> None:
         """Begin with the first field."""
         super().on_mount()
+        self.tell([])
         if self._fields:
             self._fields[0].entry.focus()
         else:
