@@ -10,13 +10,16 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 
 from gpualloc.engine.context import Context
-from gpualloc.errors import UsageError
+from gpualloc.errors import NotFoundError, UsageError
 from gpualloc.tui import glyphs
+from gpualloc.tui.actions.action import Target
+from gpualloc.tui.actions.catalog import ACTIONS
 from gpualloc.tui.commands import Command, Commands
 from gpualloc.tui.cost import Cost, CostMeter, ProcessCostMeter
 from gpualloc.tui.desk import Answered, Desk
+from gpualloc.tui.hands import Hands
 from gpualloc.tui.listing import Sort
-from gpualloc.tui.messages import Back, Crashed, Go, Sampled
+from gpualloc.tui.messages import Back, Crashed, Go, Said, Sampled
 from gpualloc.tui.options import TopOptions
 from gpualloc.tui.remembered import ListLook, Memory
 from gpualloc.tui.rows import Moment
@@ -60,12 +63,18 @@ class TopApp(TravellingApp):
             if one.key is not None and one.key.isdigit()
         ),
         Binding("question_mark", "go('help')", "help", tooltip="All keys, views and commands"),
-        Binding("colon", "command", "command", tooltip="Type the name of a view or an action"),
+        *(
+            Binding(one.key, f"act('{one.name}')", one.name, show=False, tooltip=f"{one.name.capitalize()}: {one.what}")
+            for one in ACTIONS
+            if one.key is not None
+        ),
+        Binding("a", "menu", "act", tooltip="What can be done to what is selected"),
+        Binding("colon,ctrl+p", "command", "command", tooltip="Type the name of a view or an action"),
         Binding("escape", "leave", "back", show=False, tooltip="Back to the view before"),
         Binding("T", "next_theme", "theme", show=False, tooltip="The next theme"),
         Binding("p", "pause", "pause", show=False, tooltip="Stop looking at the fleet, or go on"),
         Binding("ctrl+z", "suspend_process", "suspend", show=False, tooltip="Back to the shell; `fg` comes back"),
-        Binding("q,ctrl+c", "quit", "quit", tooltip="Quit at once, whatever hangs"),
+        Binding("q,ctrl+c", "quit", "quit", tooltip="Quit, whatever hangs; asks once while something is being done"),
     ]
 
     def __init__(
@@ -90,8 +99,17 @@ class TopApp(TravellingApp):
         desk = Desk(self.post_message)
         state = State.of(self.watcher.seen(), self._moment())
         self.shell = Shell(
-            ctx, source, desk, state, options.every_s, self._heading, self._commands, read_only=options.read_only
+            ctx,
+            source,
+            desk,
+            state,
+            options.every_s,
+            self._heading,
+            self._commands,
+            read_only=options.read_only,
+            program=options.program,
         )
+        self._hands = Hands(self, self.shell, self._targets, lambda text, wrong: self.say(text, wrong=wrong))
         self._recall()
         self.begin_travelling()
         self.crash: Exception | None = None
@@ -178,6 +196,7 @@ class TopApp(TravellingApp):
     def _tick(self) -> None:
         if self.is_live:
             self.shell.state = self.shell.state.at(self._moment())
+        self._hands.leave_when_done()
         self._redraw()
 
     def _measure(self) -> None:
@@ -243,6 +262,27 @@ class TopApp(TravellingApp):
         if sum(isinstance(screen, View) for screen in self.screen_stack) > 1:
             self.pop_screen()
 
+    # Doing something.
+
+    def _targets(self) -> tuple[Target, ...]:
+        return self.view.targets() if self.view is not None else ()
+
+    def action_act(self, name: str) -> None:
+        """Begin the action of that name on what is selected."""
+        self._hands.take(name)
+
+    def action_menu(self) -> None:
+        """Choose among what can be done to what is selected."""
+        self._hands.menu()
+
+    async def action_quit(self) -> None:
+        """Quit; asks once while something is being done."""
+        self._hands.quit()
+
+    def on_said(self, message: Said) -> None:
+        """Show a notice of a dialog's."""
+        self.say(message.text, wrong=message.wrong)
+
     # Keys of every view.
 
     def on_key_line_pressed(self, event: KeyLine.Pressed) -> None:
@@ -262,7 +302,7 @@ class TopApp(TravellingApp):
     def _run(self, text: str) -> None:
         try:
             self._commands().run(text)
-        except UsageError as error:
+        except (UsageError, NotFoundError) as error:
             self.say(f"{error.message}{'; ' + error.hint if error.hint else ''}", wrong=True)
 
     def ask(self, prompt: Prompt, text: str, took: Callable[[str], None]) -> None:
@@ -279,7 +319,8 @@ class TopApp(TravellingApp):
         return Commands(
             [
                 *(self._going(one) for one in PLACES),
-                Command("quit", "quit", lambda _: self.exit(), ("q",)),
+                *self._hands.commands(),
+                Command("quit", "quit", lambda _: self._hands.quit(), ("q",)),
                 *self.time_commands(),
                 Command("theme", "wear another theme", self._wear, argument="THEME", values=lambda: self.theme_names),
                 Command("save", "save the filter of the list under a name", self._save, argument="NAME"),

@@ -100,7 +100,8 @@ class View(Screen[None]):
 
     def redraw(self) -> None:
         """Draw the newest state."""
-        if not self.is_mounted or not self.is_current:
+        # While it comes or goes, its parts are not there although it is on top.
+        if not self.is_mounted or not self.is_current or not self.query(Summary):
             return
         state = self.shell.state
         self.query_one(Summary).show_totals(self.shell.heading(), state.totals)
