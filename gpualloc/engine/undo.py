@@ -15,7 +15,7 @@ from gpualloc.engine.outcome_device import CAPPING, layout_before
 from gpualloc.engine.plan import plan_of
 from gpualloc.engine.settle import catch_up
 from gpualloc.errors import InfeasibleError, NotFoundError, UsageError
-from gpualloc.model.inventory import Device, Node, NodeState, Snapshot
+from gpualloc.model.inventory import Device, Node, Snapshot
 from gpualloc.model.mig import layout_text, parse_target
 from gpualloc.model.plan import Plan, Run, RunState, Step, StepKind, StepReason, StepState
 from gpualloc.model.workload import Workload, WorkloadState
@@ -30,6 +30,8 @@ _LOOKED_BACK = 5000
 """So many of the newest entries of the audit trail are searched for a run."""
 _TURNS = (StepKind.START, StepKind.ADOPT, StepKind.RESIZE, StepKind.SUSPEND, StepKind.RESUME)
 """Kinds of the steps that tell what a chain did to its workload."""
+_TURNING = (StepKind.STOP, StepKind.SUSPEND, StepKind.RESUME, StepKind.RESIZE)
+"""Kinds of the steps that take such a step back."""
 _MIG = (StepKind.MIG_MODE, StepKind.MIG_CREATE, StepKind.MIG_DESTROY)
 
 
@@ -118,9 +120,10 @@ class _Back:
     def take(self, chain: Sequence[Step]) -> None:
         """Take one chain back, or tell why not."""
         first = chain[0]
+        silent = sorted({step.node for step in chain} - {node.name for node in self.snapshot.reached})
         node = self.snapshot.node(first.node)
-        if node is None or node.state is not NodeState.OK:
-            self._stay(first, f"{first.node} does not answer")
+        if silent or node is None:
+            self._stay(first, f"{', '.join(silent)} does not answer")
         elif first.workload is None:
             self._device(chain, node)
         else:
@@ -172,20 +175,24 @@ class _Back:
         if not steps:
             self._stay(turn, obstacle or f"{work.id} asked never to give way; gpualloc release {work.id} ends it")
             return
-        self._ends = joined(self._ends, [replace(step, detail=f"{self._why}; {step.detail}") for step in steps])
+        named = [
+            replace(step, detail=f"{self._why}{_what_becomes(step)}") if step.kind in _TURNING else step
+            for step in steps
+        ]
+        self._ends = joined(self._ends, [replace(step, reason=StepReason.UNDO) for step in named])
         self.workloads.append(work)
 
     def _turning(self, turn: Step, work: Workload) -> Sequence[Step]:
         match turn.kind:
             case StepKind.START:
                 self._stopped.add(work.id)
-                return eviction_steps([work], self.snapshot, "it waits again", not_by=(Way.SUSPEND,))
+                return eviction_steps([work], self.snapshot, "", not_by=(Way.SUSPEND,))
             case StepKind.SUSPEND:
                 return resume_steps(work, turn.allocation, self.snapshot) if turn.allocation else ()
             case StepKind.RESUME:
                 return suspend_steps(work, self.snapshot)
             case _:
-                return [replace(taken_back(turn), seq=1, needs=(), revision=work.revision, reason=StepReason.OPERATOR)]
+                return [replace(taken_back(turn), seq=1, needs=(), revision=work.revision)]
 
     # Devices.
 
@@ -212,7 +219,7 @@ class _Back:
             self._stay(first, f"the layout of GPU {device.index} was changed since")
             return
         target = parse_target(layout_before(first, first.layout or ""))
-        partition = Partition(node, device, target, StepReason.OPERATOR, self._why)
+        partition = Partition(node, device, target, StepReason.UNDO, self._why)
         others = sorted(set(obstacles(node, device, target)) - self._stopped)
         if others:
             self._stay(first, f"GPU {device.index} is in use by {', '.join(others)}")
@@ -230,8 +237,15 @@ class _Back:
         elif not has(device.settings, step.wanted):
             self._stay(step, f"the settings of GPU {device.index} were changed since")
         else:
-            reason = step.reason if step.reason in CAPPING else StepReason.OPERATOR
+            reason = step.reason if step.reason in CAPPING else StepReason.UNDO
             self._settings.append(set_step(node, device, step.before, reason, self._why))
+
+
+def _what_becomes(step: Step) -> str:
+    """Of the work that a step stops; empty for other steps."""
+    if step.kind is not StepKind.STOP:
+        return ""
+    return "; it saves itself and waits again" if step.checkpoint else "; it waits again, what it has not saved is lost"
 
 
 def _obstacle(turn: Step, work: Workload) -> str:
@@ -239,8 +253,6 @@ def _obstacle(turn: Step, work: Workload) -> str:
     suspended = work.state is WorkloadState.SUSPENDED
     if turn.kind is StepKind.ADOPT:
         return f"it runs on; gpualloc let-go {work.id} lets it go"
-    if work.request.gang:
-        return f"{work.id} is a gang; gpualloc release {work.id} ends all of it"
     if turn.kind is StepKind.SUSPEND:
         return "" if suspended else f"{work.id} was resumed since"
     if suspended:

@@ -36,7 +36,7 @@ def row_lines(
         width: columns.
     """
     if row.step is not None:
-        lines = list(_step_lines(row, row.step, draft, course, width))
+        lines = list(_step_lines(row, row.step, draft, width))
     else:
         lines = list(_other_lines(row, draft, width))
     if explanation is not None:
@@ -44,11 +44,15 @@ def row_lines(
         look = Look(max(_LEAST, width))
         told = explanation_lines(explanation, draft.snapshot, policy, draft.names, look)
         lines += [(), cell("Why there" if row.rejection is None else "Why it waits", Role.NAME)]
-        lines += [cell(line) for block in told for line in block.splitlines()]
+        lines += [cell(line) for block in told for line in block.splitlines() or [""]]
+    if row.step is not None and course is None:
+        lines += [(), cell("Rests on", Role.NAME)]
+        for what, value in facts_for(draft.plan.base, row.step):
+            lines += entry("", f"{what}: {value}", width)
     return lines
 
 
-def _step_lines(row: PlanRow, step: Step, draft: Draft, course: Course | None, width: int) -> Iterator[Cell]:
+def _step_lines(row: PlanRow, step: Step, draft: Draft, width: int) -> Iterator[Cell]:
     yield (Span(f"Step {step.seq}: {step.kind.value}", Role.NAME), Span(f"  {row.state}", Role.DIM))
     if row.error is not None:
         yield from entry("FAILED" if row.state == FAILED else IN_DOUBT, row.error, width, Role.BAD)
@@ -65,11 +69,6 @@ def _step_lines(row: PlanRow, step: Step, draft: Draft, course: Course | None, w
     yield from _blast_lines(step, draft.names, width)
     back = "cannot be taken back" if step.inverse is None else f"by {step.inverse.value}"
     yield from entry("taken back", back, width, Role.WARN if step.inverse is None else Role.PLAIN)
-    if course is None:
-        yield ()
-        yield cell("Rests on", Role.NAME)
-        for what, value in facts_for(draft.plan.base, step):
-            yield from entry("", f"{what}: {value}", width)
 
 
 def _blast_lines(step: Step, names: Mapping[str, str], width: int) -> Iterator[Cell]:

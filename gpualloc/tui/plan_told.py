@@ -9,10 +9,10 @@ from gpualloc.engine.open_runs import OpenRun
 from gpualloc.model.objective import Objective
 from gpualloc.model.plan import Plan, RunState, StepKind, StepState
 from gpualloc.planning.blast import unnamed_victims
-from gpualloc.tui.cells import Cell, Role, Span, bar, cell
+from gpualloc.tui.cells import Cell, Role, Span, bar, cell, fitted, width_of
 from gpualloc.tui.drafts import Course, Draft, Origin
 from gpualloc.tui.planner import Interrupted, Planner, result_text
-from gpualloc.tui.text import age_text, plain
+from gpualloc.tui.text import age_text, clip, plain
 from gpualloc.views.plan import summary
 from gpualloc.views.text import plural, stamp
 
@@ -42,8 +42,10 @@ def head_lines(planner: Planner, now_s: float, ticks_s: float, width: int) -> li
         lines += _said(planner.problem.message, planner.problem.hint, width)
     draft = planner.draft
     if draft is not None:
-        lines.append(_title(draft, now_s, _standing(planner, ticks_s)))
-        lines.append(cell(f" {summary(draft.plan)}{_touched(draft.plan)}"))
+        lines.append(_title(draft, now_s, _standing(planner, ticks_s), width))
+        lines.append(cell(clip(f" {summary(draft.plan)}", width)))
+        if draft.plan.steps:
+            lines.append(blast_line(draft.plan, planner.ctx.settings.max_disturbed))
         if planner.applied is not None:
             lines += _course_lines(planner.applied, width)
         elif planner.stale is not None:
@@ -51,7 +53,8 @@ def head_lines(planner: Planner, now_s: float, ticks_s: float, width: int) -> li
     return lines
 
 
-def _title(draft: Draft, now_s: float, standing: Cell) -> Cell:
+def _title(draft: Draft, now_s: float, standing: Cell, width: int) -> Cell:
+    """What the plan is and whether it holds; its age, then what it rests on, is left out where there is no room."""
     plan = draft.plan
     what = {
         Origin.PLAN: f"plan {plan.id}",
@@ -61,8 +64,12 @@ def _title(draft: Draft, now_s: float, standing: Cell) -> Cell:
     }[draft.origin]
     by = "" if draft.origin in (Origin.UNDO, Origin.RUN) else f"  by {plain(plan.policy)} {plain(plan.policy_version)}"
     aim = "" if plan.objective is Objective.BALANCED else f" for {plan.objective.value}"
-    made = f"  made {age_text(now_s - plan.created_at_s)} ago  "
-    return (Span(f" {what}", Role.NAME), Span(f"{by}{aim}"), Span(made, Role.DIM), *standing)
+    head = (Span(f" {what}", Role.NAME), Span(f"{by}{aim}  "))
+    made = Span(f"made {age_text(now_s - plan.created_at_s)} ago  ", Role.DIM)
+    for line in ((*head, made, *standing), (*head, *standing), (*head, *standing[:1])):
+        if width_of(line) < width:
+            return line
+    return fitted((*standing[:1], *head), width)
 
 
 def _standing(planner: Planner, ticks_s: float) -> Cell:
@@ -81,14 +88,28 @@ def _standing(planner: Planner, ticks_s: float) -> Cell:
     return (Span("fresh", Role.GOOD), Span(f" (base {digest}{checked})", Role.DIM))
 
 
-def _touched(plan: Plan) -> str:
-    """The blast radius of the whole plan."""
-    if not plan.steps:
-        return ""
-    resets = len({uuid for step in plan.steps for uuid in step.blast_radius.resets})
+def blast_line(plan: Plan, most: int) -> Cell:
+    """The blast radius of the whole plan.
+
+    Args:
+        plan: the plan.
+        most: how much may be disturbed without an operator having named it.
+    """
+    radii = [step.blast_radius for step in plan.steps]
+    workloads = {workload for radius in radii for workload in radius.workloads}
+    resets = {uuid for radius in radii for uuid in radius.resets}
     processes = sum(step.process is not None for step in plan.steps)
+    counts = (
+        plural(len(workloads), "workload"),
+        plural(processes, "process", "processes"),
+        plural(len(resets), "reset"),
+    )
+    head = (Span(" blast radius ", Role.DIM), Span(", ".join(counts)))
     victims = len(unnamed_victims(plan.steps))
-    return f"; disturbs {victims}, {plural(processes, 'process', 'processes')}, {plural(resets, 'reset')}"
+    if victims > most:
+        refused = f"; disturbs {victims}, and at most {most} are allowed: gpualloc apply --max-disturbed {victims}"
+        return (*head, Span(refused, Role.BAD))
+    return (*head, Span(f"; disturbs {victims} that nobody named" if victims else "; disturbs nothing else", Role.DIM))
 
 
 def disturbs(plan: Plan) -> str | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gpualloc.engine.undo import Stays
 from gpualloc.model.decision import Rejection
-from gpualloc.model.plan import Step, StepState
+from gpualloc.model.plan import Step, StepReason, StepState
 from gpualloc.model.rebalancing import HeldBack
 from gpualloc.tui.cells import Cell, Role, Span, cell
 from gpualloc.tui.drafts import Course, Draft
@@ -87,13 +87,20 @@ def _steps(draft: Draft, course: Course | None) -> Iterator[PlanRow]:
             key=f"step {step.seq}",
             state=step_word(step, course),
             what=step.kind.value,
-            why=error or ": ".join(part for part in (step.reason.value, step.detail) if part),
+            why=error or _reason(step),
             node=step.node,
             workload=step.workload,
             name=draft.names.get(step.workload or ""),
             step=step,
             error=error,
         )
+
+
+def _reason(step: Step) -> str:
+    """Why the step is there; that waiting work fits is said by its detail already."""
+    if step.reason is StepReason.WAITING and step.detail:
+        return step.detail
+    return ": ".join(part for part in (step.reason.value, step.detail) if part)
 
 
 def step_word(step: Step, course: Course | None) -> str:
@@ -155,6 +162,15 @@ def _why(row: PlanRow, _: Moment, __: int) -> Cell:
     return cell(plain(row.why), Role.BAD if row.error else Role.DIM)
 
 
+def _or_blank(value: Callable[[PlanRow, Moment], str | None]) -> Callable[[PlanRow, Moment, int], Cell]:
+    """Draws what only some rows have: it is not unknown where it is not there."""
+    return lambda row, moment, _: cell(plain(value(row, moment) or ""))
+
+
+def _node(row: PlanRow, _: Moment) -> str | None:
+    return row.node
+
+
 def _back(row: PlanRow, _: Moment) -> str | None:
     if row.step is None:
         return None
@@ -203,11 +219,20 @@ FIELDS: tuple[Field[PlanRow], ...] = (
         priority=0,
     ),
     Field("do", "DO", "what is done", lambda row, _: row.what, draw=_what, least=10, most=14, priority=1),
-    Field("node", "NODE", "on which node", lambda row, _: row.node, least=8, most=16, priority=4),
-    Field("workload", "WORKLOAD", "for whom", _work, least=10, most=22, priority=3),
-    Field("target", "TARGET", "what is changed", _target, least=14, most=30, priority=7),
+    Field("node", "NODE", "on which node", _node, draw=_or_blank(_node), least=8, most=16, priority=4),
+    Field("workload", "WORKLOAD", "for whom", _work, draw=_or_blank(_work), least=10, most=22, priority=3),
+    Field("target", "TARGET", "what is changed", _target, draw=_or_blank(_target), least=14, most=30, priority=7),
     Field("why", "WHY", "reason of it", lambda row, _: row.why, draw=_why, least=34, most=200, priority=5),
-    Field("back", "BACK BY", "the step that takes it back; `no`: nothing does", _back, least=7, most=12, priority=8),
+    Field(
+        "back",
+        "BACK BY",
+        "the step that takes it back; `no`: nothing does",
+        _back,
+        draw=_or_blank(_back),
+        least=7,
+        most=12,
+        priority=8,
+    ),
     Field(
         "touches",
         "TOUCHES",

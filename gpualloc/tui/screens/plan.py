@@ -36,8 +36,8 @@ from gpualloc.tui.widgets.table import Table
 
 _WIDE = 132
 """From so many columns on the details stand beside the list."""
-_LOW = 14
-"""Below so many lines there are no details."""
+_LOW, _TINY = 14, 8
+"""Below so many lines there are no details, and nothing but the list."""
 _COMPARED = (Origin.PLAN, Origin.REBALANCE)
 
 
@@ -102,6 +102,7 @@ class PlanView(ListedView):
             self.planner.check()
         self.set_class(self.size.width >= _WIDE, "wide")
         self.set_class(self.size.height < _LOW, "low")
+        self.set_class(self.size.height < _TINY, "tiny")
         moment = state.moment
         ticks_s = self.planner.ticks_s()
         self.query_one("#plan-head", Lines).show(head_lines(self.planner, moment.now_s, ticks_s, self.size.width))
