@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -333,7 +334,7 @@ def interrupted(ctx) -> None:  # type: ignore[no-untyped-def]
 
     done: list[int] = []
 
-    def on_step(step: object, state: StepState, error: object, total: int) -> None:  # noqa: ARG001
+    def on_step(step: object, state: StepState, error: object, total: int) -> None:
         if state is StepState.DONE:
             done.append(1)
 
@@ -343,15 +344,38 @@ def interrupted(ctx) -> None:  # type: ignore[no-untyped-def]
 
 async def test_a_run_is_stopped_between_its_steps() -> None:
     with world() as ctx:
-        async with plan_view(ctx) as (pilot, planner):
+        allowed = threading.Event()
+        held = replace(ctx, fleet=Held(ctx.fleet, allowed))
+        async with plan_view(held, size=(120, 40)) as (pilot, planner):
             await answered(pilot, "A")
             await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
-
-            planner.changed = lambda: planner.stop()
             await answered(pilot, "y")
-            await until(pilot, lambda: planner.course is not None and not planner.applying)
-            assert planner.course.stopping
-            assert planner.course.report is None or planner.course.report.left
+            await until(pilot, lambda: any(row.state == "doing" for row in steps_of(pilot).rows))
+            assert "applying" in text_of(pilot, "#plan-head")
+            await answered(pilot, "n", "A")
+            assert isinstance(pilot.app.screen, PlanView)
+            assert planner.making is None
+            await answered(pilot, "x")
+            await until(pilot, lambda: "STOPPING after the steps under way" in text_of(pilot, "#plan-head"))
+            allowed.set()
+            await until(pilot, lambda: not planner.applying)
+            assert planner.course.report.left
+            await until(pilot, lambda: "what to do: gpualloc apply --resume" in text_of(pilot, "#plan-head"))
+            await until(pilot, lambda: "interrupted: run" in text_of(pilot, "#plan-head"))
+
+
+class Held:
+    """The real fleet; a step is done once that is allowed."""
+
+    def __init__(self, fleet, allowed) -> None:  # type: ignore[no-untyped-def]
+        self._fleet, self._allowed = fleet, allowed
+
+    def __getattr__(self, name):  # type: ignore[no-untyped-def]
+        return getattr(self._fleet, name)
+
+    def do(self, call):  # type: ignore[no-untyped-def]
+        assert self._allowed.wait(30)
+        return self._fleet.do(call)
 
 
 async def test_no_node_answers_is_told_instead_of_a_plan() -> None:
@@ -359,7 +383,7 @@ async def test_no_node_answers_is_told_instead_of_a_plan() -> None:
         silent = replace(ctx, fleet=Silent(ctx.fleet))
         async with plan_view(silent) as (pilot, planner):
             assert planner.draft is None
-            await until(pilot, lambda: "no node answers" in text_of(pilot, "#plan-head"))
+            await until(pilot, lambda: "no node answered" in text_of(pilot, "#plan-head"))
 
 
 class Silent:
