@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from gpualloc.engine.decide import in_turn
 from gpualloc.model.allocation import Allocation
@@ -32,49 +32,70 @@ def start_delay_s(
     """
     if not waiting:
         return 0.0
-    queue = _Queue(problem, policy, workloads)
+    queue = Queue(problem, policy, workloads, latest_end_s)
     if {workload.id for workload in queue.waiting} != set(waiting):
         return None
-    delays_s = queue.delays_s()
-    return None if delays_s is None else sum(delays_s) / len(problem.requests)
+    starts = queue.starts()
+    delays_s = [starts[identity] - problem.snapshot.at_s for identity in waiting if identity in starts]
+    return sum(delays_s) / len(problem.requests) if len(delays_s) == len(set(waiting)) else None
 
 
-class _Queue:
-    """Work that waits, and work that ends."""
+def latest_end_s(workload: Workload, began_s: float) -> float | None:
+    """When work that began then ends at the latest; None when it has no limit."""
+    return None if workload.request.at_most_s is None else began_s + workload.request.at_most_s
 
-    def __init__(self, problem: Problem, policy: Policy, workloads: Sequence[Workload]) -> None:
+
+class Queue:
+    """Work that waits, and work that ends.
+
+    Args:
+        problem: what is decided.
+        policy: who decides.
+        workloads: all work that has not ended.
+        end_of: when work ends that began at an epoch second; None when that is not known.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        policy: Policy,
+        workloads: Sequence[Workload],
+        end_of: Callable[[Workload, float], float | None],
+    ) -> None:
         self._now_s = problem.snapshot.at_s
         self._session = policy.begin(problem)
+        self._end_of = end_of
         self._ends: list[tuple[float, str, tuple[Allocation, ...]]] = []
+        self._starts: dict[str, float] = {}
         held: defaultdict[str, list[Allocation]] = defaultdict(list)
         for part in problem.running:
             held[part.workload].append(part)
         for workload in workloads:
-            began_s, most_s = workload.started_at_s, workload.request.at_most_s
-            if workload.id in held and began_s is not None and most_s is not None:
-                end_s = max(began_s + most_s, self._now_s)
-                heapq.heappush(self._ends, (end_s, workload.id, tuple(held[workload.id])))
+            began_s = workload.started_at_s
+            end_s = None if workload.id not in held or began_s is None else end_of(workload, began_s)
+            if end_s is not None:
+                heapq.heappush(self._ends, (max(end_s, self._now_s), workload.id, tuple(held[workload.id])))
         self.waiting = [workload for workload in in_turn(problem) if not self._begins(workload, self._now_s)]
+        """What gets no place now, in turn."""
 
-    def delays_s(self) -> list[float] | None:
-        """After how long each of those that wait begins at the latest; None when that is not known of all."""
-        found: list[float] = []
+    def starts(self) -> dict[str, float]:
+        """When each begins, epoch seconds, by id; those of which that is not known are left out."""
         tried = 0
         while self.waiting and self._ends and tried <= MOST_TRIED:
             at_s, _, parts = heapq.heappop(self._ends)
             for part in parts:
                 self._session.free(part)
             tried += len(self.waiting)
-            left = [workload for workload in self.waiting if not self._begins(workload, at_s)]
-            found += [at_s - self._now_s] * (len(self.waiting) - len(left))
-            self.waiting = left
-        return None if self.waiting else found
+            self.waiting = [workload for workload in self.waiting if not self._begins(workload, at_s)]
+        return self._starts
 
     def _begins(self, workload: Workload, at_s: float) -> bool:
         """Whether it gets a place at that time."""
         answer = self._session.place(workload)
         if not isinstance(answer, Allocation):
             return False
-        if workload.request.at_most_s is not None:
-            heapq.heappush(self._ends, (at_s + workload.request.at_most_s, workload.id, (answer,)))
+        self._starts[workload.id] = at_s
+        end_s = self._end_of(workload, at_s)
+        if end_s is not None:
+            heapq.heappush(self._ends, (end_s, workload.id, (answer,)))
         return True

@@ -145,7 +145,7 @@ class _Back:
 
     @property
     def _why(self) -> str:
-        return f"run {self.run.id} is taken back"
+        return f"undo of run {self.run.id}"
 
     def _stay(self, step: Step, why: str) -> None:
         self.stays.append(Stays(step, why))

@@ -122,7 +122,7 @@ def engine_totals(profiles: Sequence[MigProfile]) -> Mapping[str, int]:
 
     An engine is left out when no such profile tells of it. No call of the driver tells these totals by themselves.
     """
-    units = _axis_units(profiles)
+    units = axis_units(profiles)
     totals: dict[str, int] = {}
     for profile in profiles:
         if profile.size == units:
@@ -207,7 +207,7 @@ def room_of(profiles: tuple[MigProfile, ...]) -> Room:
     """The room of a GPU with these profiles."""
     totals = engine_totals(profiles)
     capacities: dict[object, int] = {
-        **dict.fromkeys(range(_axis_units(profiles)), 1),
+        **dict.fromkeys(range(axis_units(profiles)), 1),
         "media extension": 1,
         **{("count", profile.name): profile.max_count for profile in profiles},
         **{("engine", engine): total for engine, total in totals.items()},
@@ -263,7 +263,8 @@ def _check_counts(known: Mapping[str, MigProfile], layout: Layout) -> None:
         raise UsageError(f"{layout_text(tuple(extended))} each take the media extension, and the GPU has one")
 
 
-def _axis_units(profiles: Sequence[MigProfile]) -> int:
+def axis_units(profiles: Sequence[MigProfile]) -> int:
+    """How many units the placement axis of a GPU with these profiles has; 0 without any."""
     return max((start + profile.size for profile in profiles for start in profile.starts), default=0)
 
 

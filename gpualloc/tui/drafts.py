@@ -76,11 +76,11 @@ class Draft:
 
     @property
     def command(self) -> tuple[str, ...]:
-        """The command that does the same."""
+        """The words of the command that does the same, without the program's."""
         if self.origin is Origin.UNDO:
-            return ("gpualloc", "undo", self.run or "")
+            return ("undo", self.run or "")
         verb = "rebalance" if self.origin is Origin.REBALANCE else "apply"
-        return ("gpualloc", verb, *self.aim.flags)
+        return (verb, *self.aim.flags)
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from gpualloc.tui.fields import Field
@@ -31,7 +31,8 @@ class Tree(Generic[Row]):
     heading: Callable[[Row], bool]
     """Whether it is there for those below it: it is left out where they stand alone."""
     order: str | None = None
-    """Name of the field whose order keeps rows under their parents; None: the list as it is given."""
+    """Name of the field whose order keeps rows, in the order in which they are given, under their parents, while in
+    any other they stand alone; None: rows are under their parents in every order, which is that of siblings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +66,8 @@ class Listing(Generic[Row]):
             return tuple(field for field in self.fields if field.shown)
         known = {field.name: field for field in self.fields}
         return tuple(known[name] for name in names if name in known)
+
+    def without(self, *names: str) -> Listing[Row]:
+        """The same list with no column for these fields until somebody chooses them."""
+        fields = tuple(replace(field, shown=False) if field.name in names else field for field in self.fields)
+        return replace(self, fields=fields)

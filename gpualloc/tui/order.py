@@ -24,6 +24,8 @@ def arranged(
     tree = listing.tree
     if tree is not None and in_tree_order(tree, sorts):
         kept = rows if keeps is None else _with_parents(listing, tree, rows, keeps, moment)
+        if tree.order is None:
+            return _under_parents(listing, tree, _sorted(listing, list(kept), sorts, moment))
         return _families(tree, kept, descends=bool(sorts) and sorts[0].descends)
     alone = list(rows) if tree is None else _without_headings(listing, tree, rows)
     kept = alone if keeps is None else [row for row in alone if keeps(row, moment)]
@@ -32,7 +34,25 @@ def arranged(
 
 def in_tree_order(tree: Tree[Row], sorts: Sequence[Sort]) -> bool:
     """Whether rows stand under their parents in this order."""
-    return not sorts or (tree.order is not None and sorts[0].field == tree.order)
+    return tree.order is None or not sorts or sorts[0].field == tree.order
+
+
+def _under_parents(listing: Listing[Row], tree: Tree[Row], rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Each row before those under it; siblings in the given order. No row is lost, whatever circle parents go in."""
+    keys = {listing.key(row) for row in rows}
+    below: dict[str | None, list[Row]] = {}
+    for row in rows:
+        parent = tree.parent(row)
+        below.setdefault(parent if parent in keys else None, []).append(row)
+    found: dict[str, Row] = {}
+    left = [*reversed(rows), *reversed(below.get(None, ()))]
+    while left:
+        row = left.pop()
+        key = listing.key(row)
+        if key not in found:
+            found[key] = row
+            left += reversed(below.get(key, ()))
+    return tuple(found.values())
 
 
 def _families(tree: Tree[Row], rows: Sequence[Row], *, descends: bool) -> tuple[Row, ...]:

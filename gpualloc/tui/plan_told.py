@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gpualloc.engine.open_runs import OpenRun
 from gpualloc.model.objective import Objective
-from gpualloc.model.plan import Plan, RunState, StepKind, StepState
+from gpualloc.model.plan import Plan, RunState, StepState
 from gpualloc.planning.blast import unnamed_victims
 from gpualloc.tui.cells import Cell, Role, Span, bar, cell, fitted, width_of
 from gpualloc.tui.drafts import Course, Draft, Origin
@@ -112,22 +112,6 @@ def blast_line(plan: Plan, most: int) -> Cell:
     return (*head, Span(f"; disturbs {victims} that nobody named" if victims else "; disturbs nothing else", Role.DIM))
 
 
-def disturbs(plan: Plan) -> str | None:
-    """What is irreversible in the plan, or disturbs others, for a dialog; None when nothing is."""
-    parts = []
-    stopped = {step.workload for step in plan.steps if step.kind is StepKind.STOP and step.workload}
-    victims = unnamed_victims(plan.steps)
-    if stopped:
-        parts.append(f"stops {plural(len(stopped), 'workload')}: what it has not saved is lost")
-    if victims:
-        parts.append(f"disturbs {len(victims)}: {', '.join(plain(one) for one in victims[:4])}")
-    fixed = [step for step in plan.steps if step.inverse is None]
-    if fixed:
-        kinds = ", ".join(dict.fromkeys(step.kind.value for step in fixed))
-        parts.append(f"{plural(len(fixed), 'step')} cannot be taken back ({kinds})")
-    return "; ".join(parts) or None
-
-
 def _course_lines(course: Course, width: int) -> Iterator[Cell]:
     total = len(course.draft.plan.steps)
     ratio = course.settled / total if total else 1.0
@@ -192,7 +176,7 @@ def _interrupted_lines(found: Interrupted, width: int) -> Iterator[Cell]:
         elif found.holder is not None:
             hint = f"under way? {found.holder}"
         else:
-            hint = "R goes on with it  T takes it back  X gives it up; the next apply goes on with it first"
+            hint = "R goes on with it  B takes it back  X gives it up; the next apply goes on with it first"
         yield from _wrapped(hint, width, Role.KEY)
     if len(found.runs) > _MOST:
         yield cell(f" and {len(found.runs) - _MOST} more: gpualloc recover", Role.WARN)

@@ -28,13 +28,12 @@ from gpualloc.policies.explanation import Explanation
 from gpualloc.tui.desk import Desk
 from gpualloc.tui.drafts import Aim, Course, Draft, Origin
 from gpualloc.tui.export import write_new
-from gpualloc.views.plan import report_text, step_line
+from gpualloc.views.plan import report_text
 
 CHECK_EVERY_S = 10.0
 """How often it is asked whether a plan that is shown still holds, and whether a run was interrupted."""
 _LOCK_WAIT_S = 10.0
 """How long a run waits for the apply lock: the dashboard itself takes it for a moment when it sees that work ended."""
-Tell = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -227,19 +226,17 @@ class Planner:
 
     # Runs.
 
-    def begin(self, course: Course) -> Callable[[Tell], str]:
-        """What carries a plan out, to be called in a thread; tells each step in words and gives the result in a line.
+    def begin(self, course: Course) -> Callable[[], str]:
+        """What carries a plan out, to be called in a thread; gives the result in a line.
 
-        Raises GpuallocError there; what became of the steps is in `course` either way.
+        Raises GpuallocError there; what becomes of the steps is in `course` either way.
         """
         ctx = replace(self.ctx, stopped=lambda: course.stopping)
 
-        def do(tell: Tell) -> str:
+        def do() -> str:
             self.desk.tell(lambda: self._begun(course))
 
-            def on_step(step: Step, state: StepState, error: str | None, total: int) -> None:
-                if state is not StepState.INTENT or error is not None:
-                    tell(step_line(step, state, error, total))
+            def on_step(step: Step, state: StepState, error: str | None, _: int) -> None:
                 self.desk.tell(lambda: self._moved(course, step, state, error))
 
             try:
@@ -259,10 +256,10 @@ class Planner:
             self.course.stopping = True
             self.changed()
 
-    def give_up(self, run: str) -> Callable[[Tell], str]:
+    def give_up(self, run: str) -> Callable[[], str]:
         """What gives an interrupted run up, to be called in a thread."""
 
-        def do(_: Tell) -> str:
+        def do() -> str:
             given_up = abandon(self.ctx, run, wait_s=_LOCK_WAIT_S)
             self.desk.tell(self.look_for_interrupted)
             left = f", {len(given_up.doubts)} in doubt" if given_up.doubts else ""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.cells import chop_cells
+from rich.cells import cell_len, chop_cells
 
-from gpualloc.tui.cells import Cell, Role, Span, cell, fitted
+from gpualloc.tui.cells import Cell, Role, Span, cell, fitted, width_of
 
 _LABEL_WIDTH = 16
 
@@ -34,12 +34,23 @@ def section_lines(sections: Sequence[Section], width: int) -> list[Cell]:
 
 def _entry_lines(label: str, value: Cell, width: int) -> list[Cell]:
     room = max(10, width - _LABEL_WIDTH - 2)
+    head = fitted(cell(f"  {label}", Role.DIM), _LABEL_WIDTH + 2)
+    if width_of(value) <= room:
+        return [(*head, *value)]
     role = value[0].role if value else Role.PLAIN
     pieces = _pieces("".join(span.text for span in value), room)
-    head = fitted(cell(f"  {label}", Role.DIM), _LABEL_WIDTH + 2)
     indent = Span(" " * (_LABEL_WIDTH + 2))
     return [(*head, Span(pieces[0], role)), *((indent, Span(piece, role)) for piece in pieces[1:])]
 
 
 def _pieces(text: str, room: int) -> list[str]:
-    return chop_cells(text, room) or [""]
+    """The text cut at blanks where there are some, else anywhere."""
+    lines, line = [], ""
+    for word in text.split(" "):
+        for piece in chop_cells(word, room) or [""]:
+            if line and cell_len(line) + 1 + cell_len(piece) > room:
+                lines.append(line)
+                line = piece
+            else:
+                line = f"{line} {piece}" if line else piece
+    return [*lines, line]

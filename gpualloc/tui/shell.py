@@ -43,6 +43,8 @@ class Shell:
     """Everything that can be typed behind `:` now."""
     read_only: str | None = None
     """Why nothing may be changed; None when it may."""
+    program: tuple[str, ...] = ("gpualloc",)
+    """The words before a verb with which a command line works on the same world."""
     lists: dict[str, ListMemory] = field(default_factory=dict)
     filters: dict[str, str] = field(default_factory=dict)
     """Saved filters by name."""

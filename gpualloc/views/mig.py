@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gpualloc.model.inventory import Device, MigInstance, Node, Snapshot
-from gpualloc.model.mig import Layout, MigProfile, Place, free_places, layout_of, layout_text
+from gpualloc.model.mig import Layout, MigProfile, Place, axis_units, free_places, layout_of, layout_text
 from gpualloc.views.look import Look, Role
 from gpualloc.views.table import Cell, Column, table
 from gpualloc.views.text import UNKNOWN, escape, memory, shorten
@@ -181,7 +181,7 @@ def _holder(node: Node, instance: MigInstance) -> Cell:
 
 def _picture(node: Node, device: Device, look: Look) -> list[str]:
     """The axis with a box for each instance; free units are dots."""
-    units = max((start + profile.size for profile in device.mig_profiles for start in profile.starts), default=0)
+    units = axis_units(device.mig_profiles)
     if units == 0 or any(instance.start is None or instance.size is None for instance in device.mig_instances):
         return []
     cell = _UNIT_CELLS if look.width >= _WIDE_FROM else _NARROW_CELLS

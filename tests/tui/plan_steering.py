@@ -18,6 +18,7 @@ from gpualloc.engine.settle import catch_up
 from gpualloc.engine.submit import submit
 from gpualloc.model.workload import Request
 from gpualloc.tui.app import TopApp
+from gpualloc.tui.options import TopOptions
 from gpualloc.tui.planner import Planner
 from gpualloc.tui.screens.plan import PlanView, planner_of
 from gpualloc.tui.source import Source
@@ -53,7 +54,7 @@ def app_over(ctx: Context) -> TopApp:
         specs=ctx.fleet.specs(),
         simulated=True,
     )
-    return TopApp(ctx, source, every_s=0.5, title="gpualloc top", meter=FrozenMeter())
+    return TopApp(ctx, source, TopOptions(every_s=0.5), title="gpualloc top", meter=FrozenMeter())
 
 
 @asynccontextmanager

@@ -240,7 +240,7 @@ async def test_an_applied_plan_is_taken_back() -> None:
             await answered(pilot, "A")
             await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
             assert f"gpualloc undo {run}" in whole(pilot)
-            assert "stops 2 workloads" in whole(pilot)
+            assert "stops 2 workloads: what is not saved is lost" in whole(pilot)
             await answered(pilot, "y")
             await until(pilot, lambda: planner.course.draft.origin is Origin.UNDO and not planner.applying)
             assert set(states(ctx).values()) == {WorkloadState.PENDING}
@@ -306,7 +306,7 @@ async def test_an_interrupted_run_is_taken_back() -> None:
         interrupted(ctx)
         async with plan_view(ctx, size=(140, 40)) as (pilot, planner):
             await until(pilot, lambda: "interrupted: run" in text_of(pilot, "#plan-head"))
-            await answered(pilot, "T")
+            await answered(pilot, "B")
             await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
             await answered(pilot, "y")
             await until(pilot, lambda: planner.course is not None and not planner.applying)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from gpualloc.model.inventory import Device
 from gpualloc.tui.cells import (
@@ -463,3 +464,6 @@ FLEET: Listing[FleetRow] = Listing(
     absent="no node is configured",
 )
 """Every node, with its devices below it or, in another order, all devices in one list."""
+
+DEVICES = replace(FLEET.without("node"), name="devices", sorts=(Sort("gpu"),), tree=None, absent="the node has no GPU")
+"""The devices of one node."""

@@ -1,17 +1,38 @@
-"""The list of processes on devices."""
+"""The list of processes on devices, alone or gathered by what they belong to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from gpualloc.model.inventory import Process
 from gpualloc.tui.cells import Cell, Role, cell, number
-from gpualloc.tui.fields import Field, Unit
-from gpualloc.tui.listing import Listing, Sort
+from gpualloc.tui.fields import Field, Unit, Value
+from gpualloc.tui.listing import Listing, Sort, Tree
 from gpualloc.tui.rows import Moment
 from gpualloc.tui.seen import SeenNode
 from gpualloc.tui.text import plain
+
+
+class Gathering(StrEnum):
+    """What processes are gathered by."""
+
+    NOTHING = "nothing"
+    PARENT = "parent"
+    """Each under the process that started it, where that one is on a GPU too."""
+    NODE = "node"
+    USER = "user"
+    WORKLOAD = "workload"
+    CONTAINER = "container"
+    POD = "pod"
+    JOB = "job"
+
+    @property
+    def following(self) -> Gathering:
+        """The next one in the cycle."""
+        all_of_them = list(Gathering)
+        return all_of_them[(all_of_them.index(self) + 1) % len(all_of_them)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +45,24 @@ class ProcessRow:
     """Index of its device; None when that device is not listed."""
     workload: str | None
     """Name of its workload, safe to draw; None for a stranger."""
+    above: str | None = None
+    """Key of the row that it stands under."""
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """Processes that belong together."""
+
+    name: str
+    """What they belong to, safe to draw."""
+    key: str
+    members: tuple[ProcessRow, ...]
+
+
+Row = ProcessRow | GroupRow
+_MOST_DEPTH = 20
+"""Deeper ones are not indented further."""
 
 
 def process_rows(
@@ -43,53 +82,198 @@ def process_rows(
     )
 
 
-def process_key(row: ProcessRow) -> str:
+def process_key(row: Row) -> str:
     """A process may be on several devices, and its number may be used again."""
+    if isinstance(row, GroupRow):
+        return row.key
     process = row.process
     return f"{row.node}/{process.device}/{process.mig_instance}/{process.started_at_s}/{process.pid}"
 
 
-def _workload(row: ProcessRow, _: Moment, __: int) -> Cell:
+def _of(
+    process: Callable[[ProcessRow], Value], group: Callable[[GroupRow], Value] = lambda _: None
+) -> Callable[[Row, Moment], Value]:
+    return lambda row, _moment: group(row) if isinstance(row, GroupRow) else process(row)
+
+
+def _sum(value: Callable[[ProcessRow], float | None]) -> Callable[[GroupRow], Value]:
+    """The sum over the members; None when it is unknown of one of them."""
+
+    def total(group: GroupRow) -> Value:
+        found = [value(row) for row in group.members]
+        known = [one for one in found if one is not None]
+        return sum(known) if len(known) == len(found) else None
+
+    return total
+
+
+def _sum_once(value: Callable[[ProcessRow], float | None]) -> Callable[[GroupRow], Value]:
+    """As `_sum`, each process once although it is on several devices."""
+
+    def total(group: GroupRow) -> Value:
+        each = {(row.node, row.process.pid): row for row in group.members}
+        return _sum(value)(GroupRow(group.name, group.key, tuple(each.values())))
+
+    return total
+
+
+def _all(value: Callable[[ProcessRow], str | None]) -> Callable[[GroupRow], Value]:
+    return lambda group: tuple(dict.fromkeys(text for row in group.members if (text := value(row)) is not None))
+
+
+def _gpus(group: GroupRow) -> Value:
+    return len({row.process.device for row in group.members})
+
+
+def _workload(row: ProcessRow) -> str:
+    return row.workload or "stranger"
+
+
+def _workload_cell(row: Row, _: Moment, __: int) -> Cell:
+    if isinstance(row, GroupRow):
+        return ()
     return cell("stranger", Role.WARN) if row.workload is None else cell(row.workload)
 
 
-def _memory(row: ProcessRow, _: Moment, width: int) -> Cell:
-    used = row.process.gpu_memory_used_mib
-    return number(None if used is None else f"{used:,}", width)
+def _memory(row: ProcessRow) -> int | None:
+    return row.process.gpu_memory_used_mib
 
 
-FIELDS: tuple[Field[ProcessRow], ...] = (
-    Field("node", "NODE", "its node", lambda row, _: row.node, least=8, most=20, priority=7),
-    Field("gpu", "GPU", "index of its GPU", lambda row, _: row.gpu, Unit.COUNT, least=3, most=3, priority=5),
+def _memory_cell(row: Row, moment: Moment, width: int) -> Cell:
+    used = _of(_memory, _sum(_memory))(row, moment)
+    return number(f"{used:,.0f}" if isinstance(used, float | int) else None, width)
+
+
+def _pid_cell(row: Row, _: Moment, width: int) -> Cell:
+    if isinstance(row, GroupRow):
+        return number(f"({len(row.members)})", width)
+    return number(str(row.process.pid), width)
+
+
+def _gpu_cell(row: Row, _: Moment, width: int) -> Cell:
+    if isinstance(row, GroupRow):
+        return number(f"x{_gpus(row)}", width)
+    return number(None if row.gpu is None else str(row.gpu), width)
+
+
+def _command_cell(row: Row, _: Moment, __: int) -> Cell:
+    if isinstance(row, GroupRow):
+        return cell(row.name, Role.NAME)
+    command = row.process.command
+    if command is None:
+        return cell("n/a", Role.DIM)
+    return cell("  " * row.depth + plain(command))
+
+
+def _cpus(value: float) -> str:
+    return f"{value * 100:.0f}%"
+
+
+def _cpu_cell(row: Row, moment: Moment, width: int) -> Cell:
+    found = _of(_cpu, _sum_once(_cpu))(row, moment)
+    return number(_cpus(found) if isinstance(found, float | int) else None, width)
+
+
+def _cpu(row: ProcessRow) -> float | None:
+    return row.process.cpu_utilization_ratio
+
+
+def _host_memory(row: ProcessRow) -> int | None:
+    return row.process.host_memory_mib
+
+
+FIELDS: tuple[Field[Row], ...] = (
+    Field(
+        "node",
+        "NODE",
+        "its node",
+        _of(lambda row: row.node, _all(lambda row: row.node)),
+        least=8,
+        most=20,
+        priority=7,
+    ),
+    Field(
+        "gpu",
+        "GPU",
+        "index of its GPU",
+        _of(lambda row: row.gpu, _gpus),
+        Unit.COUNT,
+        draw=_gpu_cell,
+        least=3,
+        most=3,
+        priority=5,
+    ),
     Field(
         "pid",
         "PID",
         "process number",
-        lambda row, _: row.process.pid,
+        _of(lambda row: row.process.pid),
         Unit.COUNT,
-        draw=lambda row, _, width: number(str(row.process.pid), width),
+        draw=_pid_cell,
         least=7,
         most=7,
         priority=0,
     ),
-    Field("user", "USER", "whose it is", lambda row, _: row.process.user, least=8, most=12, priority=1),
+    Field(
+        "user",
+        "USER",
+        "whose it is",
+        _of(lambda row: row.process.user, _all(lambda row: row.process.user)),
+        least=8,
+        most=12,
+        priority=1,
+    ),
     Field(
         "mem",
         "MEM MiB",
         "GPU memory used",
-        lambda row, _: row.process.gpu_memory_used_mib,
+        _of(_memory, _sum(_memory)),
         Unit.MIB,
-        draw=_memory,
-        least=7,
-        most=8,
+        draw=_memory_cell,
+        least=8,
+        most=9,
         priority=2,
+        descends=True,
+    ),
+    Field(
+        "util",
+        "GPU",
+        "share of the driver's last window in which its kernels ran",
+        _of(lambda row: row.process.gpu_utilization_ratio),
+        Unit.RATIO,
+        least=4,
+        most=5,
+        priority=8,
+        descends=True,
+    ),
+    Field(
+        "cpu",
+        "CPU",
+        "CPUs it keeps busy; 200% is two",
+        _of(_cpu, _sum_once(_cpu)),
+        Unit.RATIO,
+        draw=_cpu_cell,
+        least=5,
+        most=6,
+        priority=9,
+        descends=True,
+    ),
+    Field(
+        "ram",
+        "RAM",
+        "host memory",
+        _of(_host_memory, _sum_once(_host_memory)),
+        Unit.MIB,
+        least=6,
+        most=6,
+        priority=10,
         descends=True,
     ),
     Field(
         "since",
         "SINCE",
         "how long it runs",
-        lambda row, _: row.process.started_at_s,
+        _of(lambda row: row.process.started_at_s),
         Unit.EPOCH,
         least=5,
         most=5,
@@ -98,17 +282,103 @@ FIELDS: tuple[Field[ProcessRow], ...] = (
     Field(
         "workload",
         "WORKLOAD",
-        "the workload it belongs to",
-        lambda row, _: row.workload or "stranger",
-        draw=_workload,
+        "the workload it belongs to, or `stranger`",
+        _of(_workload, _all(_workload)),
+        draw=_workload_cell,
         least=12,
         most=18,
         priority=4,
     ),
-    Field("command", "COMMAND", "command line", lambda row, _: row.process.command, least=12, most=200, priority=3),
+    Field(
+        "command",
+        "COMMAND",
+        "command line",
+        _of(lambda row: row.process.command, lambda group: group.name),
+        draw=_command_cell,
+        least=12,
+        most=200,
+        priority=3,
+    ),
+    Field(
+        "container",
+        "CONTAINER",
+        "id of its container",
+        _of(lambda row: row.process.container),
+        least=12,
+        most=12,
+        shown=False,
+    ),
+    Field("pod", "POD", "its Kubernetes pod", _of(lambda row: row.process.pod), least=12, most=30, shown=False),
+    Field("job", "JOB", "its Slurm job", _of(lambda row: row.process.slurm_job), least=8, most=12, shown=False),
+    Field("uuid", "DEVICE", "UUID of its GPU", _of(lambda row: row.process.device), least=12, most=40, shown=False),
 )
 
-PROCESSES: Listing[ProcessRow] = Listing(
-    "processes", FIELDS, key=process_key, sorts=(Sort("mem", descends=True), Sort("pid")), absent="no process"
+PROCESSES: Listing[Row] = Listing(
+    "processes",
+    FIELDS,
+    key=process_key,
+    sorts=(Sort("mem", descends=True), Sort("pid")),
+    tree=Tree(
+        parent=lambda row: None if isinstance(row, GroupRow) else row.above,
+        heading=lambda row: isinstance(row, GroupRow),
+    ),
+    absent="no process is on a GPU",
 )
 """Processes, the largest first."""
+ON_NODE = PROCESSES.without("node")
+"""Those of one node."""
+ON_DEVICE = PROCESSES.without("node", "gpu")
+"""Those of one device."""
+
+
+def gathered(rows: Sequence[ProcessRow], by: Gathering) -> tuple[Row, ...]:
+    """The processes under what they belong to, each group before its members."""
+    if by is Gathering.NOTHING:
+        return tuple(rows)
+    if by is Gathering.PARENT:
+        return _under_parents(rows)
+    groups: dict[str, list[ProcessRow]] = {}
+    for row in rows:
+        groups.setdefault(_BELONGS[by](row) or f"no {by.value}", []).append(row)
+    found: list[Row] = []
+    for name, members in groups.items():
+        key = f"{by.value}:{name}"
+        found.append(GroupRow(plain(name), key, tuple(members)))
+        found += [_under(row, key, 1) for row in members]
+    return tuple(found)
+
+
+_BELONGS: Mapping[Gathering, Callable[[ProcessRow], str | None]] = {
+    Gathering.NODE: lambda row: row.node,
+    Gathering.USER: lambda row: row.process.user,
+    Gathering.WORKLOAD: lambda row: row.workload,
+    Gathering.CONTAINER: lambda row: row.process.container,
+    Gathering.POD: lambda row: row.process.pod,
+    Gathering.JOB: lambda row: row.process.slurm_job,
+}
+
+
+def _under_parents(rows: Sequence[ProcessRow]) -> tuple[Row, ...]:
+    by_pid = {(row.node, row.process.pid): row for row in reversed(rows)}
+    above: dict[str, ProcessRow] = {}
+    for row in rows:
+        parent = None if row.process.parent is None else by_pid.get((row.node, row.process.parent))
+        if parent is not None and parent.process.pid != row.process.pid:
+            above[process_key(row)] = parent
+    found: list[Row] = []
+    for row in rows:
+        parent = above.get(process_key(row))
+        found.append(_under(row, None if parent is None else process_key(parent), _depth(row, above)))
+    return tuple(found)
+
+
+def _depth(row: ProcessRow, above: Mapping[str, ProcessRow]) -> int:
+    """How many are above it; what a node tells may go round in a circle."""
+    depth = 0
+    while depth < _MOST_DEPTH and (parent := above.get(process_key(row))) is not None:
+        row, depth = parent, depth + 1
+    return depth
+
+
+def _under(row: ProcessRow, above: str | None, depth: int) -> ProcessRow:
+    return ProcessRow(row.process, row.node, row.gpu, row.workload, above, depth)

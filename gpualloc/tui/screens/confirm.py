@@ -1,8 +1,9 @@
-"""A dialog that names what will be touched and the command that does the same, before anything is."""
+"""A dialog that names what would be touched, and asks whether to go on."""
 
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -10,31 +11,43 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 
-from gpualloc.tui.actions.action import Change
 from gpualloc.tui.cells import Cell, Role, Span, cell
 from gpualloc.tui.text import plain
 from gpualloc.tui.widgets.lines import Lines
 
 
-class ConfirmScreen(ModalScreen[bool]):
-    """Asks whether a change is to be made; only `y` makes it.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked."""
 
-    Args:
-        change: what would be done.
-    """
+    title: str
+    """Safe to draw."""
+    lines: tuple[Cell, ...]
+    """What will be touched."""
+    yes: str
+    """What yes does, in a word or two."""
+    commands: tuple[tuple[str, ...], ...] = ()
+    """Whole command lines that do the same."""
+    warning: str | None = None
+    grave: bool = False
+    """Whether nothing but `y`, or the mouse, says yes."""
+
+
+class ConfirmScreen(ModalScreen[bool]):
+    """Asks; False when it is left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "confirm", "do it", show=False),
-        Binding("n,escape", "refuse", "leave it", show=False),
+        Binding("y", "answer(True)", "yes", show=False),
+        Binding("n,escape,q", "answer(False)", "no", show=False),
         Binding("ctrl+c", "app.quit", "quit", show=False),
     ]
 
-    def __init__(self, change: Change) -> None:
+    def __init__(self, question: Question) -> None:
         super().__init__()
-        self.change = change
+        self._question = question
 
     def compose(self) -> ComposeResult:
-        """What is done, what is touched, the warning, the command, the keys."""
+        """What is touched, the warning, the command, the keys."""
         with Vertical(classes="window confirm"):
             yield Lines(classes="window-title")
             with VerticalScroll():
@@ -42,21 +55,14 @@ class ConfirmScreen(ModalScreen[bool]):
             yield Lines(classes="window-keys")
 
     def on_mount(self) -> None:
-        """Draw it."""
-        change = self.change
-        lines: list[Cell] = list(change.touches)
-        if change.warning is not None:
-            lines += [(), cell(change.warning, Role.WARN)]
-        command = " ".join(shlex.quote(plain(word)) for word in change.command)
-        lines += [(), (Span("as  ", Role.DIM), Span(command, Role.NAME))]
-        self.query_one(".window-title", Lines).show([cell(change.title, Role.NAME)])
-        self.query_one("#touches", Lines).show(lines)
-        self.query_one(".window-keys", Lines).show([cell("y does it  n or Esc leaves it", Role.DIM)])
+        """Write it down."""
+        asked = self._question
+        warning = [cell(f"! {asked.warning}", Role.WARN), ()] if asked.warning else []
+        commands = [(Span("$ ", Role.DIM), Span(plain(shlex.join(words)))) for words in asked.commands]
+        self.query_one(".window-title", Lines).show([cell(f"{asked.title}?", Role.NAME)])
+        self.query_one("#touches", Lines).show([*warning, *asked.lines, (), *commands])
+        self.query_one(".window-keys", Lines).show([cell(f"y {asked.yes}  n or Esc leaves it", Role.DIM)])
 
-    def action_confirm(self) -> None:
-        """Make the change."""
-        self.dismiss(True)
-
-    def action_refuse(self) -> None:
-        """Leave everything as it is."""
-        self.dismiss(False)
+    def action_answer(self, yes: bool) -> None:
+        """Answer."""
+        self.dismiss(yes)

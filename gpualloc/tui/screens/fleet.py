@@ -8,7 +8,7 @@ from textual.containers import Horizontal
 from gpualloc.tui.actions.action import DeviceTarget, NodeTarget, Target
 from gpualloc.tui.cells import Cell, Role, Span
 from gpualloc.tui.listings.fleet import FLEET
-from gpualloc.tui.listings.processes import PROCESSES, process_rows
+from gpualloc.tui.listings.processes import ON_NODE, process_rows
 from gpualloc.tui.messages import Go
 from gpualloc.tui.rows import FleetRow
 from gpualloc.tui.screens.listed import ListedView
@@ -30,7 +30,7 @@ class FleetView(ListedView):
         """The list, and the processes below it."""
         yield ListTable(FLEET, self.shell.memory("fleet"), id="fleet")
         with Horizontal(id="lower"):
-            yield Pane(ListTable(PROCESSES, self.shell.memory("fleet-processes"), id="processes"), id="process-pane")
+            yield Pane(ListTable(ON_NODE, self.shell.memory("fleet-processes"), id="processes"), id="process-pane")
         yield Welcome(id="welcome")
 
     def draw(self, state: State) -> None:

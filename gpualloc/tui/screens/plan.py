@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -14,11 +13,10 @@ from gpualloc.engine.pareto import Choices
 from gpualloc.errors import GpuallocError
 from gpualloc.model.plan import RunState
 from gpualloc.policies.catalog import Listed, listed
-from gpualloc.tui.actions.action import Change
 from gpualloc.tui.drafts import Aim, Course, Origin
 from gpualloc.tui.listings.plan import PLAN, PlanRow, plan_rows
 from gpualloc.tui.messages import Go
-from gpualloc.tui.plan_changes import abandoning, applying, going_on
+from gpualloc.tui.plan_changes import Proposal, abandoning, applying, going_on
 from gpualloc.tui.plan_details import row_lines
 from gpualloc.tui.plan_told import head_lines
 from gpualloc.tui.planner import Planner, course_of, states_and_names, write_plan
@@ -64,7 +62,7 @@ class PlanView(ListedView):
         Binding("w", "write", "write", tooltip="Write the plan to a file for `gpualloc apply FILE`"),
         Binding("x", "stop", "stop", tooltip="End the run after the steps under way"),
         Binding("R", "resume", "go on", tooltip="Go on with the interrupted run"),
-        Binding("T", "roll_back", "take back", tooltip="Take back what the interrupted run did"),
+        Binding("B", "roll_back", "take back", tooltip="Take back what the interrupted run did"),
         Binding("X", "abandon", "give up", tooltip="Give the interrupted run up as it stands"),
     ]
 
@@ -285,7 +283,7 @@ class PlanView(ListedView):
         elif planner.stale is not None:
             self.say(f"{plain(planner.stale.message)}; n makes a new plan", wrong=True)
         else:
-            self._confirm(applying(planner, draft))
+            self._confirm(applying(planner, draft, self.shell.program))
 
     def action_stop(self) -> None:
         """End the run after the steps under way."""
@@ -305,7 +303,7 @@ class PlanView(ListedView):
             return
 
         def then(course: Course) -> None:
-            self._confirm(going_on(self.planner, course, found))
+            self._confirm(going_on(self.planner, course, found, self.shell.program))
 
         def question() -> Course:
             return course_of(found, what, *states_and_names(ctx, found))
@@ -316,7 +314,7 @@ class PlanView(ListedView):
         """Give the interrupted run up as it stands."""
         found = self._interrupted
         if found is not None and self._free_to_recover():
-            self._confirm(abandoning(self.planner, found))
+            self._confirm(abandoning(self.planner, found, self.shell.program))
 
     def _free_to_recover(self) -> bool:
         if not self._may_write():
@@ -326,19 +324,17 @@ class PlanView(ListedView):
             self.say(f"the run may be under way: {plain(holder)}", wrong=True)
         return holder is None
 
-    def _confirm(self, change: Change) -> None:
+    def _confirm(self, proposal: Proposal) -> None:
+        planner = self.planner
+
         def took(wanted: bool | None) -> None:
             if wanted:
-                self._do(change.do)
+                self.shell.desk.ask(
+                    "apply",
+                    proposal.do,
+                    lambda said: planner.said(said, False),
+                    lambda error: planner.said(error.message, True),
+                )
 
         if self.is_current:
-            self.app.push_screen(ConfirmScreen(change), took)
-
-    def _do(self, do: Callable[[Callable[[str], None]], str]) -> None:
-        planner = self.planner
-        self.shell.desk.ask(
-            "apply",
-            lambda: do(lambda _: None),
-            lambda said: planner.said(said, False),
-            lambda error: planner.said(error.message, True),
-        )
+            self.app.push_screen(ConfirmScreen(proposal.question), took)

@@ -1,0 +1,1 @@
+"""Everything known of one thing, in sections of names and values."""

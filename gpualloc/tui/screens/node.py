@@ -1,0 +1,106 @@
+"""Everything of one node: its host, its devices and how they reach each other, and what runs there."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+
+from gpualloc.tui.actions.action import NodeTarget, Target
+from gpualloc.tui.cells import Role, Span, cell
+from gpualloc.tui.facts.node import node_sections
+from gpualloc.tui.listings.fleet import DEVICES
+from gpualloc.tui.listings.processes import ON_NODE, Row, process_rows
+from gpualloc.tui.messages import Go
+from gpualloc.tui.rows import FleetRow
+from gpualloc.tui.screens.device import WIDE_FROM, process_targets
+from gpualloc.tui.screens.fleet import fleet_target
+from gpualloc.tui.screens.listed import ListedView
+from gpualloc.tui.state import State
+from gpualloc.tui.text import plain
+from gpualloc.tui.topology import topology_lines
+from gpualloc.tui.widgets.facts import Facts
+from gpualloc.tui.widgets.lines import Lines
+from gpualloc.tui.widgets.list_table import ListTable
+from gpualloc.tui.widgets.pane import Pane
+from gpualloc.tui.widgets.table import Table
+
+_TOPOLOGY_FROM = 30
+"""Terminal height from which the topology is always shown."""
+
+
+class NodeView(ListedView):
+    """One node."""
+
+    NAME = "node"
+    HEADING = "Node"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("i", "facts", "host", tooltip="The host and its system, or back to GPUs and processes"),
+        Binding("t", "topology", "topology", show=False, tooltip="How the GPUs reach each other, or not"),
+    ]
+
+    def body(self) -> ComposeResult:
+        """The host beside devices, topology and processes, or in their place where it is narrow."""
+        with Horizontal():
+            yield Facts(id="facts")
+            with Vertical(id="beside"):
+                yield ListTable(DEVICES, self.shell.memory("node-devices"), id="devices")
+                yield Lines(id="topology")
+                yield Pane(ListTable(ON_NODE, self.shell.memory("node-processes"), id="processes"), id="on-node")
+
+    def subject(self) -> str:
+        """Its name."""
+        return plain(self.of)
+
+    def targets(self) -> tuple[Target, ...]:
+        """The processes that are selected, else the devices that are, else what the cursor is on."""
+        processes: ListTable[Row] = self.query_one("#processes", ListTable)
+        if processes.selected or processes.has_focus:
+            return process_targets(processes.chosen)
+        devices: ListTable[FleetRow] = self.query_one("#devices", ListTable)
+        return tuple(fleet_target(row) for row in devices.chosen) or (NodeTarget(self.of),)
+
+    def draw(self, state: State) -> None:
+        """Show what is known now; a node that is gone is said to be."""
+        self.set_class(self.size.width >= WIDE_FROM, "wide")
+        rows = tuple(row for row in state.rows if row.node.name == self.of)
+        if not rows:
+            self.query_one("#topology", Lines).show([cell(" There is no such node; Esc goes back", Role.WARN)])
+            return
+        self.query_one(Facts).show(node_sections(rows[0], state.moment))
+        devices = self.query_one("#devices", ListTable)
+        own = rows[1:]
+        devices.show_rows(own, state.moment)
+        devices.styles.max_height = max(2, len(own) + 1)
+        self._draw_topology(rows[0])
+        found = process_rows((rows[0].node,), state.indices, state.names)
+        self.query_one("#processes", ListTable).show_rows(found, state.moment)
+        self.query_one("#on-node", Pane).entitle((Span(" Processes", Role.NAME), Span(f"  {len(found)}")))
+
+    def _draw_topology(self, row: FleetRow) -> None:
+        lines = self.query_one("#topology", Lines)
+        wanted = self.size.height >= _TOPOLOGY_FROM or self.has_class("near")
+        drawn = topology_lines(row.node.devices, lines.parent.size.width) if wanted and lines.parent else []  # type: ignore[attr-defined]
+        lines.display = bool(drawn)
+        lines.show(drawn)
+
+    def on_table_opened(self, event: Table.Opened) -> None:
+        """Go to the device."""
+        row = event.table.current
+        if isinstance(row, FleetRow) and row.device is not None:
+            self.post_message(Go("device", row.key))
+
+    def action_facts(self) -> None:
+        """The host, or back."""
+        self.toggle_class("told")
+        if self.has_class("told"):
+            self.query_one(Facts).focus()
+        else:
+            self.focus_body()
+
+    def action_topology(self) -> None:
+        """How the GPUs reach each other, or not."""
+        self.toggle_class("near")
+        self.redraw()
