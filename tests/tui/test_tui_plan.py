@@ -12,6 +12,7 @@ from tui.steering import screen_text, text_of, until
 
 from gpualloc.engine.cordon import cordon
 from gpualloc.engine.plan import make_plan
+from gpualloc.engine.read_only import read_only
 from gpualloc.errors import StepError
 from gpualloc.model.objective import Objective
 from gpualloc.model.plan import StepKind, StepState
@@ -87,7 +88,7 @@ async def test_applying_asks_first_and_names_what_it_touches() -> None:
             await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
             text = whole(pilot)
             assert f"Apply plan {planner.draft.plan.id}" in text
-            assert "on fir01 for bert" in text
+            assert "for bert on fir01" in text
             assert "gpualloc apply" in text
             await answered(pilot, "escape")
             assert isinstance(pilot.app.screen, PlanView)
@@ -248,8 +249,11 @@ async def test_an_applied_plan_is_taken_back() -> None:
 
 async def test_read_only_shows_plans_and_applies_none() -> None:
     with world() as ctx:
-        async with plan_view(ctx, read_only="started with --read-only") as (pilot, planner):
+        why = "started with --read-only"
+        async with plan_view(read_only(ctx, why), read_only=why) as (pilot, planner):
             assert planner.draft.plan.steps
+            await answered(pilot, "b")
+            await until(pilot, lambda: planner.draft.origin is Origin.REBALANCE)
             await answered(pilot, "A")
             assert isinstance(pilot.app.screen, PlanView)
             assert "nothing may be changed: started with --read-only" in text_of(pilot, "#notice")
