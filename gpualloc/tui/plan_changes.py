@@ -65,13 +65,13 @@ def going_on(planner: Planner, course: Course, found: OpenRun, program: Program)
     return Proposal(question, planner.begin(course))
 
 
-def abandoning(planner: Planner, found: OpenRun, program: Program) -> Proposal:
-    """Giving an interrupted run up."""
-    nodes = sorted({step.node for step in found.doubts})
-    doubtful = f"; {', '.join(map(plain, nodes))}: doubtful until reconcile has looked" if nodes else ""
+def abandoning(planner: Planner, found: OpenRun, given_up: OpenRun, program: Program) -> Proposal:
+    """Giving an interrupted run up; `given_up` is how it stands then."""
+    nodes = sorted({step.node for step in given_up.doubts})
+    doubtful = f"; {', '.join(map(plain, nodes))}: doubtful until `gpualloc reconcile` has looked" if nodes else ""
     question = Question(
         f"Give up run {found.run.id}{_mark(found.run.plan)}",
-        (cell(plain(run_text(found)), Role.DIM), *_step_lines(found.doubts, {})),
+        (cell(plain(run_text(found)), Role.DIM), *_step_lines(given_up.doubts, {})),
         "gives it up",
         ((*program, "apply", "--abandon", found.run.id, "--yes"),),
         f"whatever was done stays as it is{doubtful}",

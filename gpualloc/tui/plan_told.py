@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from gpualloc.engine.open_runs import OpenRun
 from gpualloc.model.objective import Objective
 from gpualloc.model.plan import Plan, RunState, StepState
+from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.planning.blast import unnamed_victims
 from gpualloc.tui.cells import Cell, Role, Span, bar, cell, fitted, width_of
 from gpualloc.tui.drafts import Course, Draft, Origin
+from gpualloc.tui.listings.plan import step_word
 from gpualloc.tui.planner import Interrupted, Planner, result_text
+from gpualloc.tui.state import State
 from gpualloc.tui.text import age_text, clip, plain
 from gpualloc.views.plan import summary
 from gpualloc.views.text import plural, stamp
@@ -24,16 +27,18 @@ _MOST = 3
 _VERBS = {"apply": "applying", "resume": "going on with", "roll back": "rolling back"}
 
 
-def head_lines(planner: Planner, now_s: float, ticks_s: float, width: int) -> list[Cell]:
+def head_lines(planner: Planner, state: State, ticks_s: float, width: int) -> list[Cell]:
     """The lines over the list.
 
     Args:
         planner: what there is.
-        now_s: wall time of the world.
+        state: the fleet as it is drawn.
         ticks_s: of the clock that the planner reads.
         width: columns.
     """
-    lines = list(_interrupted_lines(planner.interrupted, width)) if not planner.applying else []
+    now_s = state.moment.now_s
+    lines = [] if state.live else [cell(" the rest of the dashboard shows the past; a plan is of now", Role.WARN)]
+    lines += list(_interrupted_lines(planner.interrupted, width)) if not planner.applying else []
     making = planner.making
     if making is not None and (ticks_s - making.since_s >= _SLOW_S or planner.draft is None):
         seen = f", {plural(making.nodes, 'node')} seen" if making.nodes else ""
@@ -50,7 +55,27 @@ def head_lines(planner: Planner, now_s: float, ticks_s: float, width: int) -> li
             lines += _course_lines(planner.applied, width)
         elif planner.stale is not None:
             lines += _said(f"STALE: {planner.stale.message}", "n makes a new plan", width)
+        late = _unplanned(draft, state.workloads)
+        if late:
+            names = ", ".join(plain(work.name, 40) for work in late[:_MOST])
+            text = f"{plural(len(late), 'workload')} came since and waits: {names}; n makes a new plan"
+            lines.append(cell(clip(f" {text}", width), Role.WARN))
     return lines
+
+
+def _unplanned(draft: Draft, workloads: Sequence[Workload]) -> list[Workload]:
+    """Work that waits and that a plan for all work knows nothing of."""
+    if draft.origin not in (Origin.PLAN, Origin.REBALANCE):
+        return []
+    known = {step.workload for step in draft.plan.steps} | {one.workload for one in draft.plan.rejections}
+    return [
+        work
+        for work in workloads
+        if work.state is WorkloadState.PENDING
+        and not work.adopted
+        and work.id not in known
+        and work.submitted_at_s > draft.plan.created_at_s
+    ]
 
 
 def _title(draft: Draft, now_s: float, standing: Cell, width: int) -> Cell:
@@ -117,7 +142,9 @@ def _course_lines(course: Course, width: int) -> Iterator[Cell]:
     ratio = course.settled / total if total else 1.0
     if course.going:
         step = next((one for one in course.draft.plan.steps if one.seq == course.at), None)
-        at = f"  step {step.seq}: {step.kind.value} on {plain(step.node)}" if step is not None else ""
+        at = ""
+        if step is not None:
+            at = f"  step {step.seq}: {step.kind.value} on {plain(step.node)}, {step_word(step, course)}"
         first = f"  first an interrupted run: {plain(course.first)}" if course.first else at
         stopping = "  STOPPING after the steps under way" if course.stopping else ""
         head = (Span(f" {_VERBS[course.what]} ", Role.KEY), *bar(ratio, _BAR, Role.UTILIZATION))
@@ -149,7 +176,8 @@ def _failure_lines(course: Course, width: int) -> Iterator[Cell]:
     counts = ((undone, "taken back"), (stays, "in force"), (skipped, "not tried"))
     parts = [f"{word}: {_numbers([step.seq for step in steps])}" for steps, word in counts if steps]
     if parts:
-        yield cell(f" {'; '.join(parts)}", Role.WARN)
+        hint = "  (u proposes what takes that back)" if stays and course.report is not None else ""
+        yield (Span(f" {'; '.join(parts)}", Role.WARN), Span(hint, Role.DIM))
     if error is not None:
         if not failed:
             yield from _wrapped(error.message, width, Role.BAD)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gpualloc.engine.apply import apply, check_applicable
+from gpualloc.engine.apply import apply, check_applicable, failure
 from gpualloc.engine.chain import OnStep, Report
 from gpualloc.engine.context import Context
 from gpualloc.engine.observe import observe, wanted_paths
@@ -134,8 +134,9 @@ class Planner:
         self.show(draft)
 
     def _not_made(self, error: GpuallocError) -> None:
-        self.making, self.problem = None, error
-        self.said(error.message, True)
+        self.making = None
+        self.problem = error if self.draft is None else None
+        self.said(f"{error.message}{'; ' + error.hint if error.hint else ''}", True)
         self.changed()
 
     def explain(self, workload: str) -> None:
@@ -246,6 +247,9 @@ class Planner:
                 self.desk.tell(lambda: self._ended(course, lambda: course.broke(caught)))
                 raise
             self.desk.tell(lambda: self._ended(course, lambda: course.ended(report)))
+            trouble = failure(report)
+            if trouble is not None:
+                raise trouble
             return result_text(report)
 
         return do

@@ -13,6 +13,7 @@ from tui.steering import screen_text, text_of, until
 from gpualloc.engine.cordon import cordon
 from gpualloc.engine.plan import make_plan
 from gpualloc.engine.read_only import read_only
+from gpualloc.engine.submit import submit
 from gpualloc.errors import StepError
 from gpualloc.model.objective import Objective
 from gpualloc.model.plan import StepKind, StepState
@@ -421,3 +422,23 @@ async def test_the_list_is_filtered_like_any_other() -> None:
         async with plan_view(ctx) as (pilot, _):
             await answered(pilot, "slash", *"bert", "enter")
             assert {row.name for row in steps_of(pilot).rows} == {"bert"}
+
+
+async def test_work_that_came_since_is_told() -> None:
+    with world() as ctx:
+        async with plan_view(ctx) as (pilot, planner):
+            submit(ctx, "latecomer", Request(FOREVER, gpus=1, nodes=("oak01",)))
+            await until(pilot, lambda: "1 workload came since and waits: latecomer" in text_of(pilot, "#plan-head"))
+            await answered(pilot, "n")
+            await until(pilot, lambda: "came since" not in text_of(pilot, "#plan-head"))
+            assert "latecomer" in planner.draft.names.values()
+
+
+async def test_nothing_that_can_be_taken_back_is_told_in_a_notice() -> None:
+    with world() as ctx:
+        async with plan_view(ctx) as (pilot, planner):
+            shown = planner.draft
+            await answered(pilot, "u")
+            await until(pilot, lambda: "no run that could be taken back" in text_of(pilot, "#notice"))
+            assert planner.draft is shown
+            assert planner.problem is None

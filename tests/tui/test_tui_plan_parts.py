@@ -146,7 +146,7 @@ def test_a_failure_tells_which_step_what_was_undone_and_what_to_do() -> None:
 def test_a_run_under_way_is_told_with_its_step_and_how_many_are_over() -> None:
     text = plain_text(tuple(_course_lines(course((1, StepState.DONE, None), (2, StepState.INTENT, None)), 100)))
     assert "applying" in text
-    assert "1/3  step 2: limit on gpu01" in text
+    assert "1/3  step 2: limit on gpu01, doing" in text
 
 
 @pytest.mark.parametrize(

@@ -239,9 +239,9 @@ FIELDS: tuple[Field[PlanRow], ...] = (
         "who notices: workloads, users, devices reset",
         lambda row, _: None if row.step is None else touched_text(row.step),
         draw=lambda row, _, __: cell("" if row.step is None else touched_text(row.step), Role.DIM),
-        least=8,
-        most=16,
-        priority=6,
+        least=14,
+        most=22,
+        priority=9,
     ),
     Field("id", "ID", "id of the workload", lambda row, _: row.workload, least=10, most=12, shown=False),
     Field(

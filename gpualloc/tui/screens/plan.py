@@ -8,14 +8,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 
-from gpualloc.engine.open_runs import OpenRun
+from gpualloc.engine.open_runs import OpenRun, if_given_up
 from gpualloc.engine.pareto import Choices
 from gpualloc.errors import GpuallocError
 from gpualloc.model.plan import RunState
 from gpualloc.policies.catalog import Listed, listed
 from gpualloc.tui.drafts import Aim, Course, Origin
 from gpualloc.tui.listings.plan import PLAN, PlanRow, plan_rows
-from gpualloc.tui.messages import Go
+from gpualloc.tui.messages import Go, Said
 from gpualloc.tui.plan_changes import Proposal, abandoning, applying, going_on
 from gpualloc.tui.plan_details import row_lines
 from gpualloc.tui.plan_told import head_lines
@@ -53,6 +53,10 @@ class PlanView(ListedView):
     NAME = "plan"
     HEADING = "Plan"
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("x", "stop", "stop", tooltip="End the run after the steps under way"),
+        Binding("R", "resume", "go on", tooltip="Go on with the interrupted run"),
+        Binding("B", "roll_back", "take back", tooltip="Take back what the interrupted run did"),
+        Binding("X", "abandon", "give up", tooltip="Give the interrupted run up as it stands"),
         Binding("n", "make", "new", tooltip="Make a new plan"),
         Binding("A", "apply", "apply", tooltip="Carry the plan out, after a question"),
         Binding("o", "aim", "policy", tooltip="Choose the policy and the objective of plans"),
@@ -60,10 +64,6 @@ class PlanView(ListedView):
         Binding("b", "rebalance", "rebalance", tooltip="Propose moves of running work as well; nothing is changed"),
         Binding("u", "undo", "undo", tooltip="Propose what takes the last run back; nothing is changed"),
         Binding("w", "write", "write", tooltip="Write the plan to a file for `gpualloc apply FILE`"),
-        Binding("x", "stop", "stop", tooltip="End the run after the steps under way"),
-        Binding("R", "resume", "go on", tooltip="Go on with the interrupted run"),
-        Binding("B", "roll_back", "take back", tooltip="Take back what the interrupted run did"),
-        Binding("X", "abandon", "give up", tooltip="Give the interrupted run up as it stands"),
     ]
 
     def __init__(self, shell: Shell, of: str = "") -> None:
@@ -71,6 +71,8 @@ class PlanView(ListedView):
         self.planner = planner_of(shell)
         self._rows: tuple[PlanRow, ...] = ()
         self._followed = ""
+        self._detailed: tuple[object, ...] = ()
+        """What the details were drawn from."""
 
     def body(self) -> ComposeResult:
         """What the plan is, its steps, and all that is known of the one under the cursor."""
@@ -89,8 +91,13 @@ class PlanView(ListedView):
 
     def on_unmount(self) -> None:
         """Runs go on without anybody who watches."""
+        app = self.app
+
+        def said(text: str, wrong: bool) -> None:
+            app.post_message(Said(plain(text), wrong=wrong))
+
         if self.planner.changed == self._changed:
-            self.planner.changed, self.planner.said = lambda: None, lambda _text, _wrong: None
+            self.planner.changed, self.planner.said = lambda: None, said
 
     # Drawing.
 
@@ -103,7 +110,8 @@ class PlanView(ListedView):
         self.set_class(self.size.height < _TINY, "tiny")
         moment = state.moment
         ticks_s = self.planner.ticks_s()
-        self.query_one("#plan-head", Lines).show(head_lines(self.planner, moment.now_s, ticks_s, self.size.width))
+        head = head_lines(self.planner, state, ticks_s, self.size.width)
+        self.query_one("#plan-head", Lines).show(head)
         draft = self.planner.draft
         rows = () if draft is None else plan_rows(draft, self.planner.applied)
         if rows != self._rows:
@@ -128,8 +136,8 @@ class PlanView(ListedView):
             self._followed = ""
             return
         now = "" if table.current is None else table.key_of(table.current)
-        wanted = f"step {course.at}"
-        if course.going and wanted != self._followed and self._followed in ("", now):
+        wanted = f"step {course.at if course.going else min(course.errors, default=course.at)}"
+        if wanted != self._followed and self._followed in ("", now):
             self._followed = wanted
             table.move_to(wanted)
 
@@ -137,13 +145,17 @@ class PlanView(ListedView):
         row, draft = self._steps.current, self.planner.draft
         pane = self.query_one("#plan-detail", Lines)
         if row is None or draft is None:
+            self._detailed = ()
             pane.show([])
             return
         if row.workload is not None and (row.rejection is not None or row.what in ("claim", "limit", "start")):
             self.planner.explain(row.workload)
         told = self.planner.told.get(row.workload or "") if row.held is None and row.left is None else None
-        width = self.query_one("#plan-detail-pane").scrollable_content_region.width
-        pane.show(row_lines(row, draft, self.planner.applied, told, width - 2))
+        width = self.query_one("#plan-detail-pane").scrollable_content_region.width - 2
+        drawn = (row, draft.plan.id, told, width, self.planner.applied is None)
+        if drawn != self._detailed:
+            self._detailed = drawn
+            pane.show(row_lines(row, draft, self.planner.applied, told, width))
 
     def on_table_moved(self, event: Table.Moved) -> None:
         """Another row has other details."""
@@ -166,7 +178,11 @@ class PlanView(ListedView):
         self.redraw()
 
     def _say(self, text: str, wrong: bool) -> None:
-        self.say(plain(text), wrong=wrong)
+        """Show a notice here, or on the view that is on top."""
+        if self.is_current:
+            self.say(plain(text), wrong=wrong)
+        else:
+            self.app.post_message(Said(plain(text), wrong=wrong))
 
     def _wrong(self, error: GpuallocError) -> None:
         self._say(f"{error.message}{'; ' + error.hint if error.hint else ''}", True)
@@ -180,8 +196,6 @@ class PlanView(ListedView):
             return planner.applying
         if action in ("resume", "roll_back", "abandon"):
             return not planner.applying and self._interrupted is not None
-        if action in ("apply", "make", "aim", "compare", "rebalance", "undo"):
-            return not planner.applying
         return True
 
     @property
@@ -193,9 +207,11 @@ class PlanView(ListedView):
     def _may_plan(self) -> bool:
         if not self.shell.state.live:
             self.say("this is the past: nothing can be planned there", wrong=True)
+        elif self.planner.applying:
+            self.say("a run is under way; x ends it after the steps under way", wrong=True)
         elif self.planner.making is not None:
             self.say("a plan is being made")
-        return self.shell.state.live and self.planner.making is None
+        return self.shell.state.live and not self.planner.applying and self.planner.making is None
 
     def _may_write(self) -> bool:
         if self.shell.read_only is not None:
@@ -312,9 +328,14 @@ class PlanView(ListedView):
 
     def action_abandon(self) -> None:
         """Give the interrupted run up as it stands."""
-        found = self._interrupted
-        if found is not None and self._free_to_recover():
-            self._confirm(abandoning(self.planner, found, self.shell.program))
+        found, ctx = self._interrupted, self.shell.ctx
+        if found is None or not self._free_to_recover():
+            return
+
+        def then(given_up: OpenRun) -> None:
+            self._confirm(abandoning(self.planner, found, given_up, self.shell.program))
+
+        self.shell.desk.ask("plan-run", lambda: if_given_up(ctx, found.run), then, self._wrong)
 
     def _free_to_recover(self) -> bool:
         if not self._may_write():
