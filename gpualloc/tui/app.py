@@ -25,7 +25,7 @@ from gpualloc.tui.remembered import ListLook, Memory
 from gpualloc.tui.rows import Moment
 from gpualloc.tui.screens.catalog import PLACES, Place, place
 from gpualloc.tui.screens.listed import ListedView
-from gpualloc.tui.screens.view import View
+from gpualloc.tui.screens.view import PROMPTING, View
 from gpualloc.tui.shell import ListMemory, Shell
 from gpualloc.tui.source import Source
 from gpualloc.tui.state import State
@@ -69,7 +69,7 @@ class TopApp(TravellingApp):
             if one.key is not None
         ),
         Binding("a", "menu", "act", tooltip="What can be done to what is selected"),
-        Binding("colon,ctrl+p", "command", "command", tooltip="Type the name of a view or an action"),
+        Binding("colon,ctrl+p", "command", "command", priority=True, tooltip="Type the name of a view or an action"),
         Binding("escape", "leave", "back", show=False, tooltip="Back to the view before"),
         Binding("T", "next_theme", "theme", show=False, tooltip="The next theme"),
         Binding("p", "pause", "pause", show=False, tooltip="Stop looking at the fleet, or go on"),
@@ -220,6 +220,13 @@ class TopApp(TravellingApp):
             state.slowest if state.live else None,
             self.banners,
         )
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that begin a line belong to the view on top, and to none while a dialog is open."""
+        if action not in PROMPTING:
+            return super().check_action(action, parameters)
+        view = self.screen
+        return isinstance(view, View) and view.check_action(action, parameters)
 
     # Going from view to view.
 

@@ -26,6 +26,7 @@ class ListedView(View):
     """A view with at least one list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "filter", priority=True, tooltip="Show only what a filter keeps"),
         Binding("escape", "leave", "back", show=False, tooltip="Give up the selection, then the filter, then the view"),
     ]
 
@@ -66,7 +67,6 @@ class ListedView(View):
         """Do it."""
         event.stop()
         wishes = {
-            "filter": self._ask_filter,
             "choose_sorts": self._ask_sorts,
             "choose_columns": self._ask_columns,
             "export": self._ask_export,
@@ -75,7 +75,10 @@ class ListedView(View):
         }
         wishes[event.what](event.table)
 
-    def _ask_filter(self, table: ListTable[Any]) -> None:
+    def action_filter(self) -> None:
+        """Type a filter."""
+        table = self.table
+
         def continuations(text: str) -> tuple[str, ...]:
             saved = tuple(f"@{name}" for name in sorted(self.shell.filters) if f"@{name}".startswith(text) and text)
             start = word_start(text, len(text))

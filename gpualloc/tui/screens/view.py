@@ -23,6 +23,8 @@ from gpualloc.tui.widgets.lines import Lines
 from gpualloc.tui.widgets.prompt_line import Prompt, PromptLine
 from gpualloc.tui.widgets.summary import Summary
 
+PROMPTING = frozenset({"filter", "command", "ask_time"})
+"""Actions after which a line is typed. Their keys have priority: what is typed fast behind them is of that line."""
 NOTICE_S = 8.0
 """How long a notice stands."""
 
@@ -74,6 +76,10 @@ class View(Screen[None]):
         return ()
 
     # The frame.
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 (Textual's)
+        """Keys that begin a line are letters of it while one is typed."""
+        return action not in PROMPTING or not self.query_one(PromptLine).display
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
@@ -170,7 +176,7 @@ class View(Screen[None]):
         """Let keys go to the view's own part again."""
         for widget in self.query("#body *"):
             if widget.focusable:
-                widget.focus()
+                self.set_focus(widget)
                 return
         self.set_focus(None)
 

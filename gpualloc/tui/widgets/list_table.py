@@ -37,7 +37,6 @@ class ListTable(Table[Row]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "filter", tooltip="Show only what a filter keeps (docs/top-filter.md)"),
         Binding("s", "sort", "sort", tooltip="Sort by the next column"),
         Binding("r", "reverse", "reverse", show=False, tooltip="Turn the order round"),
         Binding("S", "choose_sorts", "sorts", show=False, tooltip="Sort by several keys"),
@@ -50,7 +49,7 @@ class ListTable(Table[Row]):
     ]
 
     class Wants(Message):
-        """Something is wanted that the view does: `filter`, `choose_sorts`, `choose_columns`, `export`, `copy_row`."""
+        """Something is wanted that the view does: `choose_sorts`, `choose_columns`, `export`, `copy_row`."""
 
         def __init__(self, table: ListTable[Any], what: str) -> None:
             super().__init__()
@@ -193,10 +192,6 @@ class ListTable(Table[Row]):
         keys = {self.key_of(row) for row in self.rows}
         self.selected = set() if keys <= self.selected else keys
         self.show_again()
-
-    def action_filter(self) -> None:
-        """Type a filter."""
-        self.post_message(self.Wants(self, "filter"))
 
     def action_choose_sorts(self) -> None:
         """Choose several sort keys."""
