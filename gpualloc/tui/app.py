@@ -69,7 +69,8 @@ class TopApp(TravellingApp):
             if one.key is not None
         ),
         Binding("a", "menu", "act", tooltip="What can be done to what is selected"),
-        Binding("colon,ctrl+p", "command", "command", priority=True, tooltip="Type the name of a view or an action"),
+        Binding("colon", "command", "command", priority=True, tooltip="Type the name of a view or an action"),
+        Binding("ctrl+p", "command", "command", show=False, tooltip="As :"),
         Binding("escape", "leave", "back", show=False, tooltip="Back to the view before"),
         Binding("T", "next_theme", "theme", show=False, tooltip="The next theme"),
         Binding("p", "pause", "pause", show=False, tooltip="Stop looking at the fleet, or go on"),

@@ -33,6 +33,7 @@ from gpualloc.tui.screens.confirm import ConfirmScreen, Question
 from gpualloc.tui.screens.doing import Doing, DoingScreen
 from gpualloc.tui.screens.form import FormScreen
 from gpualloc.tui.screens.menu import MenuScreen
+from gpualloc.tui.screens.view import View
 from gpualloc.tui.shell import Shell
 from gpualloc.tui.text import plain
 from gpualloc.views.runs import resumed_line
@@ -153,6 +154,7 @@ class Hands:
         def then(change: Change) -> None:
             if self._app.screen is form:
                 form.complain(None)
+                form.add_class("behind")
                 answered = partial(self._answered, action, change, form)
                 self._app.push_screen(ConfirmScreen(self._question(change)), answered)
 
@@ -170,6 +172,7 @@ class Hands:
         )
 
     def _answered(self, action: Action, change: Change, form: FormScreen, yes: bool | None) -> None:
+        form.remove_class("behind")
         if yes or not form.asks:
             form.dismiss(None)
         if yes:
@@ -206,7 +209,12 @@ class Hands:
             self._ended(doing)
 
         self._shell.desk.ask(f"hands {self._lanes}", lambda: change.do(on_step), then, wrong)
-        self._app.set_timer(_SHOWN_AFTER_S, lambda: None if doing.over else self._show(doing))
+        self._app.set_timer(_SHOWN_AFTER_S, lambda: self._show_going_on(doing))
+
+    def _show_going_on(self, doing: Doing) -> None:
+        """Show it unless it is over, or somebody is in another dialog already."""
+        if not doing.over and isinstance(self._app.screen, View):
+            self._show(doing)
 
     def _show(self, doing: Doing) -> None:
         self._app.push_screen(DoingScreen(doing, self._ticks_s))
