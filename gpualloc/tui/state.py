@@ -14,6 +14,9 @@ from gpualloc.tui.rows import FleetRow, FleetRows, Moment
 from gpualloc.tui.seen import Seen, SeenNode
 from gpualloc.tui.totals import FleetTotals, Totals
 
+_TIMELESS = frozenset({"workloads", "names", "owners", "progress", "indices", "nodes"})
+"""What is derived from what was seen alone, whatever the moment."""
+
 
 @dataclass(frozen=True)
 class State:
@@ -40,7 +43,9 @@ class State:
 
     def at(self, moment: Moment) -> State:
         """The same fleet a little later."""
-        return replace(self, moment=moment)
+        later = replace(self, moment=moment)
+        later.__dict__.update((name, value) for name, value in self.__dict__.items() if name in _TIMELESS)
+        return later
 
     @cached_property
     def totals(self) -> Totals:
@@ -56,6 +61,11 @@ class State:
     def names(self) -> Mapping[str, str]:
         """Names of workloads by id."""
         return {workload.id: workload.name for workload in self.workloads}
+
+    @cached_property
+    def owners(self) -> Mapping[str, str]:
+        """Owners of workloads by id."""
+        return {workload.id: workload.owner for workload in self.workloads}
 
     @cached_property
     def progress(self) -> Mapping[str, Progress]:

@@ -90,7 +90,7 @@ def test_of_those_that_wait_only_the_newest_is_asked() -> None:
 def test_a_question_without_an_end_holds_up_no_other_lane() -> None:
     post, told = Post(), list[str]()
     desk, for_ever = Desk(post.put), threading.Event()
-    desk.ask("hangs", lambda: for_ever.wait(), never, never)
+    desk.ask("hangs", for_ever.wait, never, never)
     desk.ask("well", lambda: "answer", told.append, never)
     post.deliver()
     assert told == ["answer"]
@@ -116,10 +116,10 @@ def test_a_question_without_an_end_does_not_hold_up_the_exit() -> None:
 
 def test_a_defect_is_handed_over_and_told_to_nobody() -> None:
     post = Post()
-    Desk(post.put).ask("one", lambda: [][0], never, never)
+    Desk(post.put).ask("one", lambda: dict[str, str]()["gone"], never, never)
     message = post.next()
     assert isinstance(message, Crashed)
-    assert isinstance(message.error, IndexError)
+    assert isinstance(message.error, KeyError)
 
 
 def test_a_running_question_may_tell_how_far_it_is() -> None:

@@ -71,6 +71,7 @@ class PromptLine(Horizontal):
         super().__init__(id=id)
         self._input = Input(compact=True, select_on_focus=False)
         self._input.cursor_blink = False
+        self._input.can_focus = False
         self._prompt: Prompt | None = None
         self.display = False
 
@@ -93,6 +94,7 @@ class PromptLine(Horizontal):
         self._input.placeholder = prompt.placeholder
         self._input.value = text
         self._input.cursor_position = len(text)
+        self._input.can_focus = True
         self._input.focus()
         self._hint()
 
@@ -100,6 +102,7 @@ class PromptLine(Horizontal):
         """Out of sight."""
         self._prompt = None
         self.display = False
+        self._input.can_focus = False
         self._input.value = ""
 
     def complain(self, text: str) -> None:
