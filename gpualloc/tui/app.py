@@ -20,8 +20,8 @@ from gpualloc.tui.desk import Answered, Desk
 from gpualloc.tui.hands import Hands
 from gpualloc.tui.listing import Sort
 from gpualloc.tui.messages import Back, Crashed, Go, Said, Sampled
-from gpualloc.tui.options import TopOptions
-from gpualloc.tui.remembered import ListLook, Memory
+from gpualloc.tui.options import VIEW_NAMES, TopOptions
+from gpualloc.tui.remembered import MAX_FILTERS, MAX_NAME_CHARS, ListLook, Memory
 from gpualloc.tui.rows import Moment
 from gpualloc.tui.screens.catalog import PLACES, Place, place
 from gpualloc.tui.screens.listed import ListedView
@@ -151,7 +151,9 @@ class TopApp(TravellingApp):
             for name, memory in self.shell.lists.items()
             if memory.columns is not None or memory.sorts is not None
         }
-        self._memory.keep(replace(self._memory.remembered, lists=lists, filters=dict(self.shell.filters)))
+        tops = [screen.NAME for screen in self.screen_stack if isinstance(screen, View) and screen.NAME in VIEW_NAMES]
+        view = tops[-1] if tops else self._memory.remembered.view
+        self._memory.keep(replace(self._memory.remembered, view=view, lists=lists, filters=dict(self.shell.filters)))
 
     def action_next_theme(self) -> None:
         """Wear the next theme, from now on."""
@@ -347,6 +349,8 @@ class TopApp(TravellingApp):
         text = view.table.memory.filter.strip() if isinstance(view, ListedView) else ""
         if not name or not text:
             raise UsageError("there is no filter to save", hint="type one with /, then :save NAME")
+        if len(name) > MAX_NAME_CHARS or len(self.shell.filters) >= MAX_FILTERS:
+            raise UsageError(f"at most {MAX_FILTERS} filters are saved, with names of {MAX_NAME_CHARS} letters at most")
         self.shell.filters[name] = text
         self._keep()
         self.say(f"saved; @{name} behind / applies it")
@@ -355,6 +359,8 @@ class TopApp(TravellingApp):
         def values() -> list[str]:
             if one.name == "node":
                 return sorted(self.shell.state.nodes)
+            if one.name == "workload":
+                return [workload.id for workload in self.shell.state.workloads]
             return [row.key for row in self.shell.state.rows if row.device is not None] if one.name == "device" else []
 
         argument = "NAME" if one.needs else ""

@@ -93,6 +93,13 @@ def explain(query: Query, fields: Sequence[Field[Row]]) -> str:
     return ", or ".join(said) or "everything"
 
 
+def exactly(field: str, text: str) -> str:
+    """The filter that keeps the rows in which a field is this text, whatever is in it; untrusted."""
+    shown = text if text.isprintable() else plain(text, len(text))
+    quoted = shown.replace('"', '""')
+    return f'{field}="{quoted}"'
+
+
 def _typed(text: str, cursor: int) -> Word | None:
     before = text[: max(0, cursor)]
     words = words_of(before)

@@ -14,6 +14,9 @@ from gpualloc.tui.rows import FleetRow, FleetRows, Moment
 from gpualloc.tui.seen import Seen, SeenNode
 from gpualloc.tui.totals import FleetTotals, Totals
 
+_TIMELESS = frozenset({"workloads", "names", "owners", "progress", "indices", "nodes"})
+"""What is derived from what was seen alone, whatever the moment."""
+
 
 @dataclass(frozen=True)
 class State:
@@ -60,6 +63,11 @@ class State:
         return {workload.id: workload.name for workload in self.workloads}
 
     @cached_property
+    def owners(self) -> Mapping[str, str]:
+        """Owners of workloads by id."""
+        return {workload.id: workload.owner for workload in self.workloads}
+
+    @cached_property
     def progress(self) -> Mapping[str, Progress]:
         """By workload id how far it says it is."""
         return progress_of(self.workloads, (node.node for node in self.seen.nodes if node.node is not None))
@@ -91,7 +99,3 @@ class State:
         """A device of a node; None when it is gone."""
         found = self.nodes.get(node)
         return None if found is None else next((one for one in found.devices if one.uuid == uuid), None)
-
-
-_TIMELESS = frozenset({"workloads", "names", "progress", "indices", "nodes"})
-"""What is derived from what was seen alone, whenever it is drawn."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gpualloc.model.inventory import Process
@@ -45,6 +45,8 @@ class ProcessRow:
     """Index of its device; None when that device is not listed."""
     workload: str | None
     """Name of its workload, safe to draw; None for a stranger."""
+    owner: str | None
+    """Whose workload it belongs to, else whose account it runs as; None when unknown."""
     above: str | None = None
     """Key of the row that it stands under."""
     depth: int = 0
@@ -66,20 +68,39 @@ _MOST_DEPTH = 20
 
 
 def process_rows(
-    nodes: Iterable[SeenNode], indices: Mapping[str, int], names: Mapping[str, str], device: str | None = None
+    nodes: Iterable[SeenNode],
+    indices: Mapping[str, int],
+    names: Mapping[str, str],
+    device: str | None = None,
+    owners: Mapping[str, str] | None = None,
 ) -> tuple[ProcessRow, ...]:
-    """Processes of the nodes, or those on one device; `indices` by device UUID, `names` of workloads by id."""
+    """Processes of the nodes, or those on one device.
+
+    Args:
+        nodes: where they run.
+        indices: of devices by UUID.
+        names: of workloads by id.
+        device: UUID of the only device that counts; None for all.
+        owners: of workloads by id; None when whose work it is does not matter.
+    """
     return tuple(
         ProcessRow(
             process,
             node.name,
             indices.get(process.device),
             None if process.workload is None else plain(names.get(process.workload, process.workload)),
+            owner_of(process, owners or {}),
         )
         for node in nodes
         for process in node.processes
         if device is None or process.device == device
     )
+
+
+def owner_of(process: Process, owners: Mapping[str, str]) -> str | None:
+    """Whose workload a process belongs to, else whose account it runs as; None when unknown."""
+    booked = None if process.workload is None else owners.get(process.workload)
+    return process.user if booked is None else booked
 
 
 def process_key(row: Row) -> str:
@@ -237,7 +258,7 @@ FIELDS: tuple[Field[Row], ...] = (
     ),
     Field(
         "util",
-        "GPU",
+        "UTIL",
         "share of the driver's last window in which its kernels ran",
         _of(lambda row: row.process.gpu_utilization_ratio),
         Unit.RATIO,
@@ -300,16 +321,44 @@ FIELDS: tuple[Field[Row], ...] = (
         priority=3,
     ),
     Field(
+        "owner",
+        "OWNER",
+        "who booked it, else whose it is",
+        _of(lambda row: row.owner, _all(lambda row: row.owner)),
+        least=8,
+        most=12,
+        shown=False,
+    ),
+    Field(
         "container",
         "CONTAINER",
         "id of its container",
         _of(lambda row: row.process.container),
         least=12,
         most=12,
+        absent="",
         shown=False,
     ),
-    Field("pod", "POD", "its Kubernetes pod", _of(lambda row: row.process.pod), least=12, most=30, shown=False),
-    Field("job", "JOB", "its Slurm job", _of(lambda row: row.process.slurm_job), least=8, most=12, shown=False),
+    Field(
+        "pod",
+        "POD",
+        "its Kubernetes pod",
+        _of(lambda row: row.process.pod),
+        least=12,
+        most=30,
+        absent="",
+        shown=False,
+    ),
+    Field(
+        "job",
+        "JOB",
+        "its Slurm job",
+        _of(lambda row: row.process.slurm_job),
+        least=8,
+        most=12,
+        absent="",
+        shown=False,
+    ),
     Field("uuid", "DEVICE", "UUID of its GPU", _of(lambda row: row.process.device), least=12, most=40, shown=False),
 )
 
@@ -381,4 +430,4 @@ def _depth(row: ProcessRow, above: Mapping[str, ProcessRow]) -> int:
 
 
 def _under(row: ProcessRow, above: str | None, depth: int) -> ProcessRow:
-    return ProcessRow(row.process, row.node, row.gpu, row.workload, above, depth)
+    return replace(row, above=above, depth=depth)

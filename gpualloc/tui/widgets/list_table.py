@@ -81,7 +81,8 @@ class ListTable(Table[Row]):
         if not again or wanted != self._arranged_as:
             self._arranged_as = wanted
             self._arranged = arranged(self.listing, rows, self._filter(), self.sorts, moment)
-            self.selected &= {self.listing.key(row) for row in rows}
+            if self.selected:
+                self.selected &= {self.listing.key(row) for row in rows}
         self.show(self._arranged, self.sorts)
 
     def show_again(self) -> None:
@@ -91,7 +92,15 @@ class ListTable(Table[Row]):
     @property
     def sorts(self) -> tuple[Sort, ...]:
         """The order in force."""
-        return self.listing.sorts if self.memory.sorts is None else self.memory.sorts
+        if self.memory.sorts is None:
+            return self.listing.sorts
+        # What is remembered may be of a version with other fields.
+        return tuple(sort for sort in self.memory.sorts if sort.field in self._fields)
+
+    @property
+    def moment(self) -> Moment:
+        """That of the rows."""
+        return self._moment
 
     @property
     def all_rows(self) -> Sequence[Row]:

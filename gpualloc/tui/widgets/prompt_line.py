@@ -83,6 +83,7 @@ class PromptLine(Horizontal):
         super().__init__(id=id)
         self._input = _PromptInput(compact=True, select_on_focus=False)
         self._input.cursor_blink = False
+        self._input.can_focus = False
         self._prompt: Prompt | None = None
         self.display = False
 
@@ -105,6 +106,7 @@ class PromptLine(Horizontal):
         self._input.placeholder = prompt.placeholder
         self._input.value = text
         self._input.cursor_position = len(text)
+        self._input.can_focus = True
         # At once: what is typed fast behind the key that asks is part of the text.
         self.screen.set_focus(self._input)
         self._hint()
@@ -113,6 +115,7 @@ class PromptLine(Horizontal):
         """Out of sight."""
         self._prompt = None
         self.display = False
+        self._input.can_focus = False
         self._input.value = ""
 
     def complain(self, text: str) -> None:
