@@ -74,6 +74,7 @@ VERBS: dict[str, Verb] = {
     "plan": Verb("What would be changed now, and why", CHANGE, "plan"),
     "apply": Verb("Carry a plan out", CHANGE, "apply"),
     "recover": Verb("Interrupted runs: list, go on, roll back, give up", CHANGE, "recover"),
+    "undo": Verb("Take a finished run back", CHANGE, "undo"),
     "rebalance": Verb("Plan and apply once, without asking; for cron", CHANGE, "rebalance"),
     "cordon": Verb("Let nodes or a device take no new work", CHANGE, "cordon"),
     "uncordon": Verb("Let them take new work again", CHANGE, "uncordon"),

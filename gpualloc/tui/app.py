@@ -74,6 +74,7 @@ class TopApp(TravellingApp):
         Binding("escape", "leave", "back", show=False, tooltip="Back to the view before"),
         Binding("T", "next_theme", "theme", show=False, tooltip="The next theme"),
         Binding("p", "pause", "pause", show=False, tooltip="Stop looking at the fleet, or go on"),
+        Binding("ctrl+z", "suspend_process", "suspend", show=False, tooltip="Back to the shell; `fg` comes back"),
         Binding("q,ctrl+c", "quit", "quit", tooltip="Quit, whatever hangs; asks once while something is being done"),
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event
+from typing import Any
 
 from gpualloc.engine.context import Context
 from gpualloc.tui.commands import Commands
@@ -52,6 +53,8 @@ class Shell:
     lists: dict[str, ListMemory] = field(default_factory=dict)
     filters: dict[str, str] = field(default_factory=dict)
     """Saved filters by name."""
+    kept: dict[str, Any] = field(default_factory=dict)
+    """What views leave for when they are shown again, by name of the view."""
 
     def memory(self, listing: str) -> ListMemory:
         """How the list of that name is wanted."""
