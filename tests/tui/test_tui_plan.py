@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from textual.pilot import Pilot
 from tui.plan_steering import FOREVER, answered, plan_view, world
 from tui.steering import screen_text, text_of, until
@@ -280,16 +281,16 @@ async def test_rebalance_is_proposed_and_changes_nothing_by_itself() -> None:
             await until(pilot, lambda: "gpualloc rebalance" in whole(pilot))
 
 
-async def test_a_plan_is_written_and_can_be_read_again(tmp_path: Path) -> None:
+async def test_a_plan_is_written_and_can_be_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with world() as ctx:
         async with plan_view(ctx) as (pilot, planner):
-            file = tmp_path / "one.plan"
-            await answered(pilot, "w", "ctrl+u")
-            for char in str(file):
-                await pilot.press({"/": "slash", ".": "full_stop", "-": "minus", "_": "underscore"}.get(char, char))
-            await pilot.press("enter")
+            await answered(pilot, "w", "enter")
             await until(pilot, lambda: "written to" in text_of(pilot, "#notice"))
-            assert load(file.read_text()) == planner.draft.plan
+            plan = planner.draft.plan
+            assert load((tmp_path / f"{plan.id}.plan").read_text()) == plan
+            await answered(pilot, "w", "enter")
+            await until(pilot, lambda: "exists already" in text_of(pilot, "#notice"))
 
 
 async def test_an_interrupted_run_is_told_and_brought_to_its_end() -> None:

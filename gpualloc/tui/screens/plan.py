@@ -85,7 +85,7 @@ class PlanView(ListedView):
     def on_mount(self) -> None:
         """Hear of plans and runs, and make a plan when there is none."""
         self.planner.changed = self._changed
-        self.planner.said = self._say
+        self.planner.said = self._told
         if self.planner.draft is None and self.shell.state.live:
             self.planner.make()
 
@@ -175,7 +175,11 @@ class PlanView(ListedView):
             self.post_message(Go("device", f"{row.node}/{device}"))
 
     def _changed(self) -> None:
-        self.redraw()
+        # In its own turn: what is told from elsewhere may come while its widgets are taken down.
+        self.call_later(self.redraw)
+
+    def _told(self, text: str, wrong: bool) -> None:
+        self.call_later(self._say, text, wrong)
 
     def _say(self, text: str, wrong: bool) -> None:
         """Show a notice here, or on the view that is on top."""
