@@ -34,6 +34,8 @@ class Heading:
     read_only: bool = False
     slowest: tuple[str, float] | None = None
     """The node heard longest ago among those that answer, and its age in seconds."""
+    banners: tuple[str, ...] = ()
+    """What else must not be overlooked: where in time it is, and that it is recorded."""
 
 
 class Summary(Lines):
@@ -51,6 +53,7 @@ class Summary(Lines):
 def _first_left(heading: Heading, totals: Totals, room: int) -> list[Cell]:
     banners = [cell(" SIMULATED ", Role.BANNER)] if heading.simulated else []
     banners += [cell(" READ ONLY ", Role.BANNER)] if heading.read_only else []
+    banners += [cell(f" {words} ", Role.BANNER) for words in heading.banners]
     parts = [cell(plain(heading.title, 40), Role.NAME), *banners, _nodes(totals)]
     devices = _devices(totals)
     # The total is what can be spared first: the parts add up to it.
