@@ -128,6 +128,11 @@ class Course:
         self.error = error
 
     @property
+    def title(self) -> str:
+        """What is done, in a few words."""
+        return f"{self.what} of {self.draft.run if self.draft.origin is Origin.RUN else self.draft.plan.id}"
+
+    @property
     def going(self) -> bool:
         """Whether it is under way."""
         return self.report is None and self.error is None

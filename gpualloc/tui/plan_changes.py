@@ -41,7 +41,7 @@ def applying(planner: Planner, draft: Draft, program: Program) -> Proposal:
     question = Question(
         f"{what}: {plural(len(plan.steps), 'step')}{_mark(plan)}",
         tuple(_step_lines(plan.steps, draft.names)),
-        "undoes it" if draft.origin is Origin.UNDO else "applies it",
+        "undo" if draft.origin is Origin.UNDO else "apply",
         ((*program, *draft.command),),
         warning,
         grave=any(map(noticed, plan.steps)),
@@ -57,7 +57,7 @@ def going_on(planner: Planner, course: Course, found: OpenRun, program: Program)
     question = Question(
         f"{'Take back' if back else 'Go on with'} run {found.run.id}{_mark(course.draft.plan)}",
         (cell(plain(run_text(found)), Role.DIM), *_step_lines(steps, course.draft.names)),
-        "takes it back" if back else "goes on",
+        "take back" if back else "go on",
         ((*program, "apply", "--rollback" if back else "--resume", found.run.id),),
         f"{plural(len(fixed), 'step')} cannot be taken back" if back and fixed else None,
         grave=back or any(map(noticed, steps)),
@@ -72,7 +72,7 @@ def abandoning(planner: Planner, found: OpenRun, given_up: OpenRun, program: Pro
     question = Question(
         f"Give up run {found.run.id}{_mark(found.run.plan)}",
         (cell(plain(run_text(found)), Role.DIM), *_step_lines(given_up.doubts, {})),
-        "gives it up",
+        "give up",
         ((*program, "apply", "--abandon", found.run.id, "--yes"),),
         f"whatever was done stays as it is{doubtful}",
         grave=True,

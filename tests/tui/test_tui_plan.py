@@ -443,3 +443,23 @@ async def test_nothing_that_can_be_taken_back_is_told_in_a_notice() -> None:
             await until(pilot, lambda: "no run that could be taken back" in text_of(pilot, "#notice"))
             assert planner.draft is shown
             assert planner.problem is None
+
+
+async def test_quitting_while_a_plan_is_applied_asks_and_ends_between_steps() -> None:
+    with world() as ctx:
+        allowed = threading.Event()
+        held = replace(ctx, fleet=Held(ctx.fleet, allowed))
+        async with plan_view(held, size=(120, 40)) as (pilot, planner):
+            await answered(pilot, "A")
+            await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
+            await answered(pilot, "y")
+            await until(pilot, lambda: planner.applying)
+            await answered(pilot, "q")
+            await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
+            assert f"apply of {planner.draft.plan.id} is being done" in whole(pilot)
+            await answered(pilot, "y")
+            allowed.set()
+            await until(pilot, lambda: not planner.applying)
+            await until(pilot, lambda: not pilot.app.is_running)
+        (run,) = ctx.journal.open_runs()
+        assert run.plan.id == planner.draft.plan.id

@@ -44,6 +44,7 @@ def planner_of(shell: Shell) -> Planner:
     found = shell.kept.get(PlanView.NAME)
     if not isinstance(found, Planner):
         found = shell.kept[PlanView.NAME] = Planner(shell.ctx, shell.desk, shell.source.ticks_s)
+        found.under_way, found.stopping = shell.under_way, shell.stopping.is_set
     return found
 
 
