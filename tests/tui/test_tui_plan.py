@@ -90,7 +90,7 @@ async def test_applying_asks_first_and_names_what_it_touches() -> None:
             await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
             text = whole(pilot)
             assert f"Apply plan {planner.draft.plan.id}" in text
-            assert "for bert on fir01" in text
+            assert "+ start    bert on fir01: GPU" in text
             assert "gpualloc apply" in text
             await answered(pilot, "escape")
             assert isinstance(pilot.app.screen, PlanView)
