@@ -101,13 +101,16 @@ class Course:
     report: Report | None = None
     error: GpuallocError | None = None
     """Why it did not come to a report, or what is wrong with what it reported."""
+    moves: int = 0
+    """Grows with everything that is told of it."""
     stopping: bool = False
     """Whether it ends after the steps under way."""
 
     def moved(self, step: Step, state: StepState, error: str | None) -> None:
         """Take in that a step moved."""
-        mine = next((one for one in self.draft.plan.steps if one.seq == step.seq), None)
-        if mine != step:
+        self.moves += 1
+        steps = self.draft.plan.steps
+        if step.seq > len(steps) or steps[step.seq - 1] != step:
             self.first = f"{step.kind.value} of {step.target} on {step.node}: {state.value}"
             return
         self.first = ""
@@ -120,12 +123,19 @@ class Course:
 
     def ended(self, report: Report) -> None:
         """Take in what became of it."""
+        self.moves += 1
         self.report = report
         self.error = failure(report)
 
     def broke(self, error: GpuallocError) -> None:
         """It ended without a report."""
+        self.moves += 1
         self.error = error
+
+    @property
+    def title(self) -> str:
+        """What is done, in a few words."""
+        return f"{self.what} of {self.draft.run if self.draft.origin is Origin.RUN else self.draft.plan.id}"
 
     @property
     def going(self) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from gpualloc.engine.chain import chains
 from gpualloc.engine.open_runs import OpenRun
 from gpualloc.model.plan import Plan, Step, StepKind
 from gpualloc.planning.blast import noticed, unnamed_victims
@@ -18,7 +20,11 @@ from gpualloc.views.plan import glyph_of
 from gpualloc.views.text import plural
 
 _MOST = 40
-"""So many steps are named one by one."""
+"""So many workloads and devices are named one by one."""
+_TELLING = frozenset(
+    {StepKind.START, StepKind.STOP, StepKind.ADOPT, StepKind.SUSPEND, StepKind.RESUME, StepKind.RESIZE, StepKind.EVICT}
+)
+"""Kinds of the steps that tell what a chain is for."""
 _ROLES = {"+": Role.GOOD, "~": Role.WARN, "-": Role.BAD}
 Program = tuple[str, ...]
 
@@ -40,8 +46,8 @@ def applying(planner: Planner, draft: Draft, program: Program) -> Proposal:
     what = f"Undo run {draft.run}" if draft.origin is Origin.UNDO else f"Apply plan {plan.id}"
     question = Question(
         f"{what}: {plural(len(plan.steps), 'step')}{_mark(plan)}",
-        tuple(_step_lines(plan.steps, draft.names)),
-        "undoes it" if draft.origin is Origin.UNDO else "applies it",
+        tuple(_chain_lines(plan.steps, draft.names)),
+        "undo" if draft.origin is Origin.UNDO else "apply",
         ((*program, *draft.command),),
         warning,
         grave=any(map(noticed, plan.steps)),
@@ -56,8 +62,8 @@ def going_on(planner: Planner, course: Course, found: OpenRun, program: Program)
     fixed = [step for step in steps if step.inverse is None and step.seq in course.states]
     question = Question(
         f"{'Take back' if back else 'Go on with'} run {found.run.id}{_mark(course.draft.plan)}",
-        (cell(plain(run_text(found)), Role.DIM), *_step_lines(steps, course.draft.names)),
-        "takes it back" if back else "goes on",
+        (cell(plain(run_text(found)), Role.DIM), *_chain_lines(steps, course.draft.names)),
+        "take back" if back else "go on",
         ((*program, "apply", "--rollback" if back else "--resume", found.run.id),),
         f"{plural(len(fixed), 'step')} cannot be taken back" if back and fixed else None,
         grave=back or any(map(noticed, steps)),
@@ -71,8 +77,8 @@ def abandoning(planner: Planner, found: OpenRun, given_up: OpenRun, program: Pro
     doubtful = f"; {', '.join(map(plain, nodes))}: doubtful until `gpualloc reconcile` has looked" if nodes else ""
     question = Question(
         f"Give up run {found.run.id}{_mark(found.run.plan)}",
-        (cell(plain(run_text(found)), Role.DIM), *_step_lines(given_up.doubts, {})),
-        "gives it up",
+        (cell(plain(run_text(found)), Role.DIM), *_chain_lines(given_up.doubts, {})),
+        "give up",
         ((*program, "apply", "--abandon", found.run.id, "--yes"),),
         f"whatever was done stays as it is{doubtful}",
         grave=True,
@@ -89,7 +95,7 @@ def disturbance(plan: Plan) -> str | None:
         parts.append(f"stops {plural(len(stopped), 'workload')}: what is not saved is lost")
     if victims:
         parts.append(f"disturbs {len(victims)}: {', '.join(plain(one) for one in victims[:4])}")
-    fixed = [step for step in plan.steps if step.inverse is None and step.kind is not StepKind.STOP]
+    fixed = [step for step in plan.steps if step.kind in (StepKind.EVICT, StepKind.LET_GO)]
     if fixed:
         kinds = ", ".join(dict.fromkeys(step.kind.value for step in fixed))
         parts.append(f"{plural(len(fixed), 'step')} cannot be taken back ({kinds})")
@@ -100,19 +106,30 @@ def _mark(plan: Plan) -> str:
     return " (simulated)" if plan.simulated else ""
 
 
-def _step_lines(steps: Iterable[Step], names: Mapping[str, str]) -> list[Cell]:
-    listed = list(steps)
-    lines = [_step_line(step, names) for step in listed[:_MOST]]
-    return lines + ([cell(f"and {len(listed) - _MOST} more")] if len(listed) > _MOST else [])
+def _chain_lines(steps: Sequence[Step], names: Mapping[str, str]) -> list[Cell]:
+    """A line for each workload or device, with what is done to it."""
+    found = chains(steps)
+    lines = [_chain_line(chain, names) for chain in found[:_MOST]]
+    return lines + ([cell(f"and {len(found) - _MOST} more")] if len(found) > _MOST else [])
 
 
-def _step_line(step: Step, names: Mapping[str, str]) -> Cell:
-    glyph = glyph_of(step.kind)
-    name = None if step.workload is None else names.get(step.workload, step.workload)
-    what = f"{step.place} of {step.target}" if step.place else step.target
-    about = f"{what} for {name}" if name is not None and step.target != step.workload else name or what
+def _chain_line(chain: Sequence[Step], names: Mapping[str, str]) -> Cell:
+    telling = next((step for step in chain if step.kind in _TELLING), chain[0])
+    glyph = glyph_of(telling.kind)
+    where = ", ".join(dict.fromkeys(step.node for step in chain))
+    target = "" if telling.target == telling.workload else telling.target
+    whose = "" if telling.workload is None else names.get(telling.workload, telling.workload)
+    what = ": ".join(part for part in (f"{whose} on {where}" if whose else where, target) if part)
+    kinds = ", ".join(_counted(step.place or step.kind.value for step in chain if step is not telling or step.place))
     return (
         Span(f"{glyph} ", _ROLES[glyph]),
-        Span(f"{step.kind.value:<8} "),
-        Span(plain(f"{about} on {step.node}"), Role.DIM),
+        Span(f"{telling.kind.value:<8} "),
+        Span(plain(what)),
+        Span(f" ({plain(kinds)})" if kinds else "", Role.DIM),
     )
+
+
+def _counted(words: Iterable[str]) -> list[str]:
+    """Each word once, with how often it is there."""
+    counts = Counter(words)
+    return [word if count == 1 else f"{count} {word}" for word, count in counts.items()]

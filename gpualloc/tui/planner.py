@@ -67,6 +67,10 @@ class Planner:
     """Told when there is something to draw; of the view that is shown."""
     said: Callable[[str, bool], None] = lambda _text, _wrong: None
     """Gets notices, and whether they are errors."""
+    under_way: list[str] = field(default_factory=list)
+    """Titles of what is being done now, of the whole dashboard, safe to draw."""
+    stopping: Callable[[], bool] = lambda: False
+    """Whether the dashboard is about to end."""
     aim: Aim = field(default_factory=Aim)
     draft: Draft | None = None
     before: Draft | None = None
@@ -232,7 +236,7 @@ class Planner:
 
         Raises GpuallocError there; what becomes of the steps is in `course` either way.
         """
-        ctx = replace(self.ctx, stopped=lambda: course.stopping)
+        ctx = replace(self.ctx, stopped=lambda: course.stopping or self.stopping())
 
         def do() -> str:
             self.desk.tell(lambda: self._begun(course))
@@ -275,6 +279,7 @@ class Planner:
         if course.draft is not self.draft:
             self.show(course.draft)
         self.course = course
+        self.under_way.append(course.title)
         self.changed()
 
     def _moved(self, course: Course, step: Step, state: StepState, error: str | None) -> None:
@@ -283,6 +288,7 @@ class Planner:
 
     def _ended(self, course: Course, end: Callable[[], None]) -> None:
         end()
+        self.under_way.remove(course.title)
         if isinstance(course.error, StalePlanError) and not course.states:
             self.course, self.stale = None, course.error
         self._asked_s = None

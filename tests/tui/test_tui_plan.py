@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from textual.pilot import Pilot
 from tui.plan_steering import FOREVER, answered, plan_view, world
 from tui.steering import screen_text, text_of, until
@@ -89,7 +90,7 @@ async def test_applying_asks_first_and_names_what_it_touches() -> None:
             await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
             text = whole(pilot)
             assert f"Apply plan {planner.draft.plan.id}" in text
-            assert "for bert on fir01" in text
+            assert "+ start    bert on fir01: GPU" in text
             assert "gpualloc apply" in text
             await answered(pilot, "escape")
             assert isinstance(pilot.app.screen, PlanView)
@@ -280,16 +281,16 @@ async def test_rebalance_is_proposed_and_changes_nothing_by_itself() -> None:
             await until(pilot, lambda: "gpualloc rebalance" in whole(pilot))
 
 
-async def test_a_plan_is_written_and_can_be_read_again(tmp_path: Path) -> None:
+async def test_a_plan_is_written_and_can_be_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with world() as ctx:
         async with plan_view(ctx) as (pilot, planner):
-            file = tmp_path / "one.plan"
-            await answered(pilot, "w", "ctrl+u")
-            for char in str(file):
-                await pilot.press({"/": "slash", ".": "full_stop", "-": "minus", "_": "underscore"}.get(char, char))
-            await pilot.press("enter")
+            await answered(pilot, "w", "enter")
             await until(pilot, lambda: "written to" in text_of(pilot, "#notice"))
-            assert load(file.read_text()) == planner.draft.plan
+            plan = planner.draft.plan
+            assert load((tmp_path / f"{plan.id}.plan").read_text()) == plan
+            await answered(pilot, "w", "enter")
+            await until(pilot, lambda: "exists already" in text_of(pilot, "#notice"))
 
 
 async def test_an_interrupted_run_is_told_and_brought_to_its_end() -> None:
@@ -442,3 +443,23 @@ async def test_nothing_that_can_be_taken_back_is_told_in_a_notice() -> None:
             await until(pilot, lambda: "no run that could be taken back" in text_of(pilot, "#notice"))
             assert planner.draft is shown
             assert planner.problem is None
+
+
+async def test_quitting_while_a_plan_is_applied_asks_and_ends_between_steps() -> None:
+    with world() as ctx:
+        allowed = threading.Event()
+        held = replace(ctx, fleet=Held(ctx.fleet, allowed))
+        async with plan_view(held, size=(120, 40)) as (pilot, planner):
+            await answered(pilot, "A")
+            await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
+            await answered(pilot, "y")
+            await until(pilot, lambda: planner.applying)
+            await answered(pilot, "q")
+            await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
+            assert f"apply of {planner.draft.plan.id} is being done" in whole(pilot)
+            await answered(pilot, "y")
+            allowed.set()
+            await until(pilot, lambda: not planner.applying)
+            await until(pilot, lambda: not pilot.app.is_running)
+        (run,) = ctx.journal.open_runs()
+        assert run.plan.id == planner.draft.plan.id

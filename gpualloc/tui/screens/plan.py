@@ -31,11 +31,14 @@ from gpualloc.tui.widgets.lines import Lines
 from gpualloc.tui.widgets.list_table import ListTable
 from gpualloc.tui.widgets.prompt_line import Prompt
 from gpualloc.tui.widgets.table import Table
+from gpualloc.views.text import plural
 
 _WIDE = 132
 """From so many columns on the details stand beside the list."""
 _LOW, _TINY = 14, 8
 """Below so many lines there are no details, and nothing but the list."""
+_GATHER_S = 0.1
+"""Steps that move within this time are drawn together."""
 _COMPARED = (Origin.PLAN, Origin.REBALANCE)
 
 
@@ -44,6 +47,7 @@ def planner_of(shell: Shell) -> Planner:
     found = shell.kept.get(PlanView.NAME)
     if not isinstance(found, Planner):
         found = shell.kept[PlanView.NAME] = Planner(shell.ctx, shell.desk, shell.source.ticks_s)
+        found.under_way, found.stopping = shell.under_way, shell.stopping.is_set
     return found
 
 
@@ -70,7 +74,10 @@ class PlanView(ListedView):
         super().__init__(shell, of)
         self.planner = planner_of(shell)
         self._rows: tuple[PlanRow, ...] = ()
+        self._listed: tuple[object, object, int] = (None, None, 0)
+        """What the rows were made from."""
         self._followed = ""
+        self._redraw_is_due = False
         self._detailed: tuple[object, ...] = ()
         """What the details were drawn from."""
 
@@ -85,7 +92,7 @@ class PlanView(ListedView):
     def on_mount(self) -> None:
         """Hear of plans and runs, and make a plan when there is none."""
         self.planner.changed = self._changed
-        self.planner.said = self._say
+        self.planner.said = self._told
         if self.planner.draft is None and self.shell.state.live:
             self.planner.make()
 
@@ -112,14 +119,18 @@ class PlanView(ListedView):
         ticks_s = self.planner.ticks_s()
         head = head_lines(self.planner, state, ticks_s, self.size.width)
         self.query_one("#plan-head", Lines).show(head)
-        draft = self.planner.draft
-        rows = () if draft is None else plan_rows(draft, self.planner.applied)
-        if rows != self._rows:
-            self._rows = rows
+        self._take_in_rows()
         table = self._steps
         table.show_rows(self._rows, moment)
         self._follow(table)
         self._draw_details()
+
+    def _take_in_rows(self) -> None:
+        draft, course = self.planner.draft, self.planner.applied
+        drawn = (draft, course, 0 if course is None else course.moves)
+        if draft is not self._listed[0] or course is not self._listed[1] or drawn[2] != self._listed[2]:
+            self._listed = drawn
+            self._rows = () if draft is None else plan_rows(draft, course)
 
     def subject(self) -> str:
         """Which plan."""
@@ -175,7 +186,17 @@ class PlanView(ListedView):
             self.post_message(Go("device", f"{row.node}/{device}"))
 
     def _changed(self) -> None:
+        """Draw what is told from elsewhere, together with what else comes in a moment."""
+        if not self._redraw_is_due:
+            self._redraw_is_due = True
+            self.set_timer(_GATHER_S, self._draw_gathered)
+
+    def _draw_gathered(self) -> None:
+        self._redraw_is_due = False
         self.redraw()
+
+    def _told(self, text: str, wrong: bool) -> None:
+        self.call_later(self._say, text, wrong)
 
     def _say(self, text: str, wrong: bool) -> None:
         """Show a notice here, or on the view that is on top."""
@@ -266,8 +287,10 @@ class PlanView(ListedView):
         draft = self.planner.draft
         if not self.is_current or draft is None:
             return
+        made, waiting = plural(found.tried, "plan"), plural(found.waiting, "waiting workload")
+        title = f"The best of {made} for {waiting}, below what is shown"
         self.app.push_screen(
-            ComparisonScreen(rows, draft.names, found.snapshot),
+            ComparisonScreen(title, rows, draft.names, found.snapshot),
             lambda choice: self.planner.take(choice, found) if choice is not None else None,
         )
 

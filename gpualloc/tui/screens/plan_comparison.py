@@ -46,7 +46,7 @@ class ComparedTable(Table[Compared]):
     def columns(self, width: int) -> Sequence[Column]:  # noqa: ARG002 (the same in every width)
         """By what it was made, then every figure."""
         figures = [
-            Column(title, title.upper(), least=max(6, len(title)), most=9, priority=3 + at, right=True)
+            Column(title, title.upper(), least=max(7, len(title)), most=9, priority=3 + at, right=True)
             for at, (title, _) in enumerate(SHOWN)
         ]
         return (
@@ -77,6 +77,7 @@ class ComparisonScreen(ModalScreen[Choice | None]):
     """Shows plans beside the one that is shown now; the answer is the one that is taken, None when it is left.
 
     Args:
+        title: what they are; safe to draw.
         rows: the plans, the one that is shown first.
         names: names of workloads by id.
         snapshot: what they were made on.
@@ -87,8 +88,9 @@ class ComparisonScreen(ModalScreen[Choice | None]):
         Binding("q,ctrl+c", "app.quit", "quit", show=False),
     ]
 
-    def __init__(self, rows: Sequence[Compared], names: Mapping[str, str], snapshot: Snapshot) -> None:
+    def __init__(self, title: str, rows: Sequence[Compared], names: Mapping[str, str], snapshot: Snapshot) -> None:
         super().__init__()
+        self._heading = title
         self._rows = rows
         self._names = names
         self._snapshot = snapshot
@@ -104,8 +106,7 @@ class ComparisonScreen(ModalScreen[Choice | None]):
 
     def on_mount(self) -> None:
         """Draw them."""
-        title = f"{plural(len(self._rows), 'plan')}: none of the others is better than another"
-        self.query_one(".window-title", Lines).show([cell(title, Role.NAME)])
+        self.query_one(".window-title", Lines).show([cell(self._heading, Role.NAME)])
         self.query_one(".window-keys", Lines).show([cell(_KEYS, Role.DIM)])
         self.query_one(ComparedTable).focus()
         self.call_after_refresh(self._draw)
@@ -115,7 +116,9 @@ class ComparisonScreen(ModalScreen[Choice | None]):
         self.call_after_refresh(self._draw)
 
     def _draw(self) -> None:
-        self.query_one(ComparedTable).show(self._rows)
+        table = self.query_one(ComparedTable)
+        table.show(self._rows)
+        table.styles.max_height = len(self._rows) + 1
         self._draw_difference()
 
     def on_table_moved(self, event: Table.Moved) -> None:

@@ -110,7 +110,7 @@ class View(Screen[None]):
     def redraw(self) -> None:
         """Draw the newest state."""
         # While it comes or goes, its parts are not there although it is on top.
-        if not self.is_mounted or not self.is_current or not self.query(Summary):
+        if not self.is_mounted or not self.is_current or not self.query(Summary) or not self.app.is_running:
             return
         state = self.shell.state
         self.query_one(Summary).show_totals(self.shell.heading(), state.totals)
