@@ -117,6 +117,7 @@ class TopApp(ThemedApp):
     def _recall(self) -> None:
         remembered = self._memory.remembered
         self.shell.filters.update(remembered.filters)
+        self.shell.heat = remembered.heat
         for name, look in remembered.lists.items():
             sorts = tuple(Sort(field, descends) for field, descends in look.sort) or None
             self.shell.lists[name] = ListMemory(look.columns, sorts)
@@ -127,7 +128,10 @@ class TopApp(ThemedApp):
             for name, memory in self.shell.lists.items()
             if memory.columns is not None or memory.sorts is not None
         }
-        self._memory.keep(replace(self._memory.remembered, lists=lists, filters=dict(self.shell.filters)))
+        remembered = self._memory.remembered
+        self._memory.keep(
+            replace(remembered, lists=lists, filters=dict(self.shell.filters), heat=self.shell.heat or remembered.heat)
+        )
 
     def action_next_theme(self) -> None:
         """Wear the next theme, from now on."""

@@ -45,6 +45,8 @@ class Shell:
     lists: dict[str, ListMemory] = field(default_factory=dict)
     filters: dict[str, str] = field(default_factory=dict)
     """Saved filters by name."""
+    heat: str | None = None
+    """Name of the reading that the heat grid draws; None: the usual one."""
 
     def memory(self, listing: str) -> ListMemory:
         """How the list of that name is wanted."""
