@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import NamedTuple
 
 from rich.cells import cell_len
 
 from gpualloc.model.inventory import Device, DeviceState
 from gpualloc.tui import glyphs
-from gpualloc.tui.cells import HEATS, Cell, Role, Span, heat, memory_ratio
+from gpualloc.tui.cells import HEATS, Cell, Role, Span, heat_step, memory_ratio
 from gpualloc.tui.rows import FleetRow, Moment
 from gpualloc.tui.seen import SeenNode
 from gpualloc.tui.text import clip_middle, plain
@@ -162,7 +163,7 @@ class Piece(NamedTuple):
     """Which block."""
     first: int
     """The first of its characters."""
-    count: int
+    length: int
     x: int
     """Where the characters begin."""
 
@@ -183,14 +184,14 @@ class Layout:
         """Block and character that stand nearest to `x` on that line; None when there is no such line."""
         if not 0 <= line < len(self.lines):
             return None
-        piece = min(self.lines[line], key=lambda one: max(one.x - x, x - one.x - one.count + 1, 0))
-        return piece.block, piece.first + min(max(0, x - piece.x), piece.count - 1)
+        piece = min(self.lines[line], key=lambda one: max(one.x - x, x - one.x - one.length + 1, 0))
+        return piece.block, piece.first + min(max(0, x - piece.x), piece.length - 1)
 
     def where(self, block: int, slot: int) -> tuple[int, int]:
         """Column and line of a character."""
         for line in self.place[block]:
             for piece in self.lines[line]:
-                if piece.block == block and piece.first <= slot < piece.first + piece.count:
+                if piece.block == block and piece.first <= slot < piece.first + piece.length:
                     return piece.x + slot - piece.first, line
         raise KeyError((block, slot))
 
@@ -252,17 +253,28 @@ def _laid(lines: Iterable[tuple[Piece, ...]], label_width: int, *, named: bool) 
     return Layout(made, label_width, named, place)
 
 
-def drawn(device: Device | None, node: SeenNode, metric: Metric, *, silent: bool) -> Span:
-    """The character of a device, or of a node that has told of none."""
-    if device is not None and device.state is not DeviceState.OK:
-        return Span(glyphs.current().fault, Role.FAULT)
-    if silent:
-        return _UNHEARD if node.node is None else _SILENT
-    return (heat(None if device is None else metric.ratio(device)))[0]
+def characters(block: Block, piece: Piece, metric: Metric, moment: Moment) -> list[Span]:
+    """The characters of a block that stand in a piece."""
+    node = block.node
+    signs = glyphs.current()
+    steps, fault, unknown = _spans(signs.heat), Span(signs.fault, Role.FAULT), Span(signs.unknown, Role.UNKNOWN)
+    quiet = None if not is_silent(node, moment) else unknown if node.node is None else _SILENT
+    found = []
+    for device in block.devices()[piece.first : piece.first + piece.length]:
+        if device is not None and device.state is not DeviceState.OK:
+            found.append(fault)
+            continue
+        ratio = None if device is None or quiet is not None else metric.ratio(device)
+        found.append(quiet or unknown if ratio is None else steps[heat_step(ratio)])
+    return found
 
 
 _SILENT = Span("!", Role.WARN)
-_UNHEARD = Span("?", Role.UNKNOWN)
+
+
+@cache
+def _spans(signs: tuple[str, ...]) -> tuple[Span, ...]:
+    return tuple(Span(sign, role) for sign, role in zip(signs, HEATS, strict=True))
 
 
 def legend(metric: Metric, *, whole: bool) -> Cell:
@@ -273,8 +285,7 @@ def legend(metric: Metric, *, whole: bool) -> Cell:
         whole: whether there is room for the words of each.
     """
     signs = glyphs.current()
-    steps = tuple(Span(sign, role) for sign, role in zip(signs.heat, HEATS, strict=True))
-    scale = (Span(f"{metric.low} ", Role.DIM), *steps, Span(f" {metric.high}", Role.DIM))
+    scale = (Span(f"{metric.low} ", Role.DIM), *_spans(signs.heat), Span(f" {metric.high}", Role.DIM))
     if not whole:
         return scale
     words = ((Span(signs.fault, Role.FAULT), "faulty"), (_SILENT, "silent"), (Span(signs.unknown, Role.UNKNOWN), "n/a"))

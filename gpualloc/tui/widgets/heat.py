@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby, takewhile
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -15,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from gpualloc.model.inventory import Device
-from gpualloc.tui.cells import Cell, Role, Span, cell, fitted
+from gpualloc.tui.cells import Cell, Role, Span, cell, fitted, width_of
 from gpualloc.tui.heat import (
     Block,
     Layout,
@@ -23,7 +24,7 @@ from gpualloc.tui.heat import (
     Order,
     Piece,
     arranged,
-    drawn,
+    characters,
     is_silent,
     label_of,
     ordered,
@@ -86,7 +87,10 @@ class HeatGrid(ScrollView, can_focus=True):
         self._laid_as: tuple[int, int, int] = (0, 0, 0)
         self._layout = Layout((), 0, True, {})
         self._key = ""
-        self._lines: dict[int, Cell] = {}
+        self._shown: dict[int, Cell] = {}
+        """What stands on each line of the screen, to redraw only what differs."""
+        self._made: dict[int, Cell] = {}
+        """Lines of the grid that were made of what there is now."""
         self._made_of: tuple[object, ...] = ()
 
     # What its view tells it.
@@ -110,10 +114,13 @@ class HeatGrid(ScrollView, can_focus=True):
 
     def put_cursor(self, key: str) -> None:
         """Put the cursor on the GPU or the node of that row of the fleet, without telling of it."""
-        if key != self._key:
-            self._key = key
-            self._bring_into_view()
-            self._redraw_changed()
+        if key == self._key:
+            return
+        self._forget_lines()
+        self._key = key
+        self._forget_lines()
+        self._bring_into_view()
+        self._redraw_changed()
 
     @property
     def line_count(self) -> int:
@@ -138,7 +145,8 @@ class HeatGrid(ScrollView, can_focus=True):
         if not same:
             self._at = {name: at for at, (name, _) in enumerate(shapes)}
             self._layout = arranged(shapes, width, most_lines)
-            self._lines.clear()
+            self._shown.clear()
+            self._made.clear()
             self.refresh()
             self._fit(Size(width, len(self._layout.lines)), most_lines)
 
@@ -159,6 +167,12 @@ class HeatGrid(ScrollView, can_focus=True):
         slots = self._blocks[block].devices()
         return block, next((at for at, one in enumerate(slots) if one is not None and one.uuid == uuid), None)
 
+    def _forget_lines(self) -> None:
+        """Make the lines anew on which the cursor's block stands."""
+        spot = self._spot()
+        for line in () if spot is None else self._layout.place[spot[0]]:
+            self._made.pop(line, None)
+
     def _bring_into_view(self) -> None:
         spot = self._spot()
         if spot is None:
@@ -174,7 +188,7 @@ class HeatGrid(ScrollView, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """One line on the screen."""
         line = self._line(y + self.scroll_offset.y)
-        self._lines[y] = line
+        self._shown[y] = line
         return self._strip(line)
 
     def _strip(self, line: Cell) -> Strip:
@@ -188,11 +202,11 @@ class HeatGrid(ScrollView, can_focus=True):
 
     def _redraw_changed(self) -> None:
         made_of = self._look()
-        if made_of == self._made_of:
-            return
-        self._made_of = made_of
+        if made_of != self._made_of:
+            self._made_of = made_of
+            self._made.clear()
         for y in range(self.size.height):
-            new, old = self._line(y + self.scroll_offset.y), self._lines.get(y)
+            new, old = self._line(y + self.scroll_offset.y), self._shown.get(y)
             if new != old:
                 first, last = _changed(old, new, self.size.width)
                 self.refresh(Region(first, y, last - first, 1))
@@ -205,11 +219,14 @@ class HeatGrid(ScrollView, can_focus=True):
             for line in self._layout.lines[top : top + self.size.height]
             for piece in line
         )
-        return (self._laid_as, self.metric.name, self._key, self.size, top, silent)
+        return (self._laid_as, self.metric.name, self.size, top, silent)
 
     def _line(self, at: int) -> Cell:
-        if at >= len(self._layout.lines):
-            return ()
+        if at not in self._made:
+            self._made[at] = self._new_line(at) if at < len(self._layout.lines) else ()
+        return self._made[at]
+
+    def _new_line(self, at: int) -> Cell:
         spans: list[Span] = []
         x = 0
         spot = self._spot()
@@ -222,7 +239,7 @@ class HeatGrid(ScrollView, can_focus=True):
             if label:
                 spans += self._label(piece, label, current=current)
             spans += self._characters(piece, spot[1] if spot is not None and current else None)
-            x = piece.x + piece.count
+            x = piece.x + piece.length
         return _joined(spans)
 
     def _label(self, piece: Piece, width: int, *, current: bool) -> Cell:
@@ -231,11 +248,10 @@ class HeatGrid(ScrollView, can_focus=True):
 
     def _characters(self, piece: Piece, slot: int | None) -> list[Span]:
         block = self._blocks[piece.block]
-        silent = is_silent(block.node, self._moment)
-        shown: list[Span] = []
-        for at, device in enumerate(block.devices()[piece.first : piece.first + piece.count], piece.first):
-            span = drawn(device, block.node, self.metric, silent=silent)
-            shown.append(_under_cursor(span, device) if at == slot else span)
+        shown = characters(block, piece, self.metric, self._moment)
+        at = -1 if slot is None else slot - piece.first
+        if 0 <= at < piece.length:
+            shown[at] = _under_cursor(shown[at], block.devices()[piece.first + at])
         return shown
 
     # Events and keys.
@@ -304,24 +320,18 @@ def _under_cursor(span: Span, device: Device | None) -> Span:
 
 def _joined(spans: Sequence[Span]) -> Cell:
     """The same with neighbours of one role in one span."""
-    found: list[Span] = []
-    for span in spans:
-        if found and found[-1].role is span.role:
-            found[-1] = Span(found[-1].text + span.text, span.role)
-        elif span.text:
-            found.append(span)
-    return tuple(found)
+    runs = groupby(spans, key=lambda span: span.role)
+    return tuple(Span("".join(span.text for span in run), role) for role, run in runs)
 
 
 def _changed(old: Cell | None, new: Cell, width: int) -> tuple[int, int]:
-    """The first cell that differs, and the one behind the last; all of them where letters are wider than a cell."""
-    if old is None or any(not span.text.isascii() and cell_len(span.text) > len(span.text) for span in (*old, *new)):
+    """The first cell that may differ, and the one behind the last."""
+    if old is None:
         return 0, width
-    before, after = _letters(old, width), _letters(new, width)
-    differing = [at for at, (one, other) in enumerate(zip(before, after, strict=True)) if one != other]
-    return (differing[0], differing[-1] + 1) if differing else (0, 0)
-
-
-def _letters(line: Cell, width: int) -> list[tuple[str, Role]]:
-    found = [(letter, span.role) for span in line for letter in span.text][:width]
-    return found + [(" ", Role.PLAIN)] * (width - len(found))
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
+    first = width_of(new[:same])
+    if width_of(old) != width_of(new):
+        return first, width
+    rest = zip(reversed(old[same:]), reversed(new[same:]), strict=False)
+    last = sum(cell_len(span.text) for span, _ in takewhile(lambda pair: pair[0] == pair[1], rest))
+    return first, width_of(new) - last
