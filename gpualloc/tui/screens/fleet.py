@@ -66,10 +66,7 @@ class FleetView(ListedView):
 
     def draw(self, state: State) -> None:
         """Show the rows, and what runs on the current one."""
-        bare = state.seen.looks > 0 and not any(node.devices for node in state.seen.nodes)
-        self.set_class(bare, "bare")
-        if bare:
-            self.query_one(Welcome).show_for(state.seen)
+        self._greet(state)
         wide = self.size.width >= WIDE_FROM
         self.set_class(wide, "wide")
         fleet = self._fleet
@@ -102,9 +99,15 @@ class FleetView(ListedView):
         """Go to the node or device."""
         self.post_message(Go("device" if "/" in event.key else "node", event.key))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Nothing is offered for a grid or a list that is not there."""
+        if action in {"metric", "order", "hide", "filter"} and self.has_class("bare"):
+            return False
+        return super().check_action(action, parameters)
+
     def focus_body(self) -> None:
-        """Keys go to the list first, whatever stands above it."""
-        self._fleet.focus()
+        """Keys go to the list first, whatever stands above it, or to what there is in its place."""
+        (self.query_one(Welcome) if self.has_class("bare") else self._fleet).focus()
 
     def action_filter(self) -> None:
         """Type a filter of the list, by which the grid goes too."""
@@ -140,6 +143,15 @@ class FleetView(ListedView):
     @property
     def _fleet(self) -> ListTable[FleetRow]:
         return self.query_one("#fleet", ListTable)
+
+    def _greet(self, state: State) -> None:
+        bare = state.seen.looks > 0 and not any(node.devices for node in state.seen.nodes)
+        changes = bare != self.has_class("bare")
+        self.set_class(bare, "bare")
+        if bare:
+            self.query_one(Welcome).show_for(state.seen)
+        if changes:
+            self.focus_body()
 
     def _draw_heat(self, state: State) -> None:
         height = self.size.height
