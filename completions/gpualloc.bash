@@ -59,8 +59,9 @@ _gpualloc() {
                 --every) :; return ;;
                 --theme) _gpualloc_reply -W 'dark light high-contrast colour-blind mono'; return ;;
                 --view) _gpualloc_reply -W 'fleet nodes processes workloads users forecast plan events alerts audit'; return ;;
+                --port) :; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--every --once --watch --ascii --theme --read-only --view --config --sim --state-dir -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--every --once --watch --ascii --theme --read-only --view --serve --port --config --sim --state-dir -h --help'
             else :; fi
             ;;
         'free')

@@ -30,6 +30,8 @@ complete -c gpualloc -n '__fish_seen_subcommand_from top' -l ascii -d 'Draw with
 complete -c gpualloc -n '__fish_seen_subcommand_from top' -l theme -r -a 'dark light high-contrast colour-blind mono' -d 'Colours: dark, light, high-contrast, colour-blind, mono.'
 complete -c gpualloc -n '__fish_seen_subcommand_from top' -l read-only -d 'Offer nothing that changes anything.'
 complete -c gpualloc -n '__fish_seen_subcommand_from top' -l view -r -a 'fleet nodes processes workloads users forecast plan events alerts audit' -d 'Begin with this view.'
+complete -c gpualloc -n '__fish_seen_subcommand_from top' -l serve -d 'Show it in a browser on this machine.'
+complete -c gpualloc -n '__fish_seen_subcommand_from top' -l port -r -d 'Where --serve listens on 127.0.0.1. [default: 8470]'
 complete -c gpualloc -n '__fish_seen_subcommand_from top' -l config -r -F -d 'Configuration file.'
 complete -c gpualloc -n '__fish_seen_subcommand_from top' -l sim -r -F -d 'Use a simulated cluster: its name or its file.'
 complete -c gpualloc -n '__fish_seen_subcommand_from top' -l state-dir -r -a '(__fish_complete_directories)' -d 'Where all state is kept.'

@@ -110,6 +110,8 @@ _gpualloc() {
                         '*--theme[Colours; dark, light, high-contrast, colour-blind, mono.]:value:(dark light high-contrast colour-blind mono)' \
                         '*--read-only[Offer nothing that changes anything.]' \
                         '*--view[Begin with this view.]:value:(fleet nodes processes workloads users forecast plan events alerts audit)' \
+                        '*--serve[Show it in a browser on this machine.]' \
+                        '*--port[Where --serve listens on 127.0.0.1. (default; 8470)]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
@@ -26,7 +27,8 @@ from gpualloc.tui.shell import ListMemory, Shell
 from gpualloc.tui.source import Source
 from gpualloc.tui.state import State
 from gpualloc.tui.text import plain
-from gpualloc.tui.themes import Colours, ThemedApp, colours_of
+from gpualloc.tui.themes import Colours, colours_of
+from gpualloc.tui.travelling import TravellingApp
 from gpualloc.tui.watcher import Watcher
 from gpualloc.tui.widgets.key_line import KeyLine
 from gpualloc.tui.widgets.prompt_line import Prompt
@@ -37,7 +39,7 @@ _GATHER_S = 0.1
 """Answers that come within this time are drawn together."""
 
 
-class TopApp(ThemedApp):
+class TopApp(TravellingApp):
     """`gpualloc top`.
 
     Args:
@@ -79,7 +81,7 @@ class TopApp(ThemedApp):
         super().__init__(options.theme or self._memory.remembered.theme, colours)
         self.title = title
         self._meter = meter
-        self._cost: Cost = meter.measure()
+        self._cost: Cost = meter.measure(None)
         self._source = source
         self._options = options
         self._every_s = options.every_s
@@ -90,6 +92,7 @@ class TopApp(ThemedApp):
             ctx, source, desk, state, options.every_s, self._heading, self._commands, read_only=options.read_only
         )
         self._recall()
+        self.begin_travelling()
         self.crash: Exception | None = None
         """A defect that ended a thread, and with it the dashboard."""
         self._redraw_is_due = False
@@ -103,13 +106,14 @@ class TopApp(ThemedApp):
         self.watcher.start()
         notice = self._memory.take_notice()
         if notice is not None:
-            self.call_after_refresh(self._say, notice, wrong=True)
+            self.call_after_refresh(self.say, notice, wrong=True)
         self.set_interval(_REDRAW_S, self._tick)
         self.set_interval(self._every_s, self._measure)
 
     def on_unmount(self) -> None:
         """Leave the threads to themselves."""
         self.watcher.stop()
+        self.end_travelling()
         self._keep()
 
     # What is remembered between runs.
@@ -137,7 +141,7 @@ class TopApp(ThemedApp):
         """Wear the next theme, from now on."""
         super().action_next_theme()
         self._memory.keep(replace(self._memory.remembered, theme=self.theme))
-        self._say(f"theme {self.theme}")
+        self.say(f"theme {self.theme}")
 
     # News.
 
@@ -161,15 +165,26 @@ class TopApp(ThemedApp):
 
     def _take_in(self) -> None:
         self._redraw_is_due = False
-        self.shell.state = State.of(self.watcher.seen(), self._moment())
+        self.hear()
+        if self.is_live:
+            self.show_live()
+
+    def show_live(self) -> None:
+        """Draw what is now."""
+        self.show(State.of(self.watcher.seen(), self._moment()))
+
+    def show(self, state: State) -> None:
+        """Draw this state from now on."""
+        self.shell.state = state
         self._redraw()
 
     def _tick(self) -> None:
-        self.shell.state = self.shell.state.at(self._moment())
+        if self.is_live:
+            self.shell.state = self.shell.state.at(self._moment())
         self._redraw()
 
     def _measure(self) -> None:
-        self._cost = self._meter.measure()
+        self._cost = self._meter.measure(self._source.received_bytes())
 
     def _redraw(self) -> None:
         view = self.view
@@ -186,6 +201,8 @@ class TopApp(ThemedApp):
             self._every_s,
             self._cost,
             self.shell.read_only is not None,
+            state.slowest if state.live else None,
+            self.banners,
         )
 
     # Going from view to view.
@@ -208,7 +225,7 @@ class TopApp(ThemedApp):
         if found is None:
             raise ValueError(f"there is no view {name}")
         if found.needs and not of:
-            self._say(f":{found.name} needs to be told which; Enter on a row goes there", wrong=True)
+            self.say(f":{found.name} needs to be told which; Enter on a row goes there", wrong=True)
             return
         self._show(found, of)
 
@@ -242,18 +259,22 @@ class TopApp(ThemedApp):
 
     def action_command(self) -> None:
         """Type a command."""
-        if self.view is not None:
-            commands = self._commands()
-            prompt = Prompt("command", ":", "a view or an action; Tab completes", commands.complete)
-            self.view.ask(prompt, "", self._run)
+        prompt = Prompt("command", ":", "a view or an action; Tab completes", self._commands().complete)
+        self.ask(prompt, "", self._run)
 
     def _run(self, text: str) -> None:
         try:
             self._commands().run(text)
         except UsageError as error:
-            self._say(f"{error.message}{'; ' + error.hint if error.hint else ''}", wrong=True)
+            self.say(f"{error.message}{'; ' + error.hint if error.hint else ''}", wrong=True)
 
-    def _say(self, text: str, *, wrong: bool = False) -> None:
+    def ask(self, prompt: Prompt, text: str, took: Callable[[str], None]) -> None:
+        """Let a line be typed in the view on top."""
+        if self.view is not None:
+            self.view.ask(prompt, text, took)
+
+    def say(self, text: str, *, wrong: bool = False) -> None:
+        """Tell something in the notice line of the view on top."""
         if self.view is not None:
             self.view.say(plain(text), wrong=wrong)
 
@@ -262,6 +283,7 @@ class TopApp(ThemedApp):
             [
                 *(self._going(one) for one in PLACES),
                 Command("quit", "quit", lambda _: self.exit(), ("q",)),
+                *self.time_commands(),
                 Command("theme", "wear another theme", self._wear, argument="THEME", values=lambda: self.theme_names),
                 Command("save", "save the filter of the list under a name", self._save, argument="NAME"),
                 Command("pause", "stop looking, or go on", lambda _: self.action_pause()),
@@ -281,7 +303,7 @@ class TopApp(ThemedApp):
             raise UsageError("there is no filter to save", hint="type one with /, then :save NAME")
         self.shell.filters[name] = text
         self._keep()
-        self._say(f"saved; @{name} behind / applies it")
+        self.say(f"saved; @{name} behind / applies it")
 
     def _going(self, one: Place) -> Command:
         def values() -> list[str]:

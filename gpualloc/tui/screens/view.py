@@ -39,6 +39,7 @@ class View(Screen[None]):
     """As in `:name`."""
     HEADING: ClassVar[str] = ""
     """As people read it."""
+    AUTO_FOCUS = "#body *"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "app.focus_next", "next", show=False, tooltip="Next part of the view"),
         Binding("shift+tab", "app.focus_previous", "previous", show=False, tooltip="Previous part of the view"),
