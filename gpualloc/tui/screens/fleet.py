@@ -28,6 +28,8 @@ from gpualloc.tui.widgets.welcome import Welcome
 
 WIDE_FROM = 160
 """Terminal width from which the processes stand beside the list."""
+_PROCESSES_FROM = 14
+"""Terminal height from which there is room for processes."""
 _HEAT_FROM = 20
 """Terminal height from which there is room for the heat grid."""
 _LEAST = 2
@@ -69,6 +71,7 @@ class FleetView(ListedView):
         self._greet(state)
         wide = self.size.width >= WIDE_FROM
         self.set_class(wide, "wide")
+        self.set_class(self.size.height < _PROCESSES_FROM, "low")
         fleet = self._fleet
         fleet.show_rows(state.rows, state.moment)
         fleet.styles.max_height = None if wide else max(2, len(fleet.rows) + 1)

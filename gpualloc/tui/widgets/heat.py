@@ -85,6 +85,7 @@ class HeatGrid(ScrollView, can_focus=True):
         self._at: dict[str, int] = {}
         self._shapes: list[tuple[str, int]] = []
         self._laid_as: tuple[int, int, int] = (0, 0, 0)
+        self._most_lines = 1
         self._layout = Layout((), 0, True, {})
         self._key = ""
         self._shown: dict[int, Cell] = {}
@@ -103,13 +104,13 @@ class HeatGrid(ScrollView, can_focus=True):
             moment: by which what is silent is told.
             most_lines: so high the grid may become.
         """
-        self._moment = moment
+        self._moment, self._most_lines = moment, most_lines
         wanted = (self.order, self.metric.name, int(moment.ticks_s) // _ORDERED_S)
         if found is not self._given or wanted != self._ordered_as:
             self._given, self._ordered_as = found, wanted
             self._blocks = ordered(found, self.order, self.metric, moment)
             self._version += 1
-        self._lay(most_lines)
+        self._lay()
         self._redraw_changed()
 
     def put_cursor(self, key: str) -> None:
@@ -134,8 +135,8 @@ class HeatGrid(ScrollView, can_focus=True):
 
     # Where things stand.
 
-    def _lay(self, most_lines: int) -> None:
-        width = self.scrollable_content_region.width
+    def _lay(self) -> None:
+        width, most_lines = self.scrollable_content_region.width, self._most_lines
         laid_as = (self._version, width, most_lines)
         if laid_as == self._laid_as or not width:
             return
@@ -148,12 +149,12 @@ class HeatGrid(ScrollView, can_focus=True):
             self._shown.clear()
             self._made.clear()
             self.refresh()
-            self._fit(Size(width, len(self._layout.lines)), most_lines)
+            self._fit(Size(width, len(self._layout.lines)))
 
-    def _fit(self, size: Size, most_lines: int) -> None:
+    def _fit(self, size: Size) -> None:
         if size != self.virtual_size:
             self.virtual_size = size
-        height = max(1, min(most_lines, size.height))
+        height = max(1, min(self._most_lines, size.height))
         if height != self.size.height:
             self.styles.height = height
         self._bring_into_view()
@@ -258,7 +259,7 @@ class HeatGrid(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Arrange it anew."""
-        self._lay(self._laid_as[2])
+        self._lay()
         self._redraw_changed()
 
     def on_click(self, event: events.Click) -> None:
