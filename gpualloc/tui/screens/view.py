@@ -100,7 +100,8 @@ class View(Screen[None]):
 
     def redraw(self) -> None:
         """Draw the newest state."""
-        if not self.is_mounted or not self.is_current:
+        # At the end the parts go before the last tick comes.
+        if not self.is_mounted or not self.is_current or not self.query(Summary):
             return
         state = self.shell.state
         self.query_one(Summary).show_totals(self.shell.heading(), state.totals)
