@@ -141,6 +141,7 @@ class TopApp(TravellingApp):
     def _recall(self) -> None:
         remembered = self._memory.remembered
         self.shell.filters.update(remembered.filters)
+        self.shell.heat = remembered.heat
         for name, look in remembered.lists.items():
             sorts = tuple(Sort(field, descends) for field, descends in look.sort) or None
             self.shell.lists[name] = ListMemory(look.columns, sorts)
@@ -152,8 +153,16 @@ class TopApp(TravellingApp):
             if memory.columns is not None or memory.sorts is not None
         }
         tops = [screen.NAME for screen in self.screen_stack if isinstance(screen, View) and screen.NAME in VIEW_NAMES]
-        view = tops[-1] if tops else self._memory.remembered.view
-        self._memory.keep(replace(self._memory.remembered, view=view, lists=lists, filters=dict(self.shell.filters)))
+        remembered = self._memory.remembered
+        self._memory.keep(
+            replace(
+                remembered,
+                view=tops[-1] if tops else remembered.view,
+                lists=lists,
+                filters=dict(self.shell.filters),
+                heat=self.shell.heat or remembered.heat,
+            )
+        )
 
     def action_next_theme(self) -> None:
         """Wear the next theme, from now on."""

@@ -55,6 +55,8 @@ class Shell:
     """Saved filters by name."""
     kept: dict[str, Any] = field(default_factory=dict)
     """What views leave for when they are shown again, by name of the view."""
+    heat: str | None = None
+    """Name of the reading that the heat grid draws; None: the usual one."""
 
     def memory(self, listing: str) -> ListMemory:
         """How the list of that name is wanted."""

@@ -125,7 +125,11 @@ class ListTable(Table[Row]):
     def _filter(self) -> Callable[[Row, Moment], bool] | None:
         if self.memory.filter != self._kept_as:
             self._kept_as = self.memory.filter
-            self._keeps = parse(self._kept_as).over(self.listing.fields) if self._kept_as.strip() else None
+            try:
+                self._keeps = parse(self._kept_as).over(self.listing.fields) if self._kept_as.strip() else None
+            except UsageError:
+                # A view made it of a name that is longer than filters can be.
+                self._keeps = lambda _row, _moment: False
         return self._keeps
 
     # What the table asks.

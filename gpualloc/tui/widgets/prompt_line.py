@@ -117,6 +117,9 @@ class PromptLine(Horizontal):
         self.display = False
         self._input.can_focus = False
         self._input.value = ""
+        if self._input.has_focus:
+            # A key that comes before the view has the focus again is no text either.
+            self.screen.set_focus(None)
 
     def complain(self, text: str) -> None:
         """Say in place of the hint what is wrong with the text; empty says nothing is."""

@@ -89,17 +89,25 @@ def _submit(top: Terminal) -> None:
     top.shows("submit", "memory of each GPU")
     top.type("sleep 300")
     top.press("Enter")
-    top.shows("gpualloc submit")
+    top.shows("$ gpualloc", "submit -- sleep 300")
     top.press("y")
+    top.shows('"sleep" waits for 1 GPU', "Esc close")
+    _leave_dialog(top)
     top.press("4")
     top.shows("Workloads", "sleep", "pending")
+
+
+def _leave_dialog(top: Terminal) -> None:
+    # A key right behind Escape would be read as one with Alt.
+    top.press("Escape")
+    top.until(lambda screen: "Esc close" not in screen, "the dialog to close")
 
 
 def _plan_and_apply(top: Terminal) -> None:
     top.press("7")
     top.shows("blast radius", "+ start")
     top.press("A")
-    top.shows("gpualloc apply")
+    top.shows("$ gpualloc", "apply")
     top.press("y")
     top.shows("done: run")
 
@@ -109,13 +117,13 @@ def _suspend(world: SshCommand, top: Terminal) -> None:
     top.press("4")
     top.shows("Workloads", "running")
     top.press("z")
-    top.shows("gpualloc suspend")
+    top.shows("$ gpualloc", "suspend w")
     top.press("y")
     top.until(lambda screen: "suspended" in screen and "1 running" not in screen, "the work to stand still")
 
 
 def _release(top: Terminal) -> None:
     top.press("C-d")
-    top.shows("gpualloc release")
+    top.shows("$ gpualloc", "release w")
     top.press("y")
     top.shows("released")
