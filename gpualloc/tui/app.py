@@ -158,6 +158,7 @@ class TopApp(ThemedApp):
     def _take_in(self) -> None:
         self._redraw_is_due = False
         self.shell.state = State.of(self.watcher.seen(), self._moment())
+        self.shell.recent.take([node.node for node in self.shell.state.seen.nodes if node.node is not None])
         self._redraw()
 
     def _tick(self) -> None:

@@ -9,6 +9,7 @@ from gpualloc.engine.context import Context
 from gpualloc.tui.commands import Commands
 from gpualloc.tui.desk import Desk
 from gpualloc.tui.listing import Sort
+from gpualloc.tui.recent import Recent
 from gpualloc.tui.source import Source
 from gpualloc.tui.state import State
 from gpualloc.tui.widgets.summary import Heading
@@ -45,6 +46,8 @@ class Shell:
     lists: dict[str, ListMemory] = field(default_factory=dict)
     filters: dict[str, str] = field(default_factory=dict)
     """Saved filters by name."""
+    recent: Recent = field(default_factory=Recent)
+    """What was seen since the dashboard runs."""
 
     def memory(self, listing: str) -> ListMemory:
         """How the list of that name is wanted."""
