@@ -221,7 +221,7 @@ def graph_of(
         start_s=window.start_s,
         end_s=window.end_s,
         is_live=window.is_live,
-        high=most,
+        high=None if most is None else max([most, *_highs(lines, window)]),
         marks=event_marks(stored.events),
     )
     return _with_ahead(drawn, chart, window, ahead)
@@ -265,6 +265,16 @@ def _used(past: Past, most: float | None) -> Past:
 
     readings = [Reading(one.at_s, rest(one.high), rest(one.mean), rest(one.low)) for one in past.readings]
     return replace(past, readings=tuple(readings))
+
+
+def _highs(lines: Sequence[Line], window: Window) -> list[float]:
+    """The highest of each line: a limit that was lowered does not cut off what was before."""
+    return [
+        reading.high
+        for line in lines
+        for reading in line.past.readings
+        if reading.high is not None and window.start_s <= reading.at_s <= window.end_s
+    ]
 
 
 def _is_known(past: Past, window: Window) -> bool:

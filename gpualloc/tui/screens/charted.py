@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any, ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Vertical
 
 from gpualloc.errors import GpuallocError
 from gpualloc.model.health import Event
 from gpualloc.tui import glyphs
-from gpualloc.tui.cells import Cell, Role, Span
+from gpualloc.tui.cells import Cell, Role, Span, cell
 from gpualloc.tui.charts import (
     About,
     Ahead,
@@ -53,6 +56,7 @@ _BESIDE, _MANY_BESIDE = 78, 210
 _HIGH = 9
 """Lines that a chart gets, at least, where several stand below each other."""
 _JUMP = 10
+_REMEDY = "`gpualloc sample --every 10s` keeps what is seen."
 
 
 def drawing() -> Drawing:
@@ -61,7 +65,7 @@ def drawing() -> Drawing:
 
 
 class ChartedView(ListedView):
-    """A view whose charts are shown by `draw_charts`, in a `Lines` with the id `charts-title` over a `Graphs`."""
+    """A view whose charts are shown by `draw_charts`, in what `charts_pane` yields."""
 
     CHARTS: ClassVar[tuple[Chart, ...]] = ()
     """All there are; those of which nothing is known are left out."""
@@ -93,7 +97,14 @@ class ChartedView(ListedView):
         self._known: list[tuple[Chart, Graph]] = []
         self._unknown: list[Chart] = []
 
-    # What a view tells.
+    # What a view tells, and has in its body.
+
+    def charts_pane(self) -> ComposeResult:
+        """A title over the charts, or over why there are none."""
+        with Vertical(id="charts"):
+            yield Lines(id="charts-title", classes="pane-title")
+            yield Lines(id="charts-none")
+            yield Graphs(drawing(), id="graphs")
 
     def about(self) -> About | None:
         """What the charts are of; None while that is not there."""
@@ -179,7 +190,21 @@ class ChartedView(ListedView):
             title = (*title, Span(f"   what is stored cannot be read: {self._problem}", Role.BAD))
         if any(curve.role is Role.FORECAST for _, graph in self._known for curve in graph.curves):
             title = (*title, Span(f"   {drawing().dashed} expected, 90 % shaded", Role.FORECAST))
-        self.query_one("#charts-title", Lines).show([(*title, *_unknown(self._unknown, about))])
+        words = _unknown_words(self._unknown, about)
+        if words and self._known:
+            title = (*title, Span(f"   not known: {words}", Role.DIM))
+        self.query_one("#charts-title", Lines).show([title])
+        self._tell_nothing(f"Nothing is known of this time: {words}. {_REMEDY}" if self.nothing_known else "")
+
+    @property
+    def nothing_known(self) -> bool:
+        """Whether it was looked for, and there is not one chart."""
+        return not self._known and self._version > 0
+
+    def _tell_nothing(self, text: str) -> None:
+        lines = self.query_one("#charts-none", Lines)
+        lines.display = bool(text)
+        lines.show([cell(f" {line}", Role.DIM) for line in textwrap.wrap(text, max(20, lines.size.width - 2))])
 
     # Reading.
 
@@ -279,12 +304,10 @@ def room_for(width: int, height: int) -> int:
     return beside * max(1, height // _HIGH)
 
 
-def _unknown(charts: list[Chart], about: About) -> Cell:
+def _unknown_words(charts: list[Chart], about: About) -> str:
     """The charts of which nothing is known, with the reason where there is one."""
-    if not charts:
-        return ()
     told = []
     for chart in charts:
         why = missing(chart, about)
         told.append(f"{chart.title} ({plain(why, 40)})" if why else chart.title)
-    return (Span(f"   not known: {', '.join(told)}", Role.DIM),)
+    return ", ".join(told)

@@ -19,11 +19,10 @@ from gpualloc.tui.listings.processes import ON_DEVICE, ProcessRow, Row, process_
 from gpualloc.tui.listings.troubles import EVENTS, trouble_rows
 from gpualloc.tui.mig_axis import mig_lines
 from gpualloc.tui.rows import FleetRow, Moment, state_words
-from gpualloc.tui.screens.charted import ChartedView, drawing
+from gpualloc.tui.screens.charted import ChartedView
 from gpualloc.tui.state import State
 from gpualloc.tui.text import plain
 from gpualloc.tui.widgets.facts import Facts
-from gpualloc.tui.widgets.graph import Graphs
 from gpualloc.tui.widgets.lines import Lines
 from gpualloc.tui.widgets.list_table import ListTable
 from gpualloc.tui.widgets.pane import Pane
@@ -51,13 +50,11 @@ class DeviceView(ChartedView):
     def body(self) -> ComposeResult:
         """Readings beside charts, instances and processes, or in their place where it is narrow."""
         yield Lines(id="figures")
-        with Horizontal():
+        with Horizontal(id="all"):
             yield Facts(id="facts")
             with Vertical(id="beside"):
                 yield Lines(id="mig")
-                with Vertical(id="charts"):
-                    yield Lines(id="charts-title", classes="pane-title")
-                    yield Graphs(drawing(), id="graphs")
+                yield from self.charts_pane()
                 yield Pane(ListTable(ON_DEVICE, self.shell.memory("device-processes"), id="processes"), id="on-device")
                 yield Pane(ListTable(EVENTS, self.shell.memory("device-events"), id="events"), id="happened-here")
 
@@ -92,8 +89,10 @@ class DeviceView(ChartedView):
     def draw(self, state: State) -> None:
         """Show what is known now; a device that is gone is said to be."""
         self.set_class(self.size.width >= WIDE_FROM, "wide")
+        self.set_class(self.nothing_known, "unknown")
         row = state.row(self.of)
         figures = self.query_one("#figures", Lines)
+        self.query_one("#all").display = row is not None
         if row is None or row.device is None:
             figures.show([cell(" This GPU is not there any more; Esc goes back", Role.WARN)])
             return
@@ -115,7 +114,7 @@ class DeviceView(ChartedView):
         pane = self.query_one("#on-device", Pane)
         pane.entitle((Span(" Processes", Role.NAME), Span(f"  {len(found)}")))
         room = self.query_one("#beside").size.height
-        pane.styles.height = max(3, min(len(found) + 2, room // 3))
+        pane.styles.height = "1fr" if self.nothing_known else max(3, min(len(found) + 2, room // 3))
 
     def _draw_events(self, state: State) -> None:
         pane, events = self.query_one("#happened-here", Pane), self.events

@@ -18,14 +18,13 @@ from gpualloc.tui.listings.fleet import DEVICES
 from gpualloc.tui.listings.processes import ON_NODE, Row, process_rows
 from gpualloc.tui.messages import Go
 from gpualloc.tui.rows import FleetRow
-from gpualloc.tui.screens.charted import ChartedView, drawing
+from gpualloc.tui.screens.charted import ChartedView
 from gpualloc.tui.screens.device import WIDE_FROM, process_targets
 from gpualloc.tui.screens.fleet import fleet_target
 from gpualloc.tui.state import State
 from gpualloc.tui.text import plain
 from gpualloc.tui.topology import topology_lines
 from gpualloc.tui.widgets.facts import Facts
-from gpualloc.tui.widgets.graph import Graphs
 from gpualloc.tui.widgets.lines import Lines
 from gpualloc.tui.widgets.list_table import ListTable
 from gpualloc.tui.widgets.pane import Pane
@@ -54,9 +53,7 @@ class NodeView(ChartedView):
             with Vertical(id="beside"):
                 yield ListTable(DEVICES, self.shell.memory("node-devices"), id="devices")
                 yield Lines(id="topology")
-                with Vertical(id="charts"):
-                    yield Lines(id="charts-title", classes="pane-title")
-                    yield Graphs(drawing(), id="graphs")
+                yield from self.charts_pane()
                 yield Pane(ListTable(ON_NODE, self.shell.memory("node-processes"), id="processes"), id="on-node")
 
     def subject(self) -> str:
@@ -83,6 +80,7 @@ class NodeView(ChartedView):
     def draw(self, state: State) -> None:
         """Show what is known now; a node that is gone is said to be."""
         self.set_class(self.size.width >= WIDE_FROM, "wide")
+        self.set_class(self.nothing_known, "unknown")
         rows = tuple(row for row in state.rows if row.node.name == self.of)
         if not rows:
             self.query_one("#topology", Lines).show([cell(" There is no such node; Esc goes back", Role.WARN)])
