@@ -116,7 +116,7 @@ class ForecastView(ListedView):
         Binding("b", "by", "by", tooltip="Tell demand and arrivals apart by pool, tenant, profile, or not at all"),
         Binding("plus,equals_sign", "reach(1)", "further", tooltip="Look further ahead: 1 h, 6 h, 24 h"),
         Binding("minus", "reach(-1)", "less far", show=False, tooltip="Look less far ahead"),
-        Binding("f", "forecaster", "forecaster", tooltip="The next forecaster that is installed"),
+        Binding("f", "forecaster", "forecaster", tooltip="Ask another forecaster that is installed"),
         Binding("left", "point(-1)", "pointer", show=False, tooltip="Point at an earlier moment, and read its values"),
         Binding("right", "point(1)", "pointer", show=False, tooltip="Point at a later moment"),
         Binding("shift+left", "point(-10)", "pointer", show=False, tooltip="Point much earlier"),
@@ -278,12 +278,8 @@ class ForecastView(ListedView):
             else:
                 self.say(f"there is no metric {plain(text, 60)}; Tab completes those there are", wrong=True)
 
-        prompt = Prompt(
-            "metric",
-            "look ahead at",
-            "demand, arrivals, run-time or a metric",
-            lambda text: tuple(name for name in known if name.startswith(text)),
-        )
+        hint = "demand, arrivals, run-time or a metric; Tab completes"
+        prompt = Prompt("metric", "look ahead at", hint, lambda text: _beginning(known, text))
         self.ask(prompt, "", took)
 
     def action_by(self) -> None:
@@ -300,10 +296,19 @@ class ForecastView(ListedView):
             self._want(replace(self._wish, reach=reach))
 
     def action_forecaster(self) -> None:
-        """Ask the next forecaster; behind the last one that which is configured."""
-        known = (None, *names())
-        now = known.index(self._wish.forecaster) if self._wish.forecaster in known else 0
-        self._want(replace(self._wish, forecaster=known[(now + 1) % len(known)]))
+        """Type which forecaster is asked; none is the one that is configured."""
+        known = names()
+
+        def took(text: str) -> None:
+            name = text.strip()
+            if name and name not in known:
+                self.say(f"there is no forecaster {plain(name, 60)}; there are {', '.join(known)}", wrong=True)
+            else:
+                self._want(replace(self._wish, forecaster=name or None))
+
+        hint = "Tab completes; nothing is the one that is configured"
+        prompt = Prompt("forecaster", "forecaster", hint, lambda text: _beginning(known, text))
+        self.ask(prompt, self._wish.forecaster or "", took)
 
     def action_point(self, columns: int) -> None:
         """Point at another moment."""
@@ -350,6 +355,10 @@ def look_ahead(ctx: Context, wish: Wish) -> Found:
 
 def _is_foretold(kinds: frozenset[SeriesKind]) -> bool:
     return bool(kinds & {SeriesKind.DEVICE, SeriesKind.NODE})
+
+
+def _beginning(known: Sequence[str], text: str) -> tuple[str, ...]:
+    return tuple(name for name in known if name.startswith(text))
 
 
 def _remedy(wish: Wish) -> str:
