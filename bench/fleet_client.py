@@ -6,13 +6,11 @@ but the nodes: the watch, the decoding, the state and the history. Ages need one
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import math
 import os
 import resource
-import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,10 +21,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from fleet_archive import film_archive  # found beside this file
+from fleet_sockets import SocketDial
 from peers import below
 
 from gpualloc.adapters.fleet import LinkedFleet
-from gpualloc.adapters.link import Failure
 from gpualloc.adapters.ssh import SshLaunch, SshTarget
 from gpualloc.adapters.streaming.channel import Dial
 from gpualloc.adapters.streaming.process_dial import ProcessDial
@@ -37,54 +35,6 @@ from gpualloc.wiring import Options, open_context
 
 AGES_EVERY_S = 0.5
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-
-
-class SocketDial:
-    """A way to one node of `fleet_nodes`."""
-
-    def __init__(self, path: str, number: int, manner: str) -> None:
-        self.introduction = self
-        self._path = path
-        self._number = number
-        self._manner = manner
-
-    def greeting(self, nonce: str) -> bytes:
-        return f"{nonce} {self._number} {self._manner}\n".encode("ascii")
-
-    def reply(self, word: str, detail: str) -> bytes:  # noqa: ARG002 - of the protocol
-        return b""
-
-    async def open(self, nonce: str) -> SocketChannel | Failure:  # noqa: ARG002 - as above
-        connection = socket.socket(socket.AF_UNIX)
-        connection.setblocking(False)
-        try:
-            await asyncio.get_running_loop().sock_connect(connection, self._path)
-        except OSError as error:
-            connection.close()
-            return Failure(NodeState.UNREACHABLE, str(error.strerror))
-        return SocketChannel(connection)
-
-
-class SocketChannel:
-    """`Channel` over a socket, with no process and no encryption between."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-
-    async def read(self) -> bytes:
-        with contextlib.suppress(OSError):
-            return await asyncio.get_running_loop().sock_recv(self._connection, 262_144)
-        return b""
-
-    def write(self, data: bytes) -> None:
-        with contextlib.suppress(OSError):
-            self._connection.send(data)
-
-    async def ended(self, last_mark: str | None) -> Failure:  # noqa: ARG002 - as above
-        return Failure(NodeState.UNREACHABLE, "the connection was lost")
-
-    async def close(self) -> None:
-        self._connection.close()
 
 
 def dial_of(node: dict[str, Any]) -> Dial:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from gpualloc.adapters.decode_device import DEVICE_UUID, MIG_UUID, KnownDevices, decode_devices
+from gpualloc.adapters.decode_processes import DecodedProcesses
 from gpualloc.adapters.decode_readings import decode_host, decode_kernel
 from gpualloc.adapters.fields import MAX_NAME, Fields, MalformedError, clean
 from gpualloc.model.allocation import Claim, HeldBy, Hold, Limits, Share, WorkloadEnd, WorkloadRecord
-from gpualloc.model.inventory import CgroupSupport, Node, NodeSpec, NodeState, Process, RunningProcess
+from gpualloc.model.inventory import CgroupSupport, Node, NodeSpec, NodeState, RunningProcess
 from gpualloc.model.progress import Progress
 from gpualloc.model.workload import CPUSET, ID_PATTERN
 from gpualloc.ports import LogChunk, StepResult
@@ -24,8 +25,6 @@ _T = TypeVar("_T")
 _MAX_FACT_DEPTH = 4
 _MAX_FACT_ITEMS = 1024
 _CONTROLLER = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_SLURM_JOB = re.compile(r"[0-9]{1,12}([._][A-Za-z0-9]{1,16}){0,2}")
 _MAX_PID = 4_194_304
 _MAX_MIB = 1 << 40
 _MAX_POINTS = 64
@@ -113,6 +112,7 @@ class NodeDecoder:
         self._spec = spec
         self._kept: dict[str, tuple[object, Any]] = {}
         self._devices: KnownDevices = {}
+        self._processes = DecodedProcesses()
 
     def decode(self, at_s: float, hello: object, results: Mapping[str, object]) -> Node:
         """As `decode_node`, with the answer to `hello` as it came."""
@@ -143,7 +143,7 @@ class NodeDecoder:
             other_controllers=hello.other_controllers,
             host=decode_host(inventory.record("host"), sample.record("host")),
             devices=decode_devices(inventory, sample, self._devices),
-            processes=self._part("processes", results["processes"], _decode_processes),
+            processes=self._part("processes", results["processes"], self._processes.of),
             claims=claims,
             workloads=workloads,
             kernel_messages=kernel_messages,
@@ -163,10 +163,6 @@ class NodeDecoder:
 def _decode_claims(result: object) -> tuple[tuple[Claim, ...], tuple[WorkloadRecord, ...]]:
     fields = Fields(result, "claims")
     return tuple(map(_claim, fields.records("claims"))), tuple(map(_workload, fields.records("workloads")))
-
-
-def _decode_processes(result: object) -> tuple[Process, ...]:
-    return tuple(map(_process, Fields(result, "processes").records("processes")))
 
 
 def decode_process(result: object) -> RunningProcess:
@@ -218,31 +214,6 @@ def _nvml_reason(nvml: Fields) -> str | None:
     if state == "ok":
         return None
     return nvml.text_or_none("reason") or _NVML_WORDS.get(state, f"NVML: {state[:100]}")
-
-
-def _process(fields: Fields) -> Process:
-    return Process(
-        pid=fields.integer("pid", 0, _MAX_PID),
-        device=fields.text("device", DEVICE_UUID),
-        mig_instance=fields.text_or_none("mig_instance", MIG_UUID),
-        gpu_memory_used_mib=fields.integer_or_none("gpu_memory_used_mib", 0, _MAX_MIB),
-        user=fields.text_or_none("user"),
-        command=fields.text_or_none("command"),
-        started_at_s=fields.number_or_none("started_at_s"),
-        workload=fields.text_or_none("workload", ID_PATTERN),
-        container=fields.text_or_none("container", _CONTAINER),
-        pod=_named(fields, "pod"),
-        slurm_job=fields.text_or_none("slurm_job", _SLURM_JOB),
-        parent=fields.integer_or_none("parent", 0, _MAX_PID),
-        gpu_utilization_ratio=fields.number_or_none("gpu_utilization_ratio", 0, 1),
-        cpu_utilization_ratio=fields.number_or_none("cpu_utilization_ratio", 0, 1 << 20),
-        host_memory_mib=fields.integer_or_none("host_memory_mib", 0, _MAX_MIB),
-    )
-
-
-def _named(fields: Fields, key: str) -> str | None:
-    text = fields.text_or_none(key)
-    return None if text is None else clean(text, MAX_NAME)
 
 
 def _claim(fields: Fields) -> Claim:

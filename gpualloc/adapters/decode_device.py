@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from gpualloc.adapters.alike_parts import DecodedOnce
+from gpualloc.adapters.decode_again import Again
 from gpualloc.adapters.decode_readings import (
     decode_activity,
     decode_board,
@@ -88,8 +90,6 @@ _READINGS = (
 
 
 _UNREAD: dict[str, object] = {"state": None, "mig_instances": []}
-_Profiles = tuple[list[Mapping[str, object]], tuple[MigProfile, ...]]
-"""MIG profiles as a device told them, and what was made of that."""
 
 
 _Known = tuple[object, dict[str, Any], Mapping[str, object], Device]
@@ -98,11 +98,34 @@ KnownDevices = dict[str, _Known]
 
 _DECODED_PARTS: Mapping[str, Callable[[Fields], object]] = {
     "activity": decode_activity,
-    "ecc": decode_ecc,
+    "ecc": DecodedOnce("ecc", decode_ecc),
     "pcie": decode_pcie,
-    "nvlinks": decode_nvlinks,
+    "nvlinks": DecodedOnce("nvlinks", decode_nvlinks),
 }
 """Parts of a sample that have parts: much to decode, and most of them seldom change."""
+
+_SAMPLED: Mapping[str, Callable[[Fields], object]] = {
+    "memory_used_mib": lambda told: told.integer_or_none("memory_used_mib", 0, _MAX_MIB),
+    "gpu_utilization_ratio": lambda told: told.number_or_none("gpu_utilization_ratio", 0, 1),
+    "memory_utilization_ratio": lambda told: told.number_or_none("memory_utilization_ratio", 0, 1),
+    "power_w": lambda told: told.number_or_none("power_w", 0, _MAX_W),
+    "power_limit_w": lambda told: told.number_or_none("power_limit_w", 0, _MAX_W),
+    "temperature_c": lambda told: told.integer_or_none("temperature_c", -273, 1000),
+    "sm_clock_mhz": lambda told: told.integer_or_none("sm_clock_mhz", 0, _MAX_MHZ),
+    "memory_temperature_c": lambda told: told.integer_or_none("memory_temperature_c", -273, 1000),
+    "memory_clock_mhz": lambda told: told.integer_or_none("memory_clock_mhz", 0, _MAX_MHZ),
+    "fan_ratio": lambda told: told.number_or_none("fan_ratio", 0, 2),
+    "energy_j": lambda told: told.number_or_none("energy_j"),
+    "performance_state": lambda told: told.integer_or_none("performance_state", 0, 32),
+    "encoder_utilization_ratio": lambda told: told.number_or_none("encoder_utilization_ratio", 0, 1),
+    "decoder_utilization_ratio": lambda told: told.number_or_none("decoder_utilization_ratio", 0, 1),
+    "throttles": decode_throttles,
+    "nvlink_rx_bytes_per_s": lambda told: told.number_or_none("nvlink_rx_bytes_per_s"),
+    "nvlink_tx_bytes_per_s": lambda told: told.number_or_none("nvlink_tx_bytes_per_s"),
+}
+"""Readings of a sample, each by itself."""
+
+_AGAIN = Again(Device, {**_SAMPLED, **_DECODED_PARTS})
 
 
 def decode_devices(inventory: Fields, sample: Fields, known: KnownDevices | None = None) -> tuple[Device, ...]:
@@ -122,7 +145,6 @@ def decode_devices(inventory: Fields, sample: Fields, known: KnownDevices | None
     known = {} if known is None else known
     before = dict(known)
     known.clear()
-    profiles: list[_Profiles] = []
     for fixed in inventory.records("devices"):
         uuid = fixed.text("uuid", DEVICE_UUID)
         reading = readings.get(uuid, unread)
@@ -130,15 +152,17 @@ def decode_devices(inventory: Fields, sample: Fields, known: KnownDevices | None
         if kept is not None and kept[0] is fixed.told and kept[2] is reading.told:
             known[uuid] = kept
             continue
-        values = kept[1] if kept is not None and kept[0] is fixed.told else _fixed(fixed, profiles)
-        parts = _parts(reading, kept)
-        device = _device(uuid, fixed, {**values, **parts}, reading, seen=uuid in readings)
+        values = kept[1] if kept is not None and kept[0] is fixed.told else _fixed(fixed)
+        device = _AGAIN.made(kept[3], kept[2], reading) if kept is not None and kept[1] is values else None
+        if device is None:
+            parts = _parts(reading, kept)
+            device = _device(uuid, fixed, {**values, **parts}, reading, seen=uuid in readings)
         known[uuid] = (fixed.told, values, reading.told, device)
     devices = [device for _, _, _, device in known.values()]
     return tuple(sorted(devices, key=lambda device: (device.index, device.uuid)))
 
 
-def _fixed(fixed: Fields, profiles: list[_Profiles]) -> dict[str, Any]:
+def _fixed(fixed: Fields) -> dict[str, Any]:
     """What the inventory says of a device."""
     return {
         "index": fixed.integer("index", 0, 1 << 20),
@@ -153,8 +177,8 @@ def _fixed(fixed: Fields, profiles: list[_Profiles]) -> dict[str, Any]:
         "power_limit_default_w": fixed.number_or_none("power_limit_default_w", 0, _MAX_W),
         "power_limit_min_w": fixed.number_or_none("power_limit_min_w", 0, _MAX_W),
         "power_limit_max_w": fixed.number_or_none("power_limit_max_w", 0, _MAX_W),
-        "mig_profiles": _mig_profiles(fixed, profiles),
-        "settings": _settings(fixed),
+        "mig_profiles": _MIG_PROFILES(fixed),
+        "settings": _SETTINGS(fixed),
         "board": decode_board(fixed),
         "peers": decode_peers(fixed),
     }
@@ -173,27 +197,8 @@ def _parts(reading: Fields, kept: _Known | None) -> dict[str, Any]:
 
 def _device(uuid: str, fixed: Fields, values: Mapping[str, Any], reading: Fields, *, seen: bool) -> Device:
     state, reason = _state(fixed, reading)
-    values = {
-        **values,
-        "memory_used_mib": reading.integer_or_none("memory_used_mib", 0, _MAX_MIB),
-        "gpu_utilization_ratio": reading.number_or_none("gpu_utilization_ratio", 0, 1),
-        "memory_utilization_ratio": reading.number_or_none("memory_utilization_ratio", 0, 1),
-        "power_w": reading.number_or_none("power_w", 0, _MAX_W),
-        "power_limit_w": reading.number_or_none("power_limit_w", 0, _MAX_W),
-        "temperature_c": reading.integer_or_none("temperature_c", -273, 1000),
-        "sm_clock_mhz": reading.integer_or_none("sm_clock_mhz", 0, _MAX_MHZ),
-        "mig_instances": _mig_instances(fixed, reading),
-        "memory_temperature_c": reading.integer_or_none("memory_temperature_c", -273, 1000),
-        "memory_clock_mhz": reading.integer_or_none("memory_clock_mhz", 0, _MAX_MHZ),
-        "fan_ratio": reading.number_or_none("fan_ratio", 0, 2),
-        "energy_j": reading.number_or_none("energy_j"),
-        "performance_state": reading.integer_or_none("performance_state", 0, 32),
-        "encoder_utilization_ratio": reading.number_or_none("encoder_utilization_ratio", 0, 1),
-        "decoder_utilization_ratio": reading.number_or_none("decoder_utilization_ratio", 0, 1),
-        "throttles": decode_throttles(reading),
-        "nvlink_rx_bytes_per_s": reading.number_or_none("nvlink_rx_bytes_per_s"),
-        "nvlink_tx_bytes_per_s": reading.number_or_none("nvlink_tx_bytes_per_s"),
-    }
+    sampled = {name: read(reading) for name, read in _SAMPLED.items()}
+    values = {**values, **sampled, "mig_instances": _mig_instances(fixed, reading)}
     said = {**fixed.map_of_texts("unavailable"), **reading.map_of_texts("unavailable")}
     unavailable = _unavailable(values, said, default="failed" if seen else "vanished")
     return Device(uuid=uuid, state=state, reason=reason, unavailable=unavailable, **values)
@@ -232,18 +237,8 @@ def _mig_instance(fixed: Fields, reading: Fields) -> MigInstance:
     )
 
 
-def _mig_profiles(fixed: Fields, known: list[_Profiles]) -> tuple[MigProfile, ...]:
-    """Those of the device; `known` are those of the devices before it, which mostly tell the same."""
+def _mig_profiles(fixed: Fields) -> tuple[MigProfile, ...]:
     rows = fixed.records("mig_profiles") if fixed.has("mig_profiles") else []
-    told = [row.told for row in rows]
-    found = next((profiles for before, profiles in known if before == told), None)
-    if found is None:
-        found = _new_mig_profiles(rows)
-        known.append((told, found))
-    return found
-
-
-def _new_mig_profiles(rows: list[Fields]) -> tuple[MigProfile, ...]:
     profiles = tuple(_mig_profile(row) for row in rows)
     names = {profile.name for profile in profiles}
     if len(profiles) > _MAX_PROFILES or len(names) < len(profiles):
@@ -278,6 +273,10 @@ def _settings(fixed: Fields) -> DeviceSettings:
         compute_mode=told.word("compute_mode", ComputeMode) if told.has("compute_mode") else None,
         persistence=told.flag_or_none("persistence"),
     )
+
+
+_MIG_PROFILES = DecodedOnce("mig_profiles", _mig_profiles)
+_SETTINGS = DecodedOnce("settings", _settings)
 
 
 def _unavailable(values: Mapping[str, Any], said: Mapping[str, str], default: str) -> dict[str, str]:

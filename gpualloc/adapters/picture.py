@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gpualloc.adapters.alike_parts import AlikeParts
 from gpualloc.adapters.answers import refused
 from gpualloc.adapters.decode import OBSERVED, NodeDecoder
 from gpualloc.adapters.fields import MalformedError
@@ -11,6 +12,7 @@ from gpualloc.node.delta import merged
 from gpualloc.node.wire import WireError
 
 PARTS = ("hello", *OBSERVED)
+_COMMON = AlikeParts()
 
 
 class Picture:
@@ -42,6 +44,7 @@ class Picture:
         """
         if "full" in record:
             self._told = record["full"]
+            _COMMON.share(self._told)
         elif "delta" in record and self.begun:
             try:
                 self._told = merged(self._told, record["delta"])

@@ -2,40 +2,71 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Protocol
 
 import psutil
 
+_LOOK_FOR_CHILDREN = 10
+"""Only each so many measurements it is looked for new children: that goes through all processes of the machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Use of the head node's CPU and memory by this process."""
+    """Use of this machine by the dashboard and what it started, such as the node program and ssh."""
 
     cpu_ratio: float | None
     """CPU seconds per second since the last measurement, 1 is one core; None at the first."""
     rss_mib: int
+    received_bytes_per_s: float | None = None
+    """What nodes told, over the time since the last measurement; None at the first, and where nobody counts it."""
 
 
 class CostMeter(Protocol):
     """Measures what the dashboard costs."""
 
-    def measure(self) -> Cost:
-        """The cost since the last call."""
+    def measure(self, received_bytes: int | None) -> Cost:
+        """The cost since the last call, given how much was received in all."""
         ...
 
 
 class ProcessCostMeter:
-    """Measures this process through psutil."""
+    """Measures this process and its children through psutil."""
 
     def __init__(self) -> None:
-        self._process = psutil.Process()
-        self._process.cpu_percent(None)
-        self._measured = False
+        self._measurements = 0
+        self._processes = [psutil.Process()]
+        self._processes[0].cpu_percent(None)
+        self._received: tuple[float, int] | None = None
 
-    def measure(self) -> Cost:
+    def measure(self, received_bytes: int | None) -> Cost:
         """The cost since the last call; CPU is None at the first, whose window is too short to mean anything."""
-        percent = self._process.cpu_percent(None)
-        cpu_ratio = percent / 100 if self._measured else None
-        self._measured = True
-        return Cost(cpu_ratio, self._process.memory_info().rss >> 20)
+        first = self._measurements == 0
+        if self._measurements % _LOOK_FOR_CHILDREN == 1:
+            self._look_for_children()
+        self._measurements += 1
+        percent, rss = 0.0, 0
+        for process in tuple(self._processes):
+            try:
+                percent += process.cpu_percent(None)
+                rss += process.memory_info().rss
+            except psutil.Error:
+                self._processes.remove(process)
+        return Cost(None if first else percent / 100, rss >> 20, self._rate(received_bytes))
+
+    def _look_for_children(self) -> None:
+        own = self._processes[0]
+        known = {process.pid for process in self._processes}
+        try:
+            found = own.children(recursive=True)
+        except psutil.Error:
+            return
+        self._processes += [process for process in found if process.pid not in known]
+
+    def _rate(self, received_bytes: int | None) -> float | None:
+        before, now_s = self._received, time.monotonic()
+        self._received = None if received_bytes is None else (now_s, received_bytes)
+        if before is None or received_bytes is None or now_s <= before[0]:
+            return None
+        return max(0, received_bytes - before[1]) / (now_s - before[0])

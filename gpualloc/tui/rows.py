@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from gpualloc.model.inventory import Device, DeviceState, NodeState, Process
@@ -59,11 +59,13 @@ class FleetRow:
     device: Device | None
     """None on the node's own line."""
     holders: tuple[Holder, ...] = ()
+    key: str = field(init=False, compare=False, repr=False)
+    """Names the row for as long as the dashboard runs."""
 
-    @property
-    def key(self) -> str:
-        """Names the row for as long as the dashboard runs."""
-        return self.node.name if self.device is None else f"{self.node.name}/{self.device.uuid}"
+    def __post_init__(self) -> None:
+        """Make the key once: whoever looks for a row asks all of them."""
+        name = self.node.name
+        object.__setattr__(self, "key", name if self.device is None else f"{name}/{self.device.uuid}")
 
     @property
     def heard_s(self) -> float | None:
@@ -149,27 +151,71 @@ def state_words(row: FleetRow, moment: Moment) -> StateWords:
     return StateWords(word, word, Role.PLAIN if word == "busy" else Role.DIM)
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The rows of one node, and all that they were made of."""
+
+    node: SeenNode
+    workloads: tuple[str, ...]
+    booked: Mapping[str, Holder]
+    rows: tuple[FleetRow, ...]
+
+
+class FleetRows:
+    """The rows of a fleet, look after look: a node that told nothing new keeps its rows, the same objects."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, _Kept] = {}
+
+    def of(self, seen: Seen) -> tuple[FleetRow, ...]:
+        """Every node, each followed by its devices by index."""
+        workloads = None if seen.workloads is None else {workload.id: workload for workload in seen.workloads}
+        kept, self._kept = self._kept, {}
+        for node in seen.nodes:
+            self._kept[node.name] = _renewed(kept.get(node.name), node, workloads)
+        return tuple(row for each in self._kept.values() for row in each.rows)
+
+
 def fleet_rows(seen: Seen) -> tuple[FleetRow, ...]:
     """Every node, each followed by its devices by index."""
-    workloads = None if seen.workloads is None else {workload.id: workload for workload in seen.workloads}
-    rows = []
-    for node in seen.nodes:
-        rows.append(FleetRow(node, None))
-        by_device: dict[str, list[Process]] = {}
-        for process in node.processes:
-            by_device.setdefault(process.device, []).append(process)
-        for device in sorted(node.devices, key=lambda device: (device.index, device.uuid)):
-            rows.append(FleetRow(node, device, _holders(node, device, by_device.get(device.uuid, []), workloads)))
-    return tuple(rows)
+    return FleetRows().of(seen)
+
+
+def _renewed(kept: _Kept | None, node: SeenNode, workloads: Mapping[str, Workload] | None) -> _Kept:
+    """What is kept of a node, made anew only where it, or whose the work on it is, has changed."""
+    same = kept is not None and kept.node is node
+    ids = kept.workloads if kept is not None and same else _workloads_on(node)
+    booked = {each: _booked(each, workloads) for each in ids}
+    if kept is not None and same and kept.booked == booked:
+        return kept
+    return _Kept(node, ids, booked, _rows_of(node, booked))
+
+
+def _rows_of(node: SeenNode, booked: Mapping[str, Holder]) -> tuple[FleetRow, ...]:
+    by_device: dict[str, list[Process]] = {}
+    for process in node.processes:
+        by_device.setdefault(process.device, []).append(process)
+    devices = sorted(node.devices, key=lambda device: (device.index, device.uuid))
+    return (
+        FleetRow(node, None),
+        *(FleetRow(node, each, _holders(node, each, by_device.get(each.uuid, []), booked)) for each in devices),
+    )
+
+
+def _workloads_on(node: SeenNode) -> tuple[str, ...]:
+    """Ids of the workloads that claim devices of the node or have processes there, each once."""
+    claims = node.node.claims if node.node is not None else ()
+    running = (process.workload for process in node.processes if process.workload is not None)
+    return tuple(dict.fromkeys((*(claim.workload for claim in claims), *running)))
 
 
 def _holders(
-    node: SeenNode, device: Device, processes: list[Process], workloads: Mapping[str, Workload] | None
+    node: SeenNode, device: Device, processes: list[Process], booked: Mapping[str, Holder]
 ) -> tuple[Holder, ...]:
     claims = node.node.claims if node.node is not None else ()
     ids = [claim.workload for claim in claims if claim.device == device.uuid]
     ids += [process.workload for process in processes if process.workload is not None]
-    holders = [_booked(workload_id, workloads) for workload_id in dict.fromkeys(ids)]
+    holders = [booked[workload_id] for workload_id in dict.fromkeys(ids)]
     strangers = dict.fromkeys(_stranger(process) for process in processes if process.workload is None)
     return (*holders, *strangers)
 

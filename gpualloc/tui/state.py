@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from gpualloc.engine.progress import progress_of
 from gpualloc.model.inventory import Device
 from gpualloc.model.progress import Progress
 from gpualloc.model.workload import Workload
-from gpualloc.tui.rows import FleetRow, Moment, fleet_rows
+from gpualloc.tui.rows import FleetRow, FleetRows, Moment
 from gpualloc.tui.seen import Seen, SeenNode
-from gpualloc.tui.totals import Totals, totals
+from gpualloc.tui.totals import FleetTotals, Totals
 
 
 @dataclass(frozen=True)
@@ -25,20 +25,29 @@ class State:
     """Every node, each followed by its devices by index."""
     live: bool = True
     """False for a moment of the past: nothing can be done there."""
+    _made: FleetRows = field(default_factory=FleetRows, compare=False, repr=False)
+    _counted: FleetTotals = field(default_factory=FleetTotals, compare=False, repr=False)
 
     @classmethod
     def of(cls, seen: Seen, moment: Moment, *, live: bool = True) -> State:
-        """The state when something new was seen."""
-        return cls(seen, moment, fleet_rows(seen), live)
+        """The first state of a fleet."""
+        made = FleetRows()
+        return cls(seen, moment, made.of(seen), live, made)
+
+    def then(self, seen: Seen, moment: Moment) -> State:
+        """The same fleet when something new was seen; nodes that told nothing new keep their rows, the same objects."""
+        return replace(self, seen=seen, moment=moment, rows=self._made.of(seen))
 
     def at(self, moment: Moment) -> State:
-        """The same fleet a little later."""
-        return replace(self, moment=moment)
+        """The same fleet a little later; what was derived from it and is true at any moment is not derived again."""
+        later = replace(self, moment=moment)
+        vars(later).update({name: value for name, value in vars(self).items() if name in _TIMELESS})
+        return later
 
     @cached_property
     def totals(self) -> Totals:
         """The sums in the header."""
-        return totals(self.seen, self.rows, self.moment)
+        return self._counted.of(self.seen, self.rows, self.moment)
 
     @cached_property
     def workloads(self) -> tuple[Workload, ...]:
@@ -65,6 +74,15 @@ class State:
         """The nodes by name."""
         return {node.name: node for node in self.seen.nodes}
 
+    @cached_property
+    def slowest(self) -> tuple[str, float] | None:
+        """The node that was heard longest ago among those that answer, with its age in seconds; None without any."""
+        heard = [(node.heard_s, node.name) for node in self.seen.nodes if node.heard_s is not None and not node.failing]
+        if not heard:
+            return None
+        heard_s, name = min(heard)
+        return name, max(0.0, self.moment.ticks_s - heard_s)
+
     def row(self, key: str) -> FleetRow | None:
         """The fleet's row of that key; None when it is gone."""
         return next((row for row in self.rows if row.key == key), None)
@@ -73,3 +91,7 @@ class State:
         """A device of a node; None when it is gone."""
         found = self.nodes.get(node)
         return None if found is None else next((one for one in found.devices if one.uuid == uuid), None)
+
+
+_TIMELESS = frozenset({"workloads", "names", "progress", "indices", "nodes"})
+"""What is derived from what was seen alone, whenever it is drawn."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 
 from textual.message import Message
 
-from gpualloc.engine.judging import Judged
+from gpualloc.engine.judging import NOTHING_JUDGED
 from gpualloc.errors import GpuallocError
 from gpualloc.model.inventory import Node, Snapshot
 from gpualloc.model.workload import Workload
@@ -15,9 +16,12 @@ from gpualloc.tui.messages import Crashed, Sampled
 from gpualloc.tui.seen import Seen, SeenNode
 from gpualloc.tui.source import Source
 
+JUDGED_SHARE = 0.01
+"""Part of the time that goes into judging what was seen: wide fleets are judged less often than they are looked at."""
+
 
 class Watcher:
-    """Looks once per period, one look at a time, and says after every node that there is news.
+    """Looks once per period, one look at a time, and says that there is news: once until `seen` is asked for.
 
     The thread is a daemon and is never joined: a look that blocks for ever does not hold up the exit.
 
@@ -36,10 +40,13 @@ class Watcher:
         self._answers: dict[str, Node] = {}
         self._nodes = {spec.name: SeenNode(spec) for spec in source.specs}
         self._workloads: tuple[Workload, ...] | None = None
-        self._judged = Judged()
+        self._judged = NOTHING_JUDGED
+        self._judge_at_s = -math.inf
         self._looks = 0
         self._error: GpuallocError | None = None
         self._stopped = threading.Event()
+        self._told = False
+        """Whether there is news that was told and not asked for yet: of a thousand nodes one word is enough."""
         self._going = threading.Event()
         self._going.set()
 
@@ -67,6 +74,7 @@ class Watcher:
     def seen(self) -> Seen:
         """Everything known now; asked for when it is to be drawn, which is less often than nodes answer."""
         with self._lock:
+            self._told = False
             waiting = () if self._since_s is None else tuple(sorted(self._nodes.keys() - self._answers.keys()))
             return Seen(
                 nodes=tuple(self._nodes[name] for name in sorted(self._nodes)),
@@ -86,27 +94,27 @@ class Watcher:
                 self._stopped.wait(max(0.0, self._every_s - (self._source.ticks_s() - began_s)))
                 self._going.wait()
         except Exception as error:  # noqa: BLE001 (outer guard of the thread: handed over, raised again by run_top)
-            self._tell(Crashed(error))
+            self._post_going_on(Crashed(error))
 
     def _look(self, began_s: float) -> None:
         with self._lock:
             self._since_s = began_s
             self._answers = {}
-        self._tell(Sampled())
+        self._tell()
         error = None
         try:
             for node in self._source.look():
                 if self._stopped.is_set():
                     return
                 self._take(node)
-                self._tell(Sampled())
+                self._tell()
             self._finish()
         except GpuallocError as caught:
             error = caught
         with self._lock:
             self._since_s = None
             self._error = error
-        self._tell(Sampled())
+        self._tell()
 
     def _take(self, node: Node) -> None:
         # A simulated world's clock may run fast: its seconds say nothing about the age of an answer.
@@ -122,11 +130,26 @@ class Watcher:
         with self._lock:
             self._looks += 1
         workloads = self._source.workloads(Snapshot(self._source.now_s(), nodes))
-        judged = self._source.judge(nodes)
         with self._lock:
             self._workloads = workloads
+        self._judge(nodes)
+
+    def _judge(self, nodes: tuple[Node, ...]) -> None:
+        began_s = self._source.ticks_s()
+        if began_s < self._judge_at_s:
+            return
+        judged = self._source.judge(nodes)
+        ended_s = self._source.ticks_s()
+        self._judge_at_s = ended_s + (ended_s - began_s) / JUDGED_SHARE
+        with self._lock:
             self._judged = judged
 
-    def _tell(self, message: Message) -> None:
+    def _tell(self) -> None:
+        with self._lock:
+            told, self._told = self._told, True
+        if not told:
+            self._post_going_on(Sampled())
+
+    def _post_going_on(self, message: Message) -> None:
         if not self._stopped.is_set():
             self._post(message)

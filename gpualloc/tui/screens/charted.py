@@ -45,6 +45,7 @@ SPANS = (
 EVENTS_S = 86_400.0
 """Events are read that far back, however little the charts show."""
 _AT_FIRST = 1
+_KEPT = "charts"
 _READ_SHORT_S, _READ_LONG_S = 10.0, 60.0
 """What is stored is read again after so long: of up to an hour, of more."""
 _SHORT_S = 3600.0
@@ -83,7 +84,7 @@ class ChartedView(ListedView):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._span = _AT_FIRST
+        self._span: int = self.shell.kept.get(_KEPT, _AT_FIRST)
         self._page = 0
         self._stored = Stored()
         self._ahead: Ahead = {}
@@ -281,7 +282,7 @@ class ChartedView(ListedView):
         """Show a longer or a shorter time."""
         wanted = min(max(self._span + by, 0), len(SPANS) - 1)
         if wanted != self._span:
-            self._span = wanted
+            self._span = self.shell.kept[_KEPT] = wanted
             self.query_one(Graphs).point_at(None)
             self.redraw()
 
