@@ -57,6 +57,7 @@ _BESIDE, _MANY_BESIDE = 78, 210
 _HIGH = 9
 """Lines that a chart gets, at least, where several stand below each other."""
 _JUMP = 10
+_LEAST_WIDTH = 20
 _REMEDY = "`gpualloc sample --every 10s` keeps what is seen."
 
 
@@ -204,8 +205,8 @@ class ChartedView(ListedView):
 
     def _tell_nothing(self, text: str) -> None:
         lines = self.query_one("#charts-none", Lines)
-        lines.display = bool(text)
-        lines.show([cell(f" {line}", Role.DIM) for line in textwrap.wrap(text, max(20, lines.size.width - 2))])
+        lines.display, room = bool(text), self.query_one("#charts").size.width - 2
+        lines.show([cell(f" {line}", Role.DIM) for line in textwrap.wrap(text, max(_LEAST_WIDTH, room))])
 
     # Reading.
 
