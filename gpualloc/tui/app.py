@@ -193,6 +193,7 @@ class TopApp(TravellingApp):
     def _take_in(self) -> None:
         self._redraw_is_due = False
         self.hear()
+        self.shell.recent.take([node.node for node in self.watcher.seen().nodes if node.node is not None])
         if self.is_live:
             self.show_live()
 

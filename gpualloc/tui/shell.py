@@ -11,6 +11,7 @@ from gpualloc.engine.context import Context
 from gpualloc.tui.commands import Commands
 from gpualloc.tui.desk import Desk
 from gpualloc.tui.listing import Sort
+from gpualloc.tui.recent import Recent
 from gpualloc.tui.source import Source
 from gpualloc.tui.state import State
 from gpualloc.tui.widgets.summary import Heading
@@ -57,6 +58,8 @@ class Shell:
     """What views leave for when they are shown again, by name of the view."""
     heat: str | None = None
     """Name of the reading that the heat grid draws; None: the usual one."""
+    recent: Recent = field(default_factory=Recent)
+    """What was seen since the dashboard runs."""
 
     def memory(self, listing: str) -> ListMemory:
         """How the list of that name is wanted."""
