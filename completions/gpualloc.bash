@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes processes top free status health events history replay assess forecast alerts audit submit run ps show phases why logs wait release adopt let-go suspend resume plan apply recover rebalance cordon uncordon burnin drain scale drift reconcile set mig enforce sample exporter record policies simulate tune init config store doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes processes top free status health events history replay assess forecast alerts audit submit run ps show phases why logs wait release adopt let-go signal suspend resume plan apply recover rebalance cordon uncordon burnin drain scale drift reconcile set mig enforce sample exporter record policies simulate tune init config store doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--csv --config --sim --state-dir --json -h --help'
@@ -57,8 +57,10 @@ _gpualloc() {
         'top')
             case $previous in
                 --every) :; return ;;
+                --theme) _gpualloc_reply -W 'dark light high-contrast colour-blind mono'; return ;;
+                --view) _gpualloc_reply -W 'fleet nodes processes workloads users forecast plan events alerts audit'; return ;;
             esac
-            if [[ $current == -* ]]; then _gpualloc_reply -W '--every --config --sim --state-dir -h --help'
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--every --once --watch --ascii --theme --read-only --view --config --sim --state-dir -h --help'
             else :; fi
             ;;
         'free')
@@ -200,7 +202,7 @@ _gpualloc() {
                 --cpu-weight) :; return ;;
                 --io-weight) :; return ;;
                 --preempt) :; return ;;
-                --checkpoint-signal) :; return ;;
+                --checkpoint-signal) _gpualloc_reply -W 'TERM KILL INT HUP STOP CONT USR1 USR2 QUIT'; return ;;
                 --checkpoint-command) :; return ;;
                 --checkpoint-grace) :; return ;;
                 --resize-command) :; return ;;
@@ -238,7 +240,7 @@ _gpualloc() {
                 --cpu-weight) :; return ;;
                 --io-weight) :; return ;;
                 --preempt) :; return ;;
-                --checkpoint-signal) :; return ;;
+                --checkpoint-signal) _gpualloc_reply -W 'TERM KILL INT HUP STOP CONT USR1 USR2 QUIT'; return ;;
                 --checkpoint-command) :; return ;;
                 --checkpoint-grace) :; return ;;
                 --resize-command) :; return ;;
@@ -312,6 +314,14 @@ _gpualloc() {
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--wait --config --sim --state-dir --json -h --help'
             else _gpualloc_ask workloads; fi
+            ;;
+        'signal')
+            case $previous in
+                --signal) _gpualloc_reply -W 'TERM KILL INT HUP STOP CONT USR1 USR2 QUIT'; return ;;
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--signal --yes -y --wait --config --sim --state-dir --json -h --help'
+            else _gpualloc_ask nodes; fi
             ;;
         'suspend')
             case $previous in

@@ -35,6 +35,7 @@ _gpualloc() {
         'release:End workloads and give their devices back'
         'adopt:Take a running process in as a workload'
         'let-go:Let an adopted process run on without gpualloc'
+        'signal:Send a signal to processes of a node'
         'suspend:Move a workload'\''s GPU memory to the host and free its devices'
         'resume:Let a suspended workload go on'
         'plan:What would be changed now, and why'
@@ -102,7 +103,13 @@ _gpualloc() {
                     ;;
                 top)
                     _arguments \
-                        '*--every[Time between two looks. (default; 2s)]:value:' \
+                        '*--every[Time between two looks. (default; 2s; 5s from 65 nodes on, 10s from 257)]:value:' \
+                        '*--once[Print one look as text, as happens where there is no terminal.]' \
+                        '*--watch[Print a look as text every so often.]' \
+                        '*--ascii[Draw with ASCII only.]' \
+                        '*--theme[Colours; dark, light, high-contrast, colour-blind, mono.]:value:(dark light high-contrast colour-blind mono)' \
+                        '*--read-only[Offer nothing that changes anything.]' \
+                        '*--view[Begin with this view.]:value:(fleet nodes processes workloads users forecast plan events alerts audit)' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
                         '*--state-dir[Where all state is kept.]:value:_files -/' \
@@ -284,7 +291,7 @@ _gpualloc() {
                         '*--cpu-weight[Part of contended CPU time; others have 100.]:value:' \
                         '*--io-weight[Part of contended disk time; others have 100.]:value:' \
                         '*--preempt[How it gives way; suspend, checkpoint, stop or never.]:value:' \
-                        '*--checkpoint-signal[Signal on which it saves itself; USR1.]:value:' \
+                        '*--checkpoint-signal[Signal on which it saves itself; USR1.]:value:(TERM KILL INT HUP STOP CONT USR1 USR2 QUIT)' \
                         '*--checkpoint-command[Command that saves it; has GPUALLOC_PID.]:value:' \
                         '*--checkpoint-grace[Time to save itself. (default; 60s)]:value:' \
                         '*--resize-command[With --gpus MIN;MAX; command that tells it of its new GPUs; has GPUALLOC_DEVICES.]:value:' \
@@ -330,7 +337,7 @@ _gpualloc() {
                         '*--cpu-weight[Part of contended CPU time; others have 100.]:value:' \
                         '*--io-weight[Part of contended disk time; others have 100.]:value:' \
                         '*--preempt[How it gives way; suspend, checkpoint, stop or never.]:value:' \
-                        '*--checkpoint-signal[Signal on which it saves itself; USR1.]:value:' \
+                        '*--checkpoint-signal[Signal on which it saves itself; USR1.]:value:(TERM KILL INT HUP STOP CONT USR1 USR2 QUIT)' \
                         '*--checkpoint-command[Command that saves it; has GPUALLOC_PID.]:value:' \
                         '*--checkpoint-grace[Time to save itself. (default; 60s)]:value:' \
                         '*--resize-command[With --gpus MIN;MAX; command that tells it of its new GPUs; has GPUALLOC_DEVICES.]:value:' \
@@ -446,6 +453,20 @@ _gpualloc() {
                         '*-h[Show this message and exit.]' \
                         '*--help[Show this message and exit.]' \
                         '*: :{_gpualloc_ask workloads}'
+                    ;;
+                signal)
+                    _arguments \
+                        '*--signal[Its name or number. (default; TERM)]:value:(TERM KILL INT HUP STOP CONT USR1 USR2 QUIT)' \
+                        '*--yes[Do not ask.]' \
+                        '*-y[Do not ask.]' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :{_gpualloc_ask nodes}'
                     ;;
                 suspend)
                     _arguments \

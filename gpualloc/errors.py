@@ -104,6 +104,12 @@ class StateError(GpuallocError):
     code = "state"
 
 
+class ReadOnlyError(StateError):
+    """Something would have been changed where this gpualloc only looks."""
+
+    code = "read-only"
+
+
 class StepError(GpuallocError):
     """A node refused or failed one step.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from gpualloc.errors import StepError
@@ -34,7 +35,8 @@ def encode_call(call: StepCall, grace_s: float) -> dict[str, Any]:
         if call.step.kind in kinds:
             step.update(encode(call, grace_s))
     if call.step.process is not None:
-        step["process"] = to_plain(call.step.process)
+        # The command is for the audit trail; the node knows it.
+        step["process"] = to_plain(replace(call.step.process, command=None))
     if call.workload is not None and call.workload.request.require is not None:
         step["require"] = call.workload.request.require
     return {"run": call.run, "seq": call.seq, "fence": call.fence, "controller": call.controller, "step": step}
@@ -210,5 +212,5 @@ _ENCODERS: tuple[tuple[frozenset[StepKind], Callable[[StepCall, float], dict[str
     (frozenset({StepKind.MIG_MODE}), _mig_mode),
     (frozenset({StepKind.MIG_CREATE, StepKind.MIG_DESTROY}), _place),
     (frozenset({StepKind.SET}), _set),
-    (frozenset({StepKind.ADOPT, StepKind.EVICT}), _process),
+    (frozenset({StepKind.ADOPT, StepKind.EVICT, StepKind.SIGNAL}), _process),
 )

@@ -67,6 +67,7 @@ VERBS: dict[str, Verb] = {
     "release": Verb("End workloads and give their devices back", WORK, "release"),
     "adopt": Verb("Take a running process in as a workload", WORK, "adopt"),
     "let-go": Verb("Let an adopted process run on without gpualloc", WORK, "let_go"),
+    "signal": Verb("Send a signal to processes of a node", WORK, "signalling"),
     "suspend": Verb("Move a workload's GPU memory to the host and free its devices", WORK, "suspend"),
     "resume": Verb("Let a suspended workload go on", WORK, "resume"),
     "plan": Verb("What would be changed now, and why", CHANGE, "plan"),

@@ -14,6 +14,8 @@ from typing import Any
 
 from gpualloc.cli import app
 from gpualloc.model.health import Severity
+from gpualloc.model.signals import ProcessSignal
+from gpualloc.tui.options import THEME_NAMES, VIEW_NAMES
 
 SHELLS = {"bash": "gpualloc.bash", "zsh": "gpualloc.zsh", "fish": "gpualloc.fish"}
 """Shell to the name of its file."""
@@ -28,7 +30,14 @@ _ASKED = {
     "FORESEEN": "foreseen",
     "POOL": "pools",
 }
-_FIXED = {"SHELL": tuple(SHELLS), "PARTS": ("pool", "tenant", "profile", "all"), "SEVERITY": tuple(Severity)}
+_FIXED = {
+    "SHELL": tuple(SHELLS),
+    "PARTS": ("pool", "tenant", "profile", "all"),
+    "SEVERITY": tuple(Severity),
+    "THEME": THEME_NAMES,
+    "VIEW": VIEW_NAMES,
+    "SIGNAL": tuple(ProcessSignal),
+}
 
 
 @dataclass(frozen=True, slots=True)

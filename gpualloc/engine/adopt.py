@@ -61,7 +61,7 @@ def adopt(ctx: Context, wanted: Wanted, *, wait_s: float = 0.0, on_step: OnStep 
         recover(ctx, writer, on_step)
         _forget_unbegun(ctx, writer)
         snapshot = observe(ctx, (wanted.node,))
-        node = _manageable(snapshot, wanted.node)
+        node = manageable(snapshot, wanted.node)
         catch_up_locked(ctx, writer, snapshot)
         process = ctx.fleet.process(node.name, wanted.pid)
         workload = _workload(ctx, wanted, process)
@@ -96,7 +96,7 @@ def let_go(ctx: Context, reference: str, *, wait_s: float = 0.0, on_step: OnStep
         if workload.allocation is None or workload.state.ended:
             return workload
         snapshot = observe(ctx, (workload.allocation.node,))
-        _manageable(snapshot, workload.allocation.node)
+        manageable(snapshot, workload.allocation.node)
         catch_up_locked(ctx, writer, snapshot)
         workload = ctx.journal.find(identity)
         if not workload.state.ended:
@@ -120,16 +120,21 @@ def notes(workload: Workload) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _manageable(snapshot: Snapshot, name: str) -> Node:
+def manageable(snapshot: Snapshot, name: str) -> Node:
+    """The node, which answers and which gpualloc may change.
+
+    Raises:
+        UnreachableError: it does not answer.
+        InfeasibleError: gpualloc only looks at it.
+    """
     node = snapshot.node(name)
     if node is None or node.state is not NodeState.OK:
         state = "is not there" if node is None else f"does not answer ({node.state.value})"
         raise UnreachableError(f"{name} {state}", node=name)
     if not node.manageable:
-        owners = ", ".join(node.other_controllers) or "its pool"
-        raise InfeasibleError(
-            f"{name}: gpualloc only looks at this node ({owners})", hint="manage = true in its pool", node=name
-        )
+        why = node.limited or ", ".join(node.other_controllers) or "its pool"
+        hint = None if node.limited else "manage = true in its pool"
+        raise InfeasibleError(f"{name}: gpualloc only looks at this node ({why})", hint=hint, node=name)
     return node
 
 

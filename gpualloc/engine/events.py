@@ -49,13 +49,13 @@ def look_back(ctx: Context, nodes: Sequence[Node]) -> Looked | None:
     names = frozenset(node.name for node in nodes)
     heard, before = ctx.events.heard(names), ctx.events.conditions(names, suspected=True)
     new = [node.name for node in nodes if node.name not in heard and node.state is NodeState.OK]
-    sampled = _sampled(ctx, new) if new else {}
+    sampled = sampled_devices(ctx, new) if new else {}
     looked = compare(nodes, before, heard, sampled, now_s=ctx.clock.now_s(), rules=ctx.settings.health)
     same = all(heard.get(each.node) == each for each in looked.heard)
     return None if same and looked.conditions == before and not looked.events else looked
 
 
-def _sampled(ctx: Context, nodes: Sequence[str]) -> dict[str, list[str]]:
+def sampled_devices(ctx: Context, nodes: Sequence[str]) -> dict[str, list[str]]:
     """UUIDs of devices by node of which samples are kept: not of those that only rollups remember."""
     since_s = ctx.clock.now_s() - ctx.settings.history_retention_s
     seen = ctx.events.devices_seen(nodes[0] if len(nodes) == 1 else None)

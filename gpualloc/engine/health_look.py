@@ -71,14 +71,6 @@ def look_at_health(
     )
 
 
-def conditions_of(ctx: Context, nodes: Sequence[Node]) -> tuple[Condition, ...]:
-    """What is wrong with nodes that were looked at just now, worst first; nothing is kept of it."""
-    looked = look_back(ctx, nodes)
-    told = ctx.events.conditions(frozenset(node.name for node in nodes)) if looked is None else looked.conditions
-    indices: dict[str, int | None] = {device.uuid: device.index for node in nodes for device in node.devices}
-    return worst_first((condition for condition in told if condition.confirmed), indices)
-
-
 def forget(ctx: Context, node: str, part: str) -> str:
     """No longer expect a GPU (its UUID, or the index it had) or a port of a node; returns its UUID or name.
 

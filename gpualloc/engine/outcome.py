@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from gpualloc.engine.outcome_base import Outcome, drained, held_by_from, start_entry, waiting_again
+from gpualloc.engine.outcome_base import (
+    Outcome,
+    drained,
+    held_by_from,
+    process_detail,
+    signal_entry,
+    start_entry,
+    waiting_again,
+)
 from gpualloc.engine.outcome_gang import member_started, member_stopped, member_taken_back
 from gpualloc.engine.settle import after_end, end_entry
 from gpualloc.errors import GpuallocError, StepError, UnknownOutcomeError
@@ -29,6 +37,8 @@ def after_success(
     workload: Workload | None, step: Step, facts: Mapping[str, object], *, actor: str, at_s: float
 ) -> Outcome:
     """The workload after the step was done and read back."""
+    if step.kind is StepKind.SIGNAL:
+        return None, (signal_entry(step, facts, actor=actor, at_s=at_s),)
     outcome = _DONE.get(step.kind)
     return (None, ()) if workload is None or outcome is None else outcome(workload, step, facts, actor, at_s)
 
@@ -63,7 +73,7 @@ def after_failure(workload: Workload | None, step: Step, error: GpuallocError, *
         actor=actor,
         workload=step.workload,
         node=step.node,
-        detail={"step": step.kind.value, "error": error.message, "code": error.code},
+        detail={"step": step.kind.value, **process_detail(step), "error": error.message, "code": error.code},
     )
     if workload is None or workload.state is not WorkloadState.PENDING:
         return None, (entry,)

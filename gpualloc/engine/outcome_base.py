@@ -21,6 +21,26 @@ def held_by_from(facts: Mapping[str, object]) -> HeldBy:
     return from_plain(HeldBy, plain) if isinstance(plain, Mapping) else HeldBy()
 
 
+def signal_entry(step: Step, facts: Mapping[str, object], *, actor: str, at_s: float) -> AuditEntry:
+    """The audit entry of a signal that was sent."""
+    workload = next(iter(step.blast_radius.workloads), None)
+    detail = {**process_detail(step), "state": facts.get("state")}
+    return AuditEntry(at_s=at_s, kind="signal", actor=actor, workload=workload, node=step.node, detail=detail)
+
+
+def process_detail(step: Step) -> dict[str, object]:
+    """What the audit trail says of the process that a signal is for; nothing for other steps."""
+    if step.process is None or step.process.signal is None:
+        return {}
+    return {
+        "signal": step.process.signal.value,
+        "pid": step.process.pid,
+        "started_at_s": step.process.started_at_s,
+        "user": next(iter(step.blast_radius.users), None),
+        "command": step.process.command,
+    }
+
+
 def start_entry(
     workload: Workload, step: Step, *, pid: int | None, started_at_s: float | None, actor: str, at_s: float
 ) -> AuditEntry:

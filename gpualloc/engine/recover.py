@@ -8,6 +8,7 @@ from gpualloc.engine import hooks
 from gpualloc.engine.carry import carry_out
 from gpualloc.engine.chain import OnStep, Report
 from gpualloc.engine.context import Context
+from gpualloc.engine.momentary import look_back, momentary
 from gpualloc.engine.rollback import take_back_all
 from gpualloc.errors import StoppedError
 from gpualloc.model.audit import AuditEntry
@@ -20,7 +21,8 @@ def recover(ctx: Context, writer: JournalWriter, on_step: OnStep | None = None) 
 
     Each run gets a new fence first, so that a node program the dead process left behind is refused whatever it
     still has to say. Then each chain is rolled forward from where the nodes say it stands; a chain that had failed,
-    and a run that was being rolled back, is rolled back. A run with an unreachable node stays open.
+    and a run that was being rolled back, is rolled back. Momentary steps are never begun late. A run with an
+    unreachable node stays open.
 
     Raises:
         StoppedError: an operator's signal came meanwhile.
@@ -40,6 +42,9 @@ def take_up(ctx: Context, writer: JournalWriter, run: Run, on_step: OnStep | Non
         if run.state is RunState.ROLLBACK:
             report = take_back_all(ctx, writer, run, states, on_step)
             gone_wrong = True
+        elif momentary(run.plan):
+            report = look_back(ctx, writer, run, states, on_step)
+            gone_wrong = bool(report.skipped)
         else:
             report = carry_out(ctx, writer, run, states, on_step)
             gone_wrong = bool(report.failed) or StepState.FAILED in states.values()

@@ -189,9 +189,9 @@ def samples_of(nodes: Sequence[Node], at_s: int) -> Iterator[Sample]:
     for node in nodes:
         if node.state is not NodeState.OK:
             continue
-        yield Sample(SeriesKey(SeriesKind.NODE, node.name, ""), at_s, _host_values(node))
+        yield Sample(SeriesKey(SeriesKind.NODE, node.name, ""), at_s, host_values(node))
         for device in node.devices:
-            yield Sample(SeriesKey(SeriesKind.DEVICE, node.name, device.uuid), at_s, _device_values(device))
+            yield Sample(SeriesKey(SeriesKind.DEVICE, node.name, device.uuid), at_s, device_values(device))
             for instance in device.mig_instances:
                 yield Sample(
                     SeriesKey(SeriesKind.MIG_INSTANCE, node.name, instance.uuid),
@@ -208,7 +208,8 @@ def samples_of(nodes: Sequence[Node], at_s: int) -> Iterator[Sample]:
                 yield Sample(SeriesKey(SeriesKind.WORKLOAD, node.name, work.workload), at_s, values)
 
 
-def _host_values(node: Node) -> Mapping[str, float | None]:
+def host_values(node: Node) -> Mapping[str, float | None]:
+    """Readings of a node that are kept, by metric; None is unknown."""
     host = node.host
     return {
         "cpu_utilization_ratio": host.cpu_utilization_ratio,
@@ -225,7 +226,8 @@ def _host_values(node: Node) -> Mapping[str, float | None]:
     }
 
 
-def _device_values(device: Device) -> Mapping[str, float | None]:
+def device_values(device: Device) -> Mapping[str, float | None]:
+    """Readings of a device that are kept, by metric; None is unknown."""
     return {
         "gpu_utilization_ratio": device.gpu_utilization_ratio,
         "memory_utilization_ratio": device.memory_utilization_ratio,

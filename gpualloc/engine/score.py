@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.demand_series import demand_at
@@ -13,6 +14,8 @@ from gpualloc.model.forecast import QUANTILES, Band
 from gpualloc.model.foresight import CHOSEN, By, KeptForecast, Score, Scored, Steps, Subject
 from gpualloc.model.sample import METRICS
 
+_T = TypeVar("_T")
+_K = TypeVar("_K")
 Came = Callable[[KeptForecast], float | None]
 """What came of a forecast; None where that is not known."""
 Pair = tuple[KeptForecast, float]
@@ -22,6 +25,19 @@ Pair = tuple[KeptForecast, float]
 def score(ctx: Context, what: str | None = None) -> Scored:
     """Compare the forecasts that are kept (of one kind, or all) with what came. Reads only what is remembered."""
     kept = ctx.history.kept(what)
+    pairs, unknown = _compared(ctx, kept)
+    return Scored(scores_of(pairs), len(kept), len(kept) - len(pairs) - unknown, unknown)
+
+
+def scores_by_series(ctx: Context, subject: Subject) -> Mapping[str, tuple[Score, ...]]:
+    """The scores of each series of a subject by itself, by its name in the grid; those never compared are left out."""
+    kept = [one for one in ctx.history.kept(subject.what) if one.subject == subject]
+    groups = _grouped(_compared(ctx, kept)[0], lambda pair: pair[0].series)
+    return {series: scores_of(pairs) for series, pairs in groups.items()}
+
+
+def _compared(ctx: Context, kept: Sequence[KeptForecast]) -> tuple[list[Pair], int]:
+    """What came of forecasts whose time has come, and of how many nobody will ever know."""
     span = ctx.history.span()
     seen_s = -math.inf if span is None else span[1]
     due = [one for one in kept if one.due_s <= seen_s]
@@ -33,7 +49,7 @@ def score(ctx: Context, what: str | None = None) -> Scored:
         pairs += found
         # The books may tell later what the samples never will.
         unknown += len(group) - len(found) if subject.by is By.SERIES else 0
-    return Scored(scores_of(pairs), len(kept), len(kept) - len(pairs) - unknown, unknown)
+    return pairs, unknown
 
 
 def scores_of(pairs: Iterable[Pair]) -> tuple[Score, ...]:
@@ -113,10 +129,8 @@ def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _grouped(
-    forecasts: Iterable[KeptForecast], key: Callable[[KeptForecast], tuple[Subject, int]]
-) -> dict[tuple[Subject, int], list[KeptForecast]]:
-    groups: dict[tuple[Subject, int], list[KeptForecast]] = {}
-    for one in forecasts:
+def _grouped(found: Iterable[_T], key: Callable[[_T], _K]) -> dict[_K, list[_T]]:
+    groups: dict[_K, list[_T]] = {}
+    for one in found:
         groups.setdefault(key(one), []).append(one)
     return groups

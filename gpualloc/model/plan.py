@@ -10,6 +10,7 @@ from gpualloc.model.allocation import Allocation, Member
 from gpualloc.model.decision import Rejection
 from gpualloc.model.desired import DeviceSettings
 from gpualloc.model.objective import Objective
+from gpualloc.model.signals import ProcessSignal
 
 PLAN_FORMAT = 4
 """Version of the plan document; another one is refused."""
@@ -48,6 +49,8 @@ class StepKind(StrEnum):
     """Set power limit, clocks, compute mode or persistence of a device."""
     EVICT = "evict"
     """Suspend or end a process on a device that it was not given."""
+    SIGNAL = "signal"
+    """Send a signal to a process that an operator named."""
 
 
 INVERSE: Mapping[StepKind, StepKind | None] = {
@@ -69,6 +72,7 @@ INVERSE: Mapping[StepKind, StepKind | None] = {
     StepKind.MIG_DESTROY: StepKind.MIG_CREATE,
     StepKind.SET: StepKind.SET,
     StepKind.EVICT: None,
+    StepKind.SIGNAL: None,
 }
 """The step that takes a step back; None where there is none.
 
@@ -78,6 +82,9 @@ that nobody used is ever destroyed.
 
 DEVICE_KINDS = frozenset({StepKind.MIG_MODE, StepKind.MIG_CREATE, StepKind.MIG_DESTROY, StepKind.SET, StepKind.EVICT})
 """Steps that are about a device and no workload."""
+
+MOMENTARY_KINDS = frozenset({StepKind.SIGNAL})
+"""Steps that are meant for the moment in which they are asked for: what of them an interrupted run left is not done."""
 
 RESHAPING_KINDS = DEVICE_KINDS | {
     StepKind.STOP,
@@ -136,8 +143,13 @@ class ProcessTarget:
     started_at_s: float
     """Epoch seconds as the node told; the node compares within its clock's resolution."""
     action: EvictAction | None = None
-    """For EVICT; None for ADOPT."""
+    """For EVICT; None for the others."""
     grace_s: float = 10.0
+    """For EVICT: time between TERM and KILL."""
+    signal: ProcessSignal | None = None
+    """For SIGNAL; None for the others."""
+    command: str | None = None
+    """For SIGNAL: its command line as it was seen, untrusted text, for the audit trail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,19 +193,19 @@ class Step:
     devices_before: tuple[str, ...] = ()
     """For RESUME: UUIDs the workload was suspended on, in the order of the grants; for RESIZE: those it had before."""
     process: ProcessTarget | None = None
-    """The process that ADOPT takes in and EVICT acts on."""
+    """The process that ADOPT takes in, and that EVICT and SIGNAL act on."""
     checkpoint: bool = False
     """Whether STOP runs the workload's checkpoint hook first."""
 
     @property
     def chain(self) -> tuple[str, str]:
-        """Steps of one chain succeed or are taken back together: those of one workload, device or stranger.
+        """Steps of one chain succeed or are taken back together: those of one workload, device or process.
 
         A gang is started as one chain over its nodes; what ends its members are chains of their own.
         """
         if self.workload is not None and self.reason is StepReason.WAITING and self.member is not None:
             return "", self.workload
-        if self.kind is StepKind.EVICT and self.process is not None:
+        if self.kind in (StepKind.EVICT, StepKind.SIGNAL) and self.process is not None:
             return self.node, f"process {self.process.pid}"
         return self.node, self.workload or self.device or ""
 

@@ -5,10 +5,11 @@ import re
 import signal
 from typing import Any
 
-from gpualloc.node.wire import DEVICE_KINDS, MAX_PATHS, STEP_KINDS, Refused
+from gpualloc.node.wire import DEVICE_KINDS, MAX_PATHS, PROCESS_KINDS, SIGNALS, STEP_KINDS, Refused
 
 WORKLOAD_ID = re.compile(r"w[0-9a-hjkmnp-tv-z]{8}")
 """Workload ids enter paths and group names, so nothing else passes."""
+_RUN_ID = re.compile(r"[a-z0-9]{1,32}")
 _CONTROLLER_ID = re.compile(r"[0-9a-f]{32}")
 _DEVICE_UUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9/-]{0,127}")
 _CPUSET = re.compile(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*")
@@ -101,6 +102,9 @@ def call(value: Any) -> "dict[str, Any]":
     controller = text(fields, "controller", _CONTROLLER_ID, 32)
     checked = step(fields.get("step"))
     checked["controller"] = controller
+    if checked["kind"] in PROCESS_KINDS:
+        # Nothing that they make could name them.
+        checked["order"] = "%s-%d" % (text(fields, "run", _RUN_ID, 32), whole(fields, "seq", 1, 1 << 31))
     return {"fence": whole(fields, "fence", 0, 1 << 62), "controller": controller, "step": checked}
 
 
@@ -113,6 +117,8 @@ def step(value: Any) -> "dict[str, Any]":
     checked: "dict[str, Any]" = {"kind": kind, "attempt": whole(fields, "attempt", 0, 1 << 31)}
     if kind in DEVICE_KINDS:
         checked.update(workload=None, device=text(fields, "device", _DEVICE_UUID))
+    elif kind in PROCESS_KINDS:
+        checked.update(workload=None, device=None)
     else:
         checked.update(workload=workload_id(fields), device=None)
     for kinds, check in _CHECKS:
@@ -297,13 +303,24 @@ def _process(fields: "dict[str, Any]") -> "dict[str, Any]":
     if given.get("action") is not None and given["action"] not in _ACTIONS:
         raise Refused("bad-request", "no such action: %r" % (given["action"],))
     return {
-        "process": {
-            "pid": whole(given, "pid", 2, 1 << 22),
-            "started_at_s": number(given, "started_at_s", 0, 1e12),
-            "action": given.get("action"),
-            "grace_s": 10.0 if given.get("grace_s") is None else number(given, "grace_s", 0, 86400),
-        }
+        "process": dict(
+            _identity(given),
+            action=given.get("action"),
+            grace_s=10.0 if given.get("grace_s") is None else number(given, "grace_s", 0, 86400),
+        )
     }
+
+
+def _signal(fields: "dict[str, Any]") -> "dict[str, Any]":
+    given = mapping(fields.get("process"), "process")
+    if given.get("signal") not in SIGNALS:
+        raise Refused("bad-request", "no signal that can be sent: %r" % (given.get("signal"),))
+    return {"process": dict(_identity(given), signal=given["signal"])}
+
+
+def _identity(given: "dict[str, Any]") -> "dict[str, Any]":
+    """Pid and start of a process other than the first of all."""
+    return {"pid": whole(given, "pid", 2, 1 << 22), "started_at_s": number(given, "started_at_s", 0, 1e12)}
 
 
 def _claimed_for(fields: "dict[str, Any]") -> "dict[str, Any]":
@@ -324,5 +341,6 @@ _CHECKS = (
     (("mig-create", "mig-destroy"), _place),
     (("set",), _set),
     (("adopt", "evict"), _process),
+    (("signal",), _signal),
 )
 """What each kind of step carries beside its name."""

@@ -31,6 +31,7 @@ _HANDLERS = {
     "mig-destroy": "partitioning",
     "set": "setting",
     "evict": "evicting",
+    "signal": "signalling",
 }
 """Module of `gpualloc.node` whose `Handler` does the kind; `claim` and `unclaim` are the server's own."""
 

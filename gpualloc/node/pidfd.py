@@ -1,6 +1,7 @@
 """Signals that cannot reach another process of the same pid, where the kernel (5.3) has descriptors of processes."""
 
 import ctypes
+import errno
 import os
 
 from gpualloc.node import processes
@@ -26,6 +27,9 @@ def send(pid: int, start_ticks: int, number: int) -> bool:
         if not processes.is_same(pid, start_ticks):
             return False
         if fd is None or _syscall(_SEND_SIGNAL, fd, number, None, 0) != 0:
+            # One that ended meanwhile may have left its pid to another.
+            if fd is not None and ctypes.get_errno() == errno.ESRCH:
+                return False
             os.kill(pid, number)
     except ProcessLookupError:
         return False

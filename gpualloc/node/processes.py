@@ -29,6 +29,8 @@ class Stat:
         """At most 15 bytes of the program's name; what it was executed as, unless it took another."""
         self.dead = fields[0] in "ZX"
         """Over, though its parent has not taken note of it."""
+        self.stopped = fields[0] == "T"
+        """Whether a signal stopped it."""
         self.parent = int(fields[1])
         self.session = int(fields[3])
         self.kernel = bool(int(fields[6]) & _PF_KTHREAD)

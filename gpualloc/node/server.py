@@ -37,7 +37,7 @@ _UNDONE = (
 )
 """Kinds of step that can be taken back."""
 
-_LONG = ("stop", "suspend", "resume", "resize", "evict")
+_LONG = ("stop", "suspend", "resume", "resize", "evict", "signal")
 """Steps that last as long as the work's grace, or as its memory takes to move; they concern nobody else."""
 
 _LOCATED = ("claim", "limit", "start", "adopt", "suspend", "resume", "mps-start")

@@ -57,7 +57,8 @@ WORKLOAD_KINDS = (
     "mps-stop",
 )
 DEVICE_KINDS = ("mig-mode", "mig-create", "mig-destroy", "set", "evict")
-STEP_KINDS = WORKLOAD_KINDS + DEVICE_KINDS
+PROCESS_KINDS = ("signal",)
+STEP_KINDS = WORKLOAD_KINDS + DEVICE_KINDS + PROCESS_KINDS
 
 REASONS = (
     "bad-request",  # the message makes no sense to this node program
@@ -94,6 +95,11 @@ UNAVAILABLE = (
     "failed",
 )
 """Why a reading is null."""
+
+SIGNALS = ("TERM", "KILL", "INT", "HUP", "STOP", "CONT", "USR1", "USR2", "QUIT")
+"""Names of the signals that the step `signal` sends."""
+WORK_SIGNALS = ("HUP", "USR1", "USR2")
+"""Those of them that a process of a workload may get: what would end, stop or wake it is its keeper's to do."""
 
 KERNEL_KINDS = ("xid", "sxid", "driver")
 """What a line of the kernel log is: one with a code of a GPU, of an NVSwitch, or another one of the driver."""

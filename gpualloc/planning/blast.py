@@ -9,7 +9,7 @@ from gpualloc.model.inventory import Snapshot
 from gpualloc.model.plan import DEVICE_KINDS, BlastRadius, Step, StepKind, StepReason
 from gpualloc.model.workload import Workload
 
-DISTURBING_KINDS = DEVICE_KINDS | {StepKind.STOP, StepKind.SUSPEND, StepKind.RESIZE}
+DISTURBING_KINDS = DEVICE_KINDS | {StepKind.STOP, StepKind.SUSPEND, StepKind.RESIZE, StepKind.SIGNAL}
 """Steps that those in their blast radius notice as a loss."""
 
 _NAMED = (StepReason.RELEASE, StepReason.OPERATOR, StepReason.DRAIN, StepReason.GANG)

@@ -86,6 +86,8 @@ class GpuProcess:
     """gpualloc workload it belongs to; None for a stranger."""
     intensity: float = 1.0
     """Part of the GPU it can use at most, in (0, 1]."""
+    stopped: bool = False
+    """Whether a signal stopped it: it keeps its memory and uses nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +335,8 @@ class GpuModel:
 
     def use_of(self, process: GpuProcess, at_s: float) -> float:
         """Part of what it was given that a process uses at that time, 0..1."""
+        if process.stopped:
+            return 0.0
         # A person goes on with a notebook on whichever device it is.
         seed = process.pid if process.pattern is Pattern.NOTEBOOK else self.seed ^ process.pid
         return utilization(process.pattern, seed, max(0.0, at_s - process.started_at_s), at_s) * process.intensity
@@ -340,8 +344,9 @@ class GpuModel:
     @property
     def mean_power_w(self) -> float | None:
         """Power over a long time with what is on it; None when the model's is not sourced."""
+        going = [process for process in self.processes if not process.stopped]
         return self._power_w(
-            min(1.0, sum(mean_utilization(one.pattern) * one.intensity * self._share(one) for one in self.processes))
+            min(1.0, sum(mean_utilization(one.pattern) * one.intensity * self._share(one) for one in going))
         )
 
     def let_pass(self, until_s: float) -> None:

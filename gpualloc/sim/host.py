@@ -77,6 +77,8 @@ class SimulatedHost:
     """Devices by workload whose MPS daemon it needs."""
     saves: dict[str, float] = field(default_factory=dict)
     """How far work was that saved itself, in seconds of it, by workload; the same on all nodes of the cluster."""
+    signals: dict[str, str] = field(default_factory=dict)
+    """How processes stood after each signal that was sent, by the order to send it."""
 
     # ---- time
 
@@ -268,6 +270,7 @@ class SimulatedHost:
             "claims": self.ledger.claims(),
             "mps": dict(self.mps),
             "booted_s": self.booted_s,
+            "signals": dict(self.signals),
         }
 
     @classmethod
@@ -284,6 +287,7 @@ class SimulatedHost:
             ledger=SimulatedLedger(plain["fences"], plain["claims"]),
             mps=plain.get("mps", {}),
             booted_s=plain.get("booted_s"),
+            signals=plain.get("signals", {}),
         )
 
     # ---- inside

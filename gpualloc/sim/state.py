@@ -11,6 +11,7 @@ import gpualloc.sim.partitioning
 import gpualloc.sim.resizing
 import gpualloc.sim.setting
 import gpualloc.sim.sharing
+import gpualloc.sim.signalling
 import gpualloc.sim.suspending  # noqa: F401 - each puts its steps into `sim.host.HANDLERS`
 from gpualloc.errors import ConfigError, NewerStateError, StateError
 from gpualloc.sim.catalog import find

@@ -48,6 +48,11 @@ class StatePaths:
         """The folder of saved policy profiles."""
         return self.root / "profiles"
 
+    @property
+    def remembered(self) -> Path:
+        """What the dashboard remembers between runs."""
+        return self.root / "top.json"
+
     def sim(self, name: str) -> StatePaths:
         """The state of a simulated cluster, apart from the real one.
 

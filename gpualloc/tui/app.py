@@ -2,45 +2,51 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from typing import ClassVar
 
-from textual.app import App
 from textual.binding import Binding, BindingType
 
 from gpualloc.engine.context import Context
 from gpualloc.errors import UsageError
+from gpualloc.tui import glyphs
 from gpualloc.tui.commands import Command, Commands
 from gpualloc.tui.cost import Cost, CostMeter, ProcessCostMeter
 from gpualloc.tui.desk import Answered, Desk
+from gpualloc.tui.listing import Sort
 from gpualloc.tui.messages import Back, Crashed, Go, Sampled
+from gpualloc.tui.options import TopOptions
+from gpualloc.tui.remembered import ListLook, Memory
 from gpualloc.tui.rows import Moment
 from gpualloc.tui.screens.catalog import PLACES, Place, place
+from gpualloc.tui.screens.listed import ListedView
 from gpualloc.tui.screens.view import View
-from gpualloc.tui.shell import Shell
+from gpualloc.tui.shell import ListMemory, Shell
 from gpualloc.tui.source import Source
 from gpualloc.tui.state import State
 from gpualloc.tui.text import plain
+from gpualloc.tui.themes import Colours, ThemedApp, colours_of
 from gpualloc.tui.watcher import Watcher
 from gpualloc.tui.widgets.key_line import KeyLine
 from gpualloc.tui.widgets.prompt_line import Prompt
 from gpualloc.tui.widgets.summary import Heading
 
-DEFAULT_EVERY_S = 2.0
-"""Usual period of the looks."""
 _REDRAW_S = 1.0
 _GATHER_S = 0.1
 """Answers that come within this time are drawn together."""
 
 
-class TopApp(App[None]):
+class TopApp(ThemedApp):
     """`gpualloc top`.
 
     Args:
-        ctx: for what is asked of the engine.
+        ctx: for what is asked of the engine; one that only looks where nothing may be changed.
         source: what to look at.
-        every_s: period of the looks in seconds.
+        options: how to begin.
         title: first words of the header.
         meter: measures the dashboard's own cost.
+        colours: what the terminal has.
     """
 
     CSS_PATH = "styles.tcss"
@@ -54,35 +60,80 @@ class TopApp(App[None]):
         Binding("question_mark", "go('help')", "help", tooltip="All keys, views and commands"),
         Binding("colon", "command", "command", tooltip="Type the name of a view or an action"),
         Binding("escape", "leave", "back", show=False, tooltip="Back to the view before"),
+        Binding("T", "next_theme", "theme", show=False, tooltip="The next theme"),
         Binding("p", "pause", "pause", show=False, tooltip="Stop looking at the fleet, or go on"),
         Binding("q,ctrl+c", "quit", "quit", tooltip="Quit at once, whatever hangs"),
     ]
 
-    def __init__(self, ctx: Context, source: Source, *, every_s: float, title: str, meter: CostMeter) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        ctx: Context,
+        source: Source,
+        options: TopOptions,
+        *,
+        title: str,
+        meter: CostMeter,
+        colours: Colours = Colours.MANY,
+    ) -> None:
+        self._memory = Memory(options.remembered)
+        super().__init__(options.theme or self._memory.remembered.theme, colours)
         self.title = title
         self._meter = meter
         self._cost: Cost = meter.measure()
         self._source = source
-        self._every_s = every_s
-        self.watcher = Watcher(source, every_s, self.post_message)
+        self._options = options
+        self._every_s = options.every_s
+        self.watcher = Watcher(source, options.every_s, self.post_message)
         desk = Desk(self.post_message)
         state = State.of(self.watcher.seen(), self._moment())
-        self.shell = Shell(ctx, source, desk, state, every_s, self._heading, self._commands)
+        self.shell = Shell(
+            ctx, source, desk, state, options.every_s, self._heading, self._commands, read_only=options.read_only
+        )
+        self._recall()
         self.crash: Exception | None = None
         """A defect that ended a thread, and with it the dashboard."""
         self._redraw_is_due = False
 
     async def on_mount(self) -> None:
         """Show the first view and begin to look."""
+        first = place(self._options.view or self._memory.remembered.view or "")
         self._show(PLACES[0], "")
+        if first is not None and not first.needs and first is not PLACES[0]:
+            self._show(first, "")
         self.watcher.start()
+        notice = self._memory.take_notice()
+        if notice is not None:
+            self.call_after_refresh(self._say, notice, wrong=True)
         self.set_interval(_REDRAW_S, self._tick)
         self.set_interval(self._every_s, self._measure)
 
     def on_unmount(self) -> None:
         """Leave the threads to themselves."""
         self.watcher.stop()
+        self._keep()
+
+    # What is remembered between runs.
+
+    def _recall(self) -> None:
+        remembered = self._memory.remembered
+        self.shell.filters.update(remembered.filters)
+        for name, look in remembered.lists.items():
+            sorts = tuple(Sort(field, descends) for field, descends in look.sort) or None
+            self.shell.lists[name] = ListMemory(look.columns, sorts)
+
+    def _keep(self) -> None:
+        lists = {
+            name: ListLook(memory.columns, tuple((sort.field, sort.descends) for sort in memory.sorts or ()))
+            for name, memory in self.shell.lists.items()
+            if memory.columns is not None or memory.sorts is not None
+        }
+        self._memory.keep(replace(self._memory.remembered, lists=lists, filters=dict(self.shell.filters)))
+
+    def action_next_theme(self) -> None:
+        """Wear the next theme, from now on."""
+        super().action_next_theme()
+        self._memory.keep(replace(self._memory.remembered, theme=self.theme))
+        self._say(f"theme {self.theme}")
 
     # News.
 
@@ -207,9 +258,26 @@ class TopApp(App[None]):
             [
                 *(self._going(one) for one in PLACES),
                 Command("quit", "quit", lambda _: self.exit(), ("q",)),
+                Command("theme", "wear another theme", self._wear, argument="THEME", values=lambda: self.theme_names),
+                Command("save", "save the filter of the list under a name", self._save, argument="NAME"),
                 Command("pause", "stop looking, or go on", lambda _: self.action_pause()),
             ]
         )
+
+    def _wear(self, name: str) -> None:
+        if name not in self.theme_names:
+            raise UsageError(f"there is no theme {name}", hint=f"one of {', '.join(self.theme_names)}")
+        self.theme = name
+        self._memory.keep(replace(self._memory.remembered, theme=name))
+
+    def _save(self, name: str) -> None:
+        view = self.view
+        text = view.table.memory.filter.strip() if isinstance(view, ListedView) else ""
+        if not name or not text:
+            raise UsageError("there is no filter to save", hint="type one with /, then :save NAME")
+        self.shell.filters[name] = text
+        self._keep()
+        self._say(f"saved; @{name} behind / applies it")
 
     def _going(self, one: Place) -> Command:
         def values() -> list[str]:
@@ -221,19 +289,20 @@ class TopApp(App[None]):
         return Command(one.name, one.what, lambda of: self._go(one.name, of), one.aliases, argument, values)
 
 
-def run_top(ctx: Context, source: Source, *, every_s: float = DEFAULT_EVERY_S, title: str = "gpualloc top") -> None:
+def run_top(ctx: Context, source: Source, options: TopOptions, *, title: str = "gpualloc top") -> None:
     """Show the dashboard until the user quits.
 
     Args:
-        ctx: for what is asked of the engine.
+        ctx: for what is asked of the engine; one that only looks where nothing may be changed.
         source: what to look at.
-        every_s: period of the looks in seconds.
+        options: how to begin.
         title: first words of the header.
 
     Raises:
         Exception: whatever other than GpuallocError a thread met, a defect.
     """
-    app = TopApp(ctx, source, every_s=every_s, title=title, meter=ProcessCostMeter())
+    glyphs.use(glyphs.fitting(os.environ, ascii_only=options.ascii))
+    app = TopApp(ctx, source, options, title=title, meter=ProcessCostMeter(), colours=colours_of(os.environ))
     app.run()
     if app.crash is not None:
         raise app.crash

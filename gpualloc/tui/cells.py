@@ -1,4 +1,4 @@
-"""What stands in a cell: spans of text with a role, whose colour the style sheet decides."""
+"""What stands in a cell: spans of text with a role, whose colour the theme decides."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from enum import StrEnum
 
 from rich.cells import cell_len
 
+from gpualloc.tui import glyphs
 from gpualloc.tui.text import clip
 
 
 class Role(StrEnum):
-    """What a span means; the style sheet has one class for each, `role--<value>`."""
+    """What a span means; the theme says how each looks."""
 
     PLAIN = "plain"
     NAME = "name"
@@ -24,6 +25,25 @@ class Role(StrEnum):
     UTILIZATION = "utilization"
     MEMORY = "memory"
     TRACK = "track"
+    HEAT_0 = "heat-0"
+    HEAT_1 = "heat-1"
+    HEAT_2 = "heat-2"
+    HEAT_3 = "heat-3"
+    HEAT_4 = "heat-4"
+    HEAT_5 = "heat-5"
+    FAULT = "fault"
+    STALE = "stale"
+    UNKNOWN = "unknown"
+    SELECT = "select"
+    CURVE = "curve"
+    CURVE_BAND = "curve-band"
+    FORECAST = "forecast"
+    FORECAST_BAND = "forecast-band"
+    AXIS = "axis"
+
+
+HEATS = (Role.HEAT_0, Role.HEAT_1, Role.HEAT_2, Role.HEAT_3, Role.HEAT_4, Role.HEAT_5)
+"""From idle to full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +57,6 @@ class Span:
 Cell = tuple[Span, ...]
 
 _LITTLE = 0.005
-_FULL, _HALF, _TRACK = "▄▖▁"
 NOTHING: Cell = ()
 
 
@@ -81,8 +100,20 @@ def bar(ratio: float | None, width: int, role: Role) -> Cell:
     # A little use must not look like none, nor almost full like full; what a driver keeps for itself is none.
     halves = max(halves, 1) if ratio >= _LITTLE else halves
     halves = min(halves, width * 2 - 1) if ratio < 1 else halves
-    filled = _FULL * (halves // 2) + _HALF * (halves % 2)
-    return (Span(filled, role), Span(_TRACK * (width - len(filled)), Role.TRACK))
+    drawn = glyphs.current()
+    filled = drawn.full * (halves // 2) + drawn.half * (halves % 2)
+    return (Span(filled, role), Span(drawn.track * (width - len(filled)), Role.TRACK))
+
+
+def heat(ratio: float | None) -> Cell:
+    """One cell whose form and colour say how much of a whole is in use; unknown is not idle."""
+    drawn = glyphs.current()
+    if ratio is None:
+        return cell(drawn.unknown, Role.UNKNOWN)
+    bounded = min(1.0, max(0.0, ratio))
+    # The first step is for idle alone.
+    step = 0 if bounded < _LITTLE else min(len(HEATS) - 1, 1 + int(bounded * (len(HEATS) - 1)))
+    return cell(drawn.heat[step], HEATS[step])
 
 
 def percent(ratio: float | None, width: int = 4) -> Cell:

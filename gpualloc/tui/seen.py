@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from gpualloc.engine.judging import NOTHING_JUDGED, Judged
 from gpualloc.errors import GpuallocError
-from gpualloc.model.health import Condition
 from gpualloc.model.inventory import Device, DeviceState, Node, NodeSpec, NodeState, Process
 from gpualloc.model.workload import Workload
 
@@ -70,7 +70,7 @@ class Seen:
     """Ticks at which the look under way began; None between looks."""
     waiting_for: tuple[str, ...] = ()
     """Nodes that the look under way has not heard yet."""
-    conditions: tuple[Condition, ...] = ()
-    """What is wrong with nodes and devices, worst first."""
+    judged: Judged = NOTHING_JUDGED
+    """What is wrong with nodes and devices, and what happened that nobody has kept yet."""
     error: GpuallocError | None = None
     """Why the last look failed as a whole; None when it did not."""

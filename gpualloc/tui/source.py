@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from gpualloc.model.health import Condition
+from gpualloc.engine.judging import Judged
 from gpualloc.model.inventory import Node, NodeSpec, Snapshot
 from gpualloc.model.workload import Workload
 
@@ -24,7 +24,7 @@ class Source:
     specs: tuple[NodeSpec, ...] = ()
     """The nodes there should be, so that one that never answers has its row from the start."""
     simulated: bool = False
-    conditions: Callable[[Sequence[Node]], tuple[Condition, ...]] = lambda _nodes: ()
-    """What is wrong with the nodes that a whole look has seen, worst first. May block and raise GpuallocError."""
+    judge: Callable[[Sequence[Node]], Judged] = lambda _nodes: Judged()
+    """What is to be said of the nodes that a whole look has seen. May block and raise GpuallocError."""
     ticks_s: Callable[[], float] = time.monotonic
     """Seconds that only go forward, for the ages of rows: a simulated world's clock may be sped up."""

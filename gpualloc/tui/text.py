@@ -6,13 +6,14 @@ import time
 
 from rich.cells import cell_len, set_cell_size
 
+from gpualloc.tui import glyphs
+
 MAX_SHOWN_CHARS = 300
-ELLIPSIS = "…"
 
 
 def plain(text: str, limit: int = MAX_SHOWN_CHARS) -> str:
     r"""Make untrusted text safe to draw: at most `limit` characters, and what is not printable escaped (`\x1b`)."""
-    shown = text if len(text) <= limit else text[: limit - 1] + ELLIPSIS
+    shown = text if len(text) <= limit else text[: limit - 1] + glyphs.current().ellipsis
     if shown.isprintable():
         return shown
     return "".join(char if char.isprintable() else _escaped(char) for char in shown)
@@ -22,7 +23,7 @@ def clip(text: str, width: int) -> str:
     """Cut text to `width` terminal cells, with an ellipsis at the end when something is missing."""
     if cell_len(text) <= width:
         return text
-    return set_cell_size(text, max(0, width - 1)) + ELLIPSIS if width > 0 else ""
+    return set_cell_size(text, max(0, width - 1)) + glyphs.current().ellipsis if width > 0 else ""
 
 
 def clip_middle(text: str, width: int) -> str:
@@ -33,7 +34,7 @@ def clip_middle(text: str, width: int) -> str:
     tail = width - 1 - head
     while cell_len(text[-tail:]) > width - 1 - head:
         tail -= 1
-    return set_cell_size(text, head) + ELLIPSIS + text[len(text) - tail :]
+    return set_cell_size(text, head) + glyphs.current().ellipsis + text[len(text) - tail :]
 
 
 def age_text(seconds: float | None) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from textual.message import Message
 
+from gpualloc.engine.judging import Judged
 from gpualloc.errors import GpuallocError
-from gpualloc.model.health import Condition
 from gpualloc.model.inventory import Node, Snapshot
 from gpualloc.model.workload import Workload
 from gpualloc.tui.messages import Crashed, Sampled
@@ -40,7 +40,7 @@ class Watcher:
         self._answers: dict[str, Node] = {}
         self._nodes = {spec.name: SeenNode(spec) for spec in source.specs}
         self._workloads: tuple[Workload, ...] | None = None
-        self._conditions: tuple[Condition, ...] = ()
+        self._judged = Judged()
         self._judge_at_s = -math.inf
         self._looks = 0
         self._error: GpuallocError | None = None
@@ -82,7 +82,7 @@ class Watcher:
                 looks=self._looks,
                 look_since_s=self._since_s,
                 waiting_for=waiting,
-                conditions=self._conditions,
+                judged=self._judged,
                 error=self._error,
             )
 
@@ -138,11 +138,11 @@ class Watcher:
         began_s = self._source.ticks_s()
         if began_s < self._judge_at_s:
             return
-        conditions = self._source.conditions(nodes)
+        judged = self._source.judge(nodes)
         ended_s = self._source.ticks_s()
         self._judge_at_s = ended_s + (ended_s - began_s) / JUDGED_SHARE
         with self._lock:
-            self._conditions = conditions
+            self._judged = judged
 
     def _tell(self) -> None:
         with self._lock:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from math import floor
 from statistics import median
+from typing import TypeVar
 
+_T = TypeVar("_T")
 Points = Sequence[tuple[float, float | None]]
 
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
@@ -46,7 +49,7 @@ def sparkline(points: Points, width: int) -> str:
     if not known:
         return "·" * width
     low, high = value_range(known)
-    slots = _spread(points, width)
+    slots = spread(points, width, mean)
     top = len(_LEVELS) - 1
     return "".join("·" if value is None else _LEVELS[round((value - low) / (high - low) * top)] for value in slots)
 
@@ -55,17 +58,6 @@ def value_range(known: Sequence[float]) -> tuple[float, float]:
     """From 0 (or lower) to the highest, so that bars can be compared; never empty."""
     low, high = min(0.0, *known), max(known)
     return low, high if high > low else low + 1
-
-
-def _slots(points: Points, count: int) -> list[float | None]:
-    """The mean of the known values in each of `count` equal parts of the time; None where none is known."""
-    start, end = points[0][0], points[-1][0]
-    span = (end - start) or 1.0
-    parts: list[list[float]] = [[] for _ in range(count)]
-    for at_s, value in points:
-        if value is not None:
-            parts[min(count - 1, int((at_s - start) / span * count))].append(value)
-    return [sum(part) / len(part) if part else None for part in parts]
 
 
 def plot(points: Points, columns: int, height: int, low: float, high: float) -> list[list[int]]:
@@ -80,28 +72,52 @@ def plot(points: Points, columns: int, height: int, low: float, high: float) -> 
     """
     grid = [[0x2800] * columns for _ in range(height)]
     rows = height * 4 - 1
-    for x, value in enumerate(_spread(points, columns * 2)):
+    for x, value in enumerate(spread(points, columns * 2, mean)):
         if value is not None:
             y = rows - round((value - low) / (high - low) * rows)
             grid[y // 4][x // 2] |= DOTS[y % 4][x % 2]
     return grid
 
 
-def _spread(points: Points, count: int) -> list[float | None]:
-    """As `_slots`, with the empty parts between two neighbouring points filled by the earlier one.
+def mean(values: Sequence[float]) -> float:
+    """The mean of at least one value."""
+    return sum(values) / len(values)
 
-    Points further apart than usual have a gap between them, which stays empty.
+
+def spread(
+    points: Points,
+    count: int,
+    of: Callable[[Sequence[float]], _T],
+    window: tuple[float, float] | None = None,
+    apart_s: float | None = None,
+) -> list[_T | None]:
+    """One value for each of `count` equal parts of a time; None where nothing is known.
+
+    An empty part between two neighbouring points takes the value of the earlier one, unless there is a gap there.
+
+    Args:
+        points: (epoch seconds, value or None), oldest first.
+        count: parts, at least 1.
+        of: what the known values in one part come to.
+        window: epoch seconds at which the time begins and ends; None: at the first and the last point.
+        apart_s: points further apart than that have a gap between them; None: two and a half usual distances.
     """
-    slots = _slots(points, count)
-    if len(points) < 2:
+    slots: list[_T | None] = [None] * count
+    if not points:
         return slots
-    start, end = points[0][0], points[-1][0]
+    start, end = window or (points[0][0], points[-1][0])
     span = (end - start) or 1.0
-    usual_s = median(later[0] - earlier[0] for earlier, later in pairwise(points))
+    if apart_s is None and len(points) > 1:
+        apart_s = _GAP * median(later[0] - earlier[0] for earlier, later in pairwise(points))
+    parts: dict[int, list[float]] = {}
+    for at_s, value in points:
+        if value is not None and start <= at_s <= end:
+            parts.setdefault(min(count - 1, int((at_s - start) / span * count)), []).append(value)
     for (at_s, value), (next_s, _) in pairwise(points):
-        if next_s - at_s > _GAP * usual_s:
-            continue
-        first, last = (int((moment - start) / span * count) for moment in (at_s, next_s))
-        for slot in range(first + 1, min(last, count)):
-            slots[slot] = value
+        first, last = (floor((moment - start) / span * count) for moment in (at_s, next_s))
+        held = range(max(0, first + 1), min(last, count))
+        if held and value is not None and (apart_s is None or next_s - at_s <= apart_s):
+            slots[held.start : held.stop] = [of([value])] * len(held)
+    for part, values in parts.items():
+        slots[part] = of(values)
     return slots

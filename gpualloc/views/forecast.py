@@ -113,7 +113,7 @@ def forecast_text(panels: Sequence[Panel], look: Look) -> str:
 def _panel(panel: Panel, look: Look) -> str:
     title = look.paint(shorten(_title(panel), look.width), Role.STRONG)
     known = [(at_s, band) for at_s, band in panel.bands if band is not None]
-    past = _recent(panel) if panel.history else []
+    past = recent(panel) if panel.history else []
     if not known and all(value is None for _, value in past):
         return f"{title}\n{_NEVER_MIND}"
     drawn, now = band_chart(past, known, _HEIGHT, look, lambda value: _number(panel, value))
@@ -126,7 +126,7 @@ def _title(panel: Panel) -> str:
     return f"{escape(panel.title)}{most}"
 
 
-def _recent(panel: Panel) -> Points:
+def recent(panel: Panel) -> Points:
     """The end of the past: twice as long as the longest horizon, and never just a few points."""
     now_s = panel.history[-1][0]
     if not panel.bands:
@@ -165,7 +165,7 @@ def _lines(panels: Sequence[Panel], look: Look) -> list[str]:
     ends = [_ending(panel) for panel in panels]
     margin = max(cells(title) for title in titles)
     width = max(8, look.width - margin - max(cells(end) for end in ends) - 2)
-    drawn = [sparkline(_recent(panel), width) if panel.history else "·" * width for panel in panels]
+    drawn = [sparkline(recent(panel), width) if panel.history else "·" * width for panel in panels]
     return [
         f"{title}{' ' * (margin - cells(title))} {line} {end}"
         for title, line, end in zip(titles, drawn, ends, strict=True)

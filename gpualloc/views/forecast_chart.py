@@ -39,7 +39,7 @@ def band_chart(
     shade = [[_EMPTY] * columns for _ in range(height)]
     if bands:
         moments = [start_s + (end_s - start_s) * (x + 0.5) / (2 * columns) for x in range(2 * columns)]
-        course = _course(history, bands, moments)
+        course = course_of(history, bands, moments)
         expected = [(start_s, None), *((at_s, band.median) for at_s, band in course), (end_s, bands[-1][1].median)]
         _add(line, plot(expected, columns, height, low, high), columns - (len(course) + 1) // 2)
         shade = _shade([band for _, band in course], columns, height, low, high)
@@ -50,7 +50,7 @@ def band_chart(
     return drawn, margin + 2 + round((now_s - start_s) / ((end_s - start_s) or 1.0) * columns)
 
 
-def _course(history: Points, bands: Bands, moments: Sequence[float]) -> list[tuple[float, Band]]:
+def course_of(history: Points, bands: Bands, moments: Sequence[float]) -> list[tuple[float, Band]]:
     """The band at each moment after the history, straight between the horizons, from the latest value on."""
     now_s, latest = history[-1]
     knots = [*([(now_s, Band(latest, latest, latest))] if latest is not None else []), *bands]

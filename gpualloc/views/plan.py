@@ -35,6 +35,7 @@ _GLYPHS = {
     StepKind.MIG_DESTROY: _TAKEN,
     StepKind.SET: _CHANGED,
     StepKind.EVICT: _TAKEN,
+    StepKind.SIGNAL: _CHANGED,
 }
 _STARTS = (StepKind.START, StepKind.ADOPT, StepKind.RESUME)
 _ENDS = (StepKind.STOP, StepKind.SUSPEND)
@@ -132,7 +133,7 @@ def _radius(step: Step, names: Mapping[str, str]) -> list[str]:
     radius = step.blast_radius
     others = [_titled(workload, names) for workload in radius.workloads if workload != step.workload]
     lines = [f"disturbs {', '.join(others)}"] if others else []
-    if radius.users and step.kind in (*_ENDS, *DEVICE_KINDS):
+    if radius.users and step.kind in (*_ENDS, *DEVICE_KINDS, StepKind.SIGNAL):
         lines.append(f"noticed by {', '.join(escape(user) for user in radius.users)}")
     if radius.resets:
         lines.append(f"resets {', '.join(escape(uuid) for uuid in radius.resets)}")
@@ -150,12 +151,14 @@ def summary(plan: Plan) -> str:
         return f"no changes{waiting}"
     starts = len({step.workload for step in plan.steps if step.kind in _STARTS})
     stops = len({step.workload for step in plan.steps if step.kind in _ENDS})
-    devices = len({step.chain for step in plan.steps if step.workload is None})
+    devices = len({step.chain for step in plan.steps if step.device is not None})
+    signals = len([step for step in plan.steps if step.kind is StepKind.SIGNAL])
     moved = {step.chain for step in plan.steps if step.kind in (*_STARTS, *_ENDS)}
-    rest = len({step.chain for step in plan.steps} - moved) - devices
+    rest = len({step.chain for step in plan.steps} - moved) - devices - signals
     parts = [plural(starts, "start")] if starts else []
     parts += [plural(stops, "stop")] if stops else []
     parts += [f"{plural(devices, 'device')} changed"] if devices else []
+    parts += [plural(signals, "signal")] if signals else []
     parts += [f"{rest} cleaned up"] if rest > 0 else []
     nodes = {step.node for step in plan.steps}
     users = {user for step in plan.steps for user in step.blast_radius.users}

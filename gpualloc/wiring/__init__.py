@@ -160,6 +160,11 @@ def saved_profiles(options: Options) -> SavedProfiles:
     return SavedProfiles((paths if sim is None else paths.sim(_sim_key(sim))).profiles)
 
 
+def remembered_file(options: Options) -> Path:
+    """Where the dashboard remembers how the user likes it; simulated clusters share it with the real one."""
+    return _paths(options).remembered
+
+
 def kept_files(options: Options) -> KeptFiles:
     """The databases of the state that the options name; a simulated cluster has its own."""
     from gpualloc.store.keeping import StateFiles
@@ -167,6 +172,22 @@ def kept_files(options: Options) -> KeptFiles:
     sim = options.sim or os.environ.get(SIM_VARIABLE) or None
     paths = _paths(options)
     return StateFiles(paths if sim is None else paths.sim(_sim_key(sim)), simulated=sim is not None)
+
+
+def may_not_write(options: Options) -> str | None:
+    """Why nothing may be changed in the world that the options name, in one sentence; None when it may.
+
+    Nothing is made, written or asked of a node to find out.
+    """
+    from gpualloc.store.permission import change_obstacle
+
+    sim = options.sim or os.environ.get(SIM_VARIABLE) or None
+    paths = _paths(options)
+    if sim is None:
+        return change_obstacle(paths)
+    if _is_recording(sim):
+        return f"{sim} is a recording, and what was cannot be changed"
+    return change_obstacle(paths.sim(_sim_key(sim)))
 
 
 def parquet_writer() -> Callable[[Path, Sequence[str], Iterable[ParquetRow]], int]:
@@ -322,14 +343,11 @@ def _target_of(spec: NodeSpec, config: Config) -> SshTarget:
 
 
 def _simulated(sim: str, paths: StatePaths, config: Config, opened: ExitStack) -> tuple[Fleet, Clock]:
-    if _is_file(sim):
-        from gpualloc.adapters.recorded_file import looks_like_one
+    if _is_recording(sim):
+        from gpualloc.wiring.doors import recorded_fleet
 
-        if looks_like_one(Path(sim)):
-            from gpualloc.wiring.doors import recorded_fleet
-
-            recorded = recorded_fleet(Path(sim), _speed())
-            return recorded, recorded.clock
+        recorded = recorded_fleet(Path(sim), _speed())
+        return recorded, recorded.clock
     from gpualloc.adapters.fleet import LinkedFleet
 
     world = _simulated_nodes(sim, paths)
@@ -370,6 +388,14 @@ def _speed() -> float | None:
         raise ConfigError(
             f"{SPEED_VARIABLE}={text!r} is not a number", hint="3600 lets an hour pass each second"
         ) from None
+
+
+def _is_recording(sim: str) -> bool:
+    if not _is_file(sim):
+        return False
+    from gpualloc.adapters.recorded_file import looks_like_one
+
+    return looks_like_one(Path(sim))
 
 
 def _is_file(sim: str) -> bool:

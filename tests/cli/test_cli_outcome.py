@@ -23,6 +23,7 @@ TABLE = {
     errors.PartlyAppliedError: (6, "partly-applied"),
     errors.LockedError: (7, "locked"),
     errors.StateError: (1, "state"),
+    errors.ReadOnlyError: (1, "read-only"),
     errors.StepError: (1, "step"),
     errors.HookError: (1, "hook"),
     errors.StoppedError: (130, "interrupted"),

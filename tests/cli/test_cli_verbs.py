@@ -143,11 +143,6 @@ def test_apply_without_a_terminal_wants_yes(run, tmp_path):
     assert "hint: add --yes" in ran.err
 
 
-def test_top_wants_a_terminal(run):
-    ran = run("top")
-    assert (ran.code, "top needs a terminal" in ran.err) == (2, True)
-
-
 def test_a_node_is_installed_and_taken_away(run, monkeypatch, tmp_path):
     monkeypatch.setattr("gpualloc.cli.node.ROOT", str(tmp_path))
     monkeypatch.setattr("os.geteuid", lambda: 0)

@@ -95,6 +95,8 @@ class Row:
     """Whether everything the run does can be taken back."""
     planned_again: bool = False
     """Whether the command line is good once only, so that `begin` must make another one to say it again."""
+    goes_on: bool = True
+    """Whether the next command goes on with it; what was meant for the moment is never done late."""
 
     def again(self, world: World, args: list[str]) -> list[str]:
         """The command line to say a second time."""
@@ -238,6 +240,12 @@ def to_evict(ctx: Context, root: Path) -> list[str]:
     return plan_file(ctx, root, [step])
 
 
+def to_signal(ctx: Context, root: Path) -> list[str]:
+    """A process of somebody else, to be ended by a signal."""
+    stranger(ctx, root)
+    return ["signal", "n1", str(STRANGER_PID), "--yes"]
+
+
 def to_adopt(ctx: Context, root: Path) -> list[str]:
     """A process of somebody else, to be taken in."""
     stranger(ctx, root)
@@ -286,6 +294,7 @@ ROWS = {
     StepKind.MIG_DESTROY: Row(laid_out_anew, invertible=True),
     StepKind.SET: Row(settings_changed, invertible=True, planned_again=True),
     StepKind.EVICT: Row(to_evict, invertible=False, planned_again=True),
+    StepKind.SIGNAL: Row(to_signal, invertible=False, goes_on=False),
 }
 
 

@@ -10,6 +10,7 @@ from tui.fleet_fixture import fleet
 
 from gpualloc.model.inventory import Node
 from gpualloc.tui.app import run_top
+from gpualloc.tui.options import TopOptions
 
 
 def main() -> None:
@@ -19,7 +20,7 @@ def main() -> None:
         yield from world.nodes[:3]
         threading.Event().wait()
 
-    run_top(dataclasses.replace(world.source(), look=look), every_s=1.0, title="gpualloc top")
+    run_top(world.context(), dataclasses.replace(world.source(), look=look), TopOptions(every_s=1.0))
 
 
 if __name__ == "__main__":

@@ -30,12 +30,14 @@ from gpualloc.store.paths import StatePaths
 from gpualloc.store.state import SqliteJournal
 from gpualloc.tui.app import TopApp
 from gpualloc.tui.cost import Cost
+from gpualloc.tui.options import TopOptions
 from gpualloc.tui.source import Source
 
 NOW_S = 1_790_000_000.0
 TICKS_S = 50_000.0
 EVERY_S = 2.0
 
+OPTIONS = TopOptions(every_s=EVERY_S)
 A100 = ("NVIDIA A100-SXM4-80GB", 81920, 400.0)
 H100 = ("NVIDIA H100 80GB HBM3", 81559, 700.0)
 H200 = ("NVIDIA H200", 143771, 700.0)
@@ -78,8 +80,8 @@ class FrozenWorld:
     def snapshot(self) -> Snapshot:
         return Snapshot(self.now_s, self.nodes)
 
-    def app(self, title: str = "gpualloc top", every_s: float = EVERY_S) -> TopApp:
-        return TopApp(self.context(), self.source(), every_s=every_s, title=title, meter=FrozenMeter())
+    def app(self, title: str = "gpualloc top", options: TopOptions = OPTIONS) -> TopApp:
+        return TopApp(self.context(), self.source(), options, title=title, meter=FrozenMeter())
 
     def context(self) -> Context:
         """What the engine is asked with: real databases, empty, and nodes that nothing can be done on."""

@@ -10,6 +10,7 @@ import pytest
 from gpualloc.tui.arrange import SortKey
 from gpualloc.tui.screens.detail import DetailScreen
 from gpualloc.tui.widgets.process_table import ProcessTable
+from gpualloc.tui.widgets.workload_table import WorkloadTable
 from textual.events import Key
 from textual.pilot import Pilot
 from tui.fleet_fixture import TICKS_S, FrozenMeter, FrozenWorld, fleet, uuid
@@ -19,7 +20,6 @@ from gpualloc.model.inventory import Node
 from gpualloc.tui.app import TopApp
 from gpualloc.tui.screens.fleet import FleetScreen
 from gpualloc.tui.screens.help import HelpScreen
-from gpualloc.tui.widgets.workload_table import WorkloadTable
 
 
 def _whole(pilot: Pilot[None]) -> str:

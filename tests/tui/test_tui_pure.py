@@ -8,6 +8,8 @@ import random
 import pytest
 from fakes import sample_world
 from gpualloc.tui.arrange import SortKey, arranged, kept
+from gpualloc.tui.detail import workload_detail
+from gpualloc.tui.widgets.workload_table import held_text, weakest_first
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -19,13 +21,11 @@ from gpualloc.model.progress import Progress
 from gpualloc.model.workload import WorkloadState
 from gpualloc.tui.cells import Role, bar, cell, fitted, gib, memory_pair, percent, watts, width_of
 from gpualloc.tui.columns import GAP, MARGIN, Column, PlacedColumn, fit
-from gpualloc.tui.detail import workload_detail
 from gpualloc.tui.rows import FleetRow, Moment, Standing, fleet_rows, state_words
 from gpualloc.tui.seen import Seen, SeenNode
 from gpualloc.tui.text import age_text, clip, clip_middle, plain
 from gpualloc.tui.totals import totals
 from gpualloc.tui.widgets import fleet_table, process_table, workload_table
-from gpualloc.tui.widgets.workload_table import held_text, weakest_first
 
 MOMENT = Moment(TICKS_S, NOW_S, 2.0)
 ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=60)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from textual.message import Message
 from tui.fleet_fixture import NOW_S, fleet
 
+from gpualloc.engine.judging import Judged
 from gpualloc.model.inventory import Node
 from gpualloc.tui.messages import Sampled
 from gpualloc.tui.source import Source
@@ -61,7 +62,7 @@ def test_news_is_told_once_until_it_is_asked_for() -> None:
     source = Source(
         look=steps.look,
         workloads=lambda _: (),
-        conditions=lambda _: (),
+        judge=lambda _: Judged(),
         now_s=lambda: NOW_S,
         specs=tuple(node.spec for node in WORLD.nodes),
     )
@@ -95,12 +96,12 @@ def test_judging_takes_a_hundredth_of_the_time_at_most() -> None:
             enough.set()
         yield from (replace(node, at_s=NOW_S) for node in WORLD.nodes)
 
-    def conditions(_: object) -> tuple[()]:
+    def judge(_: object) -> Judged:
         judged.append(looked[-1])
         ticks.now_s += 0.35
-        return ()
+        return Judged()
 
-    source = Source(look=look, workloads=lambda _: (), conditions=conditions, now_s=lambda: NOW_S, ticks_s=ticks)
+    source = Source(look=look, workloads=lambda _: (), judge=judge, now_s=lambda: NOW_S, ticks_s=ticks)
     watcher = Watcher(source, 0.0, lambda _: None)
     watcher.start()
     try:

@@ -45,7 +45,7 @@ def node_rows(state: State) -> tuple[NodeRow, ...]:
         if row.device is not None:
             own.setdefault(row.node.name, []).append(row)
     troubles: dict[str, list[Condition]] = {}
-    for condition in state.seen.conditions:
+    for condition in state.seen.judged.conditions:
         troubles.setdefault(condition.node, []).append(condition)
     return tuple(
         NodeRow(row, tuple(own.get(row.node.name, ())), tuple(troubles.get(row.node.name, ())))

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from textual.widgets import Static
 
 from gpualloc.tui.cells import Cell
-from gpualloc.tui.widgets.roles import ROLE_CLASSES, coloured
+from gpualloc.tui.widgets.roles import coloured
 
 
 class Lines(Static):
     """Lines of cells; redrawn only when they change."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = ROLE_CLASSES
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes, markup=False)

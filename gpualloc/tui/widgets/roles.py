@@ -1,22 +1,30 @@
-"""The colours of roles, for widgets that draw cells."""
+"""The colours of roles, for widgets that draw cells.
+
+They are taken from the variables of the theme rather than from component classes of each widget: a class for each of
+so many roles in each of so many widgets takes longer to style than all else takes to start.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 
 from rich.style import Style
 from rich.text import Text
+from textual.color import Color
 from textual.widget import Widget
 
+from gpualloc.tui import glyphs
 from gpualloc.tui.cells import Cell, Role
-
-ROLE_CLASSES = {f"role--{role.value}" for role in Role}
-"""Component classes of a widget that draws cells; the style sheet gives each its colour."""
 
 
 def role_style(widget: Widget, role: Role) -> Style:
-    """What the style sheet says of a role, without the background it inherits."""
-    return widget.get_component_rich_style(f"role--{role.value}", partial=True)
+    """How the theme draws a role; what it says nothing of is left to what is drawn upon."""
+    if role is Role.PLAIN:
+        return Style.null()
+    variables = widget.app.theme_variables
+    name = f"role-{role}"
+    return _style(variables[name], variables[f"{name}-style"], variables[f"{name}-background"])
 
 
 def coloured(widget: Widget, lines: Iterable[Cell]) -> Text:
@@ -26,5 +34,13 @@ def coloured(widget: Widget, lines: Iterable[Cell]) -> Text:
         if at:
             text.append("\n")
         for span in line:
-            text.append(span.text, role_style(widget, span.role))
+            text.append(glyphs.drawn(span.text), role_style(widget, span.role))
     return text
+
+
+@cache
+def _style(colour: str, words: str, background: str) -> Style:
+    behind = Color.parse(background)
+    return Style.parse(words) + Style(
+        color=Color.parse(colour).rich_color, bgcolor=None if behind.is_transparent else behind.rich_color
+    )

@@ -14,11 +14,12 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from gpualloc.tui import glyphs
 from gpualloc.tui.cells import Cell, Role, cell, fitted
 from gpualloc.tui.columns import GAP, MARGIN, Column, PlacedColumn, fit
 from gpualloc.tui.listing import Sort
 from gpualloc.tui.text import clip
-from gpualloc.tui.widgets.roles import ROLE_CLASSES, role_style
+from gpualloc.tui.widgets.roles import role_style
 
 Row = TypeVar("Row")
 
@@ -33,7 +34,7 @@ class _Line(NamedTuple):
 class Table(ScrollView, Generic[Row], can_focus=True):
     """Rows under a fixed heading, with a cursor that stays on its row when the order changes."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = ROLE_CLASSES | {
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
         "table--head",
         "table--sorted",
         "table--cursor",
@@ -185,16 +186,19 @@ class Table(ScrollView, Generic[Row], can_focus=True):
                 ((at, one) for at, one in enumerate(self._sorted_by) if one.field == placed.column.key), (0, None)
             )
             if sort is not None:
-                title += ("▼" if sort.descends else "▲") + (str(at + 1) if at else "")
-            text = "".join(span.text for span in fitted(cell(title), placed.width, placed.column.right))
+                signs = glyphs.current()
+                title += (signs.descending if sort.descends else signs.ascending) + (str(at + 1) if at else "")
+            text = "".join(glyphs.drawn(span.text) for span in fitted(cell(title), placed.width, placed.column.right))
             segments.append(Segment(text, sorted_style if sort is not None else style))
             segments.append(Segment(" " * GAP, style))
         return Strip(segments).adjust_cell_length(self.size.width, style)
 
     def _strip(self, line: _Line, base: Style) -> Strip:
-        segments = [Segment(span.text, base + role_style(self, span.role)) for span in fitted(line.mark, MARGIN)]
+        segments = [
+            Segment(glyphs.drawn(span.text), base + role_style(self, span.role)) for span in fitted(line.mark, MARGIN)
+        ]
         for content in line.cells:
-            segments.extend(Segment(span.text, base + role_style(self, span.role)) for span in content)
+            segments.extend(Segment(glyphs.drawn(span.text), base + role_style(self, span.role)) for span in content)
             segments.append(Segment(" " * GAP, base))
         return Strip(segments).adjust_cell_length(self.size.width, base).simplify()
 

@@ -190,3 +190,18 @@ def test_nothing_of_roots_comes_into_the_work(node):
     # The fourth is that of the folder which the shell reads for this.
     assert lines[12].split() == [f"/proc/self/fd/{number}" for number in range(4)]
     assert "Operation not permitted" in lines[13]
+
+
+def test_signals_reach_accounts_that_root_listed(node):
+    node.install("--run-as", "games")
+    begun = {name: subprocess.Popen(["sleep", "600"], user=name) for name in ("games", "nobody", "root")}
+    try:
+        for name, allowed in (("games", True), ("nobody", False), ("root", False)):
+            process = begun[name]
+            told = node.world.run("signal", "n1", str(process.pid), "--yes", check=0 if allowed else 1)
+            assert allowed or f"{node.user} may not run work as {name}" in told.stderr
+            assert (process.wait(60) if allowed else process.poll()) == (-15 if allowed else None)
+    finally:
+        for process in begun.values():
+            process.kill()
+            process.wait(60)

@@ -11,7 +11,7 @@ from fakes.sample_world import device
 
 from gpualloc.engine.context import Settings
 from gpualloc.engine.foresee import PAST_S, foresee, least_ticks, remember
-from gpualloc.engine.score import score
+from gpualloc.engine.score import score, scores_by_series
 from gpualloc.errors import NotFoundError, UsageError
 from gpualloc.forecast.registry import load
 from gpualloc.model.allocation import Allocation, Grant, Share
@@ -336,6 +336,23 @@ def test_readings_are_scored_with_what_was_sampled_later(world):
     ]
     assert (found.kept, found.early, found.unknown) == (4, 0, 2)
     assert score(world, "demand").kept == 0
+
+
+def test_each_series_is_scored_by_itself(world):
+    sample(world, BEGUN_S + 3300, 0.5)
+    sample(world, BEGUN_S + 3300, 0.5, "b1", "GPU-2")
+    seen = foresee(world, USE, [300.0])
+    remember(world, seen)
+    remember(world, foresee(world, USE, [300.0], pool="a"))
+    sample(world, BEGUN_S + 3600, 0.9)
+    sample(world, BEGUN_S + 3600, 0.7, "b1", "GPU-2")
+    sample(world, BEGUN_S + 3900, None)
+    found = scores_by_series(world, seen.subject)
+    assert {name: [(one.horizon_s, one.count, one.error) for one in scores] for name, scores in found.items()} == {
+        "a1/GPU-1": [(300, 1, pytest.approx(0.4))],
+        "b1/GPU-2": [(300, 1, pytest.approx(0.2))],
+    }
+    assert scores_by_series(world, replace(seen.subject, what="demand")) == {}
 
 
 def test_arrivals_of_profiles_are_scored_too(world):
