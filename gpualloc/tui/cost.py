@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
-
-import psutil
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +27,21 @@ class CostMeter(Protocol):
 
 
 class ProcessCostMeter:
-    """Measures this process through psutil."""
+    """Measures this process as the kernel counts it; its children are not in it."""
 
     def __init__(self) -> None:
-        self._process = psutil.Process()
-        self._process.cpu_percent(None)
-        self._measured = False
+        self._before: tuple[float, float] | None = None
+        """When it was measured last, and how much CPU time had gone by then, in seconds."""
 
     def measure(self) -> Cost:
-        """The cost since the last call; CPU is None at the first, whose window is too short to mean anything."""
-        percent = self._process.cpu_percent(None)
-        cpu_ratio = percent / 100 if self._measured else None
-        self._measured = True
-        return Cost(cpu_ratio, self._process.memory_info().rss >> 20)
+        """The cost since the last call; CPU is None at the first, before which there is nothing to measure from."""
+        now_s, cpu_s = time.monotonic(), time.process_time()
+        before, self._before = self._before, (now_s, cpu_s)
+        passed_s = 0.0 if before is None else now_s - before[0]
+        cpu_ratio = None if before is None or passed_s <= 0 else (cpu_s - before[1]) / passed_s
+        return Cost(cpu_ratio, _resident_bytes() >> 20)
+
+
+def _resident_bytes() -> int:
+    # The second number is what is resident, in pages.
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
