@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from gpualloc.adapters.fields import Fields
 
@@ -33,7 +33,7 @@ class CommonParts:
                 if isinstance(row, dict):
                     row.update({name: self._one(name, row[name]) for name in names if name in row})
 
-    def _one(self, name: str, part: object) -> object:
+    def _one(self, name: str, part: Any) -> object:
         try:
             # Not compared by their worth: true is 1 then, and what one node garbles would be told of another.
             key = name, marshal.dumps(part, _JSON_ONLY)
