@@ -3,7 +3,7 @@
 set -euo pipefail
 
 declare -A package_of=([sshd]=openssh-server [ssh]=openssh-client [gcc]=gcc [ip]=iproute2 [sudo]=sudo [tmux]=tmux
-    [prometheus]=prometheus [promtool]=prometheus [openssl]=openssl)
+    [prometheus]=prometheus [promtool]=prometheus [openssl]=openssl [chromium-headless-shell]=chromium-headless-shell)
 missing=()
 for tool in "${!package_of[@]}"; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null || missing+=("${package_of[$tool]}")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from gpualloc.adapters.common_parts import DecodedOnce
+from gpualloc.adapters.alike_parts import DecodedOnce
 from gpualloc.adapters.decode_again import Again
 from gpualloc.adapters.decode_readings import (
     decode_activity,

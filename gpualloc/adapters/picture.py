@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from gpualloc.adapters.alike_parts import AlikeParts
 from gpualloc.adapters.answers import refused
-from gpualloc.adapters.common_parts import CommonParts
 from gpualloc.adapters.decode import OBSERVED, NodeDecoder
 from gpualloc.adapters.fields import MalformedError
 from gpualloc.adapters.link import Message
@@ -12,7 +12,7 @@ from gpualloc.node.delta import merged
 from gpualloc.node.wire import WireError
 
 PARTS = ("hello", *OBSERVED)
-_COMMON = CommonParts()
+_COMMON = AlikeParts()
 
 
 class Picture:

@@ -172,12 +172,7 @@ class RecordedFleet:
             self._recording.play()
 
     def _node(self, spec: NodeSpec, *, over: bool) -> Node:
-        node = self._recording.node(spec.name)
-        if node is None:
-            began_s = self._recording.began_s
-            return Node(
-                spec, NodeState.UNREACHABLE, began_s, reason="it told nothing yet at this time of the recording"
-            )
+        node = self._recording.told(spec)
         if over and node.state is NodeState.OK:
             end = datetime.fromtimestamp(self._recording.at_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
             return replace(node, state=NodeState.STALE, reason=f"end of the recording at {end}")

@@ -54,6 +54,8 @@ class Line:
     path: Path
     number: int
     text: bytes
+    begins: int | None = None
+    """Offset of the member of the file that begins with it; None where none does."""
 
     def row(self) -> dict[str, Any]:
         """What is in it, with texts cut, and such as every terminal and database takes; raises BrokenInputError."""
@@ -102,6 +104,18 @@ class RecordingFile:
         except BaseException:
             self._file.close()
             raise
+
+    def go_to(self, offset: int, number: int) -> None:
+        """Let the `ticks` that are asked for next begin with that line.
+
+        Args:
+            offset: as `Line.begins` has it; 0 is the line after the first.
+            number: of that line.
+        """
+        self._file.seek(offset)
+        self._lines = _lines(self._path, self._file, number - 1 if offset else 0)
+        if not offset:
+            next(self._lines, None)
 
     def ticks(self) -> Iterator[RecordedTick]:
         """Each tick in its order; one at the end that is not whole is left out.
@@ -178,35 +192,43 @@ def _played(spec: NodeSpec) -> NodeSpec:
     return spec if spec.transport == "simulated" else replace(spec, transport="recorded")
 
 
-def _lines(path: Path, file: BinaryIO) -> Iterator[Line]:
-    """Each whole line; what a recording that was cut off has behind its last one is left out."""
+def _lines(path: Path, file: BinaryIO, number: int = 0) -> Iterator[Line]:
+    """Each whole line after that number; what a recording that was cut off has behind its last one is left out."""
     left = bytearray()
-    number = 0
-    for piece in _unpacked(path, file):
+    begins: int | None = None
+    for member, piece in _unpacked(path, file):
+        if member is not None:
+            # In the middle of a line nobody can begin to read.
+            begins = None if left else member
         left += piece
         begin = 0
         while (end := left.find(b"\n", begin)) >= 0:
             number += 1
-            yield Line(path, number, bytes(left[begin:end]))
-            begin = end + 1
+            yield Line(path, number, bytes(left[begin:end]), begins)
+            begin, begins = end + 1, None
         del left[:begin]
         if len(left) > MAX_LINE_BYTES:
             raise _wrong(path, f"line {number + 1}: longer than {MAX_LINE_BYTES >> 20} MiB")
 
 
-def _unpacked(path: Path, file: BinaryIO) -> Iterator[bytes]:
-    """What is in all members of a gzip file, in pieces of bounded size; one that was cut off ends early."""
+def _unpacked(path: Path, file: BinaryIO) -> Iterator[tuple[int | None, bytes]]:
+    """What is in all members of a gzip file from where it is, in pieces of bounded size; one cut off ends early.
+
+    With the first piece of each member comes its offset.
+    """
     unpacker = zlib.decompressobj(wbits=31)
-    read = 0
+    read = begins = file.tell()
+    member: int | None = begins
     try:
         while packed := file.read(_READ_BYTES):
-            if not read and not packed.startswith(_MAGIC):
+            if read == begins and not packed.startswith(_MAGIC):
                 raise _wrong(path, "it is not compressed as recordings are")
             read += len(packed)
             while packed:
                 if unpacker.eof:
-                    unpacker = zlib.decompressobj(wbits=31)
-                yield unpacker.decompress(packed, _PIECE_BYTES)
+                    unpacker, member = zlib.decompressobj(wbits=31), read - len(packed)
+                yield member, unpacker.decompress(packed, _PIECE_BYTES)
+                member = None
                 packed = unpacker.unused_data if unpacker.eof else unpacker.unconsumed_tail
     except zlib.error as error:
         raise _wrong(path, f"damaged within its first {read} bytes") from error

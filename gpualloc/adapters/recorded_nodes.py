@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from gpualloc.adapters.recorded_file import Header, Line, RecordedTick, Recordin
 from gpualloc.adapters.row_patch import UnfitPatchError, patched
 from gpualloc.errors import BrokenInputError
 from gpualloc.model.codec import from_plain
-from gpualloc.model.inventory import Node
+from gpualloc.model.inventory import Node, NodeSpec, NodeState
 
 MAX_KNOWN_BYTES = 256 << 20
 """Of the lines that what is known of all nodes was made from."""
@@ -28,6 +28,10 @@ class _Known:
     """Made when it is asked for: most of what is told nobody looks at when time flies."""
 
 
+Page = Mapping[str, _Known]
+"""All that is known at a tick, by node."""
+
+
 class Recording:
     """A recording at a place in it: `at_s` is the tick that was played last.
 
@@ -42,6 +46,8 @@ class Recording:
         self._file = RecordingFile(path)
         self._ticks = self._file.ticks()
         self._known: dict[str, _Known] = {}
+        self.tick_bytes = 0
+        """Of the lines of the tick that was played last."""
         try:
             self._specs = {spec.name: spec for spec in self.header.specs}
             self._ahead = next(self._ticks, None)
@@ -72,6 +78,7 @@ class Recording:
         if tick is None:
             return frozenset()
         told = frozenset(self._take(tick))
+        self.tick_bytes = sum(len(line.text) for line in tick.lines)
         if sum(known.size for known in self._known.values()) > MAX_KNOWN_BYTES:
             raise BrokenInputError(f"the recording tells more than {MAX_KNOWN_BYTES >> 20} MiB of its nodes")
         # A clock that was set back while it was made does not bring time back here.
@@ -79,9 +86,13 @@ class Recording:
         self._ahead = next(self._ticks, None)
         return told
 
-    def node(self, name: str) -> Node | None:
-        """A node as it was told last; None before it was. Raises BrokenInputError."""
-        known = self._known.get(name)
+    def page(self) -> Page:
+        """All that is known at this tick; it stays as it is, and shares with other pages what did not change."""
+        return dict(self._known)
+
+    def node(self, name: str, page: Page | None = None) -> Node | None:
+        """A node as it was told last, now or at that page; None before it was. Raises BrokenInputError."""
+        known = (self._known if page is None else page).get(name)
         if known is None:
             return None
         if known.node is None:
@@ -91,6 +102,25 @@ class Recording:
                 raise known.line.wrong(error.message) from error
             known.node = replace(node, spec=self._specs[name])
         return known.node
+
+    def told(self, spec: NodeSpec, page: Page | None = None) -> Node:
+        """As `node`, and before it was told as one that is not reached. Raises BrokenInputError."""
+        silent = "it told nothing yet at this time of the recording"
+        return self.node(spec.name, page) or Node(spec, NodeState.UNREACHABLE, self.began_s, reason=silent)
+
+    def go_to(self, offset: int, line: int) -> None:
+        """Be before the tick that begins with that line, where all is told that was known before.
+
+        Args:
+            offset: of the member of the file that begins with the line; 0 is the first tick.
+            line: its number.
+        """
+        self._file.go_to(offset, line)
+        self._known.clear()
+        self._ticks = self._file.ticks()
+        self._ahead = next(self._ticks, None)
+        if self._ahead is not None:
+            self.at_s = self._ahead.at_s
 
     def close(self) -> None:
         """Let go of the file."""

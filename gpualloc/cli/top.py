@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gpualloc.cli import shared, stopping
-from gpualloc.cli.outcome import Answer, look, reached_code, write
+from gpualloc.cli.outcome import Answer, look, reached_code, say, write
 from gpualloc.errors import UsageError
-from gpualloc.model.units import parse_duration_s
+from gpualloc.model.units import parse_duration_s, whole_number
 from gpualloc.tui.options import THEME_NAMES, VIEW_NAMES, TopOptions, usual_every_s
+from gpualloc.tui.serve import DEFAULT_PORT, is_served
+from gpualloc.tui.serve import serve as run_server
 
 if TYPE_CHECKING:
     from gpualloc.engine.context import Context
@@ -51,6 +53,10 @@ def top(
     ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Offer nothing that changes anything.")] = False,
     view: Annotated[str | None, typer.Option("--view", metavar="VIEW", help="Begin with this view.")] = None,
+    serve: Annotated[bool, typer.Option("--serve", help="Show it in a browser on this machine.")] = False,
+    port: Annotated[
+        str | None, typer.Option("--port", metavar="PORT", help="Where --serve listens on 127.0.0.1. [default: 8470]")
+    ] = None,
 ) -> Answer | int:
     """Watch nodes, devices, processes and workloads on the whole screen.
 
@@ -61,31 +67,50 @@ def top(
     if once and watch:
         raise UsageError("--once and --watch exclude each other", hint="--watch prints until it is interrupted")
     every_s = parse_duration_s(every) if every else None
+    served = is_served(os.environ)
+    if port is not None and not serve:
+        raise UsageError("--port is for --serve", hint="gpualloc top --serve --port PORT")
+    if serve and (once or watch):
+        raise UsageError("--serve shows no text", hint="leave --once and --watch out")
+    if serve and not served:
+        return _serve(ctx, port)
     if watch:
         return _watch(ctx, every_s, ascii_only=ascii_only)
-    if once or not _can_draw():
+    # A served dashboard has no terminal of its own.
+    if once or not (served or _can_draw()):
         return _once(ctx, ascii_only=ascii_only)
     why = "--read-only was given" if read_only else None
     _draw(ctx, TopOptions(theme=theme, ascii=ascii_only, read_only=why, view=view), every_s)
     return 0
 
 
+def _serve(ctx: typer.Context, port: str | None) -> int:
+    # What the dashboards would refuse is refused here, before there is a browser.
+    with shared.open_world(ctx):
+        pass
+    number = DEFAULT_PORT if port is None else whole_number("--port", port)
+    # Each dashboard is this very command, which finds itself served. -P: not what lies in this directory.
+    command = (sys.executable, "-P", "-m", "gpualloc", *sys.argv[1:])
+    return run_server(command, port=number, tell=say)
+
+
 def _draw(ctx: typer.Context, options: TopOptions, every_s: float | None) -> None:
-    # Textual takes longer to import than every other verb takes in all, and a usage error should not wait for it.
-    from gpualloc.engine.judging import Judge
-    from gpualloc.engine.observe import Listening
-    from gpualloc.engine.read_only import read_only
-    from gpualloc.engine.settle import catch_up
-    from gpualloc.tui.app import run_top
-    from gpualloc.tui.source import Source
     from gpualloc.wiring import may_not_write, remembered_file
 
     why = options.read_only or may_not_write(shared.options(ctx))
     with shared.open_world(ctx) as opened:
-        world = opened if why is None else read_only(opened, why)
-        specs = world.fleet.specs()
+        specs = opened.fleet.specs()
         period_s = usual_every_s(len(specs)) if every_s is None else every_s
-        with closing(world.fleet.watch(period_s)) as telling:
+        with closing(opened.fleet.watch(period_s)) as telling:
+            # Nodes begin to tell while Textual is imported, which takes longer than every other verb takes in all.
+            from gpualloc.engine.judging import Judge
+            from gpualloc.engine.observe import Listening
+            from gpualloc.engine.read_only import read_only
+            from gpualloc.engine.settle import catch_up
+            from gpualloc.tui.app import run_top
+            from gpualloc.tui.source import Source
+
+            world = opened if why is None else read_only(opened, why)
             source = Source(
                 look=Listening(world, telling, period_s).look,
                 workloads=lambda snapshot: catch_up(world, snapshot),
@@ -93,9 +118,14 @@ def _draw(ctx: typer.Context, options: TopOptions, every_s: float | None) -> Non
                 now_s=world.clock.now_s,
                 specs=specs,
                 simulated=world.simulated,
+                received_bytes=lambda: telling.figures().received_bytes,
             )
             remembered = remembered_file(shared.options(ctx))
-            run_top(world, source, replace(options, every_s=period_s, read_only=why, remembered=remembered))
+            run_top(
+                world,
+                source,
+                replace(options, every_s=period_s, read_only=why, remembered=remembered, program=_program(ctx)),
+            )
 
 
 def _once(ctx: typer.Context, *, ascii_only: bool) -> Answer:
@@ -173,3 +203,10 @@ def _can_draw() -> bool:
 def _check_one_of(flag: str, name: str | None, names: tuple[str, ...]) -> None:
     if name is not None and name not in names:
         raise UsageError(f"{flag} {name!r} is not known", hint=f"one of: {', '.join(names)}")
+
+
+def _program(ctx: typer.Context) -> tuple[str, ...]:
+    """The words before a verb with which a command line works on the same world."""
+    given = shared.given(ctx)
+    named = [(flag, given[flag.replace("-", "_")]) for flag in ("config", "sim", "state-dir")]
+    return ("gpualloc", *(word for flag, text in named if text for word in (f"--{flag}", str(text))))

@@ -35,6 +35,7 @@ from gpualloc.ports import (
     Hooks,
     Journal,
     Messenger,
+    Playback,
     Policy,
     ScaleHook,
 )
@@ -96,6 +97,8 @@ class Context:
     hooks: Hooks = field(default_factory=NoHooks)
     scale_hook: ScaleHook = field(default_factory=NoScaleHook)
     forecaster: Forecaster = field(default_factory=NoForecaster)
+    playback: Playback | None = None
+    """The recording that this world is; None when it is none."""
     crew: Callable[[], Crew] = OneAtATime
     """Makes the crew of one run."""
     stopped: Callable[[], bool] = lambda: False

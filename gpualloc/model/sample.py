@@ -105,6 +105,16 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptSamples:
+    """What is kept of one moment: of each series its newest sample, or the newest step of a rollup."""
+
+    level: Level
+    """Of a rollup the values are means over the steps, and `at_s` is where these begin."""
+    samples: tuple[Sample, ...]
+    """One of each series at most, in no particular order."""
+
+
+@dataclass(frozen=True, slots=True)
 class Series:
     """Points of one metric of one series, oldest first."""
 

@@ -11,6 +11,7 @@ from gpualloc.ports.events import Events
 from gpualloc.ports.fleet import Executor, Fleet, LogChunk, StepCall, StepResult, Watch, WatchFigures
 from gpualloc.ports.hooks import HookEvent, HookOutcome, Hooks, ScaleHook
 from gpualloc.ports.past import History
+from gpualloc.ports.playback import Playback
 from gpualloc.ports.running import Clock, Crew
 from gpualloc.ports.state import Journal, JournalWriter
 
@@ -31,6 +32,7 @@ __all__ = [
     "JournalWriter",
     "LogChunk",
     "Messenger",
+    "Playback",
     "Policy",
     "Ranking",
     "ScaleHook",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from gpualloc.model.forecast import Grid
     from gpualloc.model.foresight import KeptForecast, Steps, Subject
-    from gpualloc.model.sample import Digest, Level, Metric, Rollup, Sample, Series, SeriesKind
+    from gpualloc.model.sample import Digest, KeptSamples, Level, Metric, Rollup, Sample, Series, SeriesKind
 
 
 class History(Protocol):
@@ -58,6 +58,17 @@ class History(Protocol):
 
     def span(self) -> tuple[int, int] | None:
         """Epoch seconds of the oldest and the newest sample of anything; None when there is none."""
+        ...
+
+    def moment(self, at_s: float, reach_s: float) -> KeptSamples:
+        """Of each series the newest sample at that moment, none older than `reach_s` seconds.
+
+        Where samples are no longer kept it is the newest step of the finest rollup that is.
+        """
+        ...
+
+    def neighbours(self, at_s: float) -> tuple[int | None, int | None]:
+        """The moments nearest to that one, before and after it, of which anything is kept; None where there is none."""
         ...
 
     def workloads_seen(self) -> Mapping[str, float]:

@@ -11,10 +11,21 @@ from typing import TYPE_CHECKING, TypeVar
 from gpualloc.errors import NotFoundError
 from gpualloc.model.forecast import Grid
 from gpualloc.model.foresight import KeptForecast, Steps, Subject
-from gpualloc.model.sample import METRICS, Digest, Level, Metric, Rollup, Sample, Series, SeriesKey, SeriesKind
+from gpualloc.model.sample import (
+    METRICS,
+    Digest,
+    KeptSamples,
+    Level,
+    Metric,
+    Rollup,
+    Sample,
+    Series,
+    SeriesKey,
+    SeriesKind,
+)
 from gpualloc.store import history_upkeep, past_forecasts
 from gpualloc.store.database import Database, Schema
-from gpualloc.store.history_series import Block, Register, blocks, metric_id, newest, order_of
+from gpualloc.store.history_series import Block, Register, Roster, blocks, metric_id, newest, order_of
 from gpualloc.store.history_ticks import tick_rows
 from gpualloc.store.history_times import horizon
 from gpualloc.store.paths import StatePaths
@@ -66,6 +77,7 @@ class SqliteHistory:
         self._database = Database(paths.history_db, SCHEMA)
         self._appending = threading.Lock()
         self._register = Register()
+        self._roster = Roster()
 
     def append(self, samples: Sequence[Sample]) -> int:
         """Store one tick in one transaction; a second write of the same series and tick replaces all that is known.
@@ -216,6 +228,26 @@ class SqliteHistory:
         with self._database.snapshot() as connection:
             times = [at_s for row in connection.execute(_SPAN) for at_s in row if at_s is not None]
         return (min(times), max(times)) if times else None
+
+    def moment(self, at_s: float, reach_s: float) -> KeptSamples:
+        """As `ports.History.moment`; a block of series at a time, so that others get their turn in between."""
+        from gpualloc.store.history_moment import level_of
+        from gpualloc.store.history_newest import newest_samples
+
+        with self._database.snapshot() as connection:
+            level, wanted = level_of(connection, at_s), self._roster.blocks(connection)
+        samples: list[Sample] = []
+        for block in wanted:
+            with self._database.snapshot() as connection:
+                samples += newest_samples(connection, block, level, at_s, reach_s)
+        return KeptSamples(level, tuple(samples))
+
+    def neighbours(self, at_s: float) -> tuple[int | None, int | None]:
+        """As `ports.History.neighbours`."""
+        from gpualloc.store.history_moment import neighbours
+
+        with self._database.snapshot() as connection:
+            return neighbours(connection, at_s)
 
     def workloads_seen(self) -> Mapping[str, float]:
         """Epoch seconds of the newest sample of each workload, by id; of a gang that of its member seen last."""

@@ -73,6 +73,47 @@ def unpack(data: bytes) -> tuple[Ints | Floats, Bools | None]:
         raise DamagedError(f"packed samples cannot be read ({error})") from error
 
 
+def unpack_time(data: bytes, place: int) -> tuple[Ints | Floats, Bools | None]:
+    """One time of the matrix: of each series its value, and where they are known if that was given.
+
+    Args:
+        data: as it was packed.
+        place: which time, from 0 on.
+
+    Raises:
+        DamagedError: the bytes are not what was packed.
+    """
+    try:
+        return _unpack_time(data, place)
+    except (zlib.error, struct.error, ValueError, IndexError, MemoryError) as error:
+        raise DamagedError(f"packed samples cannot be read ({error})") from error
+
+
+def _unpack_time(data: bytes, place: int) -> tuple[Ints | Floats, Bools | None]:
+    flags, width, series, times, least, unit = _HEAD.unpack_from(data)
+    parts = _inflated(data)
+    known = None
+    if flags & _GAPS:
+        bits = np.frombuffer(parts.pop(0), np.uint8)
+        known = np.unpackbits(bits, count=series * times).reshape(series, times)[:, place].astype(np.bool_)
+    if flags & _CONSTANT:
+        return np.full(series, least, np.int64), known
+    if flags & (_DOUBLES | _WHOLE):
+        kind = "<f8" if flags & _DOUBLES else "<i8"
+        planes = [part[place::times] for part in parts]
+        return _joined(planes, kind).astype(kind), known
+    values = np.zeros(series, np.int64)
+    if flags & _STEPS:
+        values += np.frombuffer(parts.pop(0), "<i8")
+    for number, part in enumerate(parts):
+        # Only the highest byte of a step has a sign.
+        signed = flags & _STEPS and number == width - 1
+        plane = np.frombuffer(part, np.int8 if signed else np.uint8).reshape(series, -1)
+        wanted = plane[:, :place].sum(axis=1, dtype=np.int64) if flags & _STEPS else plane[:, place].astype(np.int64)
+        values += wanted << 8 * number
+    return values * unit + least, known
+
+
 def _unpack(data: bytes) -> tuple[Ints | Floats, Bools | None]:
     flags, width, series, times, least, unit = _HEAD.unpack_from(data)
     parts = _inflated(data)

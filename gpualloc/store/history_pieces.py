@@ -110,6 +110,13 @@ def unpacked_presence(data: bytes) -> tuple[Ints, Bools]:
     return times[0].astype(np.int64), present.astype(np.bool_)
 
 
+def unpacked_times(data: bytes) -> Ints:
+    """The times alone."""
+    (length,) = struct.unpack_from("<I", data)
+    times: Ints = unpack(data[4 : 4 + length])[0][0].astype(np.int64)
+    return times
+
+
 def joined(pieces: Sequence[Piece], metrics: Iterable[int]) -> Piece:
     """Pieces of a block that follow each other, as one."""
     if len(pieces) == 1:

@@ -77,6 +77,21 @@ class Register:
         return self._metrics
 
 
+@dataclass(slots=True)
+class Roster:
+    """All series by block, read again only when there are others than before."""
+
+    _blocks: list[Block] = field(default_factory=list)
+    _age: tuple[int | None, int] | None = None
+
+    def blocks(self, connection: sqlite3.Connection) -> Sequence[Block]:
+        """As the database has them."""
+        age = connection.execute(_AGE).fetchone()
+        if age != self._age:
+            self._blocks, self._age = blocks(connection, list(SeriesKind)), age
+        return self._blocks
+
+
 def metric_ids(connection: sqlite3.Connection) -> dict[str, int]:
     """The number of each metric that was ever kept, by name."""
     return dict(connection.execute("SELECT name, id FROM metric").fetchall())

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
 from gpualloc.engine.context import Context
-from gpualloc.errors import UsageError
+from gpualloc.errors import NotFoundError, UsageError
 from gpualloc.tui import glyphs
+from gpualloc.tui.actions.action import Target
+from gpualloc.tui.actions.catalog import ACTIONS
 from gpualloc.tui.commands import Command, Commands
 from gpualloc.tui.cost import Cost, CostMeter, ProcessCostMeter
 from gpualloc.tui.desk import Answered, Desk
+from gpualloc.tui.hands import Hands
 from gpualloc.tui.listing import Sort
-from gpualloc.tui.messages import Back, Crashed, Go, Sampled
+from gpualloc.tui.messages import Back, Crashed, Go, Said, Sampled
 from gpualloc.tui.options import TopOptions
 from gpualloc.tui.remembered import ListLook, Memory
 from gpualloc.tui.rows import Moment
@@ -26,7 +30,8 @@ from gpualloc.tui.shell import ListMemory, Shell
 from gpualloc.tui.source import Source
 from gpualloc.tui.state import State
 from gpualloc.tui.text import plain
-from gpualloc.tui.themes import Colours, ThemedApp, colours_of
+from gpualloc.tui.themes import Colours, colours_of
+from gpualloc.tui.travelling import TravellingApp
 from gpualloc.tui.watcher import Watcher
 from gpualloc.tui.widgets.key_line import KeyLine
 from gpualloc.tui.widgets.prompt_line import Prompt
@@ -37,7 +42,7 @@ _GATHER_S = 0.1
 """Answers that come within this time are drawn together."""
 
 
-class TopApp(ThemedApp):
+class TopApp(TravellingApp):
     """`gpualloc top`.
 
     Args:
@@ -58,11 +63,18 @@ class TopApp(ThemedApp):
             if one.key is not None and one.key.isdigit()
         ),
         Binding("question_mark", "go('help')", "help", tooltip="All keys, views and commands"),
-        Binding("colon", "command", "command", tooltip="Type the name of a view or an action"),
+        *(
+            Binding(one.key, f"act('{one.name}')", one.name, show=False, tooltip=f"{one.name.capitalize()}: {one.what}")
+            for one in ACTIONS
+            if one.key is not None
+        ),
+        Binding("a", "menu", "act", tooltip="What can be done to what is selected"),
+        Binding("colon,ctrl+p", "command", "command", tooltip="Type the name of a view or an action"),
         Binding("escape", "leave", "back", show=False, tooltip="Back to the view before"),
         Binding("T", "next_theme", "theme", show=False, tooltip="The next theme"),
         Binding("p", "pause", "pause", show=False, tooltip="Stop looking at the fleet, or go on"),
-        Binding("q,ctrl+c", "quit", "quit", tooltip="Quit at once, whatever hangs"),
+        Binding("ctrl+z", "suspend_process", "suspend", show=False, tooltip="Back to the shell; `fg` comes back"),
+        Binding("q,ctrl+c", "quit", "quit", tooltip="Quit, whatever hangs; asks once while something is being done"),
     ]
 
     def __init__(
@@ -79,7 +91,7 @@ class TopApp(ThemedApp):
         super().__init__(options.theme or self._memory.remembered.theme, colours)
         self.title = title
         self._meter = meter
-        self._cost: Cost = meter.measure()
+        self._cost: Cost = meter.measure(None)
         self._source = source
         self._options = options
         self._every_s = options.every_s
@@ -87,9 +99,19 @@ class TopApp(ThemedApp):
         desk = Desk(self.post_message)
         state = State.of(self.watcher.seen(), self._moment())
         self.shell = Shell(
-            ctx, source, desk, state, options.every_s, self._heading, self._commands, read_only=options.read_only
+            ctx,
+            source,
+            desk,
+            state,
+            options.every_s,
+            self._heading,
+            self._commands,
+            read_only=options.read_only,
+            program=options.program,
         )
+        self._hands = Hands(self, self.shell, self._targets, lambda text, wrong: self.say(text, wrong=wrong))
         self._recall()
+        self.begin_travelling()
         self.crash: Exception | None = None
         """A defect that ended a thread, and with it the dashboard."""
         self._redraw_is_due = False
@@ -103,13 +125,14 @@ class TopApp(ThemedApp):
         self.watcher.start()
         notice = self._memory.take_notice()
         if notice is not None:
-            self.call_after_refresh(self._say, notice, wrong=True)
+            self.call_after_refresh(self.say, notice, wrong=True)
         self.set_interval(_REDRAW_S, self._tick)
         self.set_interval(self._every_s, self._measure)
 
     def on_unmount(self) -> None:
         """Leave the threads to themselves."""
         self.watcher.stop()
+        self.end_travelling()
         self._keep()
 
     # What is remembered between runs.
@@ -133,7 +156,7 @@ class TopApp(ThemedApp):
         """Wear the next theme, from now on."""
         super().action_next_theme()
         self._memory.keep(replace(self._memory.remembered, theme=self.theme))
-        self._say(f"theme {self.theme}")
+        self.say(f"theme {self.theme}")
 
     # News.
 
@@ -157,15 +180,27 @@ class TopApp(ThemedApp):
 
     def _take_in(self) -> None:
         self._redraw_is_due = False
-        self.shell.state = State.of(self.watcher.seen(), self._moment())
+        self.hear()
+        if self.is_live:
+            self.show_live()
+
+    def show_live(self) -> None:
+        """Draw what is now."""
+        self.show(State.of(self.watcher.seen(), self._moment()))
+
+    def show(self, state: State) -> None:
+        """Draw this state from now on."""
+        self.shell.state = state
         self._redraw()
 
     def _tick(self) -> None:
-        self.shell.state = self.shell.state.at(self._moment())
+        if self.is_live:
+            self.shell.state = self.shell.state.at(self._moment())
+        self._hands.leave_when_done()
         self._redraw()
 
     def _measure(self) -> None:
-        self._cost = self._meter.measure()
+        self._cost = self._meter.measure(self._source.received_bytes())
 
     def _redraw(self) -> None:
         view = self.view
@@ -182,6 +217,8 @@ class TopApp(ThemedApp):
             self._every_s,
             self._cost,
             self.shell.read_only is not None,
+            state.slowest if state.live else None,
+            self.banners,
         )
 
     # Going from view to view.
@@ -204,7 +241,7 @@ class TopApp(ThemedApp):
         if found is None:
             raise ValueError(f"there is no view {name}")
         if found.needs and not of:
-            self._say(f":{found.name} needs to be told which; Enter on a row goes there", wrong=True)
+            self.say(f":{found.name} needs to be told which; Enter on a row goes there", wrong=True)
             return
         self._show(found, of)
 
@@ -225,6 +262,27 @@ class TopApp(ThemedApp):
         if sum(isinstance(screen, View) for screen in self.screen_stack) > 1:
             self.pop_screen()
 
+    # Doing something.
+
+    def _targets(self) -> tuple[Target, ...]:
+        return self.view.targets() if self.view is not None else ()
+
+    def action_act(self, name: str) -> None:
+        """Begin the action of that name on what is selected."""
+        self._hands.take(name)
+
+    def action_menu(self) -> None:
+        """Choose among what can be done to what is selected."""
+        self._hands.menu()
+
+    async def action_quit(self) -> None:
+        """Quit; asks once while something is being done."""
+        self._hands.quit()
+
+    def on_said(self, message: Said) -> None:
+        """Show a notice of a dialog's."""
+        self.say(message.text, wrong=message.wrong)
+
     # Keys of every view.
 
     def on_key_line_pressed(self, event: KeyLine.Pressed) -> None:
@@ -238,18 +296,22 @@ class TopApp(ThemedApp):
 
     def action_command(self) -> None:
         """Type a command."""
-        if self.view is not None:
-            commands = self._commands()
-            prompt = Prompt("command", ":", "a view or an action; Tab completes", commands.complete)
-            self.view.ask(prompt, "", self._run)
+        prompt = Prompt("command", ":", "a view or an action; Tab completes", self._commands().complete)
+        self.ask(prompt, "", self._run)
 
     def _run(self, text: str) -> None:
         try:
             self._commands().run(text)
-        except UsageError as error:
-            self._say(f"{error.message}{'; ' + error.hint if error.hint else ''}", wrong=True)
+        except (UsageError, NotFoundError) as error:
+            self.say(f"{error.message}{'; ' + error.hint if error.hint else ''}", wrong=True)
 
-    def _say(self, text: str, *, wrong: bool = False) -> None:
+    def ask(self, prompt: Prompt, text: str, took: Callable[[str], None]) -> None:
+        """Let a line be typed in the view on top."""
+        if self.view is not None:
+            self.view.ask(prompt, text, took)
+
+    def say(self, text: str, *, wrong: bool = False) -> None:
+        """Tell something in the notice line of the view on top."""
         if self.view is not None:
             self.view.say(plain(text), wrong=wrong)
 
@@ -257,7 +319,9 @@ class TopApp(ThemedApp):
         return Commands(
             [
                 *(self._going(one) for one in PLACES),
-                Command("quit", "quit", lambda _: self.exit(), ("q",)),
+                *self._hands.commands(),
+                Command("quit", "quit", lambda _: self._hands.quit(), ("q",)),
+                *self.time_commands(),
                 Command("theme", "wear another theme", self._wear, argument="THEME", values=lambda: self.theme_names),
                 Command("save", "save the filter of the list under a name", self._save, argument="NAME"),
                 Command("pause", "stop looking, or go on", lambda _: self.action_pause()),
@@ -277,7 +341,7 @@ class TopApp(ThemedApp):
             raise UsageError("there is no filter to save", hint="type one with /, then :save NAME")
         self.shell.filters[name] = text
         self._keep()
-        self._say(f"saved; @{name} behind / applies it")
+        self.say(f"saved; @{name} behind / applies it")
 
     def _going(self, one: Place) -> Command:
         def values() -> list[str]:

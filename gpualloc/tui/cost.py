@@ -2,46 +2,71 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
+
+import psutil
+
+_LOOK_FOR_CHILDREN = 10
+"""Only each so many measurements it is looked for new children: that goes through all processes of the machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Use of the head node's CPU and memory by this process."""
+    """Use of this machine by the dashboard and what it started, such as the node program and ssh."""
 
     cpu_ratio: float | None
     """CPU seconds per second since the last measurement, 1 is one core; None at the first."""
     rss_mib: int
+    received_bytes_per_s: float | None = None
+    """What nodes told, over the time since the last measurement; None at the first, and where nobody counts it."""
 
 
 class CostMeter(Protocol):
     """Measures what the dashboard costs."""
 
-    def measure(self) -> Cost:
-        """The cost since the last call."""
+    def measure(self, received_bytes: int | None) -> Cost:
+        """The cost since the last call, given how much was received in all."""
         ...
 
 
 class ProcessCostMeter:
-    """Measures this process as the kernel counts it; its children are not in it."""
+    """Measures this process and its children through psutil."""
 
     def __init__(self) -> None:
-        self._before: tuple[float, float] | None = None
-        """When it was measured last, and how much CPU time had gone by then, in seconds."""
+        self._measurements = 0
+        self._processes = [psutil.Process()]
+        self._processes[0].cpu_percent(None)
+        self._received: tuple[float, int] | None = None
 
-    def measure(self) -> Cost:
-        """The cost since the last call; CPU is None at the first, before which there is nothing to measure from."""
-        now_s, cpu_s = time.monotonic(), time.process_time()
-        before, self._before = self._before, (now_s, cpu_s)
-        passed_s = 0.0 if before is None else now_s - before[0]
-        cpu_ratio = None if before is None or passed_s <= 0 else (cpu_s - before[1]) / passed_s
-        return Cost(cpu_ratio, _resident_bytes() >> 20)
+    def measure(self, received_bytes: int | None) -> Cost:
+        """The cost since the last call; CPU is None at the first, whose window is too short to mean anything."""
+        first = self._measurements == 0
+        if self._measurements % _LOOK_FOR_CHILDREN == 1:
+            self._look_for_children()
+        self._measurements += 1
+        percent, rss = 0.0, 0
+        for process in tuple(self._processes):
+            try:
+                percent += process.cpu_percent(None)
+                rss += process.memory_info().rss
+            except psutil.Error:
+                self._processes.remove(process)
+        return Cost(None if first else percent / 100, rss >> 20, self._rate(received_bytes))
 
+    def _look_for_children(self) -> None:
+        own = self._processes[0]
+        known = {process.pid for process in self._processes}
+        try:
+            found = own.children(recursive=True)
+        except psutil.Error:
+            return
+        self._processes += [process for process in found if process.pid not in known]
 
-def _resident_bytes() -> int:
-    # The second number is what is resident, in pages.
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    def _rate(self, received_bytes: int | None) -> float | None:
+        before, now_s = self._received, time.monotonic()
+        self._received = None if received_bytes is None else (now_s, received_bytes)
+        if before is None or received_bytes is None or now_s <= before[0]:
+            return None
+        return max(0, received_bytes - before[1]) / (now_s - before[0])

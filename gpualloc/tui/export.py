@@ -45,7 +45,16 @@ def write_export(
         ".json": lambda: as_json(listing, rows, moment, simulated=simulated),
         ".svg": lambda: picture,
     }
-    text = texts[path.suffix]()
+    write_new(path, texts[path.suffix]())
+    return f"{len(rows)} rows written to {path}" if path.suffix != ".svg" else f"picture written to {path}"
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a text to a new file.
+
+    Raises:
+        GpuallocError: the file exists, or cannot be written; nothing is left of it.
+    """
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -54,7 +63,6 @@ def write_export(
     except OSError as error:
         path.unlink(missing_ok=True)
         raise GpuallocError(f"{path} cannot be written: {error.strerror}") from error
-    return f"{len(rows)} rows written to {path}" if path.suffix != ".svg" else f"picture written to {path}"
 
 
 def as_csv(listing: Listing[Row], rows: Sequence[Row], moment: Moment, *, simulated: bool) -> str:

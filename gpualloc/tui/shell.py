@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Event
+from typing import Any
 
 from gpualloc.engine.context import Context
 from gpualloc.tui.commands import Commands
@@ -42,9 +44,17 @@ class Shell:
     """Everything that can be typed behind `:` now."""
     read_only: str | None = None
     """Why nothing may be changed; None when it may."""
+    program: tuple[str, ...] = ("gpualloc",)
+    """The words before a verb with which a command line works on the same world."""
+    under_way: list[str] = field(default_factory=list)
+    """Titles of what is being done now, safe to draw; quitting asks first while there are any."""
+    stopping: Event = field(default_factory=Event)
+    """Set when steps under way are to be finished and no other begun; `Context.stopped` of whatever is done asks it."""
     lists: dict[str, ListMemory] = field(default_factory=dict)
     filters: dict[str, str] = field(default_factory=dict)
     """Saved filters by name."""
+    kept: dict[str, Any] = field(default_factory=dict)
+    """What views leave for when they are shown again, by name of the view."""
 
     def memory(self, listing: str) -> ListMemory:
         """How the list of that name is wanted."""

@@ -26,5 +26,7 @@ class Source:
     simulated: bool = False
     judge: Callable[[Sequence[Node]], Judged] = lambda _nodes: Judged()
     """What is to be said of the nodes that a whole look has seen. May block and raise GpuallocError."""
+    received_bytes: Callable[[], int | None] = lambda: None
+    """How much the nodes told in all; None where nobody counts it."""
     ticks_s: Callable[[], float] = time.monotonic
     """Seconds that only go forward, for the ages of rows: a simulated world's clock may be sped up."""

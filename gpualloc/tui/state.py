@@ -35,8 +35,8 @@ class State:
         return cls(seen, moment, made.of(seen), live, made)
 
     def then(self, seen: Seen, moment: Moment) -> State:
-        """The same fleet when something new was seen; nodes that told nothing new keep their rows, the same objects."""
-        return replace(self, seen=seen, moment=moment, rows=self._made.of(seen))
+        """The fleet of now when something new was seen; nodes that told nothing new keep their rows, the same objects."""
+        return replace(self, seen=seen, moment=moment, rows=self._made.of(seen), live=True)
 
     def at(self, moment: Moment) -> State:
         """The same fleet a little later; what was derived from it and is true at any moment is not derived again."""
@@ -73,6 +73,15 @@ class State:
     def nodes(self) -> Mapping[str, SeenNode]:
         """The nodes by name."""
         return {node.name: node for node in self.seen.nodes}
+
+    @cached_property
+    def slowest(self) -> tuple[str, float] | None:
+        """The node that was heard longest ago among those that answer, with its age in seconds; None without any."""
+        heard = [(node.heard_s, node.name) for node in self.seen.nodes if node.heard_s is not None and not node.failing]
+        if not heard:
+            return None
+        heard_s, name = min(heard)
+        return name, max(0.0, self.moment.ticks_s - heard_s)
 
     def row(self, key: str) -> FleetRow | None:
         """The fleet's row of that key; None when it is gone."""

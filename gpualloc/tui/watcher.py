@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from textual.message import Message
 
-from gpualloc.engine.judging import Judged
+from gpualloc.engine.judging import NOTHING_JUDGED
 from gpualloc.errors import GpuallocError
 from gpualloc.model.inventory import Node, Snapshot
 from gpualloc.model.workload import Workload
@@ -21,7 +21,7 @@ JUDGED_SHARE = 0.01
 
 
 class Watcher:
-    """Looks once per period, one look at a time, and says that there is news: once until `seen` is asked for.
+    """Looks once per period, one look at a time, and says that there is news: once a look until `seen` is asked for.
 
     The thread is a daemon and is never joined: a look that blocks for ever does not hold up the exit.
 
@@ -40,7 +40,7 @@ class Watcher:
         self._answers: dict[str, Node] = {}
         self._nodes = {spec.name: SeenNode(spec) for spec in source.specs}
         self._workloads: tuple[Workload, ...] | None = None
-        self._judged = Judged()
+        self._judged = NOTHING_JUDGED
         self._judge_at_s = -math.inf
         self._looks = 0
         self._error: GpuallocError | None = None
@@ -100,6 +100,8 @@ class Watcher:
         with self._lock:
             self._since_s = began_s
             self._answers = {}
+            # Whoever did not ask is told again in each look: it may want to know by now.
+            self._told = False
         self._tell()
         error = None
         try:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from gpualloc.adapters.workers import Workers
     from gpualloc.engine.context import Context, Settings
     from gpualloc.engine.doctor import LocalFacts
-    from gpualloc.ports import Clock, Crew, Fleet
+    from gpualloc.ports import Clock, Crew, Fleet, Playback
     from gpualloc.ports.kept import KeptFiles
     from gpualloc.store.parquet import ParquetRow
     from gpualloc.store.profiles import SavedProfiles
@@ -88,6 +88,7 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
         from gpualloc.store.state import SqliteJournal
 
         fleet, clock = _simulated(sim, paths, config, opened) if sim is not None else _real(config, begun)
+        playback = None if sim is None else _playback(sim, opened)
         opened.callback(fleet.close)
         journal = SqliteJournal(paths)
         opened.callback(journal.close)
@@ -111,6 +112,7 @@ def open_context(options: Options | None = None, *, looks: bool = False) -> Iter
             forecaster=ForecasterAtFirstUse(config.forecaster),
             actor=actor(),
             simulated=sim is not None,
+            playback=playback,
             settings=_settings(config),
             hooks=HooksAtFirstUse(config),
             scale_hook=ScaleHookAtFirstUse(),
@@ -348,6 +350,17 @@ def _target_of(spec: NodeSpec, config: Config) -> SshTarget:
 
     settings = config.pool(spec.pool).ssh
     return SshTarget(spec.name, settings.user, settings.port, settings.options, settings.command)
+
+
+def _playback(sim: str, opened: ExitStack) -> Playback | None:
+    """The recording that is named, to be looked at anywhere in it; None when it is another world."""
+    if not _is_recording(sim):
+        return None
+    from gpualloc.wiring.doors import recorded_playback
+
+    playback = recorded_playback(Path(sim))
+    opened.callback(playback.close)
+    return playback
 
 
 def _simulated(sim: str, paths: StatePaths, config: Config, opened: ExitStack) -> tuple[Fleet, Clock]:

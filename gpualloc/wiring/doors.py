@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gpualloc.adapters.exporter import PageServer
     from gpualloc.adapters.recorded import RecordedFleet
     from gpualloc.adapters.recorded_nodes import Recording
+    from gpualloc.adapters.recorded_playback import RecordedPlayback
     from gpualloc.adapters.recording import Recorder
 
 AT_VARIABLE = "GPUALLOC_SIM_AT"
@@ -73,3 +74,10 @@ def recorded_fleet(path: Path, speed: float | None) -> RecordedFleet:
     except BaseException:
         recording.close()
         raise
+
+
+def recorded_playback(path: Path) -> RecordedPlayback:
+    """The same recording to be looked at anywhere in it; nothing is read until somebody looks."""
+    from gpualloc.adapters.recorded_playback import RecordedPlayback
+
+    return RecordedPlayback(path)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gpualloc.model.decision import Problem
     from gpualloc.model.forecast import Forecasts, Grid
     from gpualloc.model.foresight import KeptForecast, Steps, Subject
-    from gpualloc.model.sample import Digest, Level, Metric, Rollup, Sample, Series, SeriesKind
+    from gpualloc.model.sample import Digest, KeptSamples, Level, Metric, Rollup, Sample, Series, SeriesKind
     from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
     from gpualloc.ports import Forecaster, HookEvent, HookOutcome, Policy, Session
     from gpualloc.store.events import SqliteEvents
@@ -73,6 +73,14 @@ class HistoryAtFirstUse:
     def span(self) -> tuple[int, int] | None:
         """As `History.span`."""
         return self._history().span()
+
+    def moment(self, at_s: float, reach_s: float) -> KeptSamples:
+        """As `History.moment`."""
+        return self._history().moment(at_s, reach_s)
+
+    def neighbours(self, at_s: float) -> tuple[int | None, int | None]:
+        """As `History.neighbours`."""
+        return self._history().neighbours(at_s)
 
     def workloads_seen(self) -> Mapping[str, float]:
         """As `History.workloads_seen`."""

@@ -133,6 +133,7 @@ def test_a_state_goes_on_from_the_one_before() -> None:
     second = first.then(seen, _moment(2.0))
     assert second.rows == fleet_rows(seen)
     assert second.rows[-1] is first.rows[-1]
+    assert State.of(seen, _moment(), live=False).then(seen, _moment()).live
     assert second.totals == totals(seen, second.rows, _moment(2.0))
     assert first.totals == totals(first.seen, first.rows, _moment())
 

@@ -39,6 +39,7 @@ class View(Screen[None]):
     """As in `:name`."""
     HEADING: ClassVar[str] = ""
     """As people read it."""
+    AUTO_FOCUS = "#body *"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "app.focus_next", "next", show=False, tooltip="Next part of the view"),
         Binding("shift+tab", "app.focus_previous", "previous", show=False, tooltip="Previous part of the view"),
@@ -99,7 +100,8 @@ class View(Screen[None]):
 
     def redraw(self) -> None:
         """Draw the newest state."""
-        if not self.is_mounted or not self.is_current:
+        # While it comes or goes, its parts are not there although it is on top.
+        if not self.is_mounted or not self.is_current or not self.query(Summary):
             return
         state = self.shell.state
         self.query_one(Summary).show_totals(self.shell.heading(), state.totals)

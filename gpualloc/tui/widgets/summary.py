@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpualloc.tui.cells import Cell, Role, Span, bar, cell, gib, memory_ratio, width_of
 from gpualloc.tui.cost import Cost
-from gpualloc.tui.rows import Standing
-from gpualloc.tui.text import plain, time_text
+from gpualloc.tui.rows import FRESH_PERIODS, Standing
+from gpualloc.tui.text import age_text, plain, time_text
 from gpualloc.tui.totals import Totals
+from gpualloc.tui.values import rate_text
 from gpualloc.tui.widgets.lines import Lines
 
 _GAP: Cell = cell("  ")
+_RATE_FROM, _SLOWEST_FROM = 100, 140
+"""Widths from which what nodes tell per second, and the slowest of them, have room."""
 _BLANKS = 3
 """Cells of a line that stay blank: one at each end and one between left and right."""
 
@@ -28,6 +32,10 @@ class Heading:
     every_s: float
     cost: Cost
     read_only: bool = False
+    slowest: tuple[str, float] | None = None
+    """The node heard longest ago among those that answer, and its age in seconds."""
+    banners: tuple[str, ...] = ()
+    """What else must not be overlooked: where in time it is, and that it is recorded."""
 
 
 class Summary(Lines):
@@ -38,13 +46,14 @@ class Summary(Lines):
         width = self.size.width
         clock = [cell(time_text(heading.now_s), Role.NAME)]
         first = _joined(_first_left(heading, totals, width - width_of(clock[0])), clock, width)
-        second = _joined(_second_left(totals, width), _second_right(heading), width)
+        second = _joined(_second_left(totals, width), _second_right(heading, width), width)
         self.show([first, second])
 
 
 def _first_left(heading: Heading, totals: Totals, room: int) -> list[Cell]:
     banners = [cell(" SIMULATED ", Role.BANNER)] if heading.simulated else []
     banners += [cell(" READ ONLY ", Role.BANNER)] if heading.read_only else []
+    banners += [cell(f" {words} ", Role.BANNER) for words in heading.banners]
     parts = [cell(plain(heading.title, 40), Role.NAME), *banners, _nodes(totals)]
     devices = _devices(totals)
     # The total is what can be spared first: the parts add up to it.
@@ -56,10 +65,19 @@ def _second_left(totals: Totals, width: int) -> list[Cell]:
     return [_memory(totals, 6 if width < 100 else 24, width >= 100), _work(totals), _power(totals)]
 
 
-def _second_right(heading: Heading) -> list[Cell]:
-    cpu = "n/a" if heading.cost.cpu_ratio is None else f"{heading.cost.cpu_ratio * 100:.1f}%"
+def _second_right(heading: Heading, width: int) -> list[Cell]:
+    cost = heading.cost
+    cpu = "n/a" if cost.cpu_ratio is None else f"{cost.cpu_ratio * 100:.1f}%"
+    rate = "" if cost.received_bytes_per_s is None else f" {rate_text(cost.received_bytes_per_s)}"
     period = cell(" PAUSED ", Role.BANNER) if heading.paused else cell(f"every {heading.every_s:g}s", Role.DIM)
-    return [period, cell(f"own {cpu} {heading.cost.rss_mib}M", Role.DIM)]
+    parts = [period, cell(f"own {cpu} {cost.rss_mib}M{rate if width >= _RATE_FROM else ''}", Role.DIM)]
+    if heading.slowest is None or width < _SLOWEST_FROM:
+        return parts
+    name, age_s = heading.slowest
+    # One that is as fresh as can be is not counted out, as it would change all the time.
+    late = age_s > FRESH_PERIODS * heading.every_s
+    words = f"{plain(name, 20)} {age_text(age_s)}" if late else f"all <{math.ceil(FRESH_PERIODS * heading.every_s)}s"
+    return [(Span("slowest ", Role.DIM), Span(words, Role.WARN if late else Role.DIM)), *parts]
 
 
 def _joined(left: Sequence[Cell], right: Sequence[Cell], width: int) -> Cell:

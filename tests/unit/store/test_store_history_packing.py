@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from gpualloc.store.database import DamagedError
-from gpualloc.store.history_packing import carried, pack, unpack
+from gpualloc.store.history_packing import carried, pack, unpack, unpack_time
 
 SHAPES = st.tuples(st.integers(1, 20), st.integers(1, 100))
 WIDEST = (1 << 63) - 1
@@ -37,6 +37,30 @@ def test_what_is_known_comes_back_and_nothing_else_does(both):
     assert np.array_equal(found[known], values[known])
 
 
+MATRICES = SHAPES.flatmap(
+    lambda shape: st.tuples(
+        st.one_of(
+            arrays.arrays(np.int64, shape, elements=NUMBERS),
+            arrays.arrays(np.int64, shape, elements=st.integers(-300, 900)).map(lambda steps: steps.cumsum(axis=1) * 7),
+            arrays.arrays(np.float64, shape, elements=st.floats(allow_nan=False)),
+        ),
+        st.one_of(st.none(), arrays.arrays(np.bool_, shape)),
+        st.integers(0, shape[1] - 1),
+    )
+)
+
+
+@given(MATRICES)
+def test_one_time_is_as_it_is_among_all(case):
+    values, mask, place = case
+    data = pack(values, mask)
+    whole, known = unpack(data)
+    one, certain = unpack_time(data, place)
+    assert one.dtype == whole.dtype
+    assert np.array_equal(one, whole[:, place])
+    assert certain is None if known is None else np.array_equal(certain, known[:, place])
+
+
 @pytest.mark.parametrize(
     ("values", "at_most"),
     [(np.full((128, 90), 81_559), 32), (np.arange(128 * 90).reshape(128, 90), 400), (np.arange(90)[None, :] * 10, 60)],
@@ -55,3 +79,5 @@ def test_damage_is_noticed():
     for damaged in (b"", data[:30], data[: len(data) // 2], data[:22] + b"\xff" * (len(data) - 22)):
         with pytest.raises(DamagedError, match="cannot be read"):
             unpack(damaged)
+        with pytest.raises(DamagedError, match="cannot be read"):
+            unpack_time(damaged, 3)

@@ -18,7 +18,7 @@ _LATELY = 16
 _T = TypeVar("_T")
 
 
-class CommonParts:
+class AlikeParts:
     """Puts one object in place of many that say the same. Usable from several threads."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class CommonParts:
                 if isinstance(row, dict):
                     row.update({name: self._one(name, row[name]) for name in names if name in row})
 
-    def _one(self, name: str, part: Any) -> object:
+    def _one(self, name: str, part: Any) -> Any:
         try:
             # Not compared by their worth: true is 1 then, and what one node garbles would be told of another.
             key = name, marshal.dumps(part, _JSON_ONLY)

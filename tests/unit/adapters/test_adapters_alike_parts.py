@@ -11,7 +11,7 @@ from fakes.hostile_wire import AT_S, SPEC, answers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpualloc.adapters.common_parts import CommonParts, DecodedOnce
+from gpualloc.adapters.alike_parts import AlikeParts, DecodedOnce
 from gpualloc.adapters.fields import Fields, MalformedError
 from gpualloc.adapters.picture import Picture
 from gpualloc.node.delta import difference
@@ -63,7 +63,7 @@ def test_what_one_node_garbles_is_not_told_of_another() -> None:
 
 @given(st.lists(JSON, min_size=2, max_size=6))
 def test_sharing_changes_nothing_that_is_said(parts: list[object]) -> None:
-    common = CommonParts()
+    common = AlikeParts()
     for part in parts:
         told = {"sample": {"devices": [{"nvlinks": part, "power_w": 1.0}]}}
         before = json.dumps(told)
@@ -74,8 +74,8 @@ def test_sharing_changes_nothing_that_is_said(parts: list[object]) -> None:
 @given(JSON)
 def test_what_is_no_answer_stays_as_it_is(told: object) -> None:
     before = json.dumps(told)
-    CommonParts().share({"sample": told, "inventory": {"devices": told}})
-    CommonParts().share(told)
+    AlikeParts().share({"sample": told, "inventory": {"devices": told}})
+    AlikeParts().share(told)
     assert json.dumps(told) == before
 
 
@@ -84,12 +84,12 @@ def test_what_is_nested_too_deep_is_left_alone() -> None:
     for _ in range(3_000):
         deep = [deep]
     row = {"nvlinks": deep}
-    CommonParts().share({"sample": {"devices": [row]}})
+    AlikeParts().share({"sample": {"devices": [row]}})
     assert row["nvlinks"] is deep
 
 
 def test_only_so_many_parts_are_kept() -> None:
-    common = CommonParts()
+    common = AlikeParts()
     rows = [{"nvlinks": [number]} for number in range(5_000)]
     common.share({"sample": {"devices": rows}})
     assert [row["nvlinks"] for row in rows] == [[number] for number in range(5_000)]
