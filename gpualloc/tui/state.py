@@ -35,7 +35,7 @@ class State:
         return cls(seen, moment, made.of(seen), live, made)
 
     def then(self, seen: Seen, moment: Moment) -> State:
-        """The fleet of now when something new was seen; nodes that told nothing new keep their rows, the same objects."""
+        """The fleet of now, when something new was seen; what told nothing new keeps its rows, the same objects."""
         return replace(self, seen=seen, moment=moment, rows=self._made.of(seen), live=True)
 
     def at(self, moment: Moment) -> State:
