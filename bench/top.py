@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from peers import scene  # found beside this file
 from top_fleet import fleet_scene
-from top_pty import Setting
+from top_pty import Setting, put_ahead
 from top_scenes import Moving, Scene, begin_state, tools
 from top_session import Manner, Sitting, Tool, sit
 
@@ -217,6 +217,8 @@ def main() -> int:
     asked = parser.parse_args()
     asked.repeats = asked.repeats or (1 if asked.quick else 3)
     manner = QUICK if asked.quick else WHOLE
+    if asked.ahead:
+        put_ahead(os.getpid())
     print(_machine(asked, manner))
     print(f"\n| {' | '.join(_COLUMNS)} |\n|{' --- |' * len(_COLUMNS)}")
     missed = [] if asked.only_fleet else beside_each_other(asked, manner)

@@ -81,7 +81,7 @@ class Terminal:
         )
         os.close(tail)
         if setting.ahead:
-            _put_ahead(self._process.pid)
+            put_ahead(self._process.pid)
         self._ended = False
         self.drawn = b""
         """Everything it wrote so far."""
@@ -199,7 +199,8 @@ class Terminal:
         )
 
 
-def _put_ahead(pid: int) -> None:
+def put_ahead(pid: int) -> None:
+    """Let the process, and its session, go before all others of the machine; needs root."""
     os.setpriority(os.PRIO_PROCESS, pid, _AHEAD)
     # Where each session is a group of its own to the scheduler, the priority of the group is what counts.
     with suppress(FileNotFoundError):
