@@ -38,8 +38,8 @@ class State:
         return cls(seen, moment, made.of(seen), live, made)
 
     def then(self, seen: Seen, moment: Moment) -> State:
-        """The same fleet when something new was seen; nodes that told nothing new keep their rows, the same objects."""
-        return replace(self, seen=seen, moment=moment, rows=self._made.of(seen))
+        """The fleet of now, when something new was seen; what told nothing new keeps its rows, the same objects."""
+        return replace(self, seen=seen, moment=moment, rows=self._made.of(seen), live=True)
 
     def at(self, moment: Moment) -> State:
         """The same fleet a little later; what was derived from it and is true at any moment is not derived again."""
