@@ -56,7 +56,12 @@ class ListedView(View):
         spans = [Span(f"/{plain(filtered, 40)}  ", Role.KEY)] if filtered else []
         if table.selected:
             spans.append(Span(f"{len(table.selected)} selected  ", Role.KEY))
-        return (*spans, Span(f"sort {marks}  " if marks else "", Role.DIM), Span(count), Span(" row " if total == 1 else " rows ", Role.DIM))
+        return (
+            *spans,
+            Span(f"sort {marks}  " if marks else "", Role.DIM),
+            Span(count),
+            Span(" row " if total == 1 else " rows ", Role.DIM),
+        )
 
     def action_leave(self) -> None:
         """Give up the selection, then the filter, then the view."""
@@ -113,6 +118,7 @@ class ListedView(View):
     def _took_filter(self, table: ListTable[Any], text: str) -> None:
         problem = self._filter(table, text)
         if problem:
+            self._filter(*(self._before or (table, "")))
             self.say(problem, wrong=True)
 
     def _filter(self, table: ListTable[Any], text: str) -> str:
