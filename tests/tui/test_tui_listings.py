@@ -160,13 +160,21 @@ def test_power_and_memory_that_nobody_tells_are_unknown() -> None:
     assert told(USERS, "mem", ann) is None
 
 
-@given(st.text(min_size=1, max_size=40))
+@given(st.text(min_size=1, max_size=40) | st.just('"' * 500))
 def test_a_filter_for_a_user_keeps_that_user_alone(name: str) -> None:
     told_of = (
         process("n1", 0, 1, name, 1, None, "x"),
         process("n1", 0, 2, name + "x", 1, None, "x"),
         process("n1", 0, 3, None, 1, None, "x"),
     )
+    rows = process_rows((SeenNode(node("n1", ()).spec, processes=told_of),), {}, {})
+    kept = parse(exactly("owner", name)).over(PROCESSES.fields)
+    assert [row.process.pid for row in rows if kept(row, AT)] == [1]
+
+
+def test_a_filter_for_a_text_without_end_is_one() -> None:
+    name = 'a"\u202e' * 5000
+    told_of = (process("n1", 0, 1, name, 1, None, "x"), process("n1", 0, 2, "a", 1, None, "x"))
     rows = process_rows((SeenNode(node("n1", ()).spec, processes=told_of),), {}, {})
     kept = parse(exactly("owner", name)).over(PROCESSES.fields)
     assert [row.process.pid for row in rows if kept(row, AT)] == [1]
