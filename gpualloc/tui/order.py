@@ -39,6 +39,8 @@ def in_tree_order(tree: Tree[Row], sorts: Sequence[Sort]) -> bool:
 
 def _under_parents(listing: Listing[Row], tree: Tree[Row], rows: Sequence[Row]) -> tuple[Row, ...]:
     """Each row before those under it; siblings in the given order. No row is lost, whatever circle parents go in."""
+    if all(tree.parent(row) is None for row in rows):
+        return tuple(rows)
     keys = {listing.key(row) for row in rows}
     below: dict[str | None, list[Row]] = {}
     for row in rows:

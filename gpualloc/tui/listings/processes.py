@@ -47,6 +47,8 @@ class ProcessRow:
     """Name of its workload, safe to draw; None for a stranger."""
     owner: str | None
     """Whose workload it belongs to, else whose account it runs as; None when unknown."""
+    key: str
+    """Names it: a process may be on several devices, and its number may be used again."""
     above: str | None = None
     """Key of the row that it stands under."""
     depth: int = 0
@@ -90,6 +92,7 @@ def process_rows(
             indices.get(process.device),
             None if process.workload is None else plain(names.get(process.workload, process.workload)),
             owner_of(process, owners or {}),
+            f"{node.name}/{process.device}/{process.mig_instance}/{process.started_at_s}/{process.pid}",
         )
         for node in nodes
         for process in node.processes
@@ -101,14 +104,6 @@ def owner_of(process: Process, owners: Mapping[str, str]) -> str | None:
     """Whose workload a process belongs to, else whose account it runs as; None when unknown."""
     booked = None if process.workload is None else owners.get(process.workload)
     return process.user if booked is None else booked
-
-
-def process_key(row: Row) -> str:
-    """A process may be on several devices, and its number may be used again."""
-    if isinstance(row, GroupRow):
-        return row.key
-    process = row.process
-    return f"{row.node}/{process.device}/{process.mig_instance}/{process.started_at_s}/{process.pid}"
 
 
 def _of(
@@ -365,7 +360,7 @@ FIELDS: tuple[Field[Row], ...] = (
 PROCESSES: Listing[Row] = Listing(
     "processes",
     FIELDS,
-    key=process_key,
+    key=lambda row: row.key,
     sorts=(Sort("mem", descends=True), Sort("pid")),
     tree=Tree(
         parent=lambda row: None if isinstance(row, GroupRow) else row.above,
@@ -413,18 +408,18 @@ def _under_parents(rows: Sequence[ProcessRow]) -> tuple[Row, ...]:
     for row in rows:
         parent = None if row.process.parent is None else by_pid.get((row.node, row.process.parent))
         if parent is not None and parent.process.pid != row.process.pid:
-            above[process_key(row)] = parent
+            above[row.key] = parent
     found: list[Row] = []
     for row in rows:
-        parent = above.get(process_key(row))
-        found.append(_under(row, None if parent is None else process_key(parent), _depth(row, above)))
+        parent = above.get(row.key)
+        found.append(_under(row, None if parent is None else parent.key, _depth(row, above)))
     return tuple(found)
 
 
 def _depth(row: ProcessRow, above: Mapping[str, ProcessRow]) -> int:
     """How many are above it; what a node tells may go round in a circle."""
     depth = 0
-    while depth < _MOST_DEPTH and (parent := above.get(process_key(row))) is not None:
+    while depth < _MOST_DEPTH and (parent := above.get(row.key)) is not None:
         row, depth = parent, depth + 1
     return depth
 

@@ -121,6 +121,7 @@ class ListedView(View):
     def _took_filter(self, table: ListTable[Any], text: str) -> None:
         problem = self._filter(table, text)
         if problem:
+            self._filter(*(self._before or (table, "")))
             self.say(problem, wrong=True)
 
     def _filter(self, table: ListTable[Any], text: str) -> str:
