@@ -232,7 +232,7 @@ class Planner:
 
         Raises GpuallocError there; what becomes of the steps is in `course` either way.
         """
-        ctx = replace(self.ctx, stopped=lambda: course.stopping)
+        ctx = replace(self.ctx, stopped=lambda: course.stopping or self.ctx.stopped())
 
         def do() -> str:
             self.desk.tell(lambda: self._begun(course))

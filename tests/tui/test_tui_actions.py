@@ -33,10 +33,7 @@ async def test_work_is_asked_for_and_placed(tmp_path: Path) -> None:
             await pilot.press("plus")
             await fill(pilot, command="python 'my train.py'", gpus="2", nodes="birch01", priority="7")
             await asked(pilot)
-            assert (
-                "submit --gpus 2 --priority 7 --nodes birch01 -- python 'my train.py'"
-                in dialog_text(pilot)
-            )
+            assert "submit --gpus 2 --priority 7 --nodes birch01 -- python 'my train.py'" in dialog_text(pilot)
             await pilot.press("y")
             await until(pilot, ctx.journal.workloads)
             (work,) = ctx.journal.workloads()
