@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from threading import Event
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -99,8 +100,9 @@ class TopApp(TravellingApp):
         self.watcher = Watcher(source, options.every_s, self.post_message)
         desk = Desk(self.post_message)
         state = State.of(self.watcher.seen(), self._moment())
+        stopping = Event()
         self.shell = Shell(
-            ctx,
+            replace(ctx, stopped=stopping.is_set),
             source,
             desk,
             state,
@@ -109,6 +111,7 @@ class TopApp(TravellingApp):
             self._commands,
             read_only=options.read_only,
             program=options.program,
+            stopping=stopping,
         )
         self._hands = Hands(self, self.shell, self._targets, lambda text, wrong: self.say(text, wrong=wrong))
         self._recall()

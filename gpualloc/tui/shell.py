@@ -50,7 +50,7 @@ class Shell:
     under_way: list[str] = field(default_factory=list)
     """Titles of what is being done now, safe to draw; quitting asks first while there are any."""
     stopping: Event = field(default_factory=Event)
-    """Set when steps under way are to be finished and no other begun; `Context.stopped` of whatever is done asks it."""
+    """Set when steps under way are to be finished and no other begun; what `ctx.stopped` asks."""
     lists: dict[str, ListMemory] = field(default_factory=dict)
     filters: dict[str, str] = field(default_factory=dict)
     """Saved filters by name."""

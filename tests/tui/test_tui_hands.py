@@ -371,7 +371,7 @@ async def test_quitting_asks_once_while_something_is_done(tmp_path: Path, key: s
             await on_top(pilot, DoingScreen)
             await pilot.press("escape", key)
             await on_top(pilot, ConfirmScreen)
-            assert "Release 1 workload is being done" in dialog_text(pilot)
+            assert "Release 1 workload is being carried out" in dialog_text(pilot)
             await pilot.press("enter")
             await comes(pilot, lambda: True)
             assert not app._hands._world().stopped()
@@ -382,6 +382,23 @@ async def test_quitting_asks_once_while_something_is_done(tmp_path: Path, key: s
             assert app._hands._world().stopped()
             assert app.is_running
             slow.go_on.set()
+            await until(pilot, lambda: app._exit)
+
+
+async def test_quitting_asks_while_a_plan_is_carried_out(tmp_path: Path) -> None:
+    go_on = threading.Event()
+    with demo(tmp_path) as ctx:
+        app = top(ctx, tmp_path)
+        async with app.run_test(size=WIDE) as pilot:
+            await seen_once(pilot)
+            app.shell.desk.ask("apply", lambda: go_on.wait(60), lambda _: None, lambda _: None)
+            await pilot.press("q")
+            await on_top(pilot, ConfirmScreen)
+            assert "A plan is being carried out" in dialog_text(pilot)
+            await pilot.press("y")
+            await until(pilot, app.shell.ctx.stopped)
+            assert app.is_running
+            go_on.set()
             await until(pilot, lambda: app._exit)
 
 
