@@ -93,7 +93,7 @@ async def test_what_cannot_be_gone_to_is_said() -> None:
             await until_view(pilot, "fleet")
 
 
-@pytest.mark.parametrize("size", [(80, 24), (20, 5), (300, 100), (1, 1)])
+@pytest.mark.parametrize("size", [(80, 24), (20, 5), (300, 100)])
 async def test_every_view_is_drawn_in_every_size(size: tuple[int, int]) -> None:
     async with fleet().app().run_test(size=(80, 24)) as pilot:
         await until_drawn(pilot)

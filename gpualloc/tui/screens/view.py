@@ -109,8 +109,7 @@ class View(Screen[None]):
 
     def redraw(self) -> None:
         """Draw the newest state."""
-        # While it comes or goes, its parts are not there although it is on top.
-        if not self.is_mounted or not self.is_current or not self.query(Summary) or not self.app.is_running:
+        if not self._stands:
             return
         state = self.shell.state
         self.query_one(Summary).show_totals(self.shell.heading(), state.totals)
@@ -119,7 +118,12 @@ class View(Screen[None]):
         self._draw_crumb()
         self.query_one(KeyLine).show_keys(shown_keys(self))
         if self.focused is None:
-            self.call_after_refresh(self.focus_body)
+            self.call_after_refresh(self._focus_first)
+
+    @property
+    def _stands(self) -> bool:
+        """Whether it is in sight with all its parts: at the exit it is in sight while they are taken away."""
+        return self.is_mounted and self.is_attached and self.app.is_running and self.is_current
 
     def _draw_trouble(self, state: State) -> None:
         trouble = self.query_one("#trouble", Lines)
@@ -182,6 +186,10 @@ class View(Screen[None]):
     def on_prompt_line_left(self, _: PromptLine.Left) -> None:
         """Back to the view."""
         self.focus_body()
+
+    def _focus_first(self) -> None:
+        if self._stands and self.focused is None:
+            self.focus_body()
 
     def focus_body(self) -> None:
         """Let keys go to the view's own part again: to where they went before something was asked."""
