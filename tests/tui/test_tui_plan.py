@@ -20,6 +20,7 @@ from gpualloc.model.objective import Objective
 from gpualloc.model.plan import StepKind, StepState
 from gpualloc.model.workload import Preemption, Request, WorkloadState
 from gpualloc.planning.document import load
+from gpualloc.ports import HookOutcome
 from gpualloc.tui.drafts import Origin
 from gpualloc.tui.listings.plan import PlanRow
 from gpualloc.tui.screens.confirm import ConfirmScreen
@@ -482,3 +483,24 @@ async def test_what_an_undo_leaves_is_listed_with_why() -> None:
             await applied(pilot, planner)
             assert states(ctx) == {"stays": WorkloadState.RUNNING, "goes": WorkloadState.PENDING}
             await until(pilot, lambda: "waits again; n makes a plan for it" in text_of(pilot, "#plan-head"))
+
+
+async def test_a_plan_that_was_not_begun_can_be_tried_again() -> None:
+    with world() as ctx:
+        careful = replace(ctx, hooks=Forbidding())
+        async with plan_view(careful, size=(120, 40)) as (pilot, planner):
+            await answered(pilot, "A")
+            await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
+            await answered(pilot, "y")
+            await until(pilot, lambda: "hook pre_apply: exit code 3" in text_of(pilot, "#plan-head"))
+            assert planner.course is None
+            assert {row.state for row in steps_of(pilot).rows} == {"pending", "waits"}
+            await answered(pilot, "A")
+            await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
+
+
+class Forbidding:
+    """Hooks of which the one before every run fails."""
+
+    def run(self, name, event):  # type: ignore[no-untyped-def]
+        return HookOutcome("exit code 3", "not on Fridays", 0.0) if name == "pre_apply" else None
