@@ -504,3 +504,14 @@ class Forbidding:
 
     def run(self, name, event):  # type: ignore[no-untyped-def]
         return HookOutcome("exit code 3", "not on Fridays", 0.0) if name == "pre_apply" else None
+
+
+async def test_actions_are_upon_the_workloads_of_the_rows() -> None:
+    with world() as ctx:
+        async with plan_view(ctx) as (pilot, _):
+            view = pilot.app.screen
+            assert isinstance(view, PlanView)
+            await answered(pilot, "space", "space")
+            assert [target.name for target in view.targets()] == ["bert"]  # type: ignore[union-attr]
+            await answered(pilot, "escape", "G")
+            assert [target.name for target in view.targets()] == ["huge"]  # type: ignore[union-attr]
