@@ -143,6 +143,11 @@ class Course:
         return self.report is None and self.error is None
 
     @property
+    def refused(self) -> bool:
+        """Whether the plan was not even begun, so that it can be tried again."""
+        return self.what == "apply" and not self.going and self.report is None and self.at is None and not self.first
+
+    @property
     def settled(self) -> int:
         """How many steps are over."""
         return sum(

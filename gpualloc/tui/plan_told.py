@@ -60,7 +60,7 @@ def head_lines(planner: Planner, state: State, ticks_s: float, width: int) -> li
             names = ", ".join(plain(work.name, 40) for work in late[:_MOST])
             text = f"{plural(len(late), 'workload')} came since and waits: {names}; n makes a new plan"
             lines.append(cell(clip(f" {text}", width), Role.WARN))
-    return lines
+    return [line if width_of(line) <= width else fitted(line, width) for line in lines]
 
 
 def _unplanned(draft: Draft, workloads: Sequence[Workload]) -> list[Workload]:
@@ -157,7 +157,9 @@ def _course_lines(course: Course, width: int) -> Iterator[Cell]:
         yield (Span(f" {mark}", Role.GOOD if done else Role.BAD), Span(result_text(report)))
     if course.error is not None:
         yield from _failure_lines(course, width)
-    elif course.draft.origin is not Origin.UNDO and course.what == "apply":
+    elif course.draft.origin is Origin.UNDO:
+        yield cell(" work that was stopped waits again; n makes a plan for it", Role.DIM)
+    elif course.what == "apply":
         yield cell(" u proposes what takes it back; n makes the next plan", Role.DIM)
 
 

@@ -278,7 +278,7 @@ class Planner:
     def _begun(self, course: Course) -> None:
         if course.draft is not self.draft:
             self.show(course.draft)
-        self.course = course
+        self.course, self.problem = course, None
         self.under_way.append(course.title)
         self.changed()
 
@@ -289,8 +289,10 @@ class Planner:
     def _ended(self, course: Course, end: Callable[[], None]) -> None:
         end()
         self.under_way.remove(course.title)
-        if isinstance(course.error, StalePlanError) and not course.states:
+        if course.refused and isinstance(course.error, StalePlanError):
             self.course, self.stale = None, course.error
+        elif course.refused:
+            self.course, self.problem = None, course.error
         self._asked_s = None
         self.look_for_interrupted()
         self.changed()

@@ -18,10 +18,13 @@ from gpualloc.engine.settle import catch_up
 from gpualloc.engine.submit import submit
 from gpualloc.model.workload import Request
 from gpualloc.tui.app import TopApp
+from gpualloc.tui.listings.plan import plan_rows
 from gpualloc.tui.options import TopOptions
 from gpualloc.tui.planner import Planner
 from gpualloc.tui.screens.plan import PlanView, planner_of
 from gpualloc.tui.source import Source
+from gpualloc.tui.widgets.lines import Lines
+from gpualloc.tui.widgets.list_table import ListTable
 from gpualloc.wiring import Options, open_context
 
 FOREVER = ("python", "train.py")
@@ -70,7 +73,10 @@ async def plan_view(
         await until(pilot, lambda: isinstance(app.screen, PlanView))
         planner = planner_of(app.shell)
         await until(pilot, lambda: planner.draft is not None or planner.problem is not None)
-        await pilot.pause()
+        await until(pilot, lambda: app.screen.query_one("#plan-head", Lines).lines)
+        await until(pilot, lambda: planner.making is None)
+        shown = () if planner.draft is None else plan_rows(planner.draft, None)
+        await until(pilot, lambda: len(app.screen.query_one("#plan-steps", ListTable).all_rows) == len(shown))
         yield pilot, planner
 
 

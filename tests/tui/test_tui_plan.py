@@ -18,8 +18,9 @@ from gpualloc.engine.submit import submit
 from gpualloc.errors import StepError
 from gpualloc.model.objective import Objective
 from gpualloc.model.plan import StepKind, StepState
-from gpualloc.model.workload import Request, WorkloadState
+from gpualloc.model.workload import Preemption, Request, WorkloadState
 from gpualloc.planning.document import load
+from gpualloc.ports import HookOutcome
 from gpualloc.tui.drafts import Origin
 from gpualloc.tui.listings.plan import PlanRow
 from gpualloc.tui.screens.confirm import ConfirmScreen
@@ -47,8 +48,8 @@ async def applied(pilot: Pilot[None], planner) -> None:  # type: ignore[no-untyp
     await answered(pilot, "A")
     await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
     await answered(pilot, "y")
-    await until(pilot, lambda: planner.course is not None and not planner.applying)
-    await pilot.pause()
+    await until(pilot, lambda: planner.applied is not None and not planner.applying)
+    await until(pilot, lambda: planner.applied.report.run_id in text_of(pilot, "#plan-head"))
 
 
 async def test_the_view_makes_a_plan_and_tells_what_it_would_do() -> None:
@@ -463,3 +464,54 @@ async def test_quitting_while_a_plan_is_applied_asks_and_ends_between_steps() ->
             await until(pilot, lambda: not pilot.app.is_running)
         (run,) = ctx.journal.open_runs()
         assert run.plan.id == planner.draft.plan.id
+
+
+async def test_what_an_undo_leaves_is_listed_with_why() -> None:
+    waiting = [
+        ("stays", Request(FOREVER, gpus=1, nodes=("fir01",), preempt=Preemption.NEVER)),
+        ("goes", Request(FOREVER, gpus=1, nodes=("fir01",))),
+    ]
+    with world(waiting) as ctx:
+        async with plan_view(ctx, size=(140, 40)) as (pilot, planner):
+            await applied(pilot, planner)
+            await answered(pilot, "u")
+            await until(pilot, lambda: planner.draft.origin is Origin.UNDO)
+            await until(pilot, lambda: "stays" in {row.state for row in steps_of(pilot).rows})
+            await answered(pilot, "G")
+            await until(pilot, lambda: "Not taken back" in text_of(pilot, "#plan-detail"))
+            assert "asked never to give way" in text_of(pilot, "#plan-detail")
+            await applied(pilot, planner)
+            assert states(ctx) == {"stays": WorkloadState.RUNNING, "goes": WorkloadState.PENDING}
+            await until(pilot, lambda: "waits again; n makes a plan for it" in text_of(pilot, "#plan-head"))
+
+
+async def test_a_plan_that_was_not_begun_can_be_tried_again() -> None:
+    with world() as ctx:
+        careful = replace(ctx, hooks=Forbidding())
+        async with plan_view(careful, size=(120, 40)) as (pilot, planner):
+            await answered(pilot, "A")
+            await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
+            await answered(pilot, "y")
+            await until(pilot, lambda: "hook pre_apply: exit code 3" in text_of(pilot, "#plan-head"))
+            assert planner.course is None
+            assert {row.state for row in steps_of(pilot).rows} == {"pending", "waits"}
+            await answered(pilot, "A")
+            await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
+
+
+class Forbidding:
+    """Hooks of which the one before every run fails."""
+
+    def run(self, name, event):  # type: ignore[no-untyped-def]
+        return HookOutcome("exit code 3", "not on Fridays", 0.0) if name == "pre_apply" else None
+
+
+async def test_actions_are_upon_the_workloads_of_the_rows() -> None:
+    with world() as ctx:
+        async with plan_view(ctx) as (pilot, _):
+            view = pilot.app.screen
+            assert isinstance(view, PlanView)
+            await answered(pilot, "space", "space")
+            assert [target.name for target in view.targets()] == ["bert"]  # type: ignore[union-attr]
+            await answered(pilot, "escape", "G")
+            assert [target.name for target in view.targets()] == ["huge"]  # type: ignore[union-attr]

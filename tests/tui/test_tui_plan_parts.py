@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from fakes.sample_world import step
@@ -19,14 +20,17 @@ from gpualloc.model.rebalancing import HeldBack, Move, MoveKind
 from gpualloc.planning.base import facts_for
 from gpualloc.planning.document import load
 from gpualloc.policies.registry import load as load_policy
+from gpualloc.tui.cells import width_of
 from gpualloc.tui.drafts import Aim, Course, Draft, Origin
 from gpualloc.tui.export import as_csv
 from gpualloc.tui.listings.plan import PLAN, plan_rows
 from gpualloc.tui.plan_changes import disturbance
 from gpualloc.tui.plan_details import row_lines
-from gpualloc.tui.plan_told import _course_lines, _interrupted_lines, blast_line
-from gpualloc.tui.planner import Interrupted, write_plan
+from gpualloc.tui.plan_told import _course_lines, _interrupted_lines, blast_line, head_lines
+from gpualloc.tui.planner import Interrupted, Planner, write_plan
 from gpualloc.tui.rows import Moment
+from gpualloc.tui.seen import Seen
+from gpualloc.tui.state import State
 
 MOMENT = Moment(0.0, 1_000.0, 2.0)
 
@@ -211,3 +215,30 @@ def test_a_step_rests_on_the_facts_of_its_own_places() -> None:
     }
     found = dict(facts_for(facts, replace(three()[0], device="GPU-9")))
     assert found == {"gpu01 state": "ok", "GPU-9 state": "ok", "w1": "pending revision 1"}
+
+
+def test_a_step_of_a_move_tells_its_price() -> None:
+    move = Move(MoveKind.RELOCATE, "gpu01", "makes room for w9", (), 1200.0, 300.0, 1, workload="w1")
+    moving = Draft(plan(), Origin.REBALANCE, moves=(move,))
+    text = plain_text(tuple(row_lines(plan_rows(moving, None)[0], moving, None, None, 80)))
+    assert "gains 1200 GPU-seconds, costs 300" in text
+
+
+def test_the_past_is_told_over_a_plan_of_now() -> None:
+    planner = Planner(None, None, lambda: 0.0, draft=draft())  # type: ignore[arg-type]
+    planner.ctx = SimpleNamespace(settings=SimpleNamespace(max_disturbed=10))  # type: ignore[assignment]
+    past = State.of(Seen(()), MOMENT, live=False)
+    assert "shows the past; a plan is of now" in plain_text(tuple(head_lines(planner, past, 0.0, 80)))
+    now = plain_text(tuple(head_lines(planner, State.of(Seen(()), MOMENT), 0.0, 80)))
+    assert "past" not in now
+    assert "fresh" in now
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 120])
+def test_no_line_over_a_plan_is_wider_than_the_terminal(width: int) -> None:
+    planner = Planner(None, None, lambda: 0.0, draft=draft())  # type: ignore[arg-type]
+    planner.ctx = SimpleNamespace(settings=SimpleNamespace(max_disturbed=10))  # type: ignore[assignment]
+    planner.stale = StepError("a" * 300, reason="failed")
+    planner.interrupted = Interrupted((OpenRun(Run("r1", plan(), 3, RunState.OPEN, 0.0, "ann"), 1, 1, ()),))
+    lines = head_lines(planner, State.of(Seen(()), MOMENT), 0.0, width)
+    assert max(width_of(line) for line in lines) <= width

@@ -13,6 +13,7 @@ from gpualloc.engine.pareto import Choices
 from gpualloc.errors import GpuallocError
 from gpualloc.model.plan import RunState
 from gpualloc.policies.catalog import Listed, listed
+from gpualloc.tui.actions.action import Target, WorkloadTarget
 from gpualloc.tui.drafts import Aim, Course, Origin
 from gpualloc.tui.listings.plan import PLAN, PlanRow, plan_rows
 from gpualloc.tui.messages import Go, Said
@@ -135,6 +136,13 @@ class PlanView(ListedView):
     def subject(self) -> str:
         """Which plan."""
         return "" if self.planner.draft is None else self.planner.draft.plan.id
+
+    def targets(self) -> tuple[Target, ...]:
+        """The workloads of the rows, each once."""
+        known = {work.id: work for work in self.shell.state.workloads}
+        wanted = dict.fromkeys(row.workload for row in self._steps.chosen)
+        found = [known[identity] for identity in wanted if identity in known]
+        return tuple(WorkloadTarget(work.id, work.name, work.owner) for work in found)
 
     @property
     def _steps(self) -> ListTable[PlanRow]:
