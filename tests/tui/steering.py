@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from textual.pilot import Pilot
 
+from gpualloc.tui.app import TopApp
 from gpualloc.tui.cells import Cell
 from gpualloc.tui.messages import Go
 from gpualloc.tui.rows import FleetRow
@@ -73,7 +74,15 @@ async def go(pilot: Pilot[None], name: str, of: str = "") -> View:
     assert isinstance(view, View)
     view.redraw()
     await pilot.pause()
+    assert no_defect(pilot)
     return view
+
+
+def no_defect(pilot: Pilot[None]) -> bool:
+    """Whether no thread has met a defect, which would have ended the dashboard."""
+    app = pilot.app
+    assert isinstance(app, TopApp)
+    return app.crash is None and app.is_running
 
 
 def whole_text(pilot: Pilot[None]) -> str:

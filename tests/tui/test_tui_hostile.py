@@ -8,7 +8,7 @@ import pytest
 from fakes.hostile_wire import decoded, harm_in, hostile_answers
 from textual.pilot import Pilot
 from tui.fleet_fixture import A100, FrozenWorld, device, node, process, uuid, workload
-from tui.steering import go, screen_text, until, until_drawn, views, whole_text
+from tui.steering import go, no_defect, screen_text, until, until_drawn, views, whole_text
 
 from gpualloc.model.workload import WorkloadState
 from gpualloc.tui.screens.fleet import FleetView
@@ -29,6 +29,7 @@ async def test_nothing_a_node_says_steers_the_terminal(name: str) -> None:
         await pilot.press("enter")
         await pilot.pause()
         assert harm_in(whole_text(pilot)) == set()
+        assert no_defect(pilot)
 
 
 def _hostile_world() -> FrozenWorld:
@@ -68,6 +69,17 @@ async def test_hostile_text_is_drawn_as_text_in_a_window() -> None:
         _check_harmless(pilot, "processes")
 
 
+async def test_what_work_prints_is_drawn_as_text() -> None:
+    world = _hostile_world()
+    claimed = workload("w00000000", "x", "ann", WorkloadState.RUNNING, ("n1", (0,)))
+    world = dataclasses.replace(world, workloads=(claimed,), printed=HOSTILE.encode() + b"\xff\xfe\n")
+    async with world.app().run_test(size=SIZE) as pilot:
+        await until_drawn(pilot)
+        await go(pilot, "workload", "w00000000")
+        await until(pilot, lambda: "What it prints" in whole_text(pilot) and "\\x9b31m" in whole_text(pilot))
+        _check_harmless(pilot)
+
+
 async def test_a_node_with_a_hostile_name_has_its_place_in_the_grid() -> None:
     made = node("n1", tuple(device("n1", index, A100) for index in range(2)))
     named = dataclasses.replace(made, spec=dataclasses.replace(made.spec, name=HOSTILE))
@@ -84,6 +96,7 @@ async def _visit(pilot: Pilot[None], name: str, of: dict[str, str]) -> None:
 
 
 def _check_harmless(pilot: Pilot[None], name: str = "") -> None:
+    assert no_defect(pilot)
     drawn = whole_text(pilot)
     assert not {"\x1b", "\x9b", "\x07", "\u202e", "\u2066", "\r"} & set(drawn)
     if name in SHOWING:

@@ -10,7 +10,18 @@ import pytest
 from textual.events import Key
 from textual.pilot import Pilot
 from tui.fleet_fixture import TICKS_S, FrozenMeter, FrozenWorld, fleet, uuid
-from tui.steering import fleet_table, go, row_keys, screen_text, text_of, until, until_drawn, views, whole_text
+from tui.steering import (
+    fleet_table,
+    go,
+    no_defect,
+    row_keys,
+    screen_text,
+    text_of,
+    until,
+    until_drawn,
+    views,
+    whole_text,
+)
 
 from gpualloc.model.inventory import Node
 from gpualloc.tui.app import TopApp
@@ -140,7 +151,7 @@ async def test_keys_type_into_the_filter_and_do_nothing_else() -> None:
     async with fleet().app().run_test(size=(80, 24)) as pilot:
         await until_drawn(pilot)
         await pilot.press("slash", *"qsvpHo7?")
-        assert pilot.app.is_running
+        assert no_defect(pilot)
         assert isinstance(pilot.app.screen, FleetView)
         assert "PAUSED" not in text_of(pilot, "#summary")
         assert not pilot.app.screen.has_class("cold")
@@ -338,7 +349,7 @@ async def test_every_size_draws_in_every_view(name: str) -> None:
             assert len(screen_text(pilot)) == size[1]
         heading = view.HEADING
         assert heading in text_of(pilot, "#crumb")
-        assert pilot.app.is_running
+        assert no_defect(pilot)
 
 
 @pytest.mark.parametrize("name", views())
@@ -350,7 +361,7 @@ async def test_an_empty_fleet_draws_in_every_view(name: str) -> None:
             await go(pilot, name, OF.get(name, ""))
         await pilot.press("j", "G", "tab", "s", "r", "k", "enter")
         await pilot.pause()
-        assert pilot.app.is_running
+        assert no_defect(pilot)
         assert "0/0 nodes ok" in text_of(pilot, "#summary") or isinstance(pilot.app.screen, ToldScreen)
 
 

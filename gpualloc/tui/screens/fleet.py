@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
@@ -11,6 +12,7 @@ from textual.containers import Container, Horizontal
 from gpualloc.tui.actions.action import DeviceTarget, NodeTarget, Target
 from gpualloc.tui.cells import Cell, Role, Span, fitted, width_of
 from gpualloc.tui.heat import METRICS, Block, Metric, Order, blocks, blocks_of, legend, metric_after, metric_named
+from gpualloc.tui.keys import shown_keys
 from gpualloc.tui.listings.fleet import FLEET, holders_cell
 from gpualloc.tui.listings.processes import ON_NODE, process_rows
 from gpualloc.tui.messages import Go
@@ -20,6 +22,7 @@ from gpualloc.tui.state import State
 from gpualloc.tui.text import age_text, plain
 from gpualloc.tui.values import value_text
 from gpualloc.tui.widgets.heat import HeatGrid
+from gpualloc.tui.widgets.key_line import KeyLine
 from gpualloc.tui.widgets.lines import Lines
 from gpualloc.tui.widgets.list_table import ListTable
 from gpualloc.tui.widgets.pane import Pane
@@ -76,6 +79,14 @@ class FleetView(ListedView):
         fleet.styles.max_height = None if wide else max(2, len(fleet.rows) + 1)
         self._draw_heat(state)
         self._draw_processes(state)
+
+    def status(self) -> Cell:
+        """Of the list, where there is one."""
+        return () if self.has_class("bare") else super().status()
+
+    def on_descendant_focus(self, _: events.DescendantFocus) -> None:
+        """Other parts have other keys."""
+        self.query_one(KeyLine).show_keys(shown_keys(self))
 
     def targets(self) -> tuple[Target, ...]:
         """Nodes and devices."""

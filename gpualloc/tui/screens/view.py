@@ -123,7 +123,8 @@ class View(Screen[None]):
     @property
     def _stands(self) -> bool:
         """Whether it is in sight with all its parts: at the exit it is in sight while they are taken away."""
-        return self.is_mounted and self.is_attached and self.app.is_running and self.is_current
+        up = self.is_mounted and self.is_attached and self.app.is_running and self.is_current
+        return up and bool(self.query(Summary))
 
     def _draw_trouble(self, state: State) -> None:
         trouble = self.query_one("#trouble", Lines)
