@@ -188,7 +188,9 @@ async def test_the_list_is_filtered_exported_and_opened(tmp_path: Path) -> None:
         view = await forecast(pilot, USE)
         await until(pilot, lambda: view.table.rows)
         view.table.focus()
-        await pilot.press("slash", *"in6h>0.5", "enter")
+        await pilot.press("slash")
+        pilot.app.screen.query_one(Input).value = "in1h>0.5"
+        await pilot.press("enter")
         await until(pilot, lambda: [row.shown for row in view.table.rows] == ["a100-01 GPU 0"])
         await pilot.press("e")
         written = tmp_path / "expected.json"
