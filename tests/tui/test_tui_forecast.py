@@ -211,6 +211,17 @@ async def test_run_times_are_a_list_of_their_own() -> None:
         assert not pilot.app.screen.query_one("#series").display
 
 
+async def test_a_past_that_is_shown_is_not_what_is_looked_ahead_from() -> None:
+    app = app_with_past()
+    async with app.run_test(size=(120, 40)) as pilot:
+        view = await forecast(pilot)
+        assert "not from the past" not in text_of(pilot, "#asked")
+        app.watcher.pause(True)
+        app.shell.state = dataclasses.replace(app.shell.state, live=False)
+        view.redraw()
+        assert "not from the past that is shown" in text_of(pilot, "#asked")
+
+
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60), (40, 12), (20, 6)], ids=str)
 async def test_every_size_is_drawn(size: tuple[int, int]) -> None:
     app = app_with_past()

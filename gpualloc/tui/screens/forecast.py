@@ -183,6 +183,8 @@ class ForecastView(ListedView):
             told = (*told, Span(f"   {span(REACHES[wish.reach][-1])} ahead"), Span(f"   forecaster {who}", Role.DIM))
         if self.shell.desk.busy(_LANE):
             told = (*told, Span(f"   looking ahead for {age_text(ticks_s - self._asked_s)}", Role.WARN))
+        if not self.shell.state.live:
+            told = (*told, Span("   from now on, not from the past that is shown", Role.WARN))
         return told
 
     def _draw_chart(self) -> None:
