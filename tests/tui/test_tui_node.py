@@ -83,7 +83,7 @@ async def test_gpu_use_is_the_mean_between_the_lowest_and_the_highest_device() -
         await until(pilot, lambda: titles(pilot) and len(graph(pilot, "GPU use, mean").curves[0].points) > 50)
         found = graph(pilot, "GPU use, mean")
         stored = [(at_s, value) for at_s, value in found.curves[0].points if NOW_S - 600 <= at_s < NOW_S]
-        assert {value for _, value in stored} == {pytest.approx(0.4)}
+        assert [value for _, value in stored] == [pytest.approx(0.4)] * len(stored)
         assert {(low, high) for at_s, low, high in found.bands[0].points if at_s < NOW_S and low} == {(0.2, 0.6)}
         assert found.curves[0].points[-1][1] == pytest.approx((0.97 + 0.0 + 0.41 + 0.12) / 4)
 
@@ -99,7 +99,7 @@ async def test_a_history_that_does_not_answer_holds_up_no_key() -> None:
         assert "reading what is stored" in text_of(pilot, "#charts-title")
         history.released.set()
         await until(pilot, lambda: "reading" not in text_of(pilot, "#charts-title"))
-        await until(pilot, lambda: len(graph(pilot, "CPU").curves[0].points) > 50)
+        await until(pilot, lambda: len(graph(pilot, "CPU").curves[0].points) > 5)
 
 
 async def test_a_node_that_does_not_answer_says_that_nothing_is_known() -> None:

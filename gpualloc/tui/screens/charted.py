@@ -54,8 +54,8 @@ _SLOWEST_BEAT_S = 10.0
 """Charts are drawn again that often at least."""
 _BESIDE, _MANY_BESIDE = 78, 210
 """Widths from which two and three charts stand beside each other."""
-_HIGH = 9
-"""Lines that a chart gets, at least, where several stand below each other."""
+_HIGH, _SPARED = 10, 3
+"""Lines that a chart gets where several stand below each other, and how many may be missing for one more."""
 _JUMP = 10
 _LEAST_WIDTH = 20
 _REMEDY = "`gpualloc sample --every 10s` keeps what is seen."
@@ -303,7 +303,7 @@ class ChartedView(ListedView):
 def room_for(width: int, height: int) -> int:
     """How many charts can be read well in so many cells."""
     beside = 1 if width < _BESIDE else 2 if width < _MANY_BESIDE else 3
-    return beside * max(1, height // _HIGH)
+    return beside * max(1, (height + _SPARED) // _HIGH)
 
 
 def _unknown_words(charts: list[Chart], about: About) -> str:

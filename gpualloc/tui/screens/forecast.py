@@ -50,7 +50,8 @@ USUAL = (
 _BYS = (By.POOL, By.TENANT, By.PROFILE, By.ALL)
 REACHES = ((900, 1800, 3600), (3600, 10_800, 21_600), (21_600, 43_200, 86_400))
 """Horizons that have a column, seconds; the last one is how far the chart reaches."""
-_AGAIN_S = 60.0
+_AGAIN_S, _REST = 60.0, 10
+"""It is asked again after so many seconds, and not before so many times as long as the last answer took."""
 _LANE = "foresight"
 _LEAST_NOTES = 2
 """So many lines are left for sentences, at least."""
@@ -129,6 +130,8 @@ class ForecastView(ListedView):
         self._found: Found | None = None
         self._rows: tuple[ForeseenRow, ...] = ()
         self._asked_s = float("-inf")
+        self._took_s = 0.0
+        """How long the last answer took."""
         self._drawn: tuple[object, ...] = ()
         self._one: Foreseen | None = None
         """What is drawn."""
@@ -144,7 +147,7 @@ class ForecastView(ListedView):
     def draw(self, state: State) -> None:
         """Show what was found last, and ask again when that is due."""
         ticks_s = state.moment.ticks_s
-        if ticks_s - self._asked_s >= _AGAIN_S:
+        if ticks_s - self._asked_s >= max(_AGAIN_S, _REST * self._took_s) and not self.shell.desk.busy(_LANE):
             self._ask(ticks_s)
         is_run_time = self._wish.what == RUN_TIME
         series, classes = self._series, self.query_one("#classes", ListTable)
@@ -180,6 +183,8 @@ class ForecastView(ListedView):
             told = (*told, Span(f"   {span(REACHES[wish.reach][-1])} ahead"), Span(f"   forecaster {who}", Role.DIM))
         if self.shell.desk.busy(_LANE):
             told = (*told, Span(f"   looking ahead for {age_text(ticks_s - self._asked_s)}", Role.WARN))
+        if not self.shell.state.live:
+            told = (*told, Span("   from now on, not from the past that is shown", Role.WARN))
         return told
 
     def _draw_chart(self) -> None:
@@ -222,7 +227,7 @@ class ForecastView(ListedView):
         if not self._rows:
             told.append((f"nothing is known yet; {_remedy(self._wish)}", Role.WARN))
         elif row is not None and short is not None:
-            each = f" of {span(seen.grid.step_s)}" if row.ticks else ""
+            each = f", of {span(seen.grid.step_s)} each, for {span(seen.horizons_s[-1])} ahead" if row.ticks else ""
             told.append((f"{row.shown}: {short}{each}; {_remedy(self._wish)}", Role.WARN))
         if self._one is not None and self._rows:
             errors = self._one.errors or (f"past error: none of its forecasts was compared yet; {_KEEPS}",)
@@ -246,7 +251,7 @@ class ForecastView(ListedView):
     def _take(self, found: Found) -> None:
         if found.wish != self._wish:
             return
-        self._found = found
+        self._found, self._took_s = found, self.shell.source.ticks_s() - self._asked_s
         indices = self.shell.state.indices
         self._rows = () if found.seen is None else foreseen_rows(found.seen, dict(found.scores), indices)
         self.redraw()

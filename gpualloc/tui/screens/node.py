@@ -30,7 +30,7 @@ from gpualloc.tui.widgets.list_table import ListTable
 from gpualloc.tui.widgets.pane import Pane
 from gpualloc.tui.widgets.table import Table
 
-_TOPOLOGY_FROM, _CHARTED_FROM = 30, 34
+_TOPOLOGY_FROM, _CHARTED_FROM = 50, 34
 """Terminal heights from which the topology and the charts are shown without being asked for."""
 
 
