@@ -16,8 +16,8 @@ from gpualloc.tui.listings.plan import PLAN, PlanRow, plan_rows
 from gpualloc.tui.messages import Go, Said
 from gpualloc.tui.plan_changes import applying
 from gpualloc.tui.plan_details import row_lines
+from gpualloc.tui.plan_questions import write_plan
 from gpualloc.tui.plan_told import head_lines
-from gpualloc.tui.planner import write_plan
 from gpualloc.tui.screens.plan_comparison import Compared, ComparisonScreen
 from gpualloc.tui.screens.plan_policy import PolicyScreen
 from gpualloc.tui.screens.plan_runs import RunsView

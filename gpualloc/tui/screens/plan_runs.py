@@ -12,7 +12,8 @@ from gpualloc.model.plan import RunState
 from gpualloc.tui.drafts import Course
 from gpualloc.tui.messages import Said
 from gpualloc.tui.plan_changes import Proposal, abandoning, going_on
-from gpualloc.tui.planner import Planner, course_of, states_and_names
+from gpualloc.tui.plan_questions import course_of
+from gpualloc.tui.planner import Planner
 from gpualloc.tui.screens.confirm import ConfirmScreen
 from gpualloc.tui.screens.listed import ListedView
 from gpualloc.tui.shell import Shell
@@ -94,10 +95,7 @@ class RunsView(ListedView):
         def then(course: Course) -> None:
             self._confirm(going_on(self.planner, course, found, self.shell.program))
 
-        def question() -> Course:
-            return course_of(found, what, *states_and_names(ctx, found))
-
-        self.shell.desk.ask("plan-run", question, then, self._wrong)
+        self.shell.desk.ask("plan-run", lambda: course_of(ctx, found, what), then, self._wrong)
 
     def action_abandon(self) -> None:
         """Give the interrupted run up as it stands."""
