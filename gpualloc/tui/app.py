@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from threading import Event
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
@@ -20,12 +21,12 @@ from gpualloc.tui.desk import Answered, Desk
 from gpualloc.tui.hands import Hands
 from gpualloc.tui.listing import Sort
 from gpualloc.tui.messages import Back, Crashed, Go, Said, Sampled
-from gpualloc.tui.options import TopOptions
-from gpualloc.tui.remembered import ListLook, Memory
+from gpualloc.tui.options import VIEW_NAMES, TopOptions
+from gpualloc.tui.remembered import MAX_FILTERS, MAX_NAME_CHARS, ListLook, Memory
 from gpualloc.tui.rows import Moment
 from gpualloc.tui.screens.catalog import PLACES, Place, place
 from gpualloc.tui.screens.listed import ListedView
-from gpualloc.tui.screens.view import View
+from gpualloc.tui.screens.view import PROMPTING, View
 from gpualloc.tui.shell import ListMemory, Shell
 from gpualloc.tui.source import Source
 from gpualloc.tui.state import State
@@ -69,7 +70,8 @@ class TopApp(TravellingApp):
             if one.key is not None
         ),
         Binding("a", "menu", "act", tooltip="What can be done to what is selected"),
-        Binding("colon,ctrl+p", "command", "command", tooltip="Type the name of a view or an action"),
+        Binding("colon", "command", "command", priority=True, tooltip="Type the name of a view or an action"),
+        Binding("ctrl+p", "command", "command", show=False, tooltip="As :"),
         Binding("escape", "leave", "back", show=False, tooltip="Back to the view before"),
         Binding("T", "next_theme", "theme", show=False, tooltip="The next theme"),
         Binding("p", "pause", "pause", show=False, tooltip="Stop looking at the fleet, or go on"),
@@ -98,8 +100,9 @@ class TopApp(TravellingApp):
         self.watcher = Watcher(source, options.every_s, self.post_message)
         desk = Desk(self.post_message)
         state = State.of(self.watcher.seen(), self._moment())
+        stopping = Event()
         self.shell = Shell(
-            ctx,
+            replace(ctx, stopped=stopping.is_set),
             source,
             desk,
             state,
@@ -108,6 +111,7 @@ class TopApp(TravellingApp):
             self._commands,
             read_only=options.read_only,
             program=options.program,
+            stopping=stopping,
         )
         self._hands = Hands(self, self.shell, self._targets, lambda text, wrong: self.say(text, wrong=wrong))
         self._recall()
@@ -140,6 +144,7 @@ class TopApp(TravellingApp):
     def _recall(self) -> None:
         remembered = self._memory.remembered
         self.shell.filters.update(remembered.filters)
+        self.shell.heat = remembered.heat
         for name, look in remembered.lists.items():
             sorts = tuple(Sort(field, descends) for field, descends in look.sort) or None
             self.shell.lists[name] = ListMemory(look.columns, sorts)
@@ -150,7 +155,17 @@ class TopApp(TravellingApp):
             for name, memory in self.shell.lists.items()
             if memory.columns is not None or memory.sorts is not None
         }
-        self._memory.keep(replace(self._memory.remembered, lists=lists, filters=dict(self.shell.filters)))
+        tops = [screen.NAME for screen in self.screen_stack if isinstance(screen, View) and screen.NAME in VIEW_NAMES]
+        remembered = self._memory.remembered
+        self._memory.keep(
+            replace(
+                remembered,
+                view=tops[-1] if tops else remembered.view,
+                lists=lists,
+                filters=dict(self.shell.filters),
+                heat=self.shell.heat or remembered.heat,
+            )
+        )
 
     def action_next_theme(self) -> None:
         """Wear the next theme, from now on."""
@@ -181,6 +196,7 @@ class TopApp(TravellingApp):
     def _take_in(self) -> None:
         self._redraw_is_due = False
         self.hear()
+        self.shell.recent.take([node.node for node in self.watcher.seen().nodes if node.node is not None])
         if self.is_live:
             self.show_live()
 
@@ -220,6 +236,13 @@ class TopApp(TravellingApp):
             state.slowest if state.live else None,
             self.banners,
         )
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that begin a line belong to the view on top, and to none while a dialog is open."""
+        if action not in PROMPTING:
+            return super().check_action(action, parameters)
+        view = self.screen
+        return isinstance(view, View) and view.check_action(action, parameters)
 
     # Going from view to view.
 
@@ -339,6 +362,8 @@ class TopApp(TravellingApp):
         text = view.table.memory.filter.strip() if isinstance(view, ListedView) else ""
         if not name or not text:
             raise UsageError("there is no filter to save", hint="type one with /, then :save NAME")
+        if len(name) > MAX_NAME_CHARS or len(self.shell.filters) >= MAX_FILTERS:
+            raise UsageError(f"at most {MAX_FILTERS} filters are saved, with names of {MAX_NAME_CHARS} letters at most")
         self.shell.filters[name] = text
         self._keep()
         self.say(f"saved; @{name} behind / applies it")
@@ -347,6 +372,8 @@ class TopApp(TravellingApp):
         def values() -> list[str]:
             if one.name == "node":
                 return sorted(self.shell.state.nodes)
+            if one.name == "workload":
+                return [workload.id for workload in self.shell.state.workloads]
             return [row.key for row in self.shell.state.rows if row.device is not None] if one.name == "device" else []
 
         argument = "NAME" if one.needs else ""

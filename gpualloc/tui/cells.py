@@ -110,10 +110,16 @@ def heat(ratio: float | None) -> Cell:
     drawn = glyphs.current()
     if ratio is None:
         return cell(drawn.unknown, Role.UNKNOWN)
-    bounded = min(1.0, max(0.0, ratio))
-    # The first step is for idle alone.
-    step = 0 if bounded < _LITTLE else min(len(HEATS) - 1, 1 + int(bounded * (len(HEATS) - 1)))
+    step = heat_step(ratio)
     return cell(drawn.heat[step], HEATS[step])
+
+
+def heat_step(ratio: float) -> int:
+    """Which of `HEATS` it is; the first is for idle alone, and what lies beyond 0..1 is taken for its end."""
+    if ratio < _LITTLE:
+        return 0
+    last = len(HEATS) - 1
+    return min(last, 1 + int(min(1.0, ratio) * last))
 
 
 def percent(ratio: float | None, width: int = 4) -> Cell:

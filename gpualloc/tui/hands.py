@@ -33,10 +33,13 @@ from gpualloc.tui.screens.confirm import ConfirmScreen, Question
 from gpualloc.tui.screens.doing import Doing, DoingScreen
 from gpualloc.tui.screens.form import FormScreen
 from gpualloc.tui.screens.menu import MenuScreen
+from gpualloc.tui.screens.view import View
 from gpualloc.tui.shell import Shell
 from gpualloc.tui.text import plain
 from gpualloc.views.runs import resumed_line
 
+APPLY_LANE = "apply"
+"""The desk's lane in which plans are carried out."""
 _SHOWN_AFTER_S = 0.3
 """What is done sooner is told by its notice alone."""
 _KINDS = {
@@ -153,6 +156,7 @@ class Hands:
         def then(change: Change) -> None:
             if self._app.screen is form:
                 form.complain(None)
+                form.add_class("behind")
                 answered = partial(self._answered, action, change, form)
                 self._app.push_screen(ConfirmScreen(self._question(change)), answered)
 
@@ -170,6 +174,7 @@ class Hands:
         )
 
     def _answered(self, action: Action, change: Change, form: FormScreen, yes: bool | None) -> None:
+        form.remove_class("behind")
         if yes or not form.asks:
             form.dismiss(None)
         if yes:
@@ -180,7 +185,7 @@ class Hands:
     # Doing.
 
     def _world(self) -> Context:
-        return replace(self._shell.ctx, stopped=self._shell.stopping.is_set, on_resume=self._resumed)
+        return replace(self._shell.ctx, on_resume=self._resumed)
 
     def _resumed(self, run: Run) -> None:
         self._shell.desk.tell(lambda: self._say(plain(resumed_line(run)), False))
@@ -206,7 +211,12 @@ class Hands:
             self._ended(doing)
 
         self._shell.desk.ask(f"hands {self._lanes}", lambda: change.do(on_step), then, wrong)
-        self._app.set_timer(_SHOWN_AFTER_S, lambda: None if doing.over else self._show(doing))
+        self._app.set_timer(_SHOWN_AFTER_S, lambda: self._show_going_on(doing))
+
+    def _show_going_on(self, doing: Doing) -> None:
+        """Show it unless it is over, or somebody is in another dialog already."""
+        if not doing.over and isinstance(self._app.screen, View):
+            self._show(doing)
 
     def _show(self, doing: Doing) -> None:
         self._app.push_screen(DoingScreen(doing, self._ticks_s))
@@ -227,7 +237,7 @@ class Hands:
 
     def quit(self) -> None:
         """Quit; while something is being done ask once."""
-        under_way, stopping = self._shell.under_way, self._shell.stopping
+        under_way, stopping = self._going_on(), self._shell.stopping
         if not under_way or stopping.is_set():
             self._app.exit()
             return
@@ -235,7 +245,7 @@ class Hands:
             "Steps under way are finished, no other is begun, and then this ends; q once more ends it at once.",
             "What is left then is in the journal: the next command that changes something takes it up.",
         )
-        lines = (*(cell(f"{title} is being done") for title in under_way), (), *(cell(line) for line in told))
+        lines = (*(cell(f"{title} is being carried out") for title in under_way), (), *(cell(line) for line in told))
 
         def answered(yes: bool | None) -> None:
             if yes:
@@ -247,8 +257,13 @@ class Hands:
 
     def leave_when_done(self) -> None:
         """Quit if somebody wants that and nothing is being done any more; asked every second."""
-        if self._shell.stopping.is_set() and not self._shell.under_way:
+        if self._shell.stopping.is_set() and not self._going_on():
             self._app.exit()
+
+    def _going_on(self) -> list[str]:
+        """What is being done, here and by the plan's view."""
+        plan = ["A plan"] if self._shell.desk.busy(APPLY_LANE) else []
+        return [*self._shell.under_way, *plan]
 
 
 def _told(targets: Targets) -> str:

@@ -11,6 +11,7 @@ from gpualloc.engine.context import Context
 from gpualloc.tui.commands import Commands
 from gpualloc.tui.desk import Desk
 from gpualloc.tui.listing import Sort
+from gpualloc.tui.recent import Recent
 from gpualloc.tui.source import Source
 from gpualloc.tui.state import State
 from gpualloc.tui.widgets.summary import Heading
@@ -49,12 +50,16 @@ class Shell:
     under_way: list[str] = field(default_factory=list)
     """Titles of what is being done now, safe to draw; quitting asks first while there are any."""
     stopping: Event = field(default_factory=Event)
-    """Set when steps under way are to be finished and no other begun; `Context.stopped` of whatever is done asks it."""
+    """Set when steps under way are to be finished and no other begun; what `ctx.stopped` asks."""
     lists: dict[str, ListMemory] = field(default_factory=dict)
     filters: dict[str, str] = field(default_factory=dict)
     """Saved filters by name."""
     kept: dict[str, Any] = field(default_factory=dict)
     """What views leave for when they are shown again, by name of the view."""
+    heat: str | None = None
+    """Name of the reading that the heat grid draws; None: the usual one."""
+    recent: Recent = field(default_factory=Recent)
+    """What was seen since the dashboard runs."""
 
     def memory(self, listing: str) -> ListMemory:
         """How the list of that name is wanted."""

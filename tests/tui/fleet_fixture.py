@@ -25,6 +25,7 @@ from gpualloc.model.inventory import (
 )
 from gpualloc.model.workload import Request, Workload, WorkloadState
 from gpualloc.policies.registry import load
+from gpualloc.ports import LogChunk
 from gpualloc.store.history import SqliteHistory
 from gpualloc.store.paths import StatePaths
 from gpualloc.store.state import SqliteJournal
@@ -61,6 +62,7 @@ class FrozenWorld:
     ticks_s: float = TICKS_S
     simulated: bool = False
     specs: tuple[NodeSpec, ...] = ()
+    printed: bytes = b"epoch 1 loss 2.31\nepoch 2 loss 1.87\n"
     looks: int = field(default=0, init=False)
 
     def look(self) -> Iterator[Node]:
@@ -113,6 +115,11 @@ class FrozenFleet:
 
     def observe(self, names: Sequence[str] | None = None, near: Sequence[str] = ()) -> Iterator[Node]:
         yield from (node for node in self.world.nodes if names is None or node.name in names)
+
+    def logs(self, node: str, workload: str, offset: int, limit: int = 65536) -> LogChunk:
+        """Every workload has printed the same."""
+        data = self.world.printed[offset : offset + limit]
+        return LogChunk(data, offset + len(data), ended=False)
 
     def close(self) -> None:
         """Nothing is open."""

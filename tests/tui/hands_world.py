@@ -122,8 +122,9 @@ async def comes(pilot: Pilot[None], holds: Callable[[], object]) -> None:
 
 
 def dialog_text(pilot: Pilot[None]) -> str:
-    """What the dialog on top says."""
-    return plain_text(pilot.app.screen.query_one(".dialog-text", Lines).lines)
+    """What the dialog on top says; empty where there is none, or not yet."""
+    found = pilot.app.screen.query(".dialog-text")
+    return plain_text(found.first(Lines).lines) if found else ""
 
 
 def notice(pilot: Pilot[None]) -> str:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 from textual.pilot import Pilot
 
+from gpualloc.tui.app import TopApp
 from gpualloc.tui.cells import Cell
+from gpualloc.tui.messages import Go
 from gpualloc.tui.rows import FleetRow
+from gpualloc.tui.screens.catalog import PLACES
 from gpualloc.tui.screens.fleet import FleetView
+from gpualloc.tui.screens.view import View
 from gpualloc.tui.widgets.lines import Lines
 from gpualloc.tui.widgets.list_table import ListTable
 
@@ -53,3 +58,33 @@ def screen_text(pilot: Pilot[None]) -> list[str]:
 
 def row_keys(pilot: Pilot[None]) -> list[str]:
     return [row.key for row in fleet_table(pilot).rows]
+
+
+def views() -> list[str]:
+    """Names of all views that there are."""
+    return [one.name for one in PLACES if find_spec(f"gpualloc.tui.screens.{one.module}") is not None]
+
+
+async def go(pilot: Pilot[None], name: str, of: str = "") -> View:
+    """Go to a view, and wait until it is drawn."""
+    pilot.app.post_message(Go(name, of))
+    await until(pilot, lambda: isinstance(pilot.app.screen, View) and name == pilot.app.screen.NAME)
+    await pilot.pause()
+    view = pilot.app.screen
+    assert isinstance(view, View)
+    view.redraw()
+    await pilot.pause()
+    assert no_defect(pilot)
+    return view
+
+
+def no_defect(pilot: Pilot[None]) -> bool:
+    """Whether no thread has met a defect, which would have ended the dashboard."""
+    app = pilot.app
+    assert isinstance(app, TopApp)
+    return app.crash is None and app.is_running
+
+
+def whole_text(pilot: Pilot[None]) -> str:
+    """The terminal as one text."""
+    return "\n".join(screen_text(pilot))

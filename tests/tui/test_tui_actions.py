@@ -13,7 +13,6 @@ from gpualloc.engine.observe import observe
 from gpualloc.model.allocation import Share
 from gpualloc.model.workload import WorkloadState
 from gpualloc.tui.screens.form import FormScreen
-from gpualloc.tui.screens.view import View
 
 WIDE = (120, 40)
 
@@ -34,17 +33,14 @@ async def test_work_is_asked_for_and_placed(tmp_path: Path) -> None:
             await pilot.press("plus")
             await fill(pilot, command="python 'my train.py'", gpus="2", nodes="birch01", priority="7")
             await asked(pilot)
-            assert (
-                "submit --gpus 2 --priority 7 --nodes birch01 --preempt suspend -- python 'my train.py'"
-                in dialog_text(pilot)
-            )
+            assert "submit --gpus 2 --priority 7 --nodes birch01 -- python 'my train.py'" in dialog_text(pilot)
             await pilot.press("y")
             await until(pilot, ctx.journal.workloads)
             (work,) = ctx.journal.workloads()
             assert (work.request.command, work.request.gpus, work.request.priority) == (("python", "my train.py"), 2, 7)
             assert work.request.share is Share.EXCLUSIVE
             assert audited(ctx, "submit")
-            await until(pilot, lambda: "nobody will start it by itself" in _dialog(pilot))
+            await until(pilot, lambda: "nobody will start it by itself" in dialog_text(pilot))
             await pilot.press("escape")
             await typed(pilot, "rebalance")
             await asked(pilot)
@@ -53,10 +49,6 @@ async def test_work_is_asked_for_and_placed(tmp_path: Path) -> None:
             await comes(pilot, lambda: state_of(ctx, work.id) is WorkloadState.RUNNING)
             await until(pilot, lambda: "done" in notice(pilot))
             assert audited(ctx, "apply")
-
-
-def _dialog(pilot) -> str:
-    return "" if isinstance(pilot.app.screen, View) else dialog_text(pilot)
 
 
 @pytest.mark.parametrize("no", ["n", "enter", "escape"])
@@ -139,7 +131,7 @@ async def test_nodes_and_devices_are_cordoned_and_let_back(tmp_path: Path) -> No
                 ("birch01", "fan is 'loud'"),
                 ("fir01", "fan is 'loud'"),
             }
-            await until(pilot, lambda: "2 cordoned" in _dialog(pilot))
+            await until(pilot, lambda: "2 cordoned" in dialog_text(pilot))
             await pilot.press("escape")
             await typed(pilot, "uncordon birch01 fir01:2")
             await asked(pilot)
@@ -219,7 +211,7 @@ async def test_processes_get_a_signal(tmp_path: Path) -> None:
             await pilot.press("enter")
             await asked(pilot)
             await pilot.press("y")
-            await until(pilot, lambda: "KILL sent to 2 processes" in _dialog(pilot))
+            await until(pilot, lambda: "KILL sent to 2 processes" in dialog_text(pilot))
             assert [len(node.processes) for node in observe(ctx, ["birch01", "cedar01"]).nodes] == [0, 0]
             assert audited(ctx, "apply")
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from textual.app import App, ComposeResult
+from textual.app import ComposeResult
 from textual.geometry import Region
 from textual.pilot import Pilot
 from tui.steering import plain_text, screen_text, until
@@ -15,6 +15,7 @@ from tui.steering import plain_text, screen_text, until
 from gpualloc.tui.cells import Role, width_of
 from gpualloc.tui.fields import Unit
 from gpualloc.tui.graph import Curve, Graph
+from gpualloc.tui.themes import Colours, ThemedApp
 from gpualloc.tui.widgets.graph import Graphs, places
 
 T = 1_790_000_000.0
@@ -26,13 +27,13 @@ def graph(title: str, value: float = 0.5, start_s: float = T) -> Graph:
     return Graph(title, Unit.RATIO, (curve,), start_s, start_s + 600, now_s=start_s + 600, low=0, high=1)
 
 
-class Shown(App[None]):
+class Shown(ThemedApp):
     """Nothing but charts."""
 
     CSS_PATH = "../../gpualloc/tui/styles.tcss"
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__("dark", Colours.MANY)
         self.pointed: list[float | None] = []
 
     def compose(self) -> ComposeResult:

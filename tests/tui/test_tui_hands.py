@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,8 @@ async def test_what_can_be_done_fits_what_is_there(tmp_path: Path) -> None:
                 named(action_named("mig"), "nowhere:0", state)
             assert set(names(action_named("release"), state)) == {work.id, "train"}
             assert names(action_named("resume"), state) == []
+            found = app.shell.commands().complete("cordon birch01:1 fir01:")
+            assert found == tuple(f"cordon birch01:1 fir01:{index}" for index in range(4))
 
 
 async def test_the_menu_offers_what_fits(tmp_path: Path) -> None:
@@ -138,14 +141,10 @@ async def test_several_rows_are_acted_upon_at_once(tmp_path: Path) -> None:
             await asked(pilot)
             assert dialog_text(pilot).count("takes new work again") == 2
             await pilot.press("y")
-            await until(pilot, lambda: "was not cordoned" in _text(pilot))
+            await until(pilot, lambda: "was not cordoned" in dialog_text(pilot))
             await pilot.press("escape")
             await pilot.press("m")
             await comes(pilot, lambda: "mig takes one GPU; selected: 2 GPUs" in notice(pilot))
-
-
-def _text(pilot) -> str:
-    return "" if isinstance(pilot.app.screen, View) else dialog_text(pilot)
 
 
 async def test_nothing_is_done_where_nothing_may_be_changed(tmp_path: Path) -> None:
@@ -163,6 +162,17 @@ async def test_nothing_is_done_where_nothing_may_be_changed(tmp_path: Path) -> N
             assert "somebody else" in plain_text(app.screen.query_one("#menu-refusal", Lines).lines)
             await pilot.press("enter")
             await comes(pilot, lambda: True)
+
+
+async def test_nothing_is_done_in_the_past(tmp_path: Path) -> None:
+    with demo(tmp_path) as ctx:
+        app = top(ctx, tmp_path)
+        async with app.run_test(size=WIDE) as pilot:
+            await seen_once(pilot)
+            app.shell.state = replace(app.shell.state, live=False)
+            app._hands.take("rebalance")
+            assert isinstance(app.screen, View)
+            assert "nothing can be changed in the past" in notice(pilot)
 
 
 def parse(words: list[str]) -> None:
@@ -310,7 +320,7 @@ async def test_steps_are_told_live_and_a_success_closes_by_itself(tmp_path: Path
         async with app.run_test(size=WIDE) as pilot:
             await seen_once(pilot)
             app._hands._do(action_named("release"), slow.change)
-            await until(pilot, lambda: "[1/2] - stop w12345678 on birch01: …" in _text(pilot))
+            await until(pilot, lambda: "[1/2] - stop w12345678 on birch01: …" in dialog_text(pilot))
             assert "0 of 2 steps done" in dialog_text(pilot)
             slow.go_on.set()
             await comes(pilot, lambda: "1 workload released" in notice(pilot))
@@ -361,7 +371,7 @@ async def test_quitting_asks_once_while_something_is_done(tmp_path: Path, key: s
             await on_top(pilot, DoingScreen)
             await pilot.press("escape", key)
             await on_top(pilot, ConfirmScreen)
-            assert "Release 1 workload is being done" in dialog_text(pilot)
+            assert "Release 1 workload is being carried out" in dialog_text(pilot)
             await pilot.press("enter")
             await comes(pilot, lambda: True)
             assert not app._hands._world().stopped()
@@ -372,6 +382,23 @@ async def test_quitting_asks_once_while_something_is_done(tmp_path: Path, key: s
             assert app._hands._world().stopped()
             assert app.is_running
             slow.go_on.set()
+            await until(pilot, lambda: app._exit)
+
+
+async def test_quitting_asks_while_a_plan_is_carried_out(tmp_path: Path) -> None:
+    go_on = threading.Event()
+    with demo(tmp_path) as ctx:
+        app = top(ctx, tmp_path)
+        async with app.run_test(size=WIDE) as pilot:
+            await seen_once(pilot)
+            app.shell.desk.ask("apply", lambda: go_on.wait(60), lambda _: None, lambda _: None)
+            await pilot.press("q")
+            await on_top(pilot, ConfirmScreen)
+            assert "A plan is being carried out" in dialog_text(pilot)
+            await pilot.press("y")
+            await until(pilot, app.shell.ctx.stopped)
+            assert app.is_running
+            go_on.set()
             await until(pilot, lambda: app._exit)
 
 
@@ -433,6 +460,6 @@ async def test_what_cannot_be_worked_out_is_told(tmp_path: Path) -> None:
             gone = WorkloadTarget("w00000000", work.name, work.owner)
             app._hands._begin(action_named("release"), (gone,))
             await on_top(pilot, FormScreen)
-            await until(pilot, lambda: "w00000000" in _text(pilot))
+            await until(pilot, lambda: "w00000000" in dialog_text(pilot))
             await pilot.press("escape")
             await comes(pilot, lambda: True)

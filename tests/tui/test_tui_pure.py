@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections import Counter
+from typing import Any
 
 import pytest
 from fakes import sample_world
-from gpualloc.tui.arrange import SortKey, arranged, kept
-from gpualloc.tui.detail import workload_detail
-from gpualloc.tui.widgets.workload_table import held_text, weakest_first
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -20,12 +19,22 @@ from gpualloc.model.inventory import DeviceState, Node, NodeState
 from gpualloc.model.progress import Progress
 from gpualloc.model.workload import WorkloadState
 from gpualloc.tui.cells import Role, bar, cell, fitted, gib, memory_pair, percent, watts, width_of
-from gpualloc.tui.columns import GAP, MARGIN, Column, PlacedColumn, fit
+from gpualloc.tui.columns import GAP, MARGIN, Column, fit
+from gpualloc.tui.facts.work import held_text, workload_sections
+from gpualloc.tui.listing import Listing, Sort
+from gpualloc.tui.listings.fleet import DEVICES, FLEET
+from gpualloc.tui.listings.nodes import NODES
+from gpualloc.tui.listings.processes import ON_DEVICE, ON_NODE, PROCESSES
+from gpualloc.tui.listings.users import USERS
+from gpualloc.tui.listings.workloads import WORKLOADS, WorkRow, weakest_first, work_rows
+from gpualloc.tui.order import arranged
+from gpualloc.tui.query import parse
 from gpualloc.tui.rows import FleetRow, Moment, Standing, fleet_rows, state_words
 from gpualloc.tui.seen import Seen, SeenNode
+from gpualloc.tui.shell import ListMemory
 from gpualloc.tui.text import age_text, clip, clip_middle, plain
 from gpualloc.tui.totals import totals
-from gpualloc.tui.widgets import fleet_table, process_table, workload_table
+from gpualloc.tui.widgets.list_table import ListTable
 
 MOMENT = Moment(TICKS_S, NOW_S, 2.0)
 ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=60)
@@ -111,7 +120,19 @@ def test_sizes_and_power_keep_to_their_columns() -> None:
     assert [watts(power) for power in (0.4, 699.6, 9999.4, 12_345)] == ["0W", "700W", "9999W", "12kW"]
 
 
-COLUMN_SETS = [fleet_table.COLUMNS, process_table.COLUMNS, workload_table.COLUMNS]
+def _columns(listing: Listing[Any]) -> tuple[Column, ...]:
+    return tuple(ListTable(listing, ListMemory()).columns(0))
+
+
+LISTS = [FLEET, DEVICES, NODES, PROCESSES, ON_NODE, ON_DEVICE, USERS, WORKLOADS]
+COLUMN_SETS = [
+    *(_columns(listing) for listing in LISTS),
+    *(
+        tuple(ListTable(listing, ListMemory(tuple(field.name for field in listing.fields))).columns(0))
+        for listing in LISTS
+    ),
+]
+"""Of every list the usual columns, and all there are."""
 
 
 @given(st.sampled_from(COLUMN_SETS), st.integers(1, 400))
@@ -132,11 +153,11 @@ def test_more_width_never_takes_a_column_away(columns: tuple[Column, ...], width
 
 
 def test_eighty_columns_hold_what_matters() -> None:
-    assert [one.column.key for one in fit(fleet_table.COLUMNS, 79)] == [
+    assert [one.column.key for one in fit(_columns(FLEET), 79)] == [
         "node",
         "gpu",
         "util",
-        "memory",
+        "mem",
         "power",
         "temp",
         "state",
@@ -145,27 +166,36 @@ def test_eighty_columns_hold_what_matters() -> None:
     ]
 
 
-@pytest.mark.parametrize("key", list(SortKey))
-@pytest.mark.parametrize("reverse", [False, True])
-def test_order_depends_on_the_rows_alone(key: SortKey, reverse: bool) -> None:
+@pytest.mark.parametrize("name", [field.name for field in FLEET.fields])
+@pytest.mark.parametrize("descends", [False, True])
+def test_order_depends_on_the_rows_alone(name: str, descends: bool) -> None:
     rows = _rows()
-    once = arranged(rows, key, reverse, MOMENT)
-    assert once == arranged(rows, key, reverse, MOMENT)
+    sorts = (Sort(name, descends), Sort("node"), Sort("gpu"))
+    shuffled = list(rows)
+    random.Random(1).shuffle(shuffled)
+    once = arranged(FLEET, rows, None, sorts, MOMENT)
+    if name != "node":
+        assert once == arranged(FLEET, shuffled, None, sorts, MOMENT)
     assert {row.node.name for row in once} == {row.node.name for row in rows}
     assert sum(row.device is not None for row in once) == 18
 
 
-def test_by_state_the_worst_come_first() -> None:
-    standings = [row.standing for row in arranged(_rows(), SortKey.STATE, False, MOMENT)]
+def test_by_badness_the_worst_come_first() -> None:
+    standings = [row.standing for row in arranged(FLEET, _rows(), None, (Sort("bad", descends=True),), MOMENT)]
     assert standings[:3] == [Standing.FAULTY] * 3
     assert standings[3] is Standing.UNKNOWN
     assert standings[4:14] == [Standing.BUSY] * 10
     assert set(standings[14:]) == {Standing.IDLE}
 
 
-def test_no_filter_keeps_every_row() -> None:
+def test_no_filter_keeps_every_row_and_one_keeps_their_nodes() -> None:
     rows = _rows()
-    assert kept(rows, "", MOMENT) == rows
+    assert arranged(FLEET, rows, None, FLEET.sorts, MOMENT) == rows
+    kept = arranged(FLEET, rows, parse("mallory").over(FLEET.fields), FLEET.sorts, MOMENT)
+    assert [(row.node.name, row.device is None or row.device.index) for row in kept] == [
+        ("a100-01", True),
+        ("a100-01", 3),
+    ]
 
 
 def test_standing_of_every_device_is_counted_once() -> None:
@@ -182,7 +212,7 @@ def test_silent_devices_are_in_no_sum() -> None:
     counted = totals(_seen(), _rows(), late)
     assert counted.sums.memory_used_mib is None
     assert counted.sums.power_w is None
-    assert counted.standing == {Standing.FAULTY: 3, Standing.UNKNOWN: 15}
+    assert counted.standing == Counter({Standing.FAULTY: 3, Standing.UNKNOWN: 15})
 
 
 @pytest.mark.parametrize("state", [state for state in NodeState if state is not NodeState.OK])
@@ -190,7 +220,7 @@ def test_short_words_of_failing_nodes_fit_their_column(state: NodeState) -> None
     row = FleetRow(SeenNode(fleet().nodes[0].spec).after(Node(fleet().nodes[0].spec, state, NOW_S), TICKS_S, 0.0), None)
     words = state_words(row, MOMENT)
     assert words.whole == state.value
-    assert len(words.short) <= fleet_table.STATE.least
+    assert len(words.short) <= FLEET.field("state").least
 
 
 def test_an_old_answer_is_as_old_as_its_readings() -> None:
@@ -233,26 +263,37 @@ def test_a_cordon_is_a_word_on_the_row_it_is_about() -> None:
     words = [state_words(row, MOMENT) for row in fleet_rows(Seen((seen,), (), looks=1))]
     assert [word.whole == "cordoned" for word in words[:2]] == [True, cordoned.devices[0].state is DeviceState.OK]
     assert "cordoned" not in [word.whole for word in words[2:]]
-    assert len(words[0].short) <= fleet_table.STATE.least
+    assert len(words[0].short) <= FLEET.field("state").least
+
+
+def _work_row(**changes: Any) -> WorkRow:
+    held = next(one for one in sample_world.WORKLOADS if one.allocation is not None)
+    return work_rows((dataclasses.replace(held, **changes),), {}, {}, {})[0]
+
+
+def _drawn(row: WorkRow, name: str) -> str:
+    draw = WORKLOADS.field(name).draw
+    assert draw is not None
+    return "".join(span.text for span in draw(row, MOMENT, 12))
 
 
 def test_suspended_work_has_no_gpus() -> None:
-    held = next(one for one in sample_world.WORKLOADS if one.allocation is not None)
-    table = workload_table.WorkloadTable()
-    column = PlacedColumn(next(one for one in workload_table.COLUMNS if one.key == "gpus"), 0, 7)
-    assert table.draw(held, column) != cell("none")
-    assert table.draw(dataclasses.replace(held, state=WorkloadState.SUSPENDED), column) == cell("none")
+    assert _drawn(_work_row(), "gpus") != "none"
+    assert _drawn(_work_row(state=WorkloadState.SUSPENDED), "gpus") == "none"
 
 
 def test_progress_has_a_column_and_a_line_when_work_tells_it() -> None:
-    work = next(one for one in sample_world.WORKLOADS if one.allocation is not None)
+    row = _work_row()
     told = Progress(50.0, 100.0, None, "train", 1.0)
-    table = workload_table.WorkloadTable()
-    assert workload_table.PROGRESS not in table.columns(200)
-    table.show_on((work,), {}, {work.id: told})
-    assert workload_table.PROGRESS in table.columns(200)
-    assert table.draw(work, PlacedColumn(workload_table.PROGRESS, 0, 16)) == cell("50 %")
-    assert ("progress", cell("step 50 of 100 (50 %), phase train, as it said 1s ago")) in workload_detail(
-        work, told
-    ).sections[0].entries
-    assert "progress" not in dict(workload_detail(work).sections[0].entries)
+    assert _drawn(row, "progress") == ""
+    assert _drawn(dataclasses.replace(row, progress=told), "progress") == "50 %"
+    entries = workload_sections(row.workload, {}, told)[0].entries
+    assert ("progress", cell("step 50 of 100 (50 %), phase train, as it said 1s ago")) in entries
+    assert "progress" not in dict(workload_sections(row.workload, {})[0].entries)
+
+
+def test_the_values_of_an_environment_are_not_told() -> None:
+    sections = workload_sections(fleet().workloads[0], {})
+    told = [span.text for section in sections for _, value in section.entries for span in value]
+    assert "1 set, values hidden" in told
+    assert not any("hunter2" in text for text in told)

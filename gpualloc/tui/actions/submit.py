@@ -17,6 +17,8 @@ from gpualloc.views.submission import starter_text, submission_text
 from gpualloc.views.workloads import request_text
 
 _ANY = "as other options imply"
+_USUAL = {"gpus": "1", "share": _ANY, "priority": "0", "preempt": Preemption.SUSPEND.value}
+"""What holds where nothing is said."""
 
 
 def submit_asks(state: State, _: Targets) -> tuple[Ask, ...]:
@@ -27,19 +29,19 @@ def submit_asks(state: State, _: Targets) -> tuple[Ask, ...]:
     return (
         Ask("command", "command", placeholder="python train.py --epochs 3"),
         Ask("name", "name", placeholder="that of the command"),
-        Ask("gpus", "GPUs", "1", "or a range such as 2:8; 0 is CPU-only"),
+        Ask("gpus", "GPUs", _USUAL["gpus"], "or a range such as 2:8; 0 is CPU-only"),
         Ask("gpu-memory", "memory of each GPU", placeholder="such as 20GiB"),
         Ask("gpu-model", "GPU model", placeholder="part of its name, or several: A100|H100", known=models),
-        Ask("share", "share", _ANY, choices=(_ANY, *(share.value for share in Share))),
+        Ask("share", "share", _USUAL["share"], choices=(_ANY, *(share.value for share in Share))),
         Ask("fraction", "part of each GPU", placeholder="between 0 and 1; whole GPUs if none"),
         Ask("profile", "MIG profile", placeholder="such as 2g.20gb", known=profiles),
         Ask("cpus", "CPU cores", placeholder="such as 2.5; no limit if none"),
         Ask("memory", "host memory", placeholder="such as 16GiB; no limit if none"),
-        Ask("priority", "priority", "0", "higher goes first"),
+        Ask("priority", "priority", _USUAL["priority"], "higher goes first"),
         Ask("nodes", "nodes", placeholder="any; or a set such as gpu[01-04] or @pool", known=tuple(state.nodes)),
         Ask("cwd", "folder", placeholder="as the node has it, beginning with /"),
         Ask("at-most", "at most", placeholder="stop it after, such as 4h"),
-        Ask("preempt", "gives way by", Preemption.SUSPEND.value, choices=tuple(way.value for way in Preemption)),
+        Ask("preempt", "gives way by", _USUAL["preempt"], choices=tuple(way.value for way in Preemption)),
     )
 
 
@@ -51,7 +53,7 @@ def submit(scene: Scene, _: Targets, answers: Answers) -> Change:
         NotFoundError: an allowed node is not in the fleet.
     """
     ctx = scene.ctx
-    flags = {key: text.strip() for key, text in answers.items() if text.strip() and text != _ANY}
+    flags = {key: text.strip() for key, text in answers.items() if text.strip() not in ("", _USUAL.get(key))}
     command = words("--command", flags.pop("command", ""))
     if not command:
         raise UsageError("--command: nothing is there to be run")

@@ -94,7 +94,13 @@ class DoingScreen(Dialog[None]):
         """Draw it, and the time that passes."""
         super().on_mount()
         self.draw()
-        self.set_interval(_TICK_S, self.draw)
+        self.set_interval(_TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        if self.doing.over:
+            self.ended()
+        else:
+            self.draw()
 
     def draw(self) -> None:
         """Show how far it is."""
@@ -117,6 +123,8 @@ class DoingScreen(Dialog[None]):
 
     def ended(self) -> None:
         """Nothing more comes: close, unless there is more to read than a line."""
+        if not self.is_mounted:
+            return  # It looks by itself in a moment.
         self.draw()
         if self.doing.error is None and len(self.doing.told) == 1 and self.is_current:
             self.dismiss(None)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.widgets import Input
 
 from gpualloc.errors import GpuallocError
 from gpualloc.tui.actions.action import Answers, Ask
@@ -30,7 +31,7 @@ class FormScreen(Dialog[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "leave", "leave it", show=False),
-        Binding("enter", "accept", "accept", show=False, priority=True),
+        Binding("enter", "accept", "accept", show=False),
         Binding("down,tab", "app.focus_next", "next field", show=False),
         Binding("up,shift+tab", "app.focus_previous", "field before", show=False),
     ]
@@ -75,6 +76,11 @@ class FormScreen(Dialog[None]):
             self.action_accept()
         else:
             self.action_leave()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter in a field; by then all that was typed before it is in there."""
+        event.stop()
+        self.action_accept()
 
     @property
     def asks(self) -> bool:
