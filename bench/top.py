@@ -1,6 +1,7 @@
 """`gpualloc top` beside nvitop and nvtop over one driver library, each on its own terminal, and alone over a fleet.
 
     python bench/top.py [--quick] [--repeats 3] [--nvtop PATH] [--no-fleet | --only-fleet] [--mute]
+                        [--ahead]
 
 Dashboards sit in front of the same GPUs turn by turn in every repeat, so that whatever else the machine does falls on
 all of them alike. All look every 2 s, except where gpualloc chooses its own pace for a fleet. Readings of all GPUs
@@ -19,32 +20,25 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from random import Random
 from statistics import median
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from peers import nvml_stub, scene  # found beside this file
+from peers import scene  # found beside this file
 from top_fleet import fleet_scene
+from top_pty import Setting, put_ahead
+from top_scenes import Moving, Scene, begin_state, tools
 from top_session import Manner, Sitting, Tool, sit
 
-HERE = Path(__file__).parent
-EVERY_S = 2
 FILM_EVERY_S = 2.0
 """How far apart the readings of the nodes of the fleet lie."""
-HUNG = 3
-"""Index of the GPU that hangs."""
-FIRST_PERCENT = 37
-"""Utilization of every GPU until something was drawn: by it a first reading is known on every screen."""
 WIDE, NARROW = (200, 60), (80, 24)
-WHOLE, QUICK = Manner(5.0, 24.0, 100), Manner(3.0, 8.0, 25)
-FLEET_WHOLE, FLEET_QUICK = Manner(25.0, 60.0, 100), Manner(12.0, 20.0, 25)
+WHOLE, QUICK = Manner(5.0, 20.0, 100), Manner(3.0, 8.0, 25)
+FLEET_WHOLE, FLEET_QUICK = Manner(20.0, 40.0, 100), Manner(12.0, 20.0, 25)
 """A fleet is connected first, and may be looked at less often."""
 GOALS = {
     "first paint": 0.5,
@@ -56,20 +50,6 @@ GOALS = {
     "key p99": 0.1,
     "quit": 1.0,
 }
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What the dashboards look at, and on how large a terminal."""
-
-    gpus: int
-    size: tuple[int, int]
-    hangs: bool = False
-    """Whether a GPU hangs as soon as something was drawn."""
-
-    @property
-    def text(self) -> str:
-        return f"{self.gpus}{', one hangs' if self.hangs else ''} | {self.size[0]}x{self.size[1]}"
 
 
 SCENES = (Scene(8, WIDE), Scene(8, NARROW), Scene(64, WIDE), Scene(8, WIDE, hangs=True))
@@ -140,79 +120,6 @@ class Row:
                 yield f"{self.scene.replace(' |', ' GPUs,')}: {name} {value:.3g}, goal {GOALS[name]:g}"
 
 
-class Moving:
-    """GPUs whose readings all change once a second, from when they are let go.
-
-    Args:
-        state: the file of the driver library.
-        scene: which GPUs.
-    """
-
-    def __init__(self, state: Path, scene: Scene) -> None:
-        self._state = state
-        self._scene = scene
-        self._noise = Random(11)
-        self._over = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._write(lambda: FIRST_PERCENT, hangs=False)
-
-    def let_go(self) -> None:
-        """Change them from now on; from now on, too, one hangs, if one is to."""
-        self._thread = threading.Thread(target=self._move, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Change nothing more; what hung answers again."""
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join()
-        self._write(lambda: FIRST_PERCENT, hangs=False)
-
-    def _move(self) -> None:
-        while True:
-            self._write(lambda: self._noise.randrange(100), hangs=self._scene.hangs)
-            if self._over.wait(1.0):
-                return
-
-    def _write(self, percent: Callable[[], int], *, hangs: bool) -> None:
-        gpus = []
-        for index in range(self._scene.gpus):
-            used = percent()
-            gpus.append(
-                nvml_stub.FakeGpu(
-                    index,
-                    gpu_utilization_percent=used,
-                    memory_utilization_percent=used // 2,
-                    memory_used_mib=2_000 + 300 * used,
-                    power_w=60.0 + 3 * used,
-                    temperature_c=35 + used // 3,
-                    processes=((os.getpid(), 2_000 + 300 * used),),
-                    fault="hang" if hangs and index == HUNG else None,
-                )
-            )
-        nvml_stub.write_state(self._state, gpus)
-
-
-@contextmanager
-def tools(nvtop: str | None) -> Iterator[list[tuple[Tool, Mapping[str, str]]]]:
-    """The dashboards there are, each with what it needs in its environment; gpualloc first, then nvitop."""
-    reading = re.compile(rf"{FIRST_PERCENT} ?%".encode())
-    python = sys.executable
-    found: list[tuple[Tool, Mapping[str, str]]] = [
-        (Tool("gpualloc top", [python, "-m", "gpualloc", "top", "--every", f"{EVERY_S}s"], reading), {}),
-        (Tool("nvitop", [python, "-m", "nvitop", "--interval", str(EVERY_S)], reading), {}),
-    ]
-    with tempfile.TemporaryDirectory() as scratch:
-        if nvtop is not None:
-            # The first versions of some functions, which only older programs ask for.
-            library = f"{scratch}/libnvidia-ml.so"
-            rest = [f"-L{nvml_stub.build_library()}", f"-l:{nvml_stub.SONAME}"]
-            command = ["cc", "-shared", "-fPIC", "-O2", "-o", library, str(HERE / "top_older.c"), *rest]
-            subprocess.run(command, check=True)
-            found.append((Tool("nvtop", [nvtop, "-d", str(EVERY_S * 10)], reading), {"LD_LIBRARY_PATH": scratch}))
-        yield found
-
-
 def beside_each_other(asked: argparse.Namespace, manner: Manner) -> list[str]:
     """Print the rows of all scenes on one machine; the goals missed."""
     missed = []
@@ -221,21 +128,21 @@ def beside_each_other(asked: argparse.Namespace, manner: Manner) -> list[str]:
             rows = [Row(each.text, tool.name) for tool, _ in found]
             for _ in range(asked.repeats):
                 for row, (tool, own) in zip(rows, found, strict=True):
-                    row.sittings.append(one_sitting(each, tool, own, manner, answers=not asked.mute))
+                    row.sittings.append(one_sitting(each, tool, own, manner, setting(asked, each.size)))
             for row in rows:
                 print(f"| {' | '.join(row.cells(rows[1] if row is not rows[1] else None))} |", flush=True)
             missed += rows[0].missed(rows[1], fleet=False)
     return missed
 
 
-def one_sitting(each: Scene, tool: Tool, own: Mapping[str, str], manner: Manner, *, answers: bool) -> Sitting:
+def one_sitting(each: Scene, tool: Tool, own: Mapping[str, str], manner: Manner, terminal: Setting) -> Sitting:
     with scene(each.gpus) as env:
         paths = [path for path in (own.get("LD_LIBRARY_PATH"), env["LD_LIBRARY_PATH"]) if path]
         begin_state(env)
         moving = Moving(Path(env["GPUALLOC_FAKE_NVML"]), each)
         try:
             whole = {**env, **own, "LD_LIBRARY_PATH": ":".join(paths)}
-            return sit(tool, whole, each.size, manner, answers=answers, trouble=moving.let_go)
+            return sit(tool, whole, terminal, manner, moving.let_go)
         finally:
             moving.stop()
 
@@ -249,15 +156,14 @@ def over_a_fleet(asked: argparse.Namespace, manner: Manner) -> list[str]:
             argv, env = found
             begin_state(env)
             tool = Tool(row.tool, [sys.executable, *argv, *pace], re.compile(rb"[0-9] ?%"))
-            row.sittings.append(sit(tool, env, WIDE, manner, answers=not asked.mute))
+            row.sittings.append(sit(tool, env, setting(asked, WIDE), manner))
     print(f"| {' | '.join(row.cells(None))} |", flush=True)
     return list(row.missed(None, fleet=True))
 
 
-def begin_state(env: Mapping[str, str]) -> None:
-    """Make the databases of gpualloc, which its very first commands do."""
-    for verb in ("audit", "events"):
-        subprocess.run([sys.executable, "-m", "gpualloc", verb], env=env, check=True, stdout=subprocess.DEVNULL)
+def setting(asked: argparse.Namespace, size: tuple[int, int]) -> Setting:
+    """The terminal that was asked for."""
+    return Setting(*size, answers=not asked.mute, ahead=asked.ahead)
 
 
 def spread(values: Sequence[float | None], scale: float, digits: int) -> str:
@@ -304,12 +210,15 @@ def main() -> int:
     parser.add_argument("--nodes", type=int, default=1000, help="of the fleet")
     parser.add_argument("--every", help="period of the looks at the fleet; left out, gpualloc chooses")
     parser.add_argument("--mute", action="store_true", help="the terminal answers nothing")
+    parser.add_argument("--ahead", action="store_true", help="before all other programs of a busy machine; needs root")
     only = parser.add_mutually_exclusive_group()
     only.add_argument("--no-fleet", action="store_true")
     only.add_argument("--only-fleet", action="store_true")
     asked = parser.parse_args()
     asked.repeats = asked.repeats or (1 if asked.quick else 3)
     manner = QUICK if asked.quick else WHOLE
+    if asked.ahead:
+        put_ahead(os.getpid())
     print(_machine(asked, manner))
     print(f"\n| {' | '.join(_COLUMNS)} |\n|{' --- |' * len(_COLUMNS)}")
     missed = [] if asked.only_fleet else beside_each_other(asked, manner)

@@ -19,6 +19,7 @@ from pathlib import Path
 from peers import below  # found beside this file
 
 _CHUNK_BYTES = 1 << 18
+_AHEAD = -15
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _SEQUENCE = re.compile(rb"\x1b(?:\[[0-9;?>=<!]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][A-Za-z0-9]|[=>78DEHMZc])")
 _ARROW, _ARROWS_LONG, _ARROWS_SHORT = b"\x1b[", b"\x1b[?1h", b"\x1b[?1l"
@@ -32,6 +33,18 @@ _ANSWERS: Mapping[bytes, bytes] = {
 }
 """What a terminal of today says of itself: device attributes, state, cursor, synchronised output (there, not on), size
 reports (not there)."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a terminal is like, and the machine it is on."""
+
+    columns: int
+    rows: int
+    answers: bool = True
+    """Whether it says what it is when it is asked; else it says nothing."""
+    ahead: bool = False
+    """Whether the program goes before others of a busy machine, with all that it starts; needs root."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +65,12 @@ class Terminal:
     Args:
         argv: the program.
         env: its environment; `TERM` is set here.
-        columns, rows: size of the terminal.
-        answers: whether the terminal says what it is when it is asked; else it says nothing.
+        setting: the terminal.
     """
 
-    def __init__(
-        self, argv: Sequence[str], env: Mapping[str, str], columns: int, rows: int, *, answers: bool = True
-    ) -> None:
-        self._answers = answers
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str], setting: Setting) -> None:
+        self._answers = setting.answers
+        columns, rows = setting.columns, setting.rows
         self._head, tail = os.openpty()
         fcntl.ioctl(tail, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         os.set_blocking(self._head, False)
@@ -69,6 +80,8 @@ class Terminal:
             argv, env={**env, **named}, stdin=tail, stdout=tail, stderr=tail, start_new_session=True
         )
         os.close(tail)
+        if setting.ahead:
+            put_ahead(self._process.pid)
         self._ended = False
         self.drawn = b""
         """Everything it wrote so far."""
@@ -184,6 +197,14 @@ class Terminal:
         return Use(
             _cpu_s(self.pid), sum(map(_cpu_s, others)), _resident_bytes(self.pid), sum(map(_resident_bytes, others))
         )
+
+
+def put_ahead(pid: int) -> None:
+    """Let the process, and its session, go before all others of the machine; needs root."""
+    os.setpriority(os.PRIO_PROCESS, pid, _AHEAD)
+    # Where each session is a group of its own to the scheduler, the priority of the group is what counts.
+    with suppress(FileNotFoundError):
+        Path(f"/proc/{pid}/autogroup").write_text(str(_AHEAD))
 
 
 def _is_alive(pid: int) -> bool:

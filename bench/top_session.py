@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from top_pty import Terminal, Use  # found beside this file
+from top_pty import Setting, Terminal, Use  # found beside this file
 
 _FIRST_S = 20.0
 """No dashboard is waited for longer."""
@@ -64,10 +64,8 @@ class Sitting:
 def sit(
     tool: Tool,
     env: Mapping[str, str],
-    size: tuple[int, int],
+    setting: Setting,
     manner: Manner,
-    *,
-    answers: bool,
     trouble: Callable[[], None] | None = None,
 ) -> Sitting:
     """Sit in front of it once.
@@ -75,12 +73,11 @@ def sit(
     Args:
         tool: the dashboard.
         env: its environment.
-        size: columns and rows of the terminal.
+        setting: the terminal.
         manner: how long.
-        answers: whether the terminal answers what it is asked.
         trouble: what befalls the GPUs once something was drawn, before anything else is measured.
     """
-    terminal = Terminal(tool.argv, env, *size, answers=answers)
+    terminal = Terminal(tool.argv, env, setting)
     found = Sitting()
     try:
         found.first_byte_s, found.first_paint_s = terminal.first(tool.reading, _FIRST_S)

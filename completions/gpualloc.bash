@@ -41,7 +41,7 @@ _gpualloc() {
     case $verb in
         '')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--config --sim --state-dir --version -h --help'
-            else _gpualloc_reply -W 'nodes processes top free status health events history replay assess forecast alerts audit submit run ps show phases why logs wait release adopt let-go signal suspend resume plan apply recover rebalance cordon uncordon burnin drain scale drift reconcile set mig enforce sample exporter record policies simulate tune init config store doctor node completion'; fi
+            else _gpualloc_reply -W 'nodes processes top free status health events history replay assess forecast alerts audit submit run ps show phases why logs wait release adopt let-go signal suspend resume plan apply recover undo rebalance cordon uncordon burnin drain scale drift reconcile set mig enforce sample exporter record policies simulate tune init config store doctor node completion'; fi
             ;;
         'nodes')
             if [[ $current == -* ]]; then _gpualloc_reply -W '--csv --config --sim --state-dir --json -h --help'
@@ -371,6 +371,13 @@ _gpualloc() {
                 --wait) :; return ;;
             esac
             if [[ $current == -* ]]; then _gpualloc_reply -W '--resume --rollback --abandon --yes -y --wait --config --sim --state-dir --json -h --help'
+            else :; fi
+            ;;
+        'undo')
+            case $previous in
+                --wait) :; return ;;
+            esac
+            if [[ $current == -* ]]; then _gpualloc_reply -W '--dry-run --yes -y --wait --config --sim --state-dir --json -h --help'
             else :; fi
             ;;
         'rebalance')

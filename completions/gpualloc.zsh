@@ -41,6 +41,7 @@ _gpualloc() {
         'plan:What would be changed now, and why'
         'apply:Carry a plan out'
         'recover:Interrupted runs; list, go on, roll back, give up'
+        'undo:Take a finished run back'
         'rebalance:Plan and apply once, without asking; for cron'
         'cordon:Let nodes or a device take no new work'
         'uncordon:Let them take new work again'
@@ -538,6 +539,20 @@ _gpualloc() {
                         '*--abandon[Give this run up as it stands; needs its id and --yes.]:value:' \
                         '*--yes[Do give it up.]' \
                         '*-y[Do give it up.]' \
+                        '*--wait[How long to wait for the lock when another holds it.]:value:' \
+                        '*--config[Configuration file.]:value:_files' \
+                        '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \
+                        '*--state-dir[Where all state is kept.]:value:_files -/' \
+                        '*--json[Answer as JSON (docs/json.md).]' \
+                        '*-h[Show this message and exit.]' \
+                        '*--help[Show this message and exit.]' \
+                        '*: :'
+                    ;;
+                undo)
+                    _arguments \
+                        '*--dry-run[Show what would be taken back; change nothing.]' \
+                        '*--yes[Do not ask.]' \
+                        '*-y[Do not ask.]' \
                         '*--wait[How long to wait for the lock when another holds it.]:value:' \
                         '*--config[Configuration file.]:value:_files' \
                         '*--sim[Use a simulated cluster; its name or its file.]:value:_files' \

@@ -13,6 +13,8 @@ from gpualloc.node.wire import START_MARK, WIRE_VERSION
 MAX_NOISE_BYTES = 1024 * 1024
 """Most that a login shell may print before the node program speaks."""
 _MAX_DETAIL = 500
+_MARK = re.compile(rf"({START_MARK}|{STUB_MARK}) ([a-z0-9-]+) (?=(\S+)(?: |$))")
+"""A word that the other side says of itself, with the nonce that follows it."""
 
 
 class Handshake:
@@ -25,7 +27,7 @@ class Handshake:
 
     def __init__(self, nonce: str, introduction: Introduction) -> None:
         self._introduction = introduction
-        self._pattern = re.compile(rf"({START_MARK}|{STUB_MARK}) ([a-z0-9-]+) {nonce}(?: (.*))?$")
+        self._nonce = nonce
         self._noise = 0
         self.done = False
         """Whether the node program speaks from now on."""
@@ -34,7 +36,8 @@ class Handshake:
 
     def hear(self, line: bytes) -> bytes | Failure:
         """What to send after this line, often nothing; or why the connection is hopeless."""
-        match = self._pattern.search(line.decode("ascii", "replace").rstrip())
+        text = line.decode("ascii", "replace").rstrip()
+        match = next((each for each in _MARK.finditer(text) if each[3] == self._nonce), None)
         if match is None:
             self._noise += len(line) + 1
             return b"" if self._noise <= MAX_NOISE_BYTES else too_noisy()
@@ -42,7 +45,7 @@ class Handshake:
             self.done, self.last_mark = True, START_MARK
             return b"" if match[2] == str(WIRE_VERSION) else _other_version(match[2])
         self.last_mark = match[2]
-        return self._introduction.reply(match[2], (match[3] or "")[:_MAX_DETAIL])
+        return self._introduction.reply(match[2], text[match.end(3) + 1 :][:_MAX_DETAIL])
 
 
 def too_noisy() -> Failure:

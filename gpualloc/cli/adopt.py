@@ -11,11 +11,10 @@ from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer
 from gpualloc.cli.reporting import tell_step
 from gpualloc.cli.stopping import stoppable
-from gpualloc.cli.values import number, whole_number
 from gpualloc.engine.adopt import NO_LIMITS, Wanted, notes
 from gpualloc.engine.adopt import adopt as adopt_process
 from gpualloc.errors import UsageError
-from gpualloc.model.units import parse_memory_mib
+from gpualloc.model.units import number, parse_memory_mib, whole_number
 from gpualloc.views.workloads import workloads_data, workloads_text
 
 app = shared.verb_app()

@@ -6,7 +6,8 @@ A verb is a module with
   as `config show`);
 - functions that parse, call the engine and return an `outcome.Answer`: data for `--json` and a function that makes the
   text. `outcome` prints it. A failure is a `GpuallocError` that is raised, never printed;
-- parameters declared as `str`, `list[str]` or `bool`; `cli.values` turns text into numbers and tells what was expected.
+- parameters declared as `str`, `list[str]` or `bool`; `cli.values` and `model.units` turn text
+  into what it means and tell what was expected.
   Their metavar says what completes them (`cli.completions`).
 
 Options every verb takes (`--config`, `--sim`, `--state-dir`, `--json`) are attached here and read with
@@ -73,6 +74,7 @@ VERBS: dict[str, Verb] = {
     "plan": Verb("What would be changed now, and why", CHANGE, "plan"),
     "apply": Verb("Carry a plan out", CHANGE, "apply"),
     "recover": Verb("Interrupted runs: list, go on, roll back, give up", CHANGE, "recover"),
+    "undo": Verb("Take a finished run back", CHANGE, "undo"),
     "rebalance": Verb("Plan and apply once, without asking; for cron", CHANGE, "rebalance"),
     "cordon": Verb("Let nodes or a device take no new work", CHANGE, "cordon"),
     "uncordon": Verb("Let them take new work again", CHANGE, "uncordon"),

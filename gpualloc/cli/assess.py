@@ -8,8 +8,8 @@ import typer
 
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer, reached_code
-from gpualloc.cli.values import number
 from gpualloc.errors import UsageError
+from gpualloc.model.units import number
 
 DAY_S = 86_400.0
 MAX_DAYS = 366

@@ -8,9 +8,8 @@ import typer
 
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer
-from gpualloc.cli.values import whole_number
 from gpualloc.errors import StateError, UsageError
-from gpualloc.model.units import parse_duration_s
+from gpualloc.model.units import parse_duration_s, whole_number
 from gpualloc.views.audit import audit_data, audit_text
 
 app = shared.verb_app()

@@ -8,8 +8,8 @@ import typer
 
 from gpualloc.cli import shared
 from gpualloc.cli.outcome import Answer, write, write_bytes
-from gpualloc.cli.values import whole_number
 from gpualloc.engine.wait import follow
+from gpualloc.model.units import whole_number
 from gpualloc.views.envelope import line
 
 app = shared.verb_app()

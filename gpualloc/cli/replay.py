@@ -12,9 +12,8 @@ import typer
 
 from gpualloc.cli import shared, stopping
 from gpualloc.cli.outcome import look, say, write
-from gpualloc.cli.values import number
 from gpualloc.errors import UsageError
-from gpualloc.model.units import parse_duration_s
+from gpualloc.model.units import number, parse_duration_s
 from gpualloc.views.text import duration, escape, plural, stamp
 
 app = shared.verb_app()

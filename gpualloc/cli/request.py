@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
 import tomllib
-from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,14 +11,12 @@ import typer
 
 from gpualloc.cli.profile_file import read_profile
 from gpualloc.cli.shared import chosen_nodes, given
-from gpualloc.cli.values import number, whole_number
-from gpualloc.errors import BrokenInputError, UsageError
-from gpualloc.model.allocation import Share
-from gpualloc.model.units import parse_duration_s, parse_memory_mib
-from gpualloc.model.workload import Preemption, Request
+from gpualloc.errors import BrokenInputError
+from gpualloc.model.asked import request_asked
 
 if TYPE_CHECKING:
     from gpualloc.engine.context import Context
+    from gpualloc.model.workload import Request
 
 COMMAND_SETTINGS = {"allow_interspersed_args": False, "help_option_names": ["-h", "--help"]}
 """What follows the first word of the command belongs to the command, with or without `--`."""
@@ -151,6 +147,7 @@ OPTIONS = (request_options, constraint_options, contention_options)
 
 _LISTS = ("command", "nodes", "env", "label", "near")
 _PAIRS = ("env", "label")
+_SWITCHES = ("several-instances", "gang", "numa")
 _TEXTS = (
     "name", "gpus", "gpu-memory", "gpu-model", "fraction", "share", "profile", "sm", "per-node", "cpus", "cpuset",
     "memory", "pids", "priority", "cwd", "at-most", "require", "cpu-weight", "io-weight", "preempt",
@@ -169,109 +166,12 @@ def request_of(ctx: typer.Context, world: Context) -> tuple[str, Request]:
     asked: dict[str, Any] = _from_file(Path(flags["file"])) if flags["file"] else {}
     asked |= {key: flags[key] for key in _LISTS if flags[key]}
     asked |= {key: flags[key.replace("-", "_")] for key in _TEXTS if flags[key.replace("-", "_")] is not None}
-    command = tuple(asked.get("command", ()))
-    gpus, gpus_max = _range(asked["gpus"]) if "gpus" in asked else (1, None)
-    request = Request(
-        command=command,
-        gpus=gpus,
-        gpus_max=gpus_max,
-        resize_command=_words(asked, "resize-command"),
-        gpu_memory_mib=_size(asked, "gpu-memory"),
-        gpu_model=asked.get("gpu-model"),
-        fraction=_number(asked, "fraction"),
-        mig_profile=asked.get("profile"),
-        sm_count=_whole(asked, "sm") if "sm" in asked else None,
-        share_asked=_share(asked.get("share")),
-        several_instances=bool(flags["several_instances"]),
-        gang=bool(flags["gang"]),
-        per_node=_whole(asked, "per-node") if "per-node" in asked else None,
-        cpus=_number(asked, "cpus"),
-        cpuset=asked.get("cpuset"),
-        memory_mib=_size(asked, "memory"),
-        pids=_whole(asked, "pids") if "pids" in asked else None,
-        priority=_whole(asked, "priority") if "priority" in asked else 0,
+    asked |= {key: True for key in _SWITCHES if flags[key.replace("-", "_")]}
+    return request_asked(
+        asked,
         nodes=chosen_nodes(world, asked.get("nodes")) or (),
-        labels=tuple(_pair("--label", text) for text in asked.get("label", ())),
-        near=tuple(asked.get("near", ())),
-        numa=bool(flags["numa"]),
-        cwd=asked.get("cwd"),
-        env=tuple(_pair("--env", text) for text in asked.get("env", ())),
-        at_most_s=parse_duration_s(asked["at-most"]) if "at-most" in asked else None,
-        require=asked.get("require"),
-        cpu_weight=_whole(asked, "cpu-weight") if "cpu-weight" in asked else None,
-        io_weight=_whole(asked, "io-weight") if "io-weight" in asked else None,
         declared=read_profile(Path(asked["profile-file"])) if "profile-file" in asked else (),
-        **_giving_way(asked),
     )
-    return asked["name"] if "name" in asked else _default_name(command), request
-
-
-def _giving_way(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """How the work makes room for other work: the fields of `Request` about preemption that are asked for."""
-    fields: dict[str, Any] = {}
-    if "preempt" in asked:
-        if asked["preempt"] not in list(Preemption):
-            raise UsageError(f"--preempt {asked['preempt']!r} is not known", hint=f"it takes {', '.join(Preemption)}")
-        fields["preempt"] = Preemption(asked["preempt"])
-    if "checkpoint-signal" in asked:
-        fields["checkpoint_signal"] = asked["checkpoint-signal"].removeprefix("SIG")
-    if "checkpoint-command" in asked:
-        fields["checkpoint_command"] = _words(asked, "checkpoint-command")
-    if "checkpoint-grace" in asked:
-        fields["checkpoint_grace_s"] = parse_duration_s(asked["checkpoint-grace"])
-    return fields
-
-
-def _share(text: str | None) -> Share | None:
-    if text is None:
-        return None
-    try:
-        return Share(text)
-    except ValueError:
-        raise UsageError(f"--share {text!r} is not known", hint=f"it takes {', '.join(Share)}") from None
-
-
-def _default_name(command: tuple[str, ...]) -> str:
-    return (Path(command[0]).name if command else "") or "unnamed"
-
-
-def _range(text: str) -> tuple[int, int | None]:
-    """The number of devices to start with, and the most of a range such as `2:8`."""
-    least, mark, most = text.partition(":")
-    return whole_number("--gpus", least), whole_number("--gpus", most) if mark else None
-
-
-def _words(asked: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """The words of a command, as a shell would split it; none when it was not given."""
-    try:
-        return tuple(shlex.split(asked.get(key, "")))
-    except ValueError as error:
-        raise UsageError(f"--{key}: {error}", hint="quote it as a shell would need it") from error
-
-
-def _whole(asked: Mapping[str, Any], key: str) -> int:
-    return whole_number(f"--{key}", asked[key])
-
-
-def _number(asked: Mapping[str, Any], key: str) -> float | None:
-    return number(f"--{key}", asked[key]) if key in asked else None
-
-
-def _size(asked: Mapping[str, Any], key: str) -> int | None:
-    if key not in asked:
-        return None
-    try:
-        return parse_memory_mib(asked[key])
-    except UsageError as error:
-        raise UsageError(f"--{key}: {error.message}", hint=error.hint) from error
-
-
-def _pair(flag: str, text: str) -> tuple[str, str]:
-    key, mark, value = text.partition("=")
-    if not mark:
-        # The text may be a secret that was meant as the value, so it is not repeated.
-        raise UsageError(f"{flag} was given a text without '='", hint=f"write {flag} KEY=VALUE")
-    return key, value
 
 
 def _from_file(path: Path) -> dict[str, Any]:

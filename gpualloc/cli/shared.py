@@ -1,7 +1,7 @@
 """Options that several verbs take, declared once and attached to each, and the way from them to the world.
 
 typer ≥ 0.25 turns every value with pydantic, whose import alone takes longer than reading eight GPUs. Values are
-therefore left as the text they are (`make_plain`) and turned by `cli.values`.
+therefore left as the text they are (`make_plain`) and turned by `cli.values` and `model.units`.
 """
 
 from __future__ import annotations
@@ -217,12 +217,9 @@ def chosen_nodes(world: Context, texts: Sequence[str] | None) -> tuple[str, ...]
     """
     if not texts:
         return None
-    from gpualloc.config.nodeset import expand
+    from gpualloc.config.nodeset import nodes_meant
 
-    pools: dict[str, list[str]] = {}
-    for spec in world.fleet.specs():
-        pools.setdefault(spec.pool, []).append(spec.name)
-    return tuple(dict.fromkeys(name for text in texts for name in expand(text, pools)))
+    return nodes_meant(texts, world.fleet.specs())
 
 
 def names_of(world: Context) -> dict[str, str]:

@@ -20,9 +20,9 @@ from gpualloc.cli.simulate_policy import chosen_policy
 from gpualloc.cli.simulate_scale import scale
 from gpualloc.cli.simulate_temporal import temporal
 from gpualloc.cli.trace_files import OrderWanted, read_wanted, seed_of
-from gpualloc.cli.values import number
 from gpualloc.cli.whole_file import whole_files
 from gpualloc.engine.simulate import PackingTrial, simulate_packing
+from gpualloc.model.units import number
 from gpualloc.views.simulation import packing_added_text, packing_data, packing_text, placements_csv
 
 app = shared.verb_app(no_args_is_help=True)

@@ -9,9 +9,9 @@ import typer
 from gpualloc.cli.outcome import Answer
 from gpualloc.cli.simulate_options import Arrivals, Key, Load, Nodes, OrderFile, Seed, Tasks
 from gpualloc.cli.trace_files import OrderWanted, read_trace, read_wanted, seed_of
-from gpualloc.cli.values import number
 from gpualloc.engine.bound import all_at_once, arrived_at, bound_at
 from gpualloc.errors import UsageError
+from gpualloc.model.units import number
 from gpualloc.policies import registry
 from gpualloc.views.bound import bound_data, bound_text
 

@@ -14,11 +14,10 @@ from gpualloc.cli.simulate_inputs import Add, FromHistory, NodesFile, TasksFile,
 from gpualloc.cli.simulate_options import PolicyName, ProfileFile
 from gpualloc.cli.simulate_policy import chosen_policy
 from gpualloc.cli.trace_files import seed_of
-from gpualloc.cli.values import number, whole_number
 from gpualloc.engine.churn import simulate_churn
 from gpualloc.engine.churn_trial import ChurnTrial, MigrationBudget
 from gpualloc.errors import UsageError
-from gpualloc.model.units import parse_duration_s
+from gpualloc.model.units import number, parse_duration_s, whole_number
 from gpualloc.sim.traces.timetable import timetable
 from gpualloc.views.churn import churn_added_text, churn_data, churn_text
 

@@ -16,10 +16,10 @@ from gpualloc.cli.outcome import Answer
 from gpualloc.cli.progress import counted
 from gpualloc.cli.simulate_options import Arrivals, Load, Nodes, Tasks
 from gpualloc.cli.trace_files import OrderWanted, Trace, opened, read_trace, read_wanted
-from gpualloc.cli.values import number, whole_number
 from gpualloc.cli.whole_file import whole_files
 from gpualloc.engine.compare import Contest, Draw, Played, matches, play, standings
 from gpualloc.errors import BrokenInputError, UsageError
+from gpualloc.model.units import number, whole_number
 from gpualloc.policies import registry
 from gpualloc.sim.traces.arrivals import arrival_keys
 from gpualloc.sim.traces.comparison import Entry, published_entries

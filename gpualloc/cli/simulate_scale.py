@@ -12,12 +12,11 @@ from gpualloc.cli.demand_file import read_demand
 from gpualloc.cli.outcome import Answer
 from gpualloc.cli.progress import counted
 from gpualloc.cli.trace_files import opened, seed_of
-from gpualloc.cli.values import number, whole_number
 from gpualloc.engine.simulate_scale import ScaleTrial, simulate_scale
 from gpualloc.errors import UsageError
 from gpualloc.model.scaling import ScalingName, ScalingSettings, SpotRules
 from gpualloc.model.spot import PriceHistory
-from gpualloc.model.units import parse_duration_s
+from gpualloc.model.units import number, parse_duration_s, whole_number
 from gpualloc.sim.traces.lines import text_lines
 from gpualloc.sim.traces.prices import read_prices
 from gpualloc.views.scale_simulation import scale_data, scale_text

@@ -11,9 +11,8 @@ from gpualloc.cli.outcome import Answer
 from gpualloc.cli.progress import counted
 from gpualloc.cli.simulate_options import Seed
 from gpualloc.cli.trace_files import opened, seed_of
-from gpualloc.cli.values import number
 from gpualloc.errors import UsageError
-from gpualloc.model.units import parse_duration_s
+from gpualloc.model.units import number, parse_duration_s
 
 MAX_GPU_MEMORY_GIB = 1e6
 

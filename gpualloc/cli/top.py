@@ -14,9 +14,8 @@ import typer
 
 from gpualloc.cli import shared, stopping
 from gpualloc.cli.outcome import Answer, look, reached_code, say, write
-from gpualloc.cli.values import whole_number
 from gpualloc.errors import UsageError
-from gpualloc.model.units import parse_duration_s
+from gpualloc.model.units import parse_duration_s, whole_number
 from gpualloc.tui.options import THEME_NAMES, VIEW_NAMES, TopOptions, usual_every_s
 from gpualloc.tui.serve import DEFAULT_PORT, is_served
 from gpualloc.tui.serve import serve as run_server
@@ -122,7 +121,11 @@ def _draw(ctx: typer.Context, options: TopOptions, every_s: float | None) -> Non
                 received_bytes=lambda: telling.figures().received_bytes,
             )
             remembered = remembered_file(shared.options(ctx))
-            run_top(world, source, replace(options, every_s=period_s, read_only=why, remembered=remembered))
+            run_top(
+                world,
+                source,
+                replace(options, every_s=period_s, read_only=why, remembered=remembered, program=_program(ctx)),
+            )
 
 
 def _once(ctx: typer.Context, *, ascii_only: bool) -> Answer:
@@ -200,3 +203,10 @@ def _can_draw() -> bool:
 def _check_one_of(flag: str, name: str | None, names: tuple[str, ...]) -> None:
     if name is not None and name not in names:
         raise UsageError(f"{flag} {name!r} is not known", hint=f"one of: {', '.join(names)}")
+
+
+def _program(ctx: typer.Context) -> tuple[str, ...]:
+    """The words before a verb with which a command line works on the same world."""
+    given = shared.given(ctx)
+    named = [(flag, given[flag.replace("-", "_")]) for flag in ("config", "sim", "state-dir")]
+    return ("gpualloc", *(word for flag, text in named if text for word in (f"--{flag}", str(text))))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from gpualloc.cli.values import whole_number
 from gpualloc.errors import BrokenInputError, UsageError
 from gpualloc.model.shapes import GPU_MILLI
+from gpualloc.model.units import whole_number
 from gpualloc.policies.profile import MAX_PROFILE_BYTES, Profile, read_profile
 from gpualloc.sim.traces.arrivals import Order, inflate, read_arrivals, read_order
 from gpualloc.sim.traces.lines import text_lines

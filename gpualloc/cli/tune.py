@@ -20,10 +20,10 @@ from gpualloc.cli.outcome import INTERRUPTED, Answer, say
 from gpualloc.cli.stopping import as_interrupt
 from gpualloc.cli.tune_inputs import Inputs, counting, from_files, from_history, seeds
 from gpualloc.cli.tune_progress import Watch, watched
-from gpualloc.cli.values import number, whole_number
 from gpualloc.engine.measure import Measure, check_load
 from gpualloc.engine.tune import Bounds, Search, Tuning
 from gpualloc.errors import GpuallocError, UsageError
+from gpualloc.model.units import number, whole_number
 from gpualloc.policies import registry
 from gpualloc.policies.evolved import AS_PACK, content_of_expressions
 from gpualloc.policies.expression_search import ExpressionSearch

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from gpualloc.cli.progress import nodes_seen
 from gpualloc.cli.trace_files import read_trace
-from gpualloc.cli.values import whole_number
 from gpualloc.engine.history_trace import history_trace
 from gpualloc.errors import UsageError
+from gpualloc.model.units import whole_number
 from gpualloc.sim.traces.trace import Tasks, TraceNode
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gpualloc.config.settings import HOST_NAME
 from gpualloc.errors import UsageError
+from gpualloc.model.inventory import NodeSpec
 
 MAX_NAMES = 100_000
 MAX_TEXT_CHARS = 65_536
@@ -46,6 +47,18 @@ def expand(text: str, pools: Mapping[str, Sequence[str]] | None = None) -> tuple
     for name in names:
         check_host_name(name)
     return names
+
+
+def nodes_meant(texts: Iterable[str], specs: Iterable[NodeSpec]) -> tuple[str, ...]:
+    """The node names that several texts stand for, each once; `@name` is a pool of these nodes.
+
+    Raises:
+        As `expand`.
+    """
+    pools: dict[str, list[str]] = {}
+    for spec in specs:
+        pools.setdefault(spec.pool, []).append(spec.name)
+    return tuple(dict.fromkeys(name for text in texts for name in expand(text, pools)))
 
 
 def fold(names: Iterable[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -17,16 +16,6 @@ from gpualloc.ports import Watch
 
 DOUBTFUL = "doubtful"
 """What the reason of a node begins with where it is not known what an interrupted run has done."""
-
-LEAST_EVERY_S = 2.0
-"""Time between two looks at a small fleet, for somebody who looks on."""
-NODES_PER_S = 100
-"""As many nodes tell of themselves in a second at most: so that looking on costs the head hardly anything."""
-
-
-def usual_every_s(nodes: int) -> float:
-    """Time between two looks at so many nodes that somebody watches and asked for no other, in seconds."""
-    return max(LEAST_EVERY_S, float(math.ceil(nodes / NODES_PER_S)))
 
 
 def seen(ctx: Context, names: Sequence[str] | None = None, near: Sequence[str] = ()) -> Iterator[Node]:

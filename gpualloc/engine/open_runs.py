@@ -87,7 +87,7 @@ def abandon(ctx: Context, run_id: str, *, wait_s: float = 0.0) -> OpenRun:
         NotFoundError: there is no such open run.
     """
     with ctx.journal.write("apply --abandon", wait_s) as writer:
-        given_up = _given_up(ctx, _open_run(ctx, run_id))
+        given_up = if_given_up(ctx, _open_run(ctx, run_id))
         in_doubt = [f"{step.kind.value} of {step.target} on {step.node}" for step in given_up.doubts]
         writer.save((), (run_entry(ctx, given_up.run, "abandon", in_doubt=in_doubt),))
         writer.close_run(given_up.run, given_up.run.state, ctx.clock.now_s())
@@ -144,8 +144,8 @@ def _standing(ctx: Context, run: Run) -> OpenRun:
     return OpenRun(run, done, len(run.plan.steps) - len(records), doubts(run, records))
 
 
-def _given_up(ctx: Context, run: Run) -> OpenRun:
-    """The run once it is given up: all that is half done is in doubt then."""
+def if_given_up(ctx: Context, run: Run) -> OpenRun:
+    """The run once it is given up: all that is half done is in doubt then. Nothing is changed."""
     standing = _standing(ctx, replace(run, state=RunState.ABANDONED))
     if standing.doubts:
         return standing

@@ -26,7 +26,11 @@ from gpualloc.model.rebalancing import IDLE_REASON, MOVING_REASON
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.planning.resizing import taken_back
 
-_GIVING_WAY = {StepReason.DRAIN: "drained from", StepReason.REBALANCE: "moved away from"}
+_GIVING_WAY = {
+    StepReason.DRAIN: "drained from",
+    StepReason.REBALANCE: "moved away from",
+    StepReason.UNDO: "taken back from",
+}
 """Reasons for which work is stopped that waits again then, in words."""
 
 _HOPELESS = frozenset({"no-command", "not-executable", "no-user", "bad-request"})

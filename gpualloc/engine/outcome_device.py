@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from gpualloc.model.desired import DesiredDevice, DeviceSettings
 from gpualloc.model.plan import Step, StepKind, StepReason
 
-_CAPPING = (StepReason.BUDGET, StepReason.TROUGH)
+CAPPING = (StepReason.BUDGET, StepReason.TROUGH)
 """Reasons for which a power limit is lowered for a while."""
 MIG_OFF = "off"
 """Layout of a device whose MIG mode is off."""
@@ -28,7 +28,7 @@ def desired_after(current: DesiredDevice | None, step: Step, at_s: float) -> Des
         return current
     device = current or _undecided(step)
     wanted, before = step.wanted or DeviceSettings(), step.before or DeviceSettings()
-    if step.reason in _CAPPING:
+    if step.reason in CAPPING:
         return _capped(replace(device, at_s=at_s), before.power_limit_w, wanted.power_limit_w)
     own_power = wanted.power_limit_w is not None
     return replace(
@@ -51,7 +51,7 @@ def desired_before(current: DesiredDevice | None, step: Step, at_s: float) -> De
     """
     device = current or _undecided(step)
     wanted, before = step.wanted or DeviceSettings(), step.before or DeviceSettings()
-    if step.reason in _CAPPING:
+    if step.reason in CAPPING:
         return _capped(replace(device, at_s=at_s), wanted.power_limit_w, before.power_limit_w)
     settings, kept = {}, {}
     for name in _names(wanted):
@@ -60,7 +60,7 @@ def desired_before(current: DesiredDevice | None, step: Step, at_s: float) -> De
         kept[name] = None if first else getattr(device.before, name)
     return replace(
         device,
-        layout=device.layout if step.layout is None else _layout_before(step, step.layout),
+        layout=device.layout if step.layout is None else layout_before(step, step.layout),
         settings=replace(device.settings, **settings),
         before=replace(device.before, **kept),
         at_s=at_s,
@@ -94,7 +94,7 @@ def _undecided(step: Step) -> DesiredDevice:
     return DesiredDevice(step.node, step.device or "", None)
 
 
-def _layout_before(step: Step, layout: str) -> str:
+def layout_before(step: Step, layout: str) -> str:
     """The layout that a step with this layout began with."""
     places = [place for place in layout.split(",") if place and place != MIG_OFF]
     if step.kind is StepKind.MIG_MODE:

@@ -13,6 +13,9 @@ from gpualloc.model.gang import TAKEN, gang_end, members_of, weakest_hold, with_
 from gpualloc.model.plan import Step, StepReason
 from gpualloc.model.workload import Workload, WorkloadState
 
+_GIVING_WAY = {StepReason.DRAIN: "drained by", StepReason.UNDO: "taken back by"}
+"""Reasons for which a gang is ended that waits again then, in words."""
+
 
 def member_started(
     workload: Workload, step: Step, member: Member, facts: Mapping[str, object], *, actor: str, at_s: float
@@ -71,11 +74,11 @@ def member_stopped(workload: Workload, step: Step, end: WorkloadEnd, *, actor: s
     if step.reason is not StepReason.GANG and end.exit_code != 0 and end.reason not in TAKEN:
         end = replace(end, reason="released")
     changed, entries = settle_gang(workload, {member.rank: end}, actor=actor)
-    if changed is None or not changed.state.ended or step.reason is not StepReason.DRAIN:
+    if changed is None or not changed.state.ended or step.reason not in _GIVING_WAY:
         return changed, entries
     if gang_end(members_of(changed))[1].reason not in TAKEN:
         return changed, entries
-    waiting, requeued = drained(workload, step, f"drained by {actor}", actor=actor, at_s=at_s)
+    waiting, requeued = drained(workload, step, f"{_GIVING_WAY[step.reason]} {actor}", actor=actor, at_s=at_s)
     return waiting, (*entries[:-1], *requeued)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gpualloc.engine.context import Context
@@ -12,6 +12,7 @@ from gpualloc.engine.settle import catch_up
 from gpualloc.engine.start_delay import start_delay_s
 from gpualloc.model.inventory import Node, Snapshot
 from gpualloc.model.objective import Objective
+from gpualloc.model.plan import Plan
 from gpualloc.model.workload import Workload
 from gpualloc.planning.figures import figures_of
 from gpualloc.planning.pareto import Choice, front
@@ -34,14 +35,17 @@ class Choices:
     waiting: int
     """How many workloads are to be placed."""
     snapshot: Snapshot
+    given: tuple[Choice, ...] = ()
+    """Plans that were made before, in figures, in the order given."""
 
 
-def choices(ctx: Context, progress: Callable[[Node], None] | None = None) -> Choices:
+def choices(ctx: Context, progress: Callable[[Node], None] | None = None, *, given: Sequence[Plan] = ()) -> Choices:
     """Make the plans on one look at the fleet; none is stored.
 
     Args:
         ctx: the ports; its policy is tried first.
         progress: called with each node as it is seen.
+        given: plans made before, to be told in figures beside those.
 
     Raises:
         UnreachableError: no node at all answers.
@@ -50,15 +54,17 @@ def choices(ctx: Context, progress: Callable[[Node], None] | None = None) -> Cho
     catch_up(ctx, snapshot)
     workloads = ctx.journal.workloads(LIVE)
     made = [
-        _choice(_aimed(ctx, policy, objective), snapshot, workloads)
+        _choice(aimed, plan_on(aimed, snapshot, workloads), snapshot, workloads)
         for policy in _policies(ctx.policy)
         for objective in OBJECTIVES
+        for aimed in (_aimed(ctx, policy, objective),)
     ]
     shown = tuple(
         replace(made[first], also=tuple((made[one].plan.objective, made[one].plan.policy) for one in same))
         for first, *same in front([choice.figures.tolls for choice in made])
     )
-    return Choices(shown, len(made), len(problem_of(ctx, workloads, snapshot).requests), snapshot)
+    before = tuple(_choice(ctx, plan, snapshot, workloads) for plan in given)
+    return Choices(shown, len(made), len(problem_of(ctx, workloads, snapshot).requests), snapshot, before)
 
 
 def _policies(configured: Policy) -> Iterator[Policy]:
@@ -72,8 +78,7 @@ def _aimed(ctx: Context, policy: Policy, objective: Objective) -> Context:
     return replace(ctx, policy=policy, settings=replace(ctx.settings, objective=objective))
 
 
-def _choice(ctx: Context, snapshot: Snapshot, workloads: tuple[Workload, ...]) -> Choice:
-    plan = plan_on(ctx, snapshot, workloads)
+def _choice(ctx: Context, plan: Plan, snapshot: Snapshot, workloads: tuple[Workload, ...]) -> Choice:
     problem = replace(problem_of(ctx, workloads, snapshot), explain=False)
     waiting = {rejection.workload for rejection in plan.rejections}
     delay_s = start_delay_s(problem, ctx.policy, workloads, waiting)

@@ -111,6 +111,39 @@ def joined(past: Past, newer: Sequence[tuple[float, float | None]]) -> Past:
     return replace(past, readings=readings if past.level is Level.RAW else _ending(readings, newer))
 
 
+def averaged(pasts: Sequence[Past]) -> Past:
+    """The mean of one metric over several series, between the lowest and the highest of them.
+
+    What is not known of some is left out; where nothing is known of any there is a gap.
+
+    Args:
+        pasts: at least one, of the same metric and with steps of the same length.
+    """
+    times = sorted({reading.at_s for past in pasts for reading in past.readings})
+    courses = [_at_times(past, times) for past in pasts]
+    readings = [_over(at_s, [course[at] for course in courses]) for at, at_s in enumerate(times)]
+    return replace(pasts[0], readings=tuple(readings))
+
+
+def _at_times(past: Past, times: Sequence[float]) -> list[Reading | None]:
+    """The reading that tells of each moment; None before the first, and long after the last."""
+    found: list[Reading | None] = []
+    place, ends_s = -1, past.readings[-1].at_s + _APART * past.step_s if past.readings else -math.inf
+    for at_s in times:
+        while place + 1 < len(past.readings) and past.readings[place + 1].at_s <= at_s:
+            place += 1
+        found.append(past.readings[place] if place >= 0 and at_s <= ends_s else None)
+    return found
+
+
+def _over(at_s: float, readings: Sequence[Reading | None]) -> Reading:
+    known = [reading for reading in readings if reading is not None]
+    lows = [reading.low for reading in known if reading.low is not None]
+    means = [reading.mean for reading in known if reading.mean is not None]
+    highs = [reading.high for reading in known if reading.high is not None]
+    return Reading(at_s, min(lows), sum(means) / len(means), max(highs)) if means else _nothing(at_s)
+
+
 def _single(ctx: Context, past: Past, since_s: float, until_s: float) -> list[Reading]:
     key, since_s = past.key, since_s - past.step_s
     found = ctx.history.read(past.metric, since_s, until_s, kind=key.kind, node=key.node, key=key.key)

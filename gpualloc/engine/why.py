@@ -70,7 +70,7 @@ def why(ctx: Context, reference: str, progress: Callable[[Node], None] | None = 
         return Why(workload, now_s, placed=_placed(ctx, workload))
     snapshot = observe(ctx, progress=progress, near=wanted_paths(ctx))
     catch_up(ctx, snapshot)
-    found = _explained(ctx, snapshot, (workload.id,))
+    found = explanations(ctx, snapshot, (workload.id,))
     return Why(workload, now_s, snapshot, found[0] if found else None, starter_of(ctx.journal, now_s))
 
 
@@ -84,10 +84,17 @@ def explained_plan(
     """
     snapshot = observe(ctx, progress=progress, near=wanted_paths(ctx))
     plan = make_plan(ctx, snapshot=snapshot)
-    return plan, _explained(ctx, snapshot, None), snapshot
+    return plan, explanations(ctx, snapshot, None), snapshot
 
 
-def _explained(ctx: Context, snapshot: Snapshot, wanted: Collection[str] | None) -> tuple[Explanation, ...]:
+def explanations(ctx: Context, snapshot: Snapshot, wanted: Collection[str] | None) -> tuple[Explanation, ...]:
+    """An explanation for each workload that waits, in turn, as a plan made now on that snapshot would have it.
+
+    Args:
+        ctx: the ports.
+        snapshot: what was seen, with `wanted_paths`.
+        wanted: ids of those that are asked about; None: all. One that does not wait gets none.
+    """
     workloads = ctx.journal.workloads(LIVE)
     problem = problem_of(ctx, workloads, snapshot)
     decision, partitions, _ = decided(ctx, problem, workloads)

@@ -113,6 +113,7 @@ class StepReason(StrEnum):
     IDLE = "idle, and other work waits"
     AHEAD = "expected to be asked for"
     TROUGH = "little is expected to be asked for"
+    UNDO = "taken back by operator"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ The model holds memory in MiB, time in seconds and ratios in 0..1; text with uni
 
 from __future__ import annotations
 
+import math
 import re
 
 from gpualloc.errors import UsageError
@@ -71,3 +72,30 @@ def parse_duration_s(text: str) -> float:
     if not 0 < seconds <= MAX_DURATION_S:
         raise UsageError(f"{text!r} is not a usable duration", hint="a duration is more than 0 and at most 366d")
     return seconds
+
+
+def whole_number(flag: str, text: str) -> int:
+    """A whole number.
+
+    Raises:
+        UsageError: names the flag and the text.
+    """
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UsageError(f"{flag} {text!r} is not a whole number") from error
+
+
+def number(flag: str, text: str) -> float:
+    """A finite number.
+
+    Raises:
+        UsageError: names the flag and the text.
+    """
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise UsageError(f"{flag} {text!r} is not a number") from error
+    if not math.isfinite(value):
+        raise UsageError(f"{flag} {text!r} is not a usable number")
+    return value

@@ -54,6 +54,24 @@ def drift(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...
     return tuple(_sentence(parts, before.get(_path(*parts)), after.get(_path(*parts))) for parts in told)
 
 
+def facts_for(facts: Mapping[str, str], step: Step) -> tuple[tuple[str, str], ...]:
+    """What must still be so for one step, as pairs of what and value: of its node, its devices and its workload."""
+    devices = {grant.device for grant in step.allocation.grants} if step.allocation else set()
+    devices |= {step.device} if step.device else set()
+    found = []
+    for name, value in facts.items():
+        match _parts(name):
+            case ["node", node, what] if node == step.node:
+                found.append((f"{node} {what}", value))
+            case ["node", node, "device", device, what] if node == step.node and device in devices:
+                found.append((f"{device} {what}", value))
+            case ["node", node, "near", path] if node == step.node:
+                found.append((f"{node} {path}", value))
+            case ["workload", workload] if workload == step.workload:
+                found.append((workload, value))
+    return tuple(found)
+
+
 def _near(steps: Sequence[Step], workloads: Mapping[str, Workload]) -> Iterator[tuple[str, str]]:
     """Node and path for each path that work asked for which is started there."""
     for step in steps:

@@ -12,7 +12,7 @@ from gpualloc.model.workload import Workload
 DISTURBING_KINDS = DEVICE_KINDS | {StepKind.STOP, StepKind.SUSPEND, StepKind.RESIZE, StepKind.SIGNAL}
 """Steps that those in their blast radius notice as a loss."""
 
-_NAMED = (StepReason.RELEASE, StepReason.OPERATOR, StepReason.DRAIN, StepReason.GANG)
+_NAMED = (StepReason.RELEASE, StepReason.OPERATOR, StepReason.DRAIN, StepReason.GANG, StepReason.UNDO)
 """Reasons of steps whose victims an operator named, or that are lost already."""
 
 

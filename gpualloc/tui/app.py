@@ -5,24 +5,28 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from threading import Event
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
 from gpualloc.engine.context import Context
-from gpualloc.errors import UsageError
+from gpualloc.errors import NotFoundError, UsageError
 from gpualloc.tui import glyphs
+from gpualloc.tui.actions.action import Target
+from gpualloc.tui.actions.catalog import ACTIONS
 from gpualloc.tui.commands import Command, Commands
 from gpualloc.tui.cost import Cost, CostMeter, ProcessCostMeter
 from gpualloc.tui.desk import Answered, Desk
+from gpualloc.tui.hands import Hands
 from gpualloc.tui.listing import Sort
-from gpualloc.tui.messages import Back, Crashed, Go, Sampled
-from gpualloc.tui.options import TopOptions
-from gpualloc.tui.remembered import ListLook, Memory
+from gpualloc.tui.messages import Back, Crashed, Go, Said, Sampled
+from gpualloc.tui.options import VIEW_NAMES, TopOptions
+from gpualloc.tui.remembered import MAX_FILTERS, MAX_NAME_CHARS, ListLook, Memory
 from gpualloc.tui.rows import Moment
 from gpualloc.tui.screens.catalog import PLACES, Place, place
 from gpualloc.tui.screens.listed import ListedView
-from gpualloc.tui.screens.view import View
+from gpualloc.tui.screens.view import PROMPTING, View
 from gpualloc.tui.shell import ListMemory, Shell
 from gpualloc.tui.source import Source
 from gpualloc.tui.state import State
@@ -60,11 +64,19 @@ class TopApp(TravellingApp):
             if one.key is not None and one.key.isdigit()
         ),
         Binding("question_mark", "go('help')", "help", tooltip="All keys, views and commands"),
-        Binding("colon", "command", "command", tooltip="Type the name of a view or an action"),
+        *(
+            Binding(one.key, f"act('{one.name}')", one.name, show=False, tooltip=f"{one.name.capitalize()}: {one.what}")
+            for one in ACTIONS
+            if one.key is not None
+        ),
+        Binding("a", "menu", "act", tooltip="What can be done to what is selected"),
+        Binding("colon", "command", "command", priority=True, tooltip="Type the name of a view or an action"),
+        Binding("ctrl+p", "command", "command", show=False, tooltip="As :"),
         Binding("escape", "leave", "back", show=False, tooltip="Back to the view before"),
         Binding("T", "next_theme", "theme", show=False, tooltip="The next theme"),
         Binding("p", "pause", "pause", show=False, tooltip="Stop looking at the fleet, or go on"),
-        Binding("q,ctrl+c", "quit", "quit", tooltip="Quit at once, whatever hangs"),
+        Binding("ctrl+z", "suspend_process", "suspend", show=False, tooltip="Back to the shell; `fg` comes back"),
+        Binding("q,ctrl+c", "quit", "quit", tooltip="Quit, whatever hangs; asks once while something is being done"),
     ]
 
     def __init__(
@@ -88,9 +100,20 @@ class TopApp(TravellingApp):
         self.watcher = Watcher(source, options.every_s, self.post_message)
         desk = Desk(self.post_message)
         state = State.of(self.watcher.seen(), self._moment())
+        stopping = Event()
         self.shell = Shell(
-            ctx, source, desk, state, options.every_s, self._heading, self._commands, read_only=options.read_only
+            replace(ctx, stopped=stopping.is_set),
+            source,
+            desk,
+            state,
+            options.every_s,
+            self._heading,
+            self._commands,
+            read_only=options.read_only,
+            program=options.program,
+            stopping=stopping,
         )
+        self._hands = Hands(self, self.shell, self._targets, lambda text, wrong: self.say(text, wrong=wrong))
         self._recall()
         self.begin_travelling()
         self.crash: Exception | None = None
@@ -132,9 +155,16 @@ class TopApp(TravellingApp):
             for name, memory in self.shell.lists.items()
             if memory.columns is not None or memory.sorts is not None
         }
+        tops = [screen.NAME for screen in self.screen_stack if isinstance(screen, View) and screen.NAME in VIEW_NAMES]
         remembered = self._memory.remembered
         self._memory.keep(
-            replace(remembered, lists=lists, filters=dict(self.shell.filters), heat=self.shell.heat or remembered.heat)
+            replace(
+                remembered,
+                view=tops[-1] if tops else remembered.view,
+                lists=lists,
+                filters=dict(self.shell.filters),
+                heat=self.shell.heat or remembered.heat,
+            )
         )
 
     def action_next_theme(self) -> None:
@@ -166,6 +196,7 @@ class TopApp(TravellingApp):
     def _take_in(self) -> None:
         self._redraw_is_due = False
         self.hear()
+        self.shell.recent.take([node.node for node in self.watcher.seen().nodes if node.node is not None])
         if self.is_live:
             self.show_live()
 
@@ -181,6 +212,7 @@ class TopApp(TravellingApp):
     def _tick(self) -> None:
         if self.is_live:
             self.shell.state = self.shell.state.at(self._moment())
+        self._hands.leave_when_done()
         self._redraw()
 
     def _measure(self) -> None:
@@ -204,6 +236,13 @@ class TopApp(TravellingApp):
             state.slowest if state.live else None,
             self.banners,
         )
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that begin a line belong to the view on top, and to none while a dialog is open."""
+        if action not in PROMPTING:
+            return super().check_action(action, parameters)
+        view = self.screen
+        return isinstance(view, View) and view.check_action(action, parameters)
 
     # Going from view to view.
 
@@ -246,6 +285,27 @@ class TopApp(TravellingApp):
         if sum(isinstance(screen, View) for screen in self.screen_stack) > 1:
             self.pop_screen()
 
+    # Doing something.
+
+    def _targets(self) -> tuple[Target, ...]:
+        return self.view.targets() if self.view is not None else ()
+
+    def action_act(self, name: str) -> None:
+        """Begin the action of that name on what is selected."""
+        self._hands.take(name)
+
+    def action_menu(self) -> None:
+        """Choose among what can be done to what is selected."""
+        self._hands.menu()
+
+    async def action_quit(self) -> None:
+        """Quit; asks once while something is being done."""
+        self._hands.quit()
+
+    def on_said(self, message: Said) -> None:
+        """Show a notice of a dialog's."""
+        self.say(message.text, wrong=message.wrong)
+
     # Keys of every view.
 
     def on_key_line_pressed(self, event: KeyLine.Pressed) -> None:
@@ -265,7 +325,7 @@ class TopApp(TravellingApp):
     def _run(self, text: str) -> None:
         try:
             self._commands().run(text)
-        except UsageError as error:
+        except (UsageError, NotFoundError) as error:
             self.say(f"{error.message}{'; ' + error.hint if error.hint else ''}", wrong=True)
 
     def ask(self, prompt: Prompt, text: str, took: Callable[[str], None]) -> None:
@@ -282,7 +342,8 @@ class TopApp(TravellingApp):
         return Commands(
             [
                 *(self._going(one) for one in PLACES),
-                Command("quit", "quit", lambda _: self.exit(), ("q",)),
+                *self._hands.commands(),
+                Command("quit", "quit", lambda _: self._hands.quit(), ("q",)),
                 *self.time_commands(),
                 Command("theme", "wear another theme", self._wear, argument="THEME", values=lambda: self.theme_names),
                 Command("save", "save the filter of the list under a name", self._save, argument="NAME"),
@@ -301,6 +362,8 @@ class TopApp(TravellingApp):
         text = view.table.memory.filter.strip() if isinstance(view, ListedView) else ""
         if not name or not text:
             raise UsageError("there is no filter to save", hint="type one with /, then :save NAME")
+        if len(name) > MAX_NAME_CHARS or len(self.shell.filters) >= MAX_FILTERS:
+            raise UsageError(f"at most {MAX_FILTERS} filters are saved, with names of {MAX_NAME_CHARS} letters at most")
         self.shell.filters[name] = text
         self._keep()
         self.say(f"saved; @{name} behind / applies it")
@@ -309,6 +372,8 @@ class TopApp(TravellingApp):
         def values() -> list[str]:
             if one.name == "node":
                 return sorted(self.shell.state.nodes)
+            if one.name == "workload":
+                return [workload.id for workload in self.shell.state.workloads]
             return [row.key for row in self.shell.state.rows if row.device is not None] if one.name == "device" else []
 
         argument = "NAME" if one.needs else ""

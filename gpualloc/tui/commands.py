@@ -19,7 +19,7 @@ class Command:
     """Does it with what is behind the name."""
     aliases: tuple[str, ...] = ()
     argument: str = ""
-    """What may stand behind the name; empty: nothing."""
+    """What may stand behind the name, with `...` several of them; empty: nothing."""
     values: Callable[[], Iterable[str]] = tuple
     """What it could be, for completion."""
 
@@ -75,5 +75,8 @@ class Commands:
             command = self.find(name)
         except UsageError:
             return ()
-        typed = argument.casefold()
-        return tuple(f"{name} {value}" for value in command.values() if value.casefold().startswith(typed))
+        before, blank, last = argument.rpartition(" ") if command.argument.endswith("...") else ("", "", argument)
+        typed = last.casefold()
+        return tuple(
+            f"{name} {before}{blank}{value}" for value in command.values() if value.casefold().startswith(typed)
+        )

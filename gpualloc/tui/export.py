@@ -11,6 +11,7 @@ from gpualloc.errors import GpuallocError, UsageError
 from gpualloc.tui.fields import Field
 from gpualloc.tui.listing import Listing
 from gpualloc.tui.rows import Moment
+from gpualloc.tui.text import plain
 from gpualloc.tui.values import Exported, exported
 from gpualloc.views import csv
 
@@ -35,7 +36,7 @@ def write_export(
         UsageError: the name ends with no known format.
         GpuallocError: the file exists, or cannot be written; nothing is left of it.
     """
-    path = Path(name).expanduser()
+    path = _path(name)
     if path.suffix not in KINDS:
         raise UsageError(
             f"{name!r} ends with no format that a list can be written in", hint=f"one of {' '.join(KINDS)}"
@@ -45,16 +46,28 @@ def write_export(
         ".json": lambda: as_json(listing, rows, moment, simulated=simulated),
         ".svg": lambda: picture,
     }
-    text = texts[path.suffix]()
+    write_new(path, texts[path.suffix]())
+    return f"{len(rows)} rows written to {path}" if path.suffix != ".svg" else f"picture written to {path}"
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a text to a new file.
+
+    Raises:
+        GpuallocError: the file exists, or cannot be written; nothing is left of it.
+    """
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
+        file = path.open("x", encoding="utf-8")
     except FileExistsError:
         raise GpuallocError(f"{path} exists already", hint="choose another name") from None
+    except (OSError, ValueError) as error:
+        raise GpuallocError(f"{plain(str(path))} cannot be written: {_told(error)}") from error
+    try:
+        with file:
+            file.write(text)
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise GpuallocError(f"{path} cannot be written: {error.strerror}") from error
-    return f"{len(rows)} rows written to {path}" if path.suffix != ".svg" else f"picture written to {path}"
+        raise GpuallocError(f"{path} cannot be written: {_told(error)}") from error
 
 
 def as_csv(listing: Listing[Row], rows: Sequence[Row], moment: Moment, *, simulated: bool) -> str:
@@ -64,7 +77,7 @@ def as_csv(listing: Listing[Row], rows: Sequence[Row], moment: Moment, *, simula
         [simulated, *(_joined(exported(field.value(row, moment), field.unit)) for field in listing.fields)]
         for row in rows
     ]
-    return csv.csv_text(heading, lines)
+    return csv.csv_text(heading, lines) + "\n"
 
 
 def as_json(listing: Listing[Row], rows: Sequence[Row], moment: Moment, *, simulated: bool) -> str:
@@ -82,6 +95,17 @@ def as_json(listing: Listing[Row], rows: Sequence[Row], moment: Moment, *, simul
 def copied(listing: Listing[Row], row: Row, moment: Moment) -> str:
     """A row as JSON."""
     return json.dumps(_object(listing, row, moment))
+
+
+def _path(name: str) -> Path:
+    try:
+        return Path(name).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{name}: {error}", hint="write the whole path") from error
+
+
+def _told(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _object(listing: Listing[Row], row: Row, moment: Moment) -> dict[str, object]:

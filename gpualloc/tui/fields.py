@@ -48,6 +48,10 @@ class Field(Generic[Row]):
     """Of a number; None for texts."""
     draw: Callable[[Row, Moment, int], Cell] | None = None
     """The cell at a width; None draws the value by its unit."""
+    rank: Callable[[Row, Moment], Value] | None = None
+    """What it is sorted by when that is not its value: of words that have an order of their own."""
+    absent: str = "n/a"
+    """What stands there when the value is None; empty where that says that there is none."""
     reason: Callable[[Row], str | None] | None = None
     """Why the value is None; untrusted text."""
     least: int = 6

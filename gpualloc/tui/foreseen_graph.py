@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from gpualloc.model.forecast import QUANTILES
 from gpualloc.model.foresight import Foresight, Score
 from gpualloc.tui.cells import Role
 from gpualloc.tui.fields import Unit
@@ -40,11 +41,47 @@ def foreseen_graphs(seen: Foresight, scores: Mapping[str, Sequence[Score]], colu
         scores: as `engine.score.scores_by_series` tells them.
         columns: how wide the charts are, about: of a past that is finer the mean is drawn, in a band.
     """
-    panels = panels_of(seen.grid, seen.forecasts, seen.unit) if seen.grid.ticks else ()
     return tuple(
         Foreseen(panel.title, _graph(panel, columns), error_words(scores.get(panel.title, ()), unit_of(panel.unit)))
-        for panel in panels
+        for panel in _panels(seen)
     )
+
+
+def foreseen_graph(
+    seen: Foresight, series: int, scores: Mapping[str, Sequence[Score]], columns: int = 120
+) -> Foreseen | None:
+    """The same of the series at that place alone; None when nothing is known of any past."""
+    found = foreseen_graphs(_alone(seen, series), scores, columns)
+    return found[0] if found else None
+
+
+def ahead_of(seen: Foresight, series: int) -> tuple[Curve, Band] | None:
+    """What is expected of the series at that place, for a chart of its past; None where nothing is told."""
+    panels = _panels(_alone(seen, series))
+    told = [(at_s, band) for panel in panels for at_s, band in panel.bands if band is not None]
+    return _expected(panels[0], told) if told else None
+
+
+def _alone(seen: Foresight, series: int) -> Foresight:
+    """What is told of one series."""
+    grid, told = seen.grid, seen.forecasts
+    width = len(told.horizons) * len(QUANTILES)
+    return replace(
+        seen,
+        grid=replace(
+            grid,
+            names=grid.names[series : series + 1],
+            values=grid.values[series * grid.ticks : (series + 1) * grid.ticks],
+            capacity=grid.capacity[series : series + 1],
+        ),
+        forecasts=replace(
+            told, values=told.values[series * width : (series + 1) * width], models=told.models[series : series + 1]
+        ),
+    )
+
+
+def _panels(seen: Foresight) -> tuple[Panel, ...]:
+    return panels_of(seen.grid, seen.forecasts, seen.unit) if seen.grid.ticks else ()
 
 
 def error_words(scores: Sequence[Score], unit: Unit) -> tuple[str, ...]:
@@ -93,16 +130,14 @@ def _graph(panel: Panel, columns: int) -> Graph:
 def _was(past: Points, steps: int, name: str) -> tuple[Curve, Band]:
     """The past in so many steps, if it has more points, and what the points of each lie between."""
     if len(past) <= steps:
-        return Curve(past, Role.UTILIZATION, name), Band([(at_s, value, value) for at_s, value in past], Role.TRACK)
+        return Curve(past, Role.CURVE, name), Band([(at_s, value, value) for at_s, value in past], Role.CURVE_BAND)
     start_s, now_s = past[0][0], past[-1][0]
     slots = spread(past, steps, lambda values: (min(values), mean(values), max(values)))
     times = [start_s + (now_s - start_s) * step / steps for step in range(steps)]
     found = list(zip(times, [slot or (None, None, None) for slot in slots], strict=True))
     # The last step ends with the latest value, which is what stands in the title.
     points = [*((at_s, middle) for at_s, (_, middle, _) in found), past[-1]]
-    return Curve(points, Role.UTILIZATION, name), Band(
-        [(at_s, low, high) for at_s, (low, _, high) in found], Role.TRACK
-    )
+    return Curve(points, Role.CURVE, name), Band([(at_s, low, high) for at_s, (low, _, high) in found], Role.CURVE_BAND)
 
 
 def _expected(panel: Panel, told: Bands) -> tuple[Curve, Band]:
@@ -112,5 +147,5 @@ def _expected(panel: Panel, told: Bands) -> tuple[Curve, Band]:
     course = course_of(panel.history, told, moments)
     median = [panel.history[-1], *((at_s, band.median) for at_s, band in course)]
     edges = [(at_s, band.low, band.high) for at_s, band in course]
-    curve = Curve(median, Role.UTILIZATION, "expected, 90 % shaded", dashed=True, apart_s=math.inf)
-    return curve, Band(edges, Role.TRACK, apart_s=math.inf)
+    curve = Curve(median, Role.FORECAST, "expected, 90 % shaded", dashed=True, apart_s=math.inf)
+    return curve, Band(edges, Role.FORECAST_BAND, apart_s=math.inf)

@@ -61,11 +61,13 @@ class Listing(Generic[Row]):
         raise KeyError(name)
 
     def chosen(self, names: Sequence[str] | None) -> tuple[Field[Row], ...]:
-        """The fields with these names in this order, those that do not exist left out; None: those shown at first."""
+        """The fields with these names in this order, those that do not exist left out; None, or none of
+        them: those shown at first."""
         if names is None:
             return tuple(field for field in self.fields if field.shown)
         known = {field.name: field for field in self.fields}
-        return tuple(known[name] for name in names if name in known)
+        found = tuple(known[name] for name in names if name in known)
+        return found or self.chosen(None)
 
     def without(self, *names: str) -> Listing[Row]:
         """The same list with no column for these fields until somebody chooses them."""

@@ -26,6 +26,8 @@ class TopOptions:
     """Draw with nothing but ASCII, whatever the terminal can show."""
     read_only: str | None = None
     """Why nothing that changes anything is offered; None offers it."""
+    program: tuple[str, ...] = ("gpualloc",)
+    """The words before a verb with which a command line works on the same world."""
     view: str | None = None
     """Name of the first view; None is the one remembered, else the fleet."""
     remembered: Path | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from gpualloc.tui.fields import Value
@@ -39,20 +39,40 @@ def in_tree_order(tree: Tree[Row], sorts: Sequence[Sort]) -> bool:
 
 def _under_parents(listing: Listing[Row], tree: Tree[Row], rows: Sequence[Row]) -> tuple[Row, ...]:
     """Each row before those under it; siblings in the given order. No row is lost, whatever circle parents go in."""
+    if all(tree.parent(row) is None for row in rows):
+        return tuple(rows)
     keys = {listing.key(row) for row in rows}
     below: dict[str | None, list[Row]] = {}
     for row in rows:
         parent = tree.parent(row)
         below.setdefault(parent if parent in keys else None, []).append(row)
     found: dict[str, Row] = {}
-    left = [*reversed(rows), *reversed(below.get(None, ()))]
-    while left:
-        row = left.pop()
-        key = listing.key(row)
-        if key not in found:
-            found[key] = row
-            left += reversed(below.get(key, ()))
+
+    def take(first: Iterable[Row]) -> None:
+        left = list(first)
+        while left:
+            row = left.pop()
+            key = listing.key(row)
+            if key not in found:
+                found[key] = row
+                left += reversed(below.get(key, ()))
+
+    take(reversed(below.get(None, ())))
+    if len(found) < len(keys):
+        by_key = {listing.key(row): row for row in rows}
+        for row in rows:
+            if listing.key(row) not in found:
+                take([_in_circle(listing, tree, by_key, row)])
     return tuple(found.values())
+
+
+def _in_circle(listing: Listing[Row], tree: Tree[Row], by_key: Mapping[str, Row], row: Row) -> Row:
+    """The first row met twice on the way up from one that nothing at the top is above of."""
+    met: set[str] = set()
+    while (key := listing.key(row)) not in met:
+        met.add(key)
+        row = by_key[tree.parent(row) or key]
+    return row
 
 
 def _families(tree: Tree[Row], rows: Sequence[Row], *, descends: bool) -> tuple[Row, ...]:
@@ -89,7 +109,8 @@ def _without_headings(listing: Listing[Row], tree: Tree[Row], rows: Sequence[Row
 def _sorted(listing: Listing[Row], rows: list[Row], sorts: Sequence[Sort], moment: Moment) -> list[Row]:
     # The least key first: sorting is stable.
     for sort in reversed(sorts):
-        value = listing.field(sort.field).value
+        field = listing.field(sort.field)
+        value = field.rank or field.value
         found = [(_comparable(value(row, moment)), row) for row in rows]
         known = [(key, row) for key, row in found if key is not None]
         known.sort(key=lambda pair: pair[0], reverse=sort.descends)

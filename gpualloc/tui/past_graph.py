@@ -85,4 +85,4 @@ def _curve(line: Line, *, dashed: bool) -> Curve:
 
 def _band(past: Past) -> Band:
     points = [(reading.at_s, reading.low, reading.high) for reading in past.readings]
-    return Band(points, Role.TRACK, apart_s=math.inf)
+    return Band(points, Role.CURVE_BAND, apart_s=math.inf)

@@ -24,6 +24,7 @@ MAX_CONTINUATIONS = 50
 """At most so many ways to go on are told."""
 _MAX_VALUE_CHARS = 80
 _MAX_VALUES_READ = 10_000
+_MAX_EXACT_CHARS = 500
 _QUOTED_ANYWHERE = frozenset('",*?')
 _QUOTED_IN_FRONT = frozenset("=<>!")
 
@@ -91,6 +92,17 @@ def explain(query: Query, fields: Sequence[Field[Row]]) -> str:
     """
     said = (" and ".join(_said(term, fields) for term in terms) for terms in query.alternatives)
     return ", or ".join(said) or "everything"
+
+
+def exactly(field: str, text: str) -> str:
+    """The filter that keeps the rows in which a field is this text, whatever is in it; untrusted.
+
+    One that is too long for a filter is looked for by its beginning.
+    """
+    shown = text if text.isprintable() else plain(text, len(text))
+    operator = Operator.IS if len(shown) <= _MAX_EXACT_CHARS else Operator.CONTAINS
+    quoted = shown[:_MAX_EXACT_CHARS].replace('"', '""')
+    return f'{field}{operator}"{quoted}"'
 
 
 def _typed(text: str, cursor: int) -> Word | None:

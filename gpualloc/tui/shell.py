@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from threading import Event
+from typing import Any
 
 from gpualloc.engine.context import Context
 from gpualloc.tui.commands import Commands
 from gpualloc.tui.desk import Desk
 from gpualloc.tui.listing import Sort
+from gpualloc.tui.recent import Recent
 from gpualloc.tui.source import Source
 from gpualloc.tui.state import State
 from gpualloc.tui.widgets.summary import Heading
@@ -42,11 +45,21 @@ class Shell:
     """Everything that can be typed behind `:` now."""
     read_only: str | None = None
     """Why nothing may be changed; None when it may."""
+    program: tuple[str, ...] = ("gpualloc",)
+    """The words before a verb with which a command line works on the same world."""
+    under_way: list[str] = field(default_factory=list)
+    """Titles of what is being done now, safe to draw; quitting asks first while there are any."""
+    stopping: Event = field(default_factory=Event)
+    """Set when steps under way are to be finished and no other begun; what `ctx.stopped` asks."""
     lists: dict[str, ListMemory] = field(default_factory=dict)
     filters: dict[str, str] = field(default_factory=dict)
     """Saved filters by name."""
+    kept: dict[str, Any] = field(default_factory=dict)
+    """What views leave for when they are shown again, by name of the view."""
     heat: str | None = None
     """Name of the reading that the heat grid draws; None: the usual one."""
+    recent: Recent = field(default_factory=Recent)
+    """What was seen since the dashboard runs."""
 
     def memory(self, listing: str) -> ListMemory:
         """How the list of that name is wanted."""

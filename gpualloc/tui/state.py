@@ -14,6 +14,9 @@ from gpualloc.tui.rows import FleetRow, FleetRows, Moment
 from gpualloc.tui.seen import Seen, SeenNode
 from gpualloc.tui.totals import FleetTotals, Totals
 
+_TIMELESS = frozenset({"workloads", "names", "owners", "progress", "indices", "nodes"})
+"""What is derived from what was seen alone, whatever the moment."""
+
 
 @dataclass(frozen=True)
 class State:
@@ -35,8 +38,8 @@ class State:
         return cls(seen, moment, made.of(seen), live, made)
 
     def then(self, seen: Seen, moment: Moment) -> State:
-        """The same fleet when something new was seen; nodes that told nothing new keep their rows, the same objects."""
-        return replace(self, seen=seen, moment=moment, rows=self._made.of(seen))
+        """The fleet of now, when something new was seen; what told nothing new keeps its rows, the same objects."""
+        return replace(self, seen=seen, moment=moment, rows=self._made.of(seen), live=True)
 
     def at(self, moment: Moment) -> State:
         """The same fleet a little later; what was derived from it and is true at any moment is not derived again."""
@@ -58,6 +61,11 @@ class State:
     def names(self) -> Mapping[str, str]:
         """Names of workloads by id."""
         return {workload.id: workload.name for workload in self.workloads}
+
+    @cached_property
+    def owners(self) -> Mapping[str, str]:
+        """Owners of workloads by id."""
+        return {workload.id: workload.owner for workload in self.workloads}
 
     @cached_property
     def progress(self) -> Mapping[str, Progress]:
@@ -91,7 +99,3 @@ class State:
         """A device of a node; None when it is gone."""
         found = self.nodes.get(node)
         return None if found is None else next((one for one in found.devices if one.uuid == uuid), None)
-
-
-_TIMELESS = frozenset({"workloads", "names", "progress", "indices", "nodes"})
-"""What is derived from what was seen alone, whenever it is drawn."""

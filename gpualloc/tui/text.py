@@ -55,7 +55,13 @@ def time_text(at_s: float) -> str:
 
 def date_time_text(at_s: float | None) -> str:
     """Local date and time; None is `n/a`."""
-    return "n/a" if at_s is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))
+    if at_s is None:
+        return "n/a"
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))
+    except (OverflowError, OSError, ValueError):
+        # No node is held to the calendar.
+        return "no such time"
 
 
 def _escaped(char: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,6 +104,8 @@ class _Count:
         self.nodes_ok = 0
         self.devices = 0
         self._standing = [0] * len(Standing)
+        self.holds_until_s = math.inf
+        """Ticks up to which no row of those that are fresh grows stale."""
         self._sums: list[Sums] = []
         self._unknown = 0
 
@@ -120,10 +123,17 @@ class _Count:
         else:
             self._standing = list(map(add, self._standing, share.standing))
             self._sums.append(share.sums)
-        fresh = [row.device for row in share.hung if row.device is not None and not self._moment.is_stale(row)]
+            self._holds_for(share.line)
+        fresh = [row for row in share.hung if not self._moment.is_stale(row)]
+        for row in fresh:
+            self._holds_for(row)
         if fresh:
-            self._sums.append(sums(fresh))
+            self._sums.append(sums([row.device for row in fresh if row.device is not None]))
         self._unknown += len(share.hung) - len(fresh)
+
+    def _holds_for(self, row: FleetRow) -> None:
+        if row.heard_s is not None:
+            self.holds_until_s = min(self.holds_until_s, row.heard_s + self._moment.stale_after_s)
 
     @property
     def standing(self) -> Counter[Standing]:
@@ -142,14 +152,37 @@ class _Count:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Lately:
+    """What was counted last, and what of."""
+
+    seen: Seen
+    rows: Sequence[FleetRow]
+    moment: Moment
+    until_s: float
+    totals: Totals
+
+    def holds(self, seen: Seen, rows: Sequence[FleetRow], moment: Moment) -> bool:
+        """Whether they are the same rows, and none has grown stale since."""
+        same = seen is self.seen and rows is self.rows and moment.period_s == self.moment.period_s
+        return same and self.moment.ticks_s <= moment.ticks_s <= self.until_s
+
+
 class FleetTotals:
     """The totals of a fleet, look after look: the rows of a node that are the same objects are not counted anew."""
 
     def __init__(self) -> None:
         self._shares: dict[str, _Share] = {}
+        self._lately: _Lately | None = None
 
     def of(self, seen: Seen, rows: Sequence[FleetRow], moment: Moment) -> Totals:
         """Count what is fresh; the devices of stale rows are unknown and in no sum."""
+        if self._lately is None or not self._lately.holds(seen, rows, moment):
+            counted, until_s = self._count(seen, rows, moment)
+            self._lately = _Lately(seen, rows, moment, until_s, counted)
+        return self._lately.totals
+
+    def _count(self, seen: Seen, rows: Sequence[FleetRow], moment: Moment) -> tuple[Totals, float]:
         count = _Count(moment)
         at = 0
         while at < len(rows):
@@ -157,7 +190,7 @@ class FleetTotals:
             count.add(share)
             at += len(share.rows)
         states = None if seen.workloads is None else Counter(workload.state for workload in seen.workloads)
-        return Totals(
+        counted = Totals(
             nodes=len(seen.nodes),
             nodes_ok=count.nodes_ok,
             devices=count.devices,
@@ -166,6 +199,7 @@ class FleetTotals:
             running=None if states is None else states[WorkloadState.RUNNING],
             pending=None if states is None else states[WorkloadState.PENDING],
         )
+        return counted, count.holds_until_s
 
     def _share(self, rows: Sequence[FleetRow], at: int) -> _Share:
         """What the rows of the node that come next are."""

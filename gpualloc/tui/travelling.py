@@ -36,7 +36,14 @@ class TravellingApp(ThemedApp):
         Binding("right_square_bracket", "step(1)", "forth in time", show=False, tooltip="The stored moment after"),
         Binding("left_curly_bracket", "shift(-1)", "far back", show=False, tooltip="A minute back; held, further"),
         Binding("right_curly_bracket", "shift(1)", "far forth", show=False, tooltip="A minute forth; held, further"),
-        Binding("t", "ask_time", "time", show=False, tooltip="Jump to a time: -2h, 14:30, yesterday 14:30, now"),
+        Binding(
+            "t",
+            "ask_time",
+            "time",
+            show=False,
+            priority=True,
+            tooltip="Jump to a time: -2h, 14:30, now",
+        ),
         Binding("L", "live", "live", show=False, tooltip="Back to what is now"),
     ]
     shell: Shell

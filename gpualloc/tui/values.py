@@ -56,7 +56,7 @@ def rate_text(bytes_per_s: float) -> str:
 def value_cell(field: Field[object], value: Value, moment: Moment) -> Cell:
     """The cell of a field that draws itself in no special way."""
     if value is None:
-        return cell(UNKNOWN, Role.DIM)
+        return cell(field.absent, Role.DIM)
     return cell(value_text(value, field.unit, moment))
 
 
@@ -65,5 +65,12 @@ def exported(value: Value, unit: Unit | None) -> Exported:
     if isinstance(value, tuple):
         return list(value)
     if isinstance(value, float | int) and unit is Unit.EPOCH:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(value))
+        return _iso(value)
     return value
+
+
+def _iso(at_s: float) -> float | str:
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
+    except (OverflowError, OSError, ValueError):
+        return at_s

@@ -21,7 +21,7 @@ JUDGED_SHARE = 0.01
 
 
 class Watcher:
-    """Looks once per period, one look at a time, and says that there is news: once until `seen` is asked for.
+    """Looks once per period, one look at a time, and says that there is news: once a look until `seen` is asked for.
 
     The thread is a daemon and is never joined: a look that blocks for ever does not hold up the exit.
 
@@ -100,6 +100,8 @@ class Watcher:
         with self._lock:
             self._since_s = began_s
             self._answers = {}
+            # Whoever did not ask is told again in each look: it may want to know by now.
+            self._told = False
         self._tell()
         error = None
         try:

@@ -35,7 +35,7 @@ class Comparison:
 
 _Shown = tuple[str, Callable[[Figures], str]]
 """The title of a figure, and how it reads."""
-_SHOWN: tuple[_Shown, ...] = (
+SHOWN: tuple[_Shown, ...] = (
     ("placed", lambda found: str(found.placed)),
     ("GPUs on", lambda found: str(found.gpus_on)),
     ("nodes on", lambda found: str(found.nodes_on)),
@@ -45,6 +45,7 @@ _SHOWN: tuple[_Shown, ...] = (
     ("speed", lambda found: _number(found.speed, ".3g")),
     ("disturbed", lambda found: str(found.disturbed)),
 )
+"""Every figure of a plan, in the order in which they are told."""
 _MOST_COLUMNS = 5
 """Figures that have a column of their own."""
 
@@ -75,9 +76,9 @@ def comparison_text(comparison: Comparison, look: Look) -> str:
     mark = f", {look.paint('simulated', Role.WARN)}" if comparison.simulated else ""
     made, waiting = plural(comparison.tried, "plan"), plural(comparison.waiting, "waiting workload")
     head = f"the best of {made} for {waiting}{mark}"
-    apart = [(title, read) for title, read in _SHOWN if len({read(choice.figures) for choice in choices}) > 1]
+    apart = [(title, read) for title, read in SHOWN if len({read(choice.figures) for choice in choices}) > 1]
     lines = [head, _table(choices, apart, look)]
-    alike = [f"{title} {read(choices[0].figures)}" for title, read in _SHOWN if (title, read) not in apart]
+    alike = [f"{title} {read(choices[0].figures)}" for title, read in SHOWN if (title, read) not in apart]
     if alike:
         lines += _wrapped(f"{'each' if len(choices) > 1 else 'it'}: {', '.join(alike)}", look)
     for choice in choices:

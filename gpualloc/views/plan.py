@@ -144,6 +144,11 @@ def _titled(workload: str, names: Mapping[str, str]) -> str:
     return f'{workload} "{shorten(escape(names[workload]), _NAME_COLUMNS)}"' if workload in names else escape(workload)
 
 
+def glyph_of(kind: StepKind) -> str:
+    """`+` for a step that makes something, `~` for one that changes it, `-` for one that takes it away."""
+    return _GLYPHS[kind][0]
+
+
 def summary(plan: Plan) -> str:
     """One line: what would change, for whom, and what waits."""
     waiting = f"; {len(plan.rejections)} waiting" if plan.rejections else ""

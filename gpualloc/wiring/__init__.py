@@ -10,6 +10,7 @@ import pwd
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -287,9 +288,10 @@ def _real(config: Config, begun: Mapping[str, LocalLink]) -> tuple[LinkedFleet, 
     from gpualloc.adapters.fleet import LinkedFleet
 
     links = [(spec, _link_of(spec, config, begun.get(spec.name))) for spec in config.nodes]
+    engine_of = _engines(config)
     fleet = LinkedFleet(
         links,
-        dials={spec.name: _dial_of(spec, config) for spec in config.nodes},
+        dials={spec.name: _dial_of(spec, config, engine_of) for spec in config.nodes},
         grace_s=config.apply.grace_s,
         step_s=config.apply.step_timeout_s,
     )
@@ -310,7 +312,7 @@ def _link_of(spec: NodeSpec, config: Config, begun: LocalLink | None) -> Callabl
     return local if spec.transport == "local" else ssh
 
 
-def _dial_of(spec: NodeSpec, config: Config) -> Callable[[], Dial]:
+def _dial_of(spec: NodeSpec, config: Config, engine_of: Callable[[str], Engine]) -> Callable[[], Dial]:
     def local() -> Dial:
         from gpualloc.adapters.local import LocalLaunch
         from gpualloc.adapters.streaming.process_dial import ProcessDial
@@ -321,20 +323,26 @@ def _dial_of(spec: NodeSpec, config: Config) -> Callable[[], Dial]:
         from gpualloc.adapters.ssh import SshLaunch
         from gpualloc.adapters.streaming.engine import ssh_dial
 
-        return ssh_dial(SshLaunch(_target_of(spec, config), shared=False), _engine_of(spec, config))
+        return ssh_dial(SshLaunch(_target_of(spec, config), shared=False), engine_of(spec.pool))
 
     if spec.transport == "local":
         return local
     if config.pool(spec.pool).ssh.engine == "asyncssh":
-        _engine_of(spec, config)  # Raises now, and not when somebody watches, where it is not installed.
+        engine_of(spec.pool)  # Raises now, and not when somebody watches, where it is not installed.
     return ssh
 
 
-def _engine_of(spec: NodeSpec, config: Config) -> Engine:
-    from gpualloc.adapters.streaming.engine import Engine, chosen_engine
-
+def _engines(config: Config) -> Callable[[str], Engine]:
+    """By pool what carries the sessions with its ssh nodes, found out once; raises ConfigError where it is missing."""
     over_ssh = sum(each.transport == "ssh" for each in config.nodes)
-    return chosen_engine(Engine(config.pool(spec.pool).ssh.engine), over_ssh)
+
+    @cache
+    def engine_of(pool: str) -> Engine:
+        from gpualloc.adapters.streaming.engine import Engine, chosen_engine
+
+        return chosen_engine(Engine(config.pool(pool).ssh.engine), over_ssh)
+
+    return engine_of
 
 
 def _target_of(spec: NodeSpec, config: Config) -> SshTarget:

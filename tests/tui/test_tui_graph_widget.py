@@ -33,7 +33,7 @@ class Shown(ThemedApp):
     CSS_PATH = "../../gpualloc/tui/styles.tcss"
 
     def __init__(self) -> None:
-        super().__init__(None, Colours.MANY)
+        super().__init__("dark", Colours.MANY)
         self.pointed: list[float | None] = []
 
     def compose(self) -> ComposeResult:

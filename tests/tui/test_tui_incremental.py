@@ -102,8 +102,9 @@ def test_what_is_kept_is_what_would_be_made_anew(
         seen = _with(seen, at, node, at_s)
         rows = made.of(seen)
         assert rows == fleet_rows(seen)
-        moment = _moment(at_s + later_s)
-        _check_totals(counted, seen, rows, moment)
+        for passed_s in (0.0, 0.0, 1.0, later_s, 0.0):
+            moment = _moment(at_s + passed_s)
+            _check_totals(counted, seen, rows, moment)
         # Any rows may be counted, in any order.
         _check_totals(counted, seen, rows[::every], moment)
         _check_totals(counted, seen, rows[::-1], moment)
@@ -132,6 +133,7 @@ def test_a_state_goes_on_from_the_one_before() -> None:
     second = first.then(seen, _moment(2.0))
     assert second.rows == fleet_rows(seen)
     assert second.rows[-1] is first.rows[-1]
+    assert State.of(seen, _moment(), live=False).then(seen, _moment()).live
     assert second.totals == totals(seen, second.rows, _moment(2.0))
     assert first.totals == totals(first.seen, first.rows, _moment())
 

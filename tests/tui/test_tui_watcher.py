@@ -83,6 +83,22 @@ def test_news_is_told_once_until_it_is_asked_for() -> None:
         steps.end()
 
 
+def test_who_did_not_ask_is_told_again_in_the_next_look() -> None:
+    steps = Steps()
+    source = Source(look=steps.look, workloads=lambda _: (), judge=lambda _: Judged(), now_s=lambda: NOW_S)
+    watcher = Watcher(source, 0.0, steps.news.append)
+    watcher.start()
+    try:
+        steps.begin()
+        assert len(steps.news) == 1
+        for _ in WORLD.nodes:
+            steps.go_on()
+        assert len(steps.news) == 2
+    finally:
+        watcher.stop()
+        steps.end()
+
+
 def test_judging_takes_a_hundredth_of_the_time_at_most() -> None:
     ticks = Ticks()
     looked: list[int] = []

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from gpualloc.model.allocation import HeldBy
+from gpualloc.model.health import Event
 from gpualloc.model.inventory import Device
 from gpualloc.model.readings import NO_THROTTLE
+from gpualloc.model.workload import Workload
 from gpualloc.tui.cells import Cell, Role, cell
 from gpualloc.tui.facts.values import Entry, count, mib, reading, share, text, with_unit, yes_no
+from gpualloc.tui.facts.work import held_text
+from gpualloc.tui.listings.troubles import SEVERITY_ROLES
 from gpualloc.tui.rows import FleetRow, HolderKind, Moment, state_words
 from gpualloc.tui.section import Section
-from gpualloc.tui.text import age_text, plain
+from gpualloc.tui.text import age_text, date_time_text, plain
 from gpualloc.tui.values import rate_text
 
+_MOST_EVENTS = 5
 _WATT, _MHZ, _CELSIUS = with_unit("W"), with_unit("MHz"), with_unit("°C")
 
 
-def device_sections(row: FleetRow, device: Device, names: Mapping[str, str], moment: Moment) -> tuple[Section, ...]:
+def device_sections(
+    row: FleetRow, device: Device, names: Mapping[str, str], moment: Moment, workloads: Sequence[Workload] = ()
+) -> tuple[Section, ...]:
     """How it stands, who holds it, and every reading, with the reason of each that is missing.
 
     Args:
@@ -24,10 +32,12 @@ def device_sections(row: FleetRow, device: Device, names: Mapping[str, str], mom
         device: what the row is about.
         names: of workloads, by id.
         moment: at which its age is told.
+        workloads: of our books, which tell what holds their limits.
     """
+    held = {workload.id: workload.held_by for workload in workloads}
     return (
         _stands(row, device, moment),
-        _held(row, device, names, moment),
+        _held(row, device, names, moment, held),
         _load(device),
         _power(device),
         _memory_errors(device),
@@ -61,7 +71,18 @@ def _mig_mode(device: Device) -> Cell:
     return cell(f"{now}, {'on' if device.mig_pending else 'off'} after the next reset", Role.WARN)
 
 
-def _held(row: FleetRow, device: Device, names: Mapping[str, str], moment: Moment) -> Section:
+def happened_section(events: Sequence[Event]) -> Section:
+    """What happened lately, the newest first; `events` are oldest first."""
+    told = tuple(
+        (date_time_text(event.at_s)[5:], cell(plain(event.what, 300), SEVERITY_ROLES[event.severity]))
+        for event in events[: -_MOST_EVENTS - 1 : -1]
+    )
+    return Section("What happened", told or (("lately", cell("nothing", Role.DIM)),))
+
+
+def _held(
+    row: FleetRow, device: Device, names: Mapping[str, str], moment: Moment, held: Mapping[str, HeldBy]
+) -> Section:
     entries: list[Entry] = []
     for claim in row.node.node.claims if row.node.node is not None else ():
         if claim.device == device.uuid:
@@ -70,10 +91,18 @@ def _held(row: FleetRow, device: Device, names: Mapping[str, str], moment: Momen
             since = age_text(moment.now_s - claim.at_s)
             name = plain(names.get(claim.workload, claim.workload), 40)
             entries.append((name, cell(f"{claim.share.value}{part}{memory}, for {since}")))
+            entries.append(("  its limits", _limits(held.get(claim.workload))))
     for holder in row.holders:
         if holder.kind is HolderKind.STRANGER:
             entries.append((holder.name, cell("stranger: nobody booked it", Role.WARN)))
     return Section("Held by", tuple(entries) or (("nobody", cell("free", Role.DIM)),))
+
+
+def _limits(held: HeldBy | None) -> Cell:
+    """What holds each limit: the kernel (hard), what the work was told (soft), nothing but the books (booked)."""
+    if held is None:
+        return cell("n/a: it is not in our books", Role.WARN)
+    return cell(held_text(held) or "nothing yet")
 
 
 def _load(device: Device) -> Section:

@@ -57,8 +57,17 @@ FIELDS: tuple[Field[AuditEntry], ...] = (
     ),
     Field("kind", "WHAT", "what was done", lambda one, _: one.kind, draw=_kind, least=10, most=16, priority=1),
     Field("actor", "WHO", "who did it", lambda one, _: one.actor, least=8, most=14, priority=2),
-    Field("workload", "WORKLOAD", "of which workload", lambda one, _: one.workload, least=9, most=12, priority=4),
-    Field("node", "NODE", "on which node", lambda one, _: one.node, least=8, most=20, priority=5),
+    Field(
+        "workload",
+        "WORKLOAD",
+        "of which workload",
+        lambda one, _: one.workload,
+        least=9,
+        most=12,
+        priority=4,
+        absent="",
+    ),
+    Field("node", "NODE", "on which node", lambda one, _: one.node, least=8, most=20, priority=5, absent=""),
     Field(
         "detail",
         "DETAIL",
@@ -67,6 +76,7 @@ FIELDS: tuple[Field[AuditEntry], ...] = (
         least=16,
         most=200,
         priority=3,
+        absent="",
     ),
 )
 

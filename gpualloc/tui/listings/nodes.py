@@ -242,6 +242,7 @@ FIELDS: tuple[Field[NodeRow], ...] = (
         of_answer(lambda one: one.reason or one.cordon or one.nvml_reason or one.limited),
         least=12,
         most=60,
+        absent="",
         shown=False,
     ),
     Field(

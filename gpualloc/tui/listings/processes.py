@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from gpualloc.model.inventory import Process
@@ -45,6 +45,10 @@ class ProcessRow:
     """Index of its device; None when that device is not listed."""
     workload: str | None
     """Name of its workload, safe to draw; None for a stranger."""
+    owner: str | None
+    """Whose workload it belongs to, else whose account it runs as; None when unknown."""
+    key: str
+    """Names it: a process may be on several devices, and its number may be used again."""
     above: str | None = None
     """Key of the row that it stands under."""
     depth: int = 0
@@ -66,15 +70,29 @@ _MOST_DEPTH = 20
 
 
 def process_rows(
-    nodes: Iterable[SeenNode], indices: Mapping[str, int], names: Mapping[str, str], device: str | None = None
+    nodes: Iterable[SeenNode],
+    indices: Mapping[str, int],
+    names: Mapping[str, str],
+    device: str | None = None,
+    owners: Mapping[str, str] | None = None,
 ) -> tuple[ProcessRow, ...]:
-    """Processes of the nodes, or those on one device; `indices` by device UUID, `names` of workloads by id."""
+    """Processes of the nodes, or those on one device.
+
+    Args:
+        nodes: where they run.
+        indices: of devices by UUID.
+        names: of workloads by id.
+        device: UUID of the only device that counts; None for all.
+        owners: of workloads by id; None when whose work it is does not matter.
+    """
     return tuple(
         ProcessRow(
             process,
             node.name,
             indices.get(process.device),
             None if process.workload is None else plain(names.get(process.workload, process.workload)),
+            owner_of(process, owners or {}),
+            f"{node.name}/{process.device}/{process.mig_instance}/{process.started_at_s}/{process.pid}",
         )
         for node in nodes
         for process in node.processes
@@ -82,12 +100,10 @@ def process_rows(
     )
 
 
-def process_key(row: Row) -> str:
-    """A process may be on several devices, and its number may be used again."""
-    if isinstance(row, GroupRow):
-        return row.key
-    process = row.process
-    return f"{row.node}/{process.device}/{process.mig_instance}/{process.started_at_s}/{process.pid}"
+def owner_of(process: Process, owners: Mapping[str, str]) -> str | None:
+    """Whose workload a process belongs to, else whose account it runs as; None when unknown."""
+    booked = None if process.workload is None else owners.get(process.workload)
+    return process.user if booked is None else booked
 
 
 def _of(
@@ -237,7 +253,7 @@ FIELDS: tuple[Field[Row], ...] = (
     ),
     Field(
         "util",
-        "GPU",
+        "UTIL",
         "share of the driver's last window in which its kernels ran",
         _of(lambda row: row.process.gpu_utilization_ratio),
         Unit.RATIO,
@@ -300,23 +316,51 @@ FIELDS: tuple[Field[Row], ...] = (
         priority=3,
     ),
     Field(
+        "owner",
+        "OWNER",
+        "who booked it, else whose it is",
+        _of(lambda row: row.owner, _all(lambda row: row.owner)),
+        least=8,
+        most=12,
+        shown=False,
+    ),
+    Field(
         "container",
         "CONTAINER",
         "id of its container",
         _of(lambda row: row.process.container),
         least=12,
         most=12,
+        absent="",
         shown=False,
     ),
-    Field("pod", "POD", "its Kubernetes pod", _of(lambda row: row.process.pod), least=12, most=30, shown=False),
-    Field("job", "JOB", "its Slurm job", _of(lambda row: row.process.slurm_job), least=8, most=12, shown=False),
+    Field(
+        "pod",
+        "POD",
+        "its Kubernetes pod",
+        _of(lambda row: row.process.pod),
+        least=12,
+        most=30,
+        absent="",
+        shown=False,
+    ),
+    Field(
+        "job",
+        "JOB",
+        "its Slurm job",
+        _of(lambda row: row.process.slurm_job),
+        least=8,
+        most=12,
+        absent="",
+        shown=False,
+    ),
     Field("uuid", "DEVICE", "UUID of its GPU", _of(lambda row: row.process.device), least=12, most=40, shown=False),
 )
 
 PROCESSES: Listing[Row] = Listing(
     "processes",
     FIELDS,
-    key=process_key,
+    key=lambda row: row.key,
     sorts=(Sort("mem", descends=True), Sort("pid")),
     tree=Tree(
         parent=lambda row: None if isinstance(row, GroupRow) else row.above,
@@ -364,21 +408,21 @@ def _under_parents(rows: Sequence[ProcessRow]) -> tuple[Row, ...]:
     for row in rows:
         parent = None if row.process.parent is None else by_pid.get((row.node, row.process.parent))
         if parent is not None and parent.process.pid != row.process.pid:
-            above[process_key(row)] = parent
+            above[row.key] = parent
     found: list[Row] = []
     for row in rows:
-        parent = above.get(process_key(row))
-        found.append(_under(row, None if parent is None else process_key(parent), _depth(row, above)))
+        parent = above.get(row.key)
+        found.append(_under(row, None if parent is None else parent.key, _depth(row, above)))
     return tuple(found)
 
 
 def _depth(row: ProcessRow, above: Mapping[str, ProcessRow]) -> int:
     """How many are above it; what a node tells may go round in a circle."""
     depth = 0
-    while depth < _MOST_DEPTH and (parent := above.get(process_key(row))) is not None:
+    while depth < _MOST_DEPTH and (parent := above.get(row.key)) is not None:
         row, depth = parent, depth + 1
     return depth
 
 
 def _under(row: ProcessRow, above: str | None, depth: int) -> ProcessRow:
-    return ProcessRow(row.process, row.node, row.gpu, row.workload, above, depth)
+    return replace(row, above=above, depth=depth)

@@ -55,10 +55,6 @@ def _severity_cell(row: TroubleRow, _: Moment, __: int) -> Cell:
     return cell("over", Role.GOOD) if _over(row) else cell(row.about.severity.value, SEVERITY_ROLES[row.about.severity])
 
 
-def _rank(row: TroubleRow) -> str:
-    return "over" if _over(row) else row.about.severity.value
-
-
 def _since_cell(row: TroubleRow, moment: Moment, width: int) -> Cell:
     return cell(age_text(moment.now_s - row.at_s).rjust(width))
 
@@ -83,11 +79,13 @@ def _fields(when: Field[TroubleRow]) -> tuple[Field[TroubleRow], ...]:
             "severity",
             "SEVERITY",
             "how bad it is",
-            lambda row, _: _rank(row),
+            lambda row, _: "over" if _over(row) else row.about.severity.value,
             draw=_severity_cell,
+            rank=lambda row, _: -1 if _over(row) else row.about.severity.rank,
             least=8,
             most=8,
             priority=0,
+            descends=True,
         ),
         when,
         Field("node", "NODE", "its node", lambda row, _: row.about.node, least=8, most=20, priority=2),
@@ -120,7 +118,16 @@ def _fields(when: Field[TroubleRow]) -> tuple[Field[TroubleRow], ...]:
             most=120,
             priority=4,
         ),
-        Field("advice", "ADVICE", "what to do", lambda row, _: row.about.advice, least=16, most=80, shown=False),
+        Field(
+            "advice",
+            "ADVICE",
+            "what to do",
+            lambda row, _: row.about.advice,
+            least=16,
+            most=80,
+            absent="",
+            shown=False,
+        ),
         Field(
             "code",
             "CODE",
@@ -129,9 +136,19 @@ def _fields(when: Field[TroubleRow]) -> tuple[Field[TroubleRow], ...]:
             Unit.COUNT,
             least=4,
             most=5,
+            absent="",
             shown=False,
         ),
-        Field("uuid", "UUID", "UUID of its GPU", lambda row, _: row.about.device, least=12, most=40, shown=False),
+        Field(
+            "uuid",
+            "UUID",
+            "UUID of its GPU",
+            lambda row, _: row.about.device,
+            least=12,
+            most=40,
+            absent="",
+            shown=False,
+        ),
     )
 
 
@@ -226,9 +243,11 @@ ALERT_FIELDS: tuple[Field[AlertRow], ...] = (
         "how bad it is",
         lambda row, _: None if row.rule is None else row.rule.severity.value,
         draw=_alert_severity,
+        rank=lambda row, _: None if row.rule is None else row.rule.severity.rank,
         least=8,
         most=8,
         priority=1,
+        descends=True,
     ),
     Field("rule", "RULE", "name of its rule", _text(lambda row: row.alert.key.rule), least=10, most=24, priority=2),
     Field("node", "NODE", "its node", _text(lambda row: row.alert.key.node), least=8, most=20, priority=3),

@@ -9,11 +9,10 @@ from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.tui.cells import Cell, Role, cell
 from gpualloc.tui.fields import Field, Unit, Value
 from gpualloc.tui.listing import Listing, Sort
-from gpualloc.tui.rows import FleetRow, Moment
+from gpualloc.tui.listings.processes import owner_of
+from gpualloc.tui.rows import BUSY_RATIO, FleetRow, Moment
 from gpualloc.tui.state import State
-
-_IDLE_BELOW = 0.05
-"""Utilization below which a held GPU does nothing."""
+from gpualloc.tui.values import UNKNOWN
 
 
 @dataclass(slots=True)
@@ -30,10 +29,12 @@ class UserRow:
     """Whether the driver does not tell the memory of some of the processes."""
     ratios: list[float] = field(default_factory=list)
     """Utilization of the devices of which it is known."""
-    power_w: float = 0.0
-    processes: int = 0
-    strangers: int = 0
-    """Processes that nobody booked."""
+    powers_w: list[float] = field(default_factory=list)
+    """Power of the devices of which it is known."""
+    processes: set[tuple[str, int]] = field(default_factory=set)
+    """Node and process number: one may be on several devices."""
+    strangers: set[tuple[str, int]] = field(default_factory=set)
+    """Those that nobody booked."""
     running: int = 0
     waiting: int = 0
     nodes: set[str] = field(default_factory=set)
@@ -43,22 +44,19 @@ def user_rows(state: State) -> tuple[UserRow, ...]:
     """Every user with processes on devices, or with work that is not ended."""
     found: dict[str, UserRow] = {}
     devices = {row.device.uuid: row for row in state.rows if row.device is not None}
-    owners = {workload.id: workload.owner for workload in state.workloads}
-    _add_processes(found, state, devices, owners)
+    _add_processes(found, state, devices)
     _add_work(found, state.workloads, devices)
     return tuple(found[name] for name in sorted(found))
 
 
-def _add_processes(
-    found: dict[str, UserRow], state: State, devices: dict[str, FleetRow], owners: dict[str, str]
-) -> None:
+def _add_processes(found: dict[str, UserRow], state: State, devices: dict[str, FleetRow]) -> None:
     for node in state.seen.nodes:
         for process in node.processes:
-            owner = owners.get(process.workload) if process.workload else None
-            name = owner or process.user or "unknown"
-            one = found.setdefault(name, UserRow(name))
-            one.processes += 1
-            one.strangers += process.workload is None
+            name = owner_of(process, state.owners) or UNKNOWN
+            one = found.get(name) or found.setdefault(name, UserRow(name))
+            one.processes.add((node.name, process.pid))
+            if process.workload is None:
+                one.strangers.add((node.name, process.pid))
             if process.gpu_memory_used_mib is None:
                 one.memory_unknown = True
             else:
@@ -86,12 +84,18 @@ def _add_device(one: UserRow, row: FleetRow | None) -> None:
     ratio = row.device.gpu_utilization_ratio
     if ratio is not None:
         one.ratios.append(ratio)
-        one.idle += ratio < _IDLE_BELOW
-    one.power_w += row.device.power_w or 0.0
+        one.idle += ratio < BUSY_RATIO
+    if row.device.power_w is not None:
+        one.powers_w.append(row.device.power_w)
 
 
 def _mean(row: UserRow, _: Moment) -> Value:
     return sum(row.ratios) / len(row.ratios) if row.ratios else None
+
+
+def _power(row: UserRow, _: Moment) -> Value:
+    """Nobody's GPUs draw none; it is unknown where no driver tells it."""
+    return sum(row.powers_w) if row.powers_w or not row.gpus else None
 
 
 def _idle_cell(row: UserRow, _: Moment, width: int) -> Cell:
@@ -99,7 +103,7 @@ def _idle_cell(row: UserRow, _: Moment, width: int) -> Cell:
 
 
 def _strangers_cell(row: UserRow, _: Moment, width: int) -> Cell:
-    return cell(str(row.strangers).rjust(width), Role.WARN if row.strangers else Role.DIM)
+    return cell(str(len(row.strangers)).rjust(width), Role.WARN if row.strangers else Role.DIM)
 
 
 FIELDS: tuple[Field[UserRow], ...] = (
@@ -145,7 +149,7 @@ FIELDS: tuple[Field[UserRow], ...] = (
         "power",
         "POWER",
         "power of these GPUs",
-        lambda row, _: row.power_w,
+        _power,
         Unit.WATT,
         least=6,
         most=8,
@@ -178,7 +182,7 @@ FIELDS: tuple[Field[UserRow], ...] = (
         "procs",
         "PROCS",
         "processes on GPUs",
-        lambda row, _: row.processes,
+        lambda row, _: len(row.processes),
         Unit.COUNT,
         least=5,
         most=6,
@@ -189,7 +193,7 @@ FIELDS: tuple[Field[UserRow], ...] = (
         "strangers",
         "UNBOOKED",
         "processes that nobody booked",
-        lambda row, _: row.strangers,
+        lambda row, _: len(row.strangers),
         Unit.COUNT,
         draw=_strangers_cell,
         least=8,

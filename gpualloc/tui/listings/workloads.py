@@ -175,6 +175,7 @@ FIELDS: tuple[Field[WorkRow], ...] = (
         "how it stands",
         lambda row, _: row.workload.state.value,
         draw=_state_cell,
+        rank=lambda row, _: _ORDER[row.workload.state],
         least=9,
         most=9,
         priority=1,

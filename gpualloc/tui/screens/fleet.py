@@ -52,7 +52,6 @@ class FleetView(ListedView):
         Binding("v", "metric", "heat", tooltip="What the heat grid draws: " + ", ".join(one.title for one in METRICS)),
         Binding("o", "order", "order", show=False, tooltip="Order of the heat grid: " + ", ".join(Order)),
         Binding("H", "hide", "hide", show=False, tooltip="Hide the heat grid, or show it again"),
-        Binding("slash", "filter", "filter", tooltip="Show only what a filter keeps, in the grid and in the list"),
     ]
 
     def __init__(self, *args: Any) -> None:
@@ -123,10 +122,6 @@ class FleetView(ListedView):
     def focus_body(self) -> None:
         """Keys go to the list first, whatever stands above it, or to what there is in its place."""
         (self.query_one(Welcome) if self.has_class("bare") else self._fleet).focus()
-
-    def action_filter(self) -> None:
-        """Type a filter of the list, by which the grid goes too."""
-        self._fleet.action_filter()
 
     def action_metric(self) -> None:
         """Draw the next reading."""

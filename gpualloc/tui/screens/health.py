@@ -38,7 +38,7 @@ class EventsView(ListedView):
     HEADING = "Health"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("d", "span", "how far back", tooltip="Events of the last day, week, month or hour"),
-        Binding("g", "device", "GPU", show=False, tooltip="Go to the GPU or node that it is about"),
+        Binding("o", "device", "GPU", show=False, tooltip="Go to the GPU or node that it is about"),
     ]
 
     def __init__(self, *args: Any) -> None:
@@ -53,7 +53,6 @@ class EventsView(ListedView):
 
     def on_mount(self) -> None:
         """Read what is kept, again and again."""
-        super().on_mount()
         self._read()
         self.set_interval(_READ_EVERY_S, self._read)
 
@@ -118,6 +117,7 @@ class AlertsView(ListedView):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._standing: _Standing = (None, ())
+        self._made_of: tuple[object, object] = (None, None)
         self._rows: tuple[AlertRow, ...] = ()
 
     def body(self) -> ComposeResult:
@@ -126,7 +126,6 @@ class AlertsView(ListedView):
 
     def on_mount(self) -> None:
         """Read them, again and again."""
-        super().on_mount()
         self._read()
         self.set_interval(_READ_EVERY_S, self._read)
 
@@ -139,7 +138,11 @@ class AlertsView(ListedView):
         return (Span(f"as of {ago} ago  ", Role.DIM), *super().status())
 
     def draw(self, state: State) -> None:
-        """Show the rows."""
+        """Show the rows; they are made anew when something was heard or read."""
+        if self._made_of[0] is not state.rows or self._made_of[1] is not self._standing:
+            self._made_of = (state.rows, self._standing)
+            found = self._standing[1]
+            self._rows = tuple(AlertRow(*each, state.indices.get(each[0].key.device)) for each in found)
         self.query_one("#list", ListTable).show_rows(self._rows, state.moment)
 
     def targets(self) -> tuple[Target, ...]:
@@ -167,8 +170,6 @@ class AlertsView(ListedView):
     def _take(self, standing: _Standing) -> None:
         if standing != self._standing:
             self._standing = standing
-            indices = self.shell.state.indices
-            self._rows = tuple(AlertRow(*each, indices.get(each[0].key.device)) for each in standing[1])
             self.redraw()
 
 

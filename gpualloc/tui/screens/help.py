@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from textual.containers import VerticalScroll
 from gpualloc.tui.cells import Cell, Role, Span, cell
 from gpualloc.tui.commands import Command
 from gpualloc.tui.keys import bindings_of, key_name
+from gpualloc.tui.screens.listed import ListedView
 from gpualloc.tui.screens.view import View
 from gpualloc.tui.state import State
 from gpualloc.tui.widgets.lines import Lines
@@ -19,6 +21,7 @@ from gpualloc.tui.widgets.list_table import ListTable
 from gpualloc.tui.widgets.table import Table
 
 _KEY_WIDTH = 16
+_WORD = re.compile("([A-Z])")
 NOTES = (
     "n/a is a reading that nobody could take; Enter on the row tells why. It is never shown as 0.",
     "AGE is the time since the readings of a row were true. Rows that are no longer known to be true are dim.",
@@ -27,15 +30,31 @@ NOTES = (
 
 
 def key_lines(groups: Iterable[tuple[str, Sequence[Binding]]]) -> list[Cell]:
-    """One line per binding under the title of its group."""
+    """One line per binding under the title of its group; nothing of a group without any."""
     lines: list[Cell] = []
     for title, bindings in groups:
+        if not bindings:
+            continue
         lines.append(cell(title, Role.NAME))
         for binding in bindings:
             keys = " ".join(key_name(key.strip()) for key in binding.key.split(","))
             lines.append((Span(f"  {keys:<{_KEY_WIDTH}}", Role.KEY), Span(binding.tooltip or binding.description)))
         lines.append(())
     return lines
+
+
+def _declaring(kind: type, *others: type) -> list[type]:
+    """The classes of the dashboard that give this kind its keys, without those that are told elsewhere."""
+    return [
+        one
+        for one in kind.__mro__
+        if one.__module__.startswith("gpualloc.") and one not in others and "BINDINGS" in vars(one)
+    ]
+
+
+def _title_of(kind: type) -> str:
+    """`PromptLine` as `Prompt line`."""
+    return _WORD.sub(r" \1", kind.__name__).strip().capitalize()
 
 
 def command_lines(commands: Iterable[Command]) -> list[Cell]:
@@ -69,15 +88,13 @@ class HelpView(View):
         """Write it down."""
         views = [screen for screen in self.app.screen_stack if isinstance(screen, View) and screen is not self]
         below = views[-1] if views else self
-        own = [(f"{below.HEADING} view", bindings_of(type(below)))] if below is not self else []
-        parts = {type(widget) for widget in below.query("*") if type(widget).__module__.startswith("gpualloc.")}
-        widgets = [
-            (kind.__name__, bindings_of(kind)) for kind in parts if kind not in (ListTable, Table) and bindings_of(kind)
-        ]
+        lists = (ListedView, ListTable, Table)
+        parts = dict.fromkeys(kind for widget in below.query("*") for kind in _declaring(type(widget), *lists))
+        own = _declaring(type(below), *lists, View)
         groups = [
-            *((title, found) for title, found in own if found),
-            *widgets,
-            ("Lists", [*bindings_of(ListTable), *bindings_of(Table)]),
+            (f"{below.HEADING} view", [one for kind in own for one in bindings_of(kind)]),
+            *((_title_of(kind), bindings_of(kind)) for kind in parts),
+            ("Lists", [one for kind in lists for one in bindings_of(kind)]),
             ("Every view", [*bindings_of(type(self.app)), *bindings_of(View)]),
         ]
         lines = [*key_lines(groups), *command_lines(self.shell.commands().all)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+from textual import events
 from textual.binding import Binding, BindingType
 
 from gpualloc.tui.cells import Cell, Role, Span
@@ -26,15 +27,26 @@ class ListedView(View):
     """A view with at least one list."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("slash", "filter", "filter", priority=True, tooltip="Show only what a filter keeps"),
         Binding("escape", "leave", "back", show=False, tooltip="Give up the selection, then the filter, then the view"),
     ]
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._table: ListTable[Any] | None = None
+        self._before: tuple[ListTable[Any], str] | None = None
+        """The list whose filter is being typed, and the filter that it had."""
+
     @property
     def table(self) -> ListTable[Any]:
-        """The list that has the focus, else the first."""
-        if isinstance(self.focused, ListTable):
-            return self.focused
-        return self.query(ListTable).first()
+        """The list that had the focus last, else the first."""
+        return self.query(ListTable).first() if self._table is None else self._table
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """Say of another list what it is filtered and sorted by."""
+        if isinstance(event.widget, ListTable) and event.widget is not self._table:
+            self._table = event.widget
+            self._draw_crumb()
 
     def status(self) -> Cell:
         """What the list is filtered and sorted by, and how many rows that leaves."""
@@ -45,7 +57,12 @@ class ListedView(View):
         spans = [Span(f"/{plain(filtered, 40)}  ", Role.KEY)] if filtered else []
         if table.selected:
             spans.append(Span(f"{len(table.selected)} selected  ", Role.KEY))
-        return (*spans, Span(f"sort {marks}  " if marks else "", Role.DIM), Span(count), Span(" rows ", Role.DIM))
+        return (
+            *spans,
+            Span(f"sort {marks}  " if marks else "", Role.DIM),
+            Span(count),
+            Span(" row " if total == 1 else " rows ", Role.DIM),
+        )
 
     def action_leave(self) -> None:
         """Give up the selection, then the filter, then the view."""
@@ -66,7 +83,6 @@ class ListedView(View):
         """Do it."""
         event.stop()
         wishes = {
-            "filter": self._ask_filter,
             "choose_sorts": self._ask_sorts,
             "choose_columns": self._ask_columns,
             "export": self._ask_export,
@@ -75,31 +91,45 @@ class ListedView(View):
         }
         wishes[event.what](event.table)
 
-    def _ask_filter(self, table: ListTable[Any]) -> None:
+    def action_filter(self) -> None:
+        """Type a filter."""
+        table = self.table
+
         def continuations(text: str) -> tuple[str, ...]:
-            saved = tuple(f"@{name}" for name in sorted(self.shell.filters) if f"@{name}".startswith(text) and text)
+            if text.startswith("@"):
+                return tuple(f"@{name}" for name in sorted(self.shell.filters) if f"@{name}".startswith(text))
             start = word_start(text, len(text))
             words = complete(text, len(text), table.listing.fields, lambda name: _values(table, name))
-            return saved + tuple(text[:start] + word for word in words)
+            return tuple(text[:start] + word for word in words)
 
         names = " ".join(field.name for field in table.listing.chosen(None)[:5])
+        self._before = (table, table.memory.filter)
         prompt = Prompt("filter", "filter", f"a text, or a field: {names} ...", continuations, live=True)
         self.ask(prompt, table.memory.filter, lambda text: self._took_filter(table, text))
 
     def on_prompt_line_edited(self, event: PromptLine.Edited) -> None:
         """Filter while it is typed, as long as it is a filter."""
-        if event.prompt.name == "filter":
-            problem = self._filter(self.table, event.text)
+        if event.prompt.name == "filter" and self._before is not None:
+            problem = self._filter(self._before[0], event.text)
             self.query_one(PromptLine).complain(problem)
+
+    def on_prompt_line_left(self, event: PromptLine.Left) -> None:
+        """Filter as before something was typed."""
+        if event.prompt.name == "filter" and self._before is not None:
+            self._filter(*self._before)
 
     def _took_filter(self, table: ListTable[Any], text: str) -> None:
         problem = self._filter(table, text)
         if problem:
+            self._filter(*(self._before or (table, "")))
             self.say(problem, wrong=True)
 
     def _filter(self, table: ListTable[Any], text: str) -> str:
         if text.startswith("@"):
-            text = self.shell.filters.get(text[1:].strip(), text)
+            saved = self.shell.filters.get(text[1:].strip())
+            if saved is None:
+                return f"no filter is saved as {plain(text, 40)}"
+            text = saved
         problem = table.check_filter(text)
         if problem:
             return problem
@@ -170,7 +200,7 @@ def _values(table: ListTable[Any], name: str) -> Iterable[str]:
         return ()
     found: dict[str, None] = {}
     for row in table.all_rows:
-        value = field.value(row, table._moment)
+        value = field.value(row, table.moment)
         for text in value if isinstance(value, tuple) else (value,):
             if isinstance(text, str):
                 found[text] = None

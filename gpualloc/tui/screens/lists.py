@@ -13,10 +13,12 @@ from gpualloc.tui.listings.audit import AUDIT
 from gpualloc.tui.listings.nodes import NODES, NodeRow, node_rows
 from gpualloc.tui.listings.users import USERS, UserRow, user_rows
 from gpualloc.tui.messages import Go
+from gpualloc.tui.query_help import exactly
 from gpualloc.tui.rows import FleetRow
 from gpualloc.tui.screens.listed import ListedView
 from gpualloc.tui.state import State
 from gpualloc.tui.text import plain
+from gpualloc.tui.values import UNKNOWN
 from gpualloc.tui.widgets.list_table import ListTable
 from gpualloc.tui.widgets.table import Table
 
@@ -95,7 +97,7 @@ class UsersView(OneList[UserRow]):
     def on_table_opened(self, event: Table.Opened) -> None:
         """Show the processes of the user."""
         name = event.key
-        self.shell.memory("processes").filter = f'user="{name}"'
+        self.shell.memory("processes").filter = exactly("owner", name) if name != UNKNOWN else "owner=n/a"
         self.post_message(Go("processes"))
 
 
@@ -116,7 +118,6 @@ class AuditView(OneList[AuditEntry]):
 
     def on_mount(self) -> None:
         """Read, and read again."""
-        super().on_mount()
         self._read()
         self.set_interval(_AUDIT_EVERY_S, self._read)
 

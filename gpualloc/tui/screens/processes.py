@@ -28,13 +28,14 @@ class ProcessesView(ListedView):
     HEADING = "Processes"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("v", "gather", "group", tooltip="Gather by parent, node, user, workload, container, pod, job, nothing"),
-        Binding("g", "device", "GPU", show=False, tooltip="Go to the GPU of the process"),
+        Binding("o", "device", "GPU", show=False, tooltip="Go to the GPU of the process"),
     ]
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._by = Gathering.NOTHING
-        self._made: tuple[object, tuple[Row, ...]] = (None, ())
+        self._made_of: tuple[tuple[FleetRow, ...] | None, Gathering] = (None, self._by)
+        self._rows: tuple[Row, ...] = ()
 
     def body(self) -> ComposeResult:
         """The list."""
@@ -51,11 +52,10 @@ class ProcessesView(ListedView):
 
     def draw(self, state: State) -> None:
         """Show the rows; they are made anew when something was heard."""
-        made_of: tuple[tuple[FleetRow, ...], object, Gathering] = (state.rows, state.seen.workloads, self._by)
-        if self._made[0] is None or self._made[0] != made_of:
-            found = process_rows(state.seen.nodes, state.indices, state.names)
-            self._made = (made_of, gathered(found, self._by))
-        self._list.show_rows(self._made[1], state.moment)
+        if self._made_of[0] is not state.rows or self._made_of[1] is not self._by:
+            found = process_rows(state.seen.nodes, state.indices, state.names, owners=state.owners)
+            self._made_of, self._rows = (state.rows, self._by), gathered(found, self._by)
+        self._list.show_rows(self._rows, state.moment)
 
     def targets(self) -> tuple[Target, ...]:
         """Processes; of a group all of them."""

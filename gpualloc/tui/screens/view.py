@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
+from textual.widget import Widget
 
 from gpualloc.tui.actions.action import Target
 from gpualloc.tui.cells import Cell, Role, Span, cell, width_of
@@ -23,6 +24,8 @@ from gpualloc.tui.widgets.lines import Lines
 from gpualloc.tui.widgets.prompt_line import Prompt, PromptLine
 from gpualloc.tui.widgets.summary import Summary
 
+PROMPTING = frozenset({"filter", "command", "ask_time"})
+"""Actions after which a line is typed. Their keys have priority: what is typed fast behind them is of that line."""
 NOTICE_S = 8.0
 """How long a notice stands."""
 
@@ -39,7 +42,8 @@ class View(Screen[None]):
     """As in `:name`."""
     HEADING: ClassVar[str] = ""
     """As people read it."""
-    AUTO_FOCUS = "#body *"
+    AUTO_FOCUS = ""
+    """Textual would give the keys to what is out of sight; `redraw` does it."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("tab", "app.focus_next", "next", show=False, tooltip="Next part of the view"),
         Binding("shift+tab", "app.focus_previous", "previous", show=False, tooltip="Previous part of the view"),
@@ -50,6 +54,7 @@ class View(Screen[None]):
         self.shell = shell
         self.of = of
         self._took: Callable[[str], None] | None = None
+        self._asked_from: Widget | None = None
 
     # What a view says of itself.
 
@@ -74,6 +79,10 @@ class View(Screen[None]):
         return ()
 
     # The frame.
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 (Textual's)
+        """Keys that begin a line are letters of it while one is typed."""
+        return action not in PROMPTING or not self.query_one(PromptLine).display
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""
@@ -100,8 +109,7 @@ class View(Screen[None]):
 
     def redraw(self) -> None:
         """Draw the newest state."""
-        # At the end the parts go before the last tick comes.
-        if not self.is_mounted or not self.is_current or not self.query(Summary):
+        if not self._stands:
             return
         state = self.shell.state
         self.query_one(Summary).show_totals(self.shell.heading(), state.totals)
@@ -109,6 +117,14 @@ class View(Screen[None]):
         self.draw(state)
         self._draw_crumb()
         self.query_one(KeyLine).show_keys(shown_keys(self))
+        if self.focused is None:
+            self.call_after_refresh(self._focus_first)
+
+    @property
+    def _stands(self) -> bool:
+        """Whether it is in sight with all its parts: at the exit it is in sight while they are taken away."""
+        up = self.is_mounted and self.is_attached and self.app.is_running and self.is_current
+        return up and bool(self.query(Summary))
 
     def _draw_trouble(self, state: State) -> None:
         trouble = self.query_one("#trouble", Lines)
@@ -134,7 +150,12 @@ class View(Screen[None]):
     # Notices and prompts.
 
     def say(self, text: str, *, wrong: bool = False) -> None:
-        """Show a line for some seconds."""
+        """Show a line for some seconds, on the view that is on top once this one was left."""
+        if self not in self.app.screen_stack:
+            top = next((screen for screen in reversed(self.app.screen_stack) if isinstance(screen, View)), None)
+            if top is not None:
+                top.say(text, wrong=wrong)
+            return
         line = self.query_one("#notice", Lines)
         said = (cell(f" {text}", Role.BAD if wrong else Role.GOOD),)
         line.show(said)
@@ -154,6 +175,7 @@ class View(Screen[None]):
     def ask(self, prompt: Prompt, text: str, took: Callable[[str], None]) -> None:
         """Let a line be typed; `took` gets it once it is accepted."""
         self._took = took
+        self._asked_from = self.focused
         self.query_one(PromptLine).ask(prompt, text)
 
     def on_prompt_line_accepted(self, event: PromptLine.Accepted) -> None:
@@ -166,13 +188,18 @@ class View(Screen[None]):
         """Back to the view."""
         self.focus_body()
 
+    def _focus_first(self) -> None:
+        if self._stands and self.focused is None:
+            self.focus_body()
+
     def focus_body(self) -> None:
-        """Let keys go to the view's own part again."""
-        for widget in self.query("#body *"):
-            if widget.focusable:
-                widget.focus()
-                return
-        self.set_focus(None)
+        """Let keys go to the view's own part again: to where they went before something was asked."""
+        before, self._asked_from = self._asked_from, None
+        if before is not None and before in self.focus_chain:
+            self.set_focus(before)
+            return
+        body = self.query_one("#body")
+        self.set_focus(next((widget for widget in self.focus_chain if body in widget.ancestors), None))
 
 
 def trouble_line(state: State) -> Cell:

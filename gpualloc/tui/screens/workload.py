@@ -36,7 +36,7 @@ class WorkloadView(View):
     HEADING = "Workload"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("i", "facts", "facts", tooltip="What it asked for and got, or back to what it prints"),
-        Binding("g", "device", "GPU", show=False, tooltip="Go to its first GPU"),
+        Binding("o", "device", "GPU", show=False, tooltip="Go to its first GPU"),
     ]
 
     def __init__(self, *args: Any) -> None:
@@ -55,7 +55,6 @@ class WorkloadView(View):
 
     def on_mount(self) -> None:
         """Read what it prints, and read on."""
-        super().on_mount()
         self.set_interval(_OUTPUT_S, self._read_on)
 
     def subject(self) -> str:
@@ -119,7 +118,7 @@ class WorkloadView(View):
             )
             return why_text(account, painted(width))
 
-        self.shell.desk.ask(f"why {identity}", tell, self._take_why, lambda error: self._take_why(error.message))
+        self.shell.desk.ask(f"why {identity}", tell, self._take_why, lambda error: self._take_why(plain(error.message)))
 
     def _take_why(self, text: str) -> None:
         self._why = (self._why[0], text)
@@ -140,9 +139,13 @@ class WorkloadView(View):
     def _take_output(self, output: Output) -> None:
         if output != self._output or self._problem:
             self._output, self._problem = output, ""
-            self.redraw()
+            if not self.is_current:
+                return
             body = self.query_one("#beside", VerticalScroll)
-            body.scroll_end(animate=False)
+            follows = body.is_vertical_scroll_end
+            self.redraw()
+            if follows:
+                body.scroll_end(animate=False)
 
     def _refused(self, problem: str) -> None:
         self._problem = problem

@@ -21,6 +21,7 @@ from gpualloc.tui.widgets.table import Table
 
 _FORETELL_S = 15.0
 """Starts are told anew that often, and when other work waits."""
+_NOTHING_TOLD: Mapping[str, float] = {}
 
 
 class WorkloadsView(ListedView):
@@ -32,6 +33,8 @@ class WorkloadsView(ListedView):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._starts: Mapping[str, float] = {}
+        self._made_of: tuple[object, object] = (None, None)
+        self._rows: tuple[WorkRow, ...] = ()
         self._told_s = float("-inf")
         self._told_of: frozenset[str] = frozenset()
 
@@ -52,8 +55,11 @@ class WorkloadsView(ListedView):
 
     def draw(self, state: State) -> None:
         """Show the rows; foretell the starts of what waits."""
-        rows = work_rows(state.workloads, state.indices, state.progress, self._starts)
-        self._list.show_rows(rows, state.moment)
+        starts = self._starts if state.live else _NOTHING_TOLD
+        if self._made_of[0] is not state.rows or self._made_of[1] is not starts:
+            self._made_of = (state.rows, starts)
+            self._rows = work_rows(state.workloads, state.indices, state.progress, starts)
+        self._list.show_rows(self._rows, state.moment)
         self._foretell(state)
 
     def targets(self) -> tuple[Target, ...]:

@@ -86,9 +86,10 @@ class Graphs(Widget):
 
     def move_pointer(self, columns: int) -> None:
         """Point so many columns later (or earlier, below 0); where nothing was pointed at, from now or the end on."""
-        if not self._lefts:
+        shown_at = self._places()
+        if not self._lefts or not shown_at:
             return
-        first, width, left = self._graphs[0], self._places()[0].width, self._lefts[0]
+        first, width, left = self._graphs[0], shown_at[0].width, self._lefts[0]
         from_s = self._cursor_s
         if from_s is None:
             from_s = first.end_s if first.now_s is None else first.now_s

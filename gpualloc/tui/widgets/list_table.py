@@ -37,7 +37,6 @@ class ListTable(Table[Row]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "filter", "filter", tooltip="Show only what a filter keeps (docs/top-filter.md)"),
         Binding("s", "sort", "sort", tooltip="Sort by the next column"),
         Binding("r", "reverse", "reverse", show=False, tooltip="Turn the order round"),
         Binding("S", "choose_sorts", "sorts", show=False, tooltip="Sort by several keys"),
@@ -50,7 +49,7 @@ class ListTable(Table[Row]):
     ]
 
     class Wants(Message):
-        """Something is wanted that the view does: `filter`, `choose_sorts`, `choose_columns`, `export`, `copy_row`."""
+        """Something is wanted that the view does: `choose_sorts`, `choose_columns`, `export`, `copy_row`."""
 
         def __init__(self, table: ListTable[Any], what: str) -> None:
             super().__init__()
@@ -82,7 +81,8 @@ class ListTable(Table[Row]):
         if not again or wanted != self._arranged_as:
             self._arranged_as = wanted
             self._arranged = arranged(self.listing, rows, self._filter(), self.sorts, moment)
-            self.selected &= {self.listing.key(row) for row in rows}
+            if self.selected:
+                self.selected &= {self.listing.key(row) for row in rows}
         self.show(self._arranged, self.sorts)
 
     def show_again(self) -> None:
@@ -92,7 +92,15 @@ class ListTable(Table[Row]):
     @property
     def sorts(self) -> tuple[Sort, ...]:
         """The order in force."""
-        return self.listing.sorts if self.memory.sorts is None else self.memory.sorts
+        if self.memory.sorts is None:
+            return self.listing.sorts
+        # What is remembered may be of a version with other fields.
+        return tuple(sort for sort in self.memory.sorts if sort.field in self._fields)
+
+    @property
+    def moment(self) -> Moment:
+        """That of the rows."""
+        return self._moment
 
     @property
     def all_rows(self) -> Sequence[Row]:
@@ -197,10 +205,6 @@ class ListTable(Table[Row]):
         keys = {self.key_of(row) for row in self.rows}
         self.selected = set() if keys <= self.selected else keys
         self.show_again()
-
-    def action_filter(self) -> None:
-        """Type a filter."""
-        self.post_message(self.Wants(self, "filter"))
 
     def action_choose_sorts(self) -> None:
         """Choose several sort keys."""

@@ -34,14 +34,26 @@ class Prompt:
     """Whether every change is told, not only the end."""
 
 
+class _PromptInput(Input):
+    """Takes what is typed while something is asked, and gives back what was typed after that."""
+
+    async def _on_key(self, event: events.Key) -> None:
+        line = self.parent
+        if isinstance(line, PromptLine) and not line.display:
+            event.stop()
+            event.prevent_default()
+            self.app.post_message(events.Key(event.key, event.character))
+            return
+        await super()._on_key(event)
+
+
 class PromptLine(Horizontal):
     """Hidden until it asks; the line above it names what the text could become."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        # With priority, so that a key typed fast after them is not taken for text.
-        Binding("escape", "leave", "Leave it", show=False, priority=True),
-        Binding("enter", "accept", "Accept it", show=False, priority=True),
-        Binding("tab", "complete", "Complete it", show=False, priority=True),
+        # Without priority, so that they come after what was typed before them.
+        Binding("escape", "leave", "Leave it", show=False),
+        Binding("tab", "complete", "Complete it", show=False),
     ]
 
     class Edited(Message):
@@ -69,8 +81,9 @@ class PromptLine(Horizontal):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._input = Input(compact=True, select_on_focus=False)
+        self._input = _PromptInput(compact=True, select_on_focus=False)
         self._input.cursor_blink = False
+        self._input.can_focus = False
         self._prompt: Prompt | None = None
         self.display = False
 
@@ -93,13 +106,16 @@ class PromptLine(Horizontal):
         self._input.placeholder = prompt.placeholder
         self._input.value = text
         self._input.cursor_position = len(text)
-        self._input.focus()
+        self._input.can_focus = True
+        # At once: what is typed fast behind the key that asks is part of the text.
+        self.screen.set_focus(self._input)
         self._hint()
 
     def close(self) -> None:
         """Out of sight."""
         self._prompt = None
         self.display = False
+        self._input.can_focus = False
         self._input.value = ""
         if self._input.has_focus:
             # A key that comes before the view has the focus again is no text either.
@@ -119,9 +135,10 @@ class PromptLine(Horizontal):
         if prompt is not None:
             self.post_message(self.Left(prompt))
 
-    def action_accept(self) -> None:
+    def on_input_submitted(self, event: Input.Submitted) -> None:
         """Take the text."""
-        prompt, text = self._prompt, self._input.value
+        event.stop()
+        prompt, text = self._prompt, event.value
         if prompt is not None:
             self.close()
             self.post_message(self.Accepted(prompt, text))

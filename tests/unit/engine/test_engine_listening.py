@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gpualloc.engine.observe import Listening, usual_every_s
+from gpualloc.engine.observe import Listening
 from gpualloc.model.desired import Cordon
 from gpualloc.model.inventory import Node, NodeSpec, NodeState
 
@@ -61,7 +61,3 @@ def test_cordons_are_told(listen, ctx):
     with ctx.journal.write("test") as writer:
         writer.cordon([Cordon("a", None, "fan", "ann", 1.0)])
     assert [node.cordon for node in looking.look()] == ["fan", None]
-
-
-def test_wide_fleets_are_looked_at_less_often() -> None:
-    assert [usual_every_s(nodes) for nodes in (0, 1, 64, 200, 201, 1000, 5000)] == [2.0, 2.0, 2.0, 2.0, 3.0, 10.0, 50.0]
