@@ -6,8 +6,9 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from threading import Event
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
@@ -17,9 +18,8 @@ from gpualloc.tui import glyphs
 from gpualloc.tui.actions.action import Target
 from gpualloc.tui.actions.catalog import ACTIONS
 from gpualloc.tui.commands import Command, Commands
-from gpualloc.tui.cost import Cost, CostMeter, ProcessCostMeter
+from gpualloc.tui.cost import NOT_MEASURED, CostMeter, ProcessCostMeter
 from gpualloc.tui.desk import Answered, Desk
-from gpualloc.tui.hands import Hands
 from gpualloc.tui.listing import Sort
 from gpualloc.tui.messages import Back, Crashed, Go, Said, Sampled
 from gpualloc.tui.options import VIEW_NAMES, TopOptions
@@ -38,6 +38,9 @@ from gpualloc.tui.watcher import Watcher
 from gpualloc.tui.widgets.key_line import KeyLine
 from gpualloc.tui.widgets.prompt_line import Prompt
 from gpualloc.tui.widgets.summary import Heading
+
+if TYPE_CHECKING:
+    from gpualloc.tui.hands import Hands
 
 _REDRAW_S = 1.0
 _GATHER_S = 0.1
@@ -96,7 +99,7 @@ class TopApp(TravellingApp):
         super().__init__(options.theme or self._memory.remembered.theme, colours)
         self.title = title
         self._meter = meter
-        self._cost: Cost = meter.measure(None)
+        self._cost = NOT_MEASURED
         self._source = source
         self._options = options
         self._every_s = options.every_s
@@ -116,7 +119,6 @@ class TopApp(TravellingApp):
             program=options.program,
             stopping=stopping,
         )
-        self._hands = Hands(self, self.shell, self._targets, lambda text, wrong: self.say(text, wrong=wrong))
         self._recall()
         self.begin_travelling()
         self.crash: Exception | None = None
@@ -208,9 +210,9 @@ class TopApp(TravellingApp):
         self._taken_in_s = self._source.ticks_s()
         self.hear()
         seen = self.watcher.seen()
-        self.shell.recent.take([node.node for node in seen.nodes if node.node is not None])
         if self.is_live:
             self.show(self.shell.state.then(seen, self._moment()))
+        self.call_after_refresh(self.shell.recent.take, [node.node for node in seen.nodes if node.node is not None])
         self._took_s = self._source.ticks_s() - self._taken_in_s
 
     def show_live(self) -> None:
@@ -225,7 +227,8 @@ class TopApp(TravellingApp):
     def _tick(self) -> None:
         if self.is_live:
             self.shell.state = self.shell.state.at(self._moment())
-        self._hands.leave_when_done()
+        if self.shell.stopping.is_set():
+            self._hands.leave_when_done()
         self._redraw()
 
     def _measure(self) -> None:
@@ -300,6 +303,13 @@ class TopApp(TravellingApp):
 
     # Doing something.
 
+    @cached_property
+    def _hands(self) -> Hands:
+        # Dialogs are imported when somebody wants one.
+        from gpualloc.tui.hands import Hands
+
+        return Hands(self, self.shell, self._targets, lambda text, wrong: self.say(text, wrong=wrong))
+
     def _targets(self) -> tuple[Target, ...]:
         return self.view.targets() if self.view is not None else ()
 
@@ -313,7 +323,13 @@ class TopApp(TravellingApp):
 
     async def action_quit(self) -> None:
         """Quit; asks once while something is being done."""
-        self._hands.quit()
+        self._quit()
+
+    def _quit(self) -> None:
+        if self.shell.under_way:
+            self._hands.quit()
+        else:
+            self.exit()
 
     def on_said(self, message: Said) -> None:
         """Show a notice of a dialog's."""
@@ -356,7 +372,7 @@ class TopApp(TravellingApp):
             [
                 *(self._going(one) for one in PLACES),
                 *self._hands.commands(),
-                Command("quit", "quit", lambda _: self._hands.quit(), ("q",)),
+                Command("quit", "quit", lambda _: self._quit(), ("q",)),
                 *self.time_commands(),
                 Command("theme", "wear another theme", self._wear, argument="THEME", values=lambda: self.theme_names),
                 Command("save", "save the filter of the list under a name", self._save, argument="NAME"),

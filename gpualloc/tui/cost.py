@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import psutil
+if TYPE_CHECKING:
+    import psutil
+
 
 _LOOK_FOR_CHILDREN = 10
 """Only each so many measurements it is looked for new children: that goes through all processes of the machine."""
@@ -18,9 +20,13 @@ class Cost:
 
     cpu_ratio: float | None
     """CPU seconds per second since the last measurement, 1 is one core; None at the first."""
-    rss_mib: int
+    rss_mib: int | None
+    """None before the first measurement."""
     received_bytes_per_s: float | None = None
     """What nodes told, over the time since the last measurement; None at the first, and where nobody counts it."""
+
+
+NOT_MEASURED = Cost(None, None)
 
 
 class CostMeter(Protocol):
@@ -36,12 +42,15 @@ class ProcessCostMeter:
 
     def __init__(self) -> None:
         self._measurements = 0
-        self._processes = [psutil.Process()]
-        self._processes[0].cpu_percent(None)
+        self._processes: list[psutil.Process] = []
         self._received: tuple[float, int] | None = None
 
     def measure(self, received_bytes: int | None) -> Cost:
         """The cost since the last call; CPU is None at the first, whose window is too short to mean anything."""
+        import psutil  # It takes a while, and the first drawing should not wait for it.
+
+        if not self._processes:
+            self._processes = [psutil.Process()]
         first = self._measurements == 0
         if self._measurements % _LOOK_FOR_CHILDREN == 1:
             self._look_for_children()
@@ -58,11 +67,7 @@ class ProcessCostMeter:
     def _look_for_children(self) -> None:
         own = self._processes[0]
         known = {process.pid for process in self._processes}
-        try:
-            found = own.children(recursive=True)
-        except psutil.Error:
-            return
-        self._processes += [process for process in found if process.pid not in known]
+        self._processes += [process for process in own.children(recursive=True) if process.pid not in known]
 
     def _rate(self, received_bytes: int | None) -> float | None:
         before, now_s = self._received, time.monotonic()

@@ -5,17 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from gpualloc.engine.judging import Judged
-from gpualloc.engine.past_look import Chronicle, PastLook
 from gpualloc.errors import GpuallocError
 from gpualloc.model.inventory import Node, NodeState
 from gpualloc.tui.messages import Crashed
 from gpualloc.tui.rows import Moment
 from gpualloc.tui.seen import Seen, SeenNode
 from gpualloc.tui.timeline import Span, Timeline
+
+if TYPE_CHECKING:
+    from gpualloc.engine.past_look import Chronicle, PastLook
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from gpualloc.engine.sample import device_values, host_values
 from gpualloc.model.inventory import Node, NodeState
 from gpualloc.model.sample import SeriesKey, SeriesKind
 
@@ -101,6 +100,9 @@ class Recent:
             # The clock was set back: what is kept would lie in the future.
             track.times, track.values = array("d"), {}
         before = _row_bytes(track)
+        # Whoever draws first does not wait for what sampling needs.
+        from gpualloc.engine.sample import device_values, host_values
+
         told = {"": _row(host_values(node), NODE_METRICS)}
         told |= {device.uuid: _row(device_values(device), DEVICE_METRICS) for device in node.devices}
         for key, row in told.items():

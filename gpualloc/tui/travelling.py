@@ -6,15 +6,14 @@ from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from gpualloc.engine.past_look import chronicle
+from gpualloc.engine.context import Context
 from gpualloc.errors import GpuallocError, UsageError
 from gpualloc.tui.commands import Command
 from gpualloc.tui.past import Past, PastArrived, PastFailed, PastLeft
-from gpualloc.tui.recording import TapeMachine
 from gpualloc.tui.shell import Shell
 from gpualloc.tui.state import State
 from gpualloc.tui.text import age_text, plain
@@ -23,7 +22,10 @@ from gpualloc.tui.timeline import Presses, Timeline
 from gpualloc.tui.watcher import Watcher
 from gpualloc.tui.when import parse_when
 from gpualloc.tui.widgets.prompt_line import Prompt
-from gpualloc.wiring.doors import recorder
+
+if TYPE_CHECKING:
+    from gpualloc.engine.past_look import Chronicle
+    from gpualloc.tui.recording import Tape, TapeMachine
 
 _EXAMPLES = ("-10m", "-2h", "-1d", "yesterday 14:30", "now")
 
@@ -51,17 +53,17 @@ class TravellingApp(ThemedApp):
 
     def begin_travelling(self) -> None:
         """Make what goes through time; before the first look."""
-        ctx, source = self.shell.ctx, self.shell.source
-        self._past = Past(lambda: chronicle(ctx), self.post_message)
+        ctx = self.shell.ctx
+        self._past = Past(partial(_chronicle, ctx), self.post_message)
         self._timeline = Timeline()
         self._presses = Presses()
         self._note = ""
-        self._tapes = TapeMachine(recorder, source.specs, source.now_s, every_s=self.shell.every_s)
+        self._tapes: TapeMachine | None = None
 
     def end_travelling(self) -> None:
         """End a recording, and leave the past to itself."""
         self._past.stop()
-        if self._tapes.running:
+        if self._tapes is not None and self._tapes.running:
             self._tapes.end()
 
     @abstractmethod
@@ -92,7 +94,7 @@ class TravellingApp(ThemedApp):
         if not self._timeline.live:
             words = self._timeline.words(self.shell.source.now_s())
             found.append(f"{words}, {self._note}" if self._note else words)
-        tape = self._tapes.tape
+        tape = None if self._tapes is None else self._tapes.tape
         if tape is not None and tape.running:
             found.append(f"REC {age_text(tape.seconds)} {tape.size_bytes / 1e6:.1f} MB")
         return tuple(found)
@@ -173,30 +175,33 @@ class TravellingApp(ThemedApp):
         Raises:
             UsageError: no name, and nothing is being recorded.
         """
-        if self._tapes.running:
-            self._end_recording()
+        if self._tapes is not None and self._tapes.running:
+            self._end_recording(self._tapes)
             return
         if not name:
             raise UsageError("there is no file to record into", hint=":record FILE.rec")
-        path = Path(name).expanduser()
+        from gpualloc.tui.recording import TapeMachine
+        from gpualloc.wiring.doors import recorder
+
+        path, source = Path(name).expanduser(), self.shell.source
+        self._tapes = TapeMachine(recorder, source.specs, source.now_s, every_s=self.shell.every_s)
         self.shell.desk.ask(
             "recording", partial(self._tapes.begin, path), lambda _: self.say(f"recording into {path}"), self._refused
         )
 
-    def _end_recording(self) -> None:
-        def ended(_: object) -> None:
-            tape = self._tapes.tape
+    def _end_recording(self, tapes: TapeMachine) -> None:
+        def ended(tape: Tape | None) -> None:
             if tape is not None:
                 self.say(f"{tape.ticks} looks recorded in {tape.path}")
 
-        self.shell.desk.ask("recording", self._tapes.end, ended, self._refused)
+        self.shell.desk.ask("recording", tapes.end, ended, self._refused)
 
     def _refused(self, error: GpuallocError) -> None:
         self.say(plain(error.message), wrong=True)
 
     def hear(self) -> None:
         """Hand what was seen to the recording."""
-        if self._tapes.running:
+        if self._tapes is not None and self._tapes.running:
             self._tapes.hear(self.watcher.seen())
 
     def time_commands(self) -> tuple[Command, ...]:
@@ -206,3 +211,10 @@ class TravellingApp(ThemedApp):
             Command("live", "back to what is now", lambda _: self.action_live()),
             Command("record", "record into a file, or end it", self.record, argument="[FILE]"),
         )
+
+
+def _chronicle(ctx: Context) -> Chronicle:
+    """The past; what reads it is imported when somebody goes there."""
+    from gpualloc.engine.past_look import chronicle
+
+    return chronicle(ctx)

@@ -66,12 +66,6 @@ class Terminal:
         """Wait until all these stand on the screen."""
         return self.until(lambda screen: all(text in screen for text in texts), " and ".join(texts))
 
-    @property
-    def status(self) -> int | None:
-        """Exit code of the program; None until it has ended."""
-        text = self.tmux("display-message", "-p", "#{pane_dead_status}").strip()
-        return int(text) if text else None
-
 
 @contextlib.contextmanager
 def terminal(

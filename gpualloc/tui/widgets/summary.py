@@ -69,8 +69,9 @@ def _second_right(heading: Heading, width: int) -> list[Cell]:
     cost = heading.cost
     cpu = "n/a" if cost.cpu_ratio is None else f"{cost.cpu_ratio * 100:.1f}%"
     rate = "" if cost.received_bytes_per_s is None else f" {rate_text(cost.received_bytes_per_s)}"
+    memory = "n/a" if cost.rss_mib is None else f"{cost.rss_mib}M"
     period = cell(" PAUSED ", Role.BANNER) if heading.paused else cell(f"every {heading.every_s:g}s", Role.DIM)
-    parts = [period, cell(f"own {cpu} {cost.rss_mib}M{rate if width >= _RATE_FROM else ''}", Role.DIM)]
+    parts = [period, cell(f"own {cpu} {memory}{rate if width >= _RATE_FROM else ''}", Role.DIM)]
     if heading.slowest is None or width < _SLOWEST_FROM:
         return parts
     name, age_s = heading.slowest

@@ -72,7 +72,8 @@ def test_a_signal_ends_it_and_what_it_started(world: Command, top: Terminal, sig
     wait_until(lambda: not any(is_running(pid) for pid in mine), "everything to end")
 
 
-def test_q_ends_it_with_0(top: Terminal) -> None:
-    top.press("q")
-    wait_until(lambda: top.status is not None, "the end")
-    assert top.status == 0
+def test_q_ends_it_with_0(world: Command) -> None:
+    with terminal(("sh", "-c", f"{' '.join(TOP)}; echo ended with $?; sleep 600"), world.env) as pane:
+        pane.shows("1/1 nodes ok")
+        pane.press("q")
+        pane.shows("ended with 0")
