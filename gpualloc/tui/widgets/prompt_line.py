@@ -43,8 +43,13 @@ class _PromptInput(Input):
             event.stop()
             event.prevent_default()
             self.app.post_message(events.Key(event.key, event.character))
-            return
-        await super()._on_key(event)
+        elif isinstance(line, PromptLine) and event.key == "enter":
+            # Here, between what was typed before it and what was after: a binding would come later.
+            event.stop()
+            event.prevent_default()
+            line.accept()
+        else:
+            await super()._on_key(event)
 
 
 class PromptLine(Horizontal):
@@ -135,10 +140,9 @@ class PromptLine(Horizontal):
         if prompt is not None:
             self.post_message(self.Left(prompt))
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def accept(self) -> None:
         """Take the text."""
-        event.stop()
-        prompt, text = self._prompt, event.value
+        prompt, text = self._prompt, self._input.value
         if prompt is not None:
             self.close()
             self.post_message(self.Accepted(prompt, text))
