@@ -95,7 +95,7 @@ class HelpView(View):
             (f"{below.HEADING} view", [one for kind in own for one in bindings_of(kind)]),
             *((_title_of(kind), bindings_of(kind)) for kind in parts),
             ("Lists", [one for kind in lists for one in bindings_of(kind)]),
-            ("Every view", [*bindings_of(type(self.app)), *bindings_of(View)]),
+            ("Every view", [one for kind in (*_declaring(type(self.app)), View) for one in bindings_of(kind)]),
         ]
         lines = [*key_lines(groups), *command_lines(self.shell.commands().all)]
         lines += [cell("Reading the screen", Role.NAME), *(cell(f"  {note}") for note in NOTES)]

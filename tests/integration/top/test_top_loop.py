@@ -70,7 +70,7 @@ def test_look_filter_open_submit_plan_apply_suspend_release(world: SshCommand) -
         assert top.status == 0
         wait_until(lambda: not any(is_running(pid) for pid in mine), "everything to end")
     audit = [entry["kind"] for entry in world.json("audit")["entries"]]
-    assert {"submit", "start", "suspend", "release"} <= set(audit), audit
+    assert {"submit", "apply", "start", "suspend", "stop"} <= set(audit), audit
 
 
 def _look_closer(top: Terminal) -> None:
