@@ -31,6 +31,7 @@ from gpualloc.model.audit import AuditEntry
 from gpualloc.model.health import KernelMessage, Severity, Trouble
 from gpualloc.model.identity import RANDOM_BYTES, new_id
 from gpualloc.model.inventory import Device, DeviceState, Node, NodeState, Snapshot
+from gpualloc.model.mig import MigProfile
 from gpualloc.model.sample import Sample, SeriesKey, SeriesKind
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.policies.registry import load as policy
@@ -42,11 +43,20 @@ from gpualloc.store.state import SqliteJournal
 from gpualloc.tui.app import TopApp
 from gpualloc.tui.options import TopOptions
 from gpualloc.tui.screens.view import View
+from gpualloc.tui.screens.workload import WorkloadView
 from gpualloc.tui.themes import Colours
+from gpualloc.tui.widgets.lines import Lines
 
 HOUR_S = 3600.0
 PAST_S = 8 * HOUR_S
-STEP_S = 60
+STEP_S, FINE_STEP_S, FINE_S = 60, 10, 1200
+"""Seconds between samples, in the last of these shorter ones."""
+PROFILES = (
+    MigProfile("1g.18gb", 19, 1, tuple(range(7)), 16_384, 16, 7),
+    MigProfile("2g.35gb", 14, 2, (0, 2, 4), 33_280, 32, 3),
+    MigProfile("3g.71gb", 9, 4, (0, 4), 71_424, 60, 2),
+    MigProfile("7g.141gb", 0, 8, (0,), 143_360, 132, 1),
+)
 RULES = (
     AlertRule("gpu-gone", TroubleTest(Trouble.DEVICE_STATE), Severity.CRITICAL),
     AlertRule("node-down", TroubleTest(Trouble.NODE_STATE), Severity.ERROR),
@@ -117,18 +127,25 @@ def ended_work() -> tuple[Workload, ...]:
     return tuple(made)
 
 
-def _rested(world: FrozenWorld) -> FrozenWorld:
-    """The world with idle devices that take as little as idle devices do."""
+def _whole(world: FrozenWorld) -> FrozenWorld:
+    """The world with idle power, MIG profiles, and work that asks for as many GPUs as it has."""
 
-    def rested(device: Device) -> Device:
-        return device if device.power_w is None or device.gpu_utilization_ratio else replace(device, power_w=70.0)
+    def whole(device: Device) -> Device:
+        profiles = PROFILES if device.mig_enabled else ()
+        idle = device.power_w is not None and not device.gpu_utilization_ratio
+        return replace(device, mig_profiles=profiles, power_w=70.0 if idle else device.power_w)
 
-    nodes = (replace(one, devices=tuple(map(rested, one.devices))) for one in world.nodes)
-    return replace(world, nodes=tuple(nodes))
+    def asking(work: Workload) -> Workload:
+        if work.allocation is None:
+            return work
+        return replace(work, request=replace(work.request, gpus=len(work.allocation.grants)))
+
+    nodes = (replace(one, devices=tuple(map(whole, one.devices))) for one in world.nodes)
+    return replace(world, nodes=tuple(nodes), workloads=tuple(map(asking, world.workloads)))
 
 
 def _samples(world: FrozenWorld) -> Iterator[Sample]:
-    for ago_s in range(int(PAST_S), 0, -STEP_S):
+    for ago_s in (*range(int(PAST_S), FINE_S, -STEP_S), *range(FINE_S, 0, -FINE_STEP_S)):
         at_s = int(NOW_S) - ago_s
         for one in as_it_was(world, ago_s):
             if one.state is not NodeState.OK:
@@ -196,7 +213,7 @@ def _past() -> Path:
     """A folder with what a day left."""
     folder = Path(tempfile.mkdtemp(prefix="gpualloc-pictures-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    world = _rested(fleet())
+    world = _whole(fleet())
     with _context(world, folder) as ctx:
         _write_past(ctx, world)
     return folder
@@ -247,7 +264,7 @@ def pictured(folder: Path) -> Iterator[PicturedWorld]:
         made[prefix] += 1
         return new_id(prefix, hashlib.sha256(f"{prefix}{made[prefix]}".encode()).digest()[:RANDOM_BYTES])
 
-    world = _rested(fleet())
+    world = _whole(fleet())
     world.workloads = (*world.workloads, *(one for one in ended_work() if (one.ended_at_s or 0.0) > NOW_S - 86_400))
     with _context(world, folder) as ctx, patch.object(Context, "fresh_id", fresh_id):
         yield PicturedWorld(world, ctx)
@@ -259,6 +276,7 @@ async def settled(pilot: Pilot[None]) -> None:
     assert isinstance(app, TopApp)
     await until(pilot, lambda: app.view is not None and app.shell.state.seen.looks > 0)
     await until(pilot, lambda: app.shell.state.seen.workloads is not None)
+    await until(pilot, lambda: _is_read(app))
     quiet = 0
     while quiet < 3:
         # An answer may bring another question, which is asked when it is drawn.
@@ -270,3 +288,13 @@ async def settled(pilot: Pilot[None]) -> None:
             app.screen.redraw()
     await pilot.pause()
     assert app.crash is None
+
+
+def _is_read(app: TopApp) -> bool:
+    """Whether what work prints has come, which is asked for once a second."""
+    view = app.screen
+    return (
+        not isinstance(view, WorkloadView)
+        or view._workload is None
+        or (view._workload.allocation is None or len(view.query_one("#output", Lines).lines) > 1)
+    )
