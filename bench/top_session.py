@@ -14,6 +14,8 @@ _FIRST_S = 20.0
 """No dashboard is waited for longer."""
 _QUIT_S = 6.0
 _ANSWER_S = 3.0
+_PRESS_S = 0.5
+"""Keys are pressed for no longer than this for each, answered or not."""
 _QUIET_S = 0.04
 _LOOK_S = 0.5
 DOWN, UP = b"\x1b[B", b"\x1b[A"
@@ -109,7 +111,10 @@ def _look(terminal: Terminal, seconds: float, found: Sitting) -> None:
 def _move(terminal: Terminal, tool: Tool, presses: int, found: Sitting) -> None:
     # Seeded, and spread over the period: a key may come at any moment of a look.
     pauses = Random(presses)
+    until_s = time.perf_counter() + presses * _PRESS_S
     for number in range(presses):
+        if time.perf_counter() >= until_s:
+            return
         terminal.read_for(pauses.uniform(0.02, 0.2))
         key = tool.keys[number // 5 % 2]
         found.answers_s.append(terminal.answer_s(key, _QUIET_S, _ANSWER_S))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -41,6 +42,8 @@ from gpualloc.tui.widgets.summary import Heading
 _REDRAW_S = 1.0
 _GATHER_S = 0.1
 """Answers that come within this time are drawn together."""
+_DRAWING_SHARE = 0.02
+"""Part of the time that drawing news may take: with thousands of GPUs it is drawn less often than nodes tell."""
 
 
 class TopApp(TravellingApp):
@@ -119,6 +122,8 @@ class TopApp(TravellingApp):
         self.crash: Exception | None = None
         """A defect that ended a thread, and with it the dashboard."""
         self._redraw_is_due = False
+        self._taken_in_s, self._took_s = -math.inf, 0.0
+        """When news was drawn last, in ticks, and how long that took."""
 
     async def on_mount(self) -> None:
         """Show the first view and begin to look."""
@@ -179,7 +184,12 @@ class TopApp(TravellingApp):
         """Draw what was seen, together with what else comes in a moment."""
         if not self._redraw_is_due:
             self._redraw_is_due = True
-            self.set_timer(_GATHER_S, self._take_in)
+            rest_s = max(_GATHER_S, self._took_s / _DRAWING_SHARE)
+            wait_s = self._taken_in_s + rest_s - self._source.ticks_s()
+            if wait_s > 0:
+                self.set_timer(wait_s, self._take_in)
+            else:
+                self._take_in()
 
     def on_answered(self, message: Answered) -> None:
         """Something that was asked for has come."""
@@ -195,13 +205,16 @@ class TopApp(TravellingApp):
 
     def _take_in(self) -> None:
         self._redraw_is_due = False
+        self._taken_in_s = self._source.ticks_s()
         self.hear()
-        self.shell.recent.take([node.node for node in self.watcher.seen().nodes if node.node is not None])
+        seen = self.watcher.seen()
+        self.shell.recent.take([node.node for node in seen.nodes if node.node is not None])
         if self.is_live:
-            self.show_live()
+            self.show(self.shell.state.then(seen, self._moment()))
+        self._took_s = self._source.ticks_s() - self._taken_in_s
 
     def show_live(self) -> None:
-        """Draw what is now."""
+        """Draw what is now, whatever was drawn before."""
         self.show(State.of(self.watcher.seen(), self._moment()))
 
     def show(self, state: State) -> None:

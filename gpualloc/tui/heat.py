@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from typing import NamedTuple
 
 from rich.cells import cell_len
 
 from gpualloc.model.inventory import Device, DeviceState
-from gpualloc.tui import glyphs
-from gpualloc.tui.cells import HEATS, Cell, Role, Span, heat_step, memory_ratio
+from gpualloc.tui.cells import memory_ratio
 from gpualloc.tui.rows import FleetRow, Moment
 from gpualloc.tui.seen import SeenNode
-from gpualloc.tui.text import clip_middle, plain
+from gpualloc.tui.text import plain
 
 MARGIN = 1
 """Cells left of everything, for the mark of the node under the cursor."""
@@ -196,11 +194,6 @@ class Layout:
         raise KeyError((block, slot))
 
 
-def label_of(node: SeenNode, width: int) -> str:
-    """The node's name in at most that many cells, safe to draw."""
-    return clip_middle(plain(node.name), width)
-
-
 def arranged(shapes: Sequence[tuple[str, int]], width: int, most_lines: int) -> Layout:
     """Where the characters of blocks stand.
 
@@ -251,42 +244,3 @@ def _laid(lines: Iterable[tuple[Piece, ...]], label_width: int, *, named: bool) 
         for piece in line:
             place[piece.block] = (*place.get(piece.block, ()), at)
     return Layout(made, label_width, named, place)
-
-
-def characters(block: Block, piece: Piece, metric: Metric, moment: Moment) -> list[Span]:
-    """The characters of a block that stand in a piece."""
-    node = block.node
-    signs = glyphs.current()
-    steps, fault, unknown = _spans(signs.heat), Span(signs.fault, Role.FAULT), Span(signs.unknown, Role.UNKNOWN)
-    quiet = None if not is_silent(node, moment) else unknown if node.node is None else _SILENT
-    found = []
-    for device in block.devices()[piece.first : piece.first + piece.length]:
-        if device is not None and device.state is not DeviceState.OK:
-            found.append(fault)
-            continue
-        ratio = None if device is None or quiet is not None else metric.ratio(device)
-        found.append(quiet or unknown if ratio is None else steps[heat_step(ratio)])
-    return found
-
-
-_SILENT = Span("!", Role.WARN)
-
-
-@cache
-def _spans(signs: tuple[str, ...]) -> tuple[Span, ...]:
-    return tuple(Span(sign, role) for sign, role in zip(signs, HEATS, strict=True))
-
-
-def legend(metric: Metric, *, whole: bool) -> Cell:
-    """What the characters mean.
-
-    Args:
-        metric: what is drawn.
-        whole: whether there is room for the words of each.
-    """
-    signs = glyphs.current()
-    scale = (Span(f"{metric.low} ", Role.DIM), *_spans(signs.heat), Span(f" {metric.high}", Role.DIM))
-    if not whole:
-        return scale
-    words = ((Span(signs.fault, Role.FAULT), "faulty"), (_SILENT, "silent"), (Span(signs.unknown, Role.UNKNOWN), "n/a"))
-    return (*scale, *(part for sign, word in words for part in (Span("  "), sign, Span(f" {word}", Role.DIM))))

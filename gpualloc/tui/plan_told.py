@@ -13,7 +13,8 @@ from gpualloc.planning.blast import unnamed_victims
 from gpualloc.tui.cells import Cell, Role, Span, bar, cell, fitted, width_of
 from gpualloc.tui.drafts import Course, Draft, Origin
 from gpualloc.tui.listings.plan import step_word
-from gpualloc.tui.planner import Interrupted, Planner, result_text
+from gpualloc.tui.plan_questions import result_text
+from gpualloc.tui.planner import Interrupted, Planner
 from gpualloc.tui.state import State
 from gpualloc.tui.text import age_text, clip, plain
 from gpualloc.views.plan import summary

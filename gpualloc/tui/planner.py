@@ -2,49 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
-from gpualloc.engine.apply import apply, check_applicable, failure
-from gpualloc.engine.chain import OnStep, Report
+from gpualloc.engine.apply import check_applicable, failure
 from gpualloc.engine.context import Context
-from gpualloc.engine.observe import observe, wanted_paths
-from gpualloc.engine.open_runs import OpenRun, abandon, resume, roll_back, unsettled
+from gpualloc.engine.open_runs import OpenRun, abandon, unsettled
 from gpualloc.engine.pareto import Choices, choices
-from gpualloc.engine.plan import make_plan
-from gpualloc.engine.rebalance import rebalance
-from gpualloc.engine.recover import states_of
-from gpualloc.engine.settle import SHOWN_AFTER_END_S
-from gpualloc.engine.undo import undo_plan
 from gpualloc.engine.why import explanations
-from gpualloc.errors import GpuallocError, StalePlanError, UsageError
+from gpualloc.errors import GpuallocError, StalePlanError
 from gpualloc.model.inventory import Node
 from gpualloc.model.plan import Step, StepState
-from gpualloc.planning.document import dump
 from gpualloc.planning.pareto import Choice
 from gpualloc.policies.explanation import Explanation
 from gpualloc.tui.desk import Desk
 from gpualloc.tui.drafts import Aim, Course, Draft, Origin
-from gpualloc.tui.export import write_new
-from gpualloc.views.plan import report_text
+from gpualloc.tui.plan_questions import LOCK_WAIT_S, Making, carried_out, planned, rebalanced, result_text, undone
 
 CHECK_EVERY_S = 10.0
 """How often it is asked whether a plan that is shown still holds, and whether a run was interrupted."""
-_LOCK_WAIT_S = 10.0
-"""How long a run waits for the apply lock: the dashboard itself takes it for a moment when it sees that work ended."""
-
-
-@dataclass(slots=True)
-class Making:
-    """A plan that is being made."""
-
-    what: str
-    since_s: float
-    """Ticks at which it was asked for."""
-    nodes: int = 0
-    """How many nodes were seen so far."""
 
 
 @dataclass(slots=True)
@@ -119,8 +95,8 @@ class Planner:
 
         def question() -> Draft:
             if origin is Origin.REBALANCE:
-                return _rebalanced(ctx, wanted)
-            return _undoing(ctx, run) if origin is Origin.UNDO else _planned(ctx, wanted, making)
+                return rebalanced(ctx, wanted)
+            return undone(ctx, run) if origin is Origin.UNDO else planned(ctx, wanted, making)
 
         self.desk.ask("plan", question, self._made, self._not_made)
         self.changed()
@@ -245,7 +221,7 @@ class Planner:
                 self.desk.tell(lambda: self._moved(course, step, state, error))
 
             try:
-                report = _carried_out(ctx, course, on_step)
+                report = carried_out(ctx, course, on_step)
             except GpuallocError as error:
                 caught = error
                 self.desk.tell(lambda: self._ended(course, lambda: course.broke(caught)))
@@ -268,7 +244,7 @@ class Planner:
         """What gives an interrupted run up, to be called in a thread."""
 
         def do() -> str:
-            given_up = abandon(self.ctx, run, wait_s=_LOCK_WAIT_S)
+            given_up = abandon(self.ctx, run, wait_s=LOCK_WAIT_S)
             self.desk.tell(self.look_for_interrupted)
             left = f", {len(given_up.doubts)} in doubt" if given_up.doubts else ""
             return f"run {run} is given up{left}"
@@ -296,72 +272,6 @@ class Planner:
         self._asked_s = None
         self.look_for_interrupted()
         self.changed()
-
-
-def course_of(open_run: OpenRun, what: str, states: Mapping[int, StepState], names: Mapping[str, str]) -> Course:
-    """An interrupted run, about to be brought to an end."""
-    run = open_run.run
-    return Course(Draft(run.plan, Origin.RUN, names=names, run=run.id), what, dict(states))
-
-
-def states_and_names(ctx: Context, open_run: OpenRun) -> tuple[Mapping[int, StepState], Mapping[str, str]]:
-    """How the steps of a run stand in the journal, by seq, and names of workloads; blocks."""
-    return states_of(ctx, open_run.run), _names(ctx)
-
-
-def result_text(report: Report) -> str:
-    """What became of a run, in one line."""
-    counts = len(report.done), len(report.failed), len(report.skipped), len(report.unknown), len(report.left)
-    return f"run {report.run_id}: {report_text(*counts)}"
-
-
-def write_plan(draft: Draft, name: str) -> str:
-    """Write the plan for `gpualloc apply FILE`, and say so in a line; blocks.
-
-    Raises:
-        UsageError: no name was given.
-        GpuallocError: the file exists, or cannot be written.
-    """
-    if not name.strip():
-        raise UsageError("a plan is written to a file that has a name")
-    path = Path(name.strip()).expanduser()
-    write_new(path, dump(draft.plan))
-    return f"written to {path}; `gpualloc apply {path}` carries it out"
-
-
-def _carried_out(ctx: Context, course: Course, on_step: OnStep) -> Report:
-    run = course.draft.run or ""
-    if course.what == "resume":
-        return resume(ctx, run, wait_s=_LOCK_WAIT_S, on_step=on_step)[1]
-    if course.what == "roll back":
-        return roll_back(ctx, run, wait_s=_LOCK_WAIT_S, on_step=on_step)[1]
-    return apply(ctx, course.draft.plan, wait_s=_LOCK_WAIT_S, on_step=on_step)
-
-
-def _planned(ctx: Context, aim: Aim, making: Making) -> Draft:
-    def progress(_: Node) -> None:
-        making.nodes += 1
-
-    aimed = aim.over(ctx)
-    snapshot = observe(aimed, progress=progress, near=wanted_paths(aimed))
-    return Draft(make_plan(aimed, snapshot=snapshot), Origin.PLAN, aim, _names(ctx), snapshot)
-
-
-def _rebalanced(ctx: Context, aim: Aim) -> Draft:
-    cycle = rebalance(aim.over(ctx), dry_run=True, timer=time.monotonic)
-    better = cycle.better
-    moves, held = ((), ()) if better is None else (better.moves, better.held_back)
-    return Draft(cycle.plan, Origin.REBALANCE, aim, _names(ctx), None, moves, held)
-
-
-def _undoing(ctx: Context, run: str | None) -> Draft:
-    undo = undo_plan(ctx) if run is None else undo_plan(ctx, run)
-    return Draft(undo.plan, Origin.UNDO, names=_names(ctx), stays=undo.stays, run=undo.run.id)
-
-
-def _names(ctx: Context) -> Mapping[str, str]:
-    shown = ctx.journal.workloads(ended_since_s=ctx.clock.now_s() - SHOWN_AFTER_END_S)
-    return {workload.id: workload.name for workload in shown}
 
 
 def _ignore(_: GpuallocError) -> None:

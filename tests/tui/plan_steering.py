@@ -10,7 +10,7 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 from tui.fleet_fixture import FrozenMeter
-from tui.steering import until
+from tui.steering import text_of, until
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.observe import seen
@@ -21,9 +21,9 @@ from gpualloc.tui.app import TopApp
 from gpualloc.tui.listings.plan import plan_rows
 from gpualloc.tui.options import TopOptions
 from gpualloc.tui.planner import Planner
-from gpualloc.tui.screens.plan import PlanView, planner_of
+from gpualloc.tui.screens.plan import PlanView
+from gpualloc.tui.screens.plan_runs import planner_of
 from gpualloc.tui.source import Source
-from gpualloc.tui.widgets.lines import Lines
 from gpualloc.tui.widgets.list_table import ListTable
 from gpualloc.wiring import Options, open_context
 
@@ -73,8 +73,8 @@ async def plan_view(
         await until(pilot, lambda: isinstance(app.screen, PlanView))
         planner = planner_of(app.shell)
         await until(pilot, lambda: planner.draft is not None or planner.problem is not None)
-        await until(pilot, lambda: app.screen.query_one("#plan-head", Lines).lines)
         await until(pilot, lambda: planner.making is None)
+        await until(pilot, lambda: text_of(pilot, "#plan-head") and "making a plan" not in text_of(pilot, "#plan-head"))
         shown = () if planner.draft is None else plan_rows(planner.draft, None)
         await until(pilot, lambda: len(app.screen.query_one("#plan-steps", ListTable).all_rows) == len(shown))
         yield pilot, planner

@@ -20,10 +20,11 @@ from gpualloc.model.foresight import By, KeptForecast, Subject
 from gpualloc.tui.app import TopApp
 from gpualloc.tui.cells import Role
 from gpualloc.tui.fields import Unit
+from gpualloc.tui.foresight import USUAL, Wish
 from gpualloc.tui.listings.foreseen import FORESEEN, RUN_TIMES, ForeseenRow, band_text, too_little
 from gpualloc.tui.messages import Go
 from gpualloc.tui.rows import Moment
-from gpualloc.tui.screens.forecast import USUAL, ForecastView, Wish
+from gpualloc.tui.screens.forecast import ForecastView
 from gpualloc.tui.widgets.graph import Graphs
 from gpualloc.tui.widgets.list_table import ListTable
 

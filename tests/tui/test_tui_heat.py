@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from textual.pilot import Pilot
 from tui.fleet_fixture import A100, NOW_S, TICKS_S, FrozenWorld, device, fleet, large_fleet, node, uuid
 from tui.steering import fleet_table, screen_text, text_of, until, until_drawn, whole_text
 
 from gpualloc.model.inventory import Device, DeviceState, Node, NodeState
 from gpualloc.tui import glyphs
-from gpualloc.tui.cells import HEATS, Role
+from gpualloc.tui.cells import HEATS, Role, Span
 from gpualloc.tui.heat import (
     METRICS,
     Block,
@@ -25,11 +26,11 @@ from gpualloc.tui.heat import (
     arranged,
     blocks,
     blocks_of,
-    characters,
     metric_after,
     metric_named,
     ordered,
 )
+from gpualloc.tui.heat_line import changed_cells, characters
 from gpualloc.tui.listings.fleet import FLEET
 from gpualloc.tui.options import TopOptions
 from gpualloc.tui.order import arranged as in_order
@@ -196,6 +197,23 @@ def test_metrics_go_round_and_an_unknown_name_is_the_usual_one() -> None:
         seen.append(metric_after(seen[-1]))
     assert seen == [*METRICS, UTIL]
     assert metric_named("no such thing") is UTIL
+
+
+@given(st.lists(st.tuples(st.text("ab漢", min_size=1, max_size=4), st.sampled_from(HEATS)), max_size=6), st.data())
+def test_whatever_changes_of_a_line_lies_within_what_is_drawn_again(
+    texts: list[tuple[str, Role]], data: st.DataObject
+) -> None:
+    old = tuple(Span(text, role) for text, role in texts)
+    at = data.draw(st.integers(0, len(old)))
+    new = (*old[:at], Span(data.draw(st.text("ab", min_size=1, max_size=4)), HEATS[0]), *old[at + 1 :])
+    first, last = changed_cells(old, new, 80)
+
+    def cells_outside(line: tuple[Span, ...]) -> list[tuple[str, Role]]:
+        laid = [(letter, span.role) for span in line for letter in span.text for _ in range(cell_len(letter))]
+        laid += [(" ", Role.PLAIN)] * (80 - len(laid))
+        return laid[:first] + laid[last:]
+
+    assert cells_outside(old) == cells_outside(new)
 
 
 # On the screen.

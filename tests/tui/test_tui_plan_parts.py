@@ -26,8 +26,9 @@ from gpualloc.tui.export import as_csv
 from gpualloc.tui.listings.plan import PLAN, plan_rows
 from gpualloc.tui.plan_changes import disturbance
 from gpualloc.tui.plan_details import row_lines
+from gpualloc.tui.plan_questions import write_plan
 from gpualloc.tui.plan_told import _course_lines, _interrupted_lines, blast_line, head_lines
-from gpualloc.tui.planner import Interrupted, Planner, write_plan
+from gpualloc.tui.planner import Interrupted, Planner
 from gpualloc.tui.rows import Moment
 from gpualloc.tui.seen import Seen
 from gpualloc.tui.state import State

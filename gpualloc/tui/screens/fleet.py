@@ -11,7 +11,8 @@ from textual.containers import Container, Horizontal
 
 from gpualloc.tui.actions.action import DeviceTarget, NodeTarget, Target
 from gpualloc.tui.cells import Cell, Role, Span, fitted, width_of
-from gpualloc.tui.heat import METRICS, Block, Metric, Order, blocks, blocks_of, legend, metric_after, metric_named
+from gpualloc.tui.heat import METRICS, Block, Metric, Order, blocks, blocks_of, metric_after, metric_named
+from gpualloc.tui.heat_line import legend
 from gpualloc.tui.keys import shown_keys
 from gpualloc.tui.listings.fleet import FLEET, holders_cell
 from gpualloc.tui.listings.processes import ON_NODE, process_rows

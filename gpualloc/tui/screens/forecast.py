@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from gpualloc.engine.context import Context
-from gpualloc.engine.foresee import foresee
-from gpualloc.engine.run_times import run_times_by_class
-from gpualloc.engine.score import scores_by_series
 from gpualloc.errors import GpuallocError
-from gpualloc.forecast.registry import load, names
-from gpualloc.forecast.run_times import ClassRunTime
-from gpualloc.model.foresight import ARRIVALS, DEMAND, RUN_TIME, By, Foresight, Score
+from gpualloc.forecast.registry import names
+from gpualloc.model.foresight import ARRIVALS, DEMAND, RUN_TIME, By, Foresight
 from gpualloc.model.sample import METRICS, SeriesKind
 from gpualloc.tui.cells import Cell, Role, Span, cell
 from gpualloc.tui.columns import Column
 from gpualloc.tui.foreseen_graph import Foreseen, foreseen_graph
+from gpualloc.tui.foresight import (
+    BYS,
+    REACHES,
+    USUAL,
+    Found,
+    Wish,
+    look_ahead,
+    remedy,
+    run_time_words,
+    with_indices,
+)
 from gpualloc.tui.listings.foreseen import FORESEEN, HORIZONS_S, RUN_TIMES, ForeseenRow, foreseen_rows, too_little
 from gpualloc.tui.messages import Go
 from gpualloc.tui.screens.charted import drawing
@@ -36,20 +42,6 @@ from gpualloc.tui.widgets.table import Table
 from gpualloc.views.forecast import span
 from gpualloc.views.foresight import notes
 
-USUAL = (
-    DEMAND,
-    ARRIVALS,
-    RUN_TIME,
-    "gpu_utilization_ratio",
-    "gpu_memory_used_mib",
-    "power_w",
-    "temperature_c",
-    "cpu_utilization_ratio",
-)
-"""What `m` goes through; any other metric can be typed."""
-_BYS = (By.POOL, By.TENANT, By.PROFILE, By.ALL)
-REACHES = ((900, 1800, 3600), (3600, 10_800, 21_600), (21_600, 43_200, 86_400))
-"""Horizons that have a column, seconds; the last one is how far the chart reaches."""
 _AGAIN_S, _REST = 60.0, 10
 """It is asked again after so many seconds, and not before so many times as long as the last answer took."""
 _LANE = "foresight"
@@ -57,38 +49,6 @@ _LEAST_NOTES = 2
 """So many lines are left for sentences, at least."""
 _LEAST_COLUMNS = 20
 _KEEPS = "`gpualloc forecast` from cron keeps them to be compared"
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What is asked for."""
-
-    what: str = DEMAND
-    by: By = By.POOL
-    """Counts only for demand and arrivals."""
-    reach: int = 1
-    """Place in `REACHES`."""
-    forecaster: str | None = None
-    """Name of one in place of the one that is configured."""
-
-    @property
-    def has_by(self) -> bool:
-        """Whether there is a choice what series are told apart by."""
-        return self.what in (DEMAND, ARRIVALS)
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What came of it."""
-
-    wish: Wish
-    seen: Foresight | None = None
-    scores: tuple[tuple[str, tuple[Score, ...]], ...] = ()
-    """By name of the series."""
-    classes: tuple[ClassRunTime, ...] = ()
-    """Of run times."""
-    problem: str = ""
-    """Why there is nothing, safe to draw."""
 
 
 class SeriesTable(ListTable[ForeseenRow]):
@@ -213,7 +173,7 @@ class ForecastView(ListedView):
     def _said(self, found: Found | None) -> list[tuple[str, Role]]:
         """Sentences below the chart, or in its place."""
         if self._wish.what == RUN_TIME:
-            return _run_time_words(self.query_one("#classes", ListTable).current)
+            return run_time_words(self.query_one("#classes", ListTable).current)
         if found is None:
             return [] if self._rows else [("looking ahead at what is remembered ...", Role.DIM)]
         if found.problem:
@@ -225,15 +185,15 @@ class ForecastView(ListedView):
         row, told = self._series.current, list[tuple[str, Role]]()
         short = None if row is None else too_little(row)
         if not self._rows:
-            told.append((f"nothing is known yet; {_remedy(self._wish)}", Role.WARN))
+            told.append((f"nothing is known yet; {remedy(self._wish)}", Role.WARN))
         elif row is not None and short is not None:
             each = f", of {span(seen.grid.step_s)} each, for {span(seen.horizons_s[-1])} ahead" if row.ticks else ""
-            told.append((f"{row.shown}: {short}{each}; {_remedy(self._wish)}", Role.WARN))
+            told.append((f"{row.shown}: {short}{each}; {remedy(self._wish)}", Role.WARN))
         if self._one is not None and self._rows:
             errors = self._one.errors or (f"past error: none of its forecasts was compared yet; {_KEEPS}",)
             told += [(text, Role.PLAIN if self._one.errors else Role.DIM) for text in errors]
         if len(self._rows) > 1 or short is None:
-            told += [(_with_indices(note, self._rows), Role.DIM) for note in notes(seen)]
+            told += [(with_indices(note, self._rows), Role.DIM) for note in notes(seen)]
         return told
 
     # Asking.
@@ -292,7 +252,7 @@ class ForecastView(ListedView):
         if not self._wish.has_by:
             self.say("only demand and arrivals are told apart by pool, tenant or profile", wrong=True)
             return
-        self._want(replace(self._wish, by=_BYS[(_BYS.index(self._wish.by) + 1) % len(_BYS)]))
+        self._want(replace(self._wish, by=BYS[(BYS.index(self._wish.by) + 1) % len(BYS)]))
 
     def action_reach(self, by: int) -> None:
         """Look further ahead, or less far."""
@@ -339,25 +299,6 @@ class ForecastView(ListedView):
             self.post_message(Go("device", row.name) if device else Go("node", node))
 
 
-def look_ahead(ctx: Context, wish: Wish) -> Found:
-    """Ask the engine. Blocks; nothing is written, so that the forecasts made here are not scored later.
-
-    Raises:
-        GpuallocError: as `foresee`; or there is no such forecaster.
-    """
-    if wish.what == RUN_TIME:
-        return Found(wish, classes=run_times_by_class(ctx))
-    longest_s = REACHES[wish.reach][-1]
-    seen = foresee(
-        ctx,
-        wish.what,
-        [horizon_s for horizon_s in HORIZONS_S if horizon_s <= longest_s],
-        by=wish.by if wish.has_by else None,
-        forecaster=None if wish.forecaster is None else load(wish.forecaster),
-    )
-    return Found(wish, seen, tuple(scores_by_series(ctx, seen.subject).items()))
-
-
 def _is_foretold(kinds: frozenset[SeriesKind]) -> bool:
     return bool(kinds & {SeriesKind.DEVICE, SeriesKind.NODE})
 
@@ -366,32 +307,5 @@ def _beginning(known: Sequence[str], text: str) -> tuple[str, ...]:
     return tuple(name for name in known if name.startswith(text))
 
 
-def _remedy(wish: Wish) -> str:
-    if wish.has_by:
-        return "more becomes known as time passes, from the books of what was asked for"
-    return "`gpualloc sample --every 10s` keeps what is seen"
-
-
 def _told(error: GpuallocError) -> str:
     return plain(f"{error.message}{'; ' + error.hint if error.hint else ''}")
-
-
-def _run_time_words(row: ClassRunTime | None) -> list[tuple[str, Role]]:
-    if row is None:
-        return []
-    told = row.run_time
-    median = f"longer than {age_text(told.longest_s)}" if told.median is None else f"{age_text(told.median)} or less"
-    gpus = "1 GPU" if row.gpus == 1 else f"{row.gpus} GPUs"
-    few = "; with few of its own it leans on other work" if told.ended < told.alike else ""
-    return [
-        (f"half of the runs of {plain(row.label, 60)} on {gpus} take {median}", Role.PLAIN),
-        (f"from {told.ended} that ended, {told.open} that did not, {told.alike} of any work{few}", Role.DIM),
-    ]
-
-
-def _with_indices(note: str, rows: Sequence[ForeseenRow]) -> str:
-    """A note with devices as people call them."""
-    for row in rows:
-        if row.name in note:
-            note = note.replace(row.name, row.shown)
-    return plain(note, 400)

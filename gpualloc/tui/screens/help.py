@@ -104,7 +104,7 @@ class HelpView(View):
             (f"{below.HEADING} view", [one for kind in own for one in bindings_of(kind)]),
             *((_title_of(kind), bindings_of(kind)) for kind in parts),
             ("Lists", [one for kind in lists for one in bindings_of(kind)]),
-            ("Every view", [*bindings_of(type(self.app)), *bindings_of(View)]),
+            ("Every view", [one for kind in (*_declaring(type(self.app)), View) for one in bindings_of(kind)]),
         ]
         width = self.query_one("#help-body").scrollable_content_region.width
         lines = [*key_lines(groups, width), *command_lines(self.shell.commands().all, width)]

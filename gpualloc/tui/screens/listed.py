@@ -39,7 +39,9 @@ class ListedView(View):
 
     @property
     def table(self) -> ListTable[Any]:
-        """The list that had the focus last, else the first."""
+        """The list that has the focus, or had it last, else the first."""
+        if isinstance(self.focused, ListTable):
+            return self.focused
         return self.query(ListTable).first() if self._table is None else self._table
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:

@@ -8,23 +8,19 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 
-from gpualloc.engine.open_runs import OpenRun, if_given_up
 from gpualloc.engine.pareto import Choices
-from gpualloc.errors import GpuallocError
-from gpualloc.model.plan import RunState
 from gpualloc.policies.catalog import Listed, listed
 from gpualloc.tui.actions.action import Target, WorkloadTarget
-from gpualloc.tui.drafts import Aim, Course, Origin
+from gpualloc.tui.drafts import Aim, Origin
 from gpualloc.tui.listings.plan import PLAN, PlanRow, plan_rows
 from gpualloc.tui.messages import Go, Said
-from gpualloc.tui.plan_changes import Proposal, abandoning, applying, going_on
+from gpualloc.tui.plan_changes import applying
 from gpualloc.tui.plan_details import row_lines
+from gpualloc.tui.plan_questions import write_plan
 from gpualloc.tui.plan_told import head_lines
-from gpualloc.tui.planner import Planner, course_of, states_and_names, write_plan
-from gpualloc.tui.screens.confirm import ConfirmScreen
-from gpualloc.tui.screens.listed import ListedView
 from gpualloc.tui.screens.plan_comparison import Compared, ComparisonScreen
 from gpualloc.tui.screens.plan_policy import PolicyScreen
+from gpualloc.tui.screens.plan_runs import RunsView
 from gpualloc.tui.shell import Shell
 from gpualloc.tui.state import State
 from gpualloc.tui.text import plain
@@ -43,25 +39,12 @@ _GATHER_S = 0.1
 _COMPARED = (Origin.PLAN, Origin.REBALANCE)
 
 
-def planner_of(shell: Shell) -> Planner:
-    """The planner of this dashboard; it outlives its view."""
-    found = shell.kept.get(PlanView.NAME)
-    if not isinstance(found, Planner):
-        found = shell.kept[PlanView.NAME] = Planner(shell.ctx, shell.desk, shell.source.ticks_s)
-        found.under_way, found.stopping = shell.under_way, shell.stopping.is_set
-    return found
-
-
-class PlanView(ListedView):
+class PlanView(RunsView):
     """A plan, its steps while they are done, and runs that were interrupted."""
 
     NAME = "plan"
     HEADING = "Plan"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("x", "stop", "stop", tooltip="End the run after the steps under way"),
-        Binding("R", "resume", "go on", tooltip="Go on with the interrupted run"),
-        Binding("B", "roll_back", "take back", tooltip="Take back what the interrupted run did"),
-        Binding("X", "abandon", "give up", tooltip="Give the interrupted run up as it stands"),
         Binding("n", "make", "new", tooltip="Make a new plan"),
         Binding("A", "apply", "apply", tooltip="Carry the plan out, after a question"),
         Binding("o", "aim", "policy", tooltip="Choose the policy and the objective of plans"),
@@ -73,7 +56,6 @@ class PlanView(ListedView):
 
     def __init__(self, shell: Shell, of: str = "") -> None:
         super().__init__(shell, of)
-        self.planner = planner_of(shell)
         self._rows: tuple[PlanRow, ...] = ()
         self._listed: tuple[object, object, int] = (None, None, 0)
         """What the rows were made from."""
@@ -204,50 +186,7 @@ class PlanView(ListedView):
         self._redraw_is_due = False
         self.redraw()
 
-    def _told(self, text: str, wrong: bool) -> None:
-        self.call_later(self._say, text, wrong)
-
-    def _say(self, text: str, wrong: bool) -> None:
-        """Show a notice here, or on the view that is on top."""
-        if self.is_current:
-            self.say(plain(text), wrong=wrong)
-        else:
-            self.app.post_message(Said(plain(text), wrong=wrong))
-
-    def _wrong(self, error: GpuallocError) -> None:
-        self._say(f"{error.message}{'; ' + error.hint if error.hint else ''}", True)
-
     # Keys.
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 (Textual's)
-        """Keys that mean nothing now are not offered."""
-        planner = self.planner
-        if action == "stop":
-            return planner.applying
-        if action in ("resume", "roll_back", "abandon"):
-            return not planner.applying and self._interrupted is not None
-        return True
-
-    @property
-    def _interrupted(self) -> OpenRun | None:
-        """The run that keys are about: the first that nobody gave up."""
-        runs = self.planner.interrupted.runs
-        return next((one for one in runs if one.run.state is not RunState.ABANDONED), None)
-
-    def _may_plan(self) -> bool:
-        if not self.shell.state.live:
-            self.say("this is the past: nothing can be planned there", wrong=True)
-        elif self.planner.applying:
-            self.say("a run is under way; x ends it after the steps under way", wrong=True)
-        elif self.planner.making is not None:
-            self.say("a plan is being made")
-        return self.shell.state.live and not self.planner.applying and self.planner.making is None
-
-    def _may_write(self) -> bool:
-        if self.shell.read_only is not None:
-            self.say(f"nothing may be changed: {plain(self.shell.read_only)}", wrong=True)
-            return False
-        return self._may_plan()
 
     def action_make(self) -> None:
         """Make a new plan."""
@@ -332,62 +271,3 @@ class PlanView(ListedView):
             self.say(f"{plain(planner.stale.message)}; n makes a new plan", wrong=True)
         else:
             self._confirm(applying(planner, draft, self.shell.program))
-
-    def action_stop(self) -> None:
-        """End the run after the steps under way."""
-        self.planner.stop()
-
-    def action_resume(self) -> None:
-        """Go on with the interrupted run."""
-        self._bring_to_an_end("resume")
-
-    def action_roll_back(self) -> None:
-        """Take back what the interrupted run did."""
-        self._bring_to_an_end("roll back")
-
-    def _bring_to_an_end(self, what: str) -> None:
-        found, ctx = self._interrupted, self.shell.ctx
-        if found is None or not self._free_to_recover():
-            return
-
-        def then(course: Course) -> None:
-            self._confirm(going_on(self.planner, course, found, self.shell.program))
-
-        def question() -> Course:
-            return course_of(found, what, *states_and_names(ctx, found))
-
-        self.shell.desk.ask("plan-run", question, then, self._wrong)
-
-    def action_abandon(self) -> None:
-        """Give the interrupted run up as it stands."""
-        found, ctx = self._interrupted, self.shell.ctx
-        if found is None or not self._free_to_recover():
-            return
-
-        def then(given_up: OpenRun) -> None:
-            self._confirm(abandoning(self.planner, found, given_up, self.shell.program))
-
-        self.shell.desk.ask("plan-run", lambda: if_given_up(ctx, found.run), then, self._wrong)
-
-    def _free_to_recover(self) -> bool:
-        if not self._may_write():
-            return False
-        holder = self.planner.interrupted.holder
-        if holder is not None:
-            self.say(f"the run may be under way: {plain(holder)}", wrong=True)
-        return holder is None
-
-    def _confirm(self, proposal: Proposal) -> None:
-        planner = self.planner
-
-        def took(wanted: bool | None) -> None:
-            if wanted:
-                self.shell.desk.ask(
-                    "apply",
-                    proposal.do,
-                    lambda said: planner.said(said, False),
-                    lambda error: planner.said(error.message, True),
-                )
-
-        if self.is_current:
-            self.app.push_screen(ConfirmScreen(proposal.question), took)

@@ -82,7 +82,7 @@ class View(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002 (Textual's)
         """Keys that begin a line are letters of it while one is typed."""
-        return action not in PROMPTING or not self.query_one(PromptLine).display
+        return action not in PROMPTING or not any(line.display for line in self.query(PromptLine))
 
     def compose(self) -> ComposeResult:
         """From top to bottom."""

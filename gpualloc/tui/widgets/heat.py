@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby, takewhile
 from typing import ClassVar
 
-from rich.cells import cell_len
 from rich.segment import Segment
 from textual import events
 from textual.binding import Binding, BindingType
@@ -15,26 +13,22 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from gpualloc.model.inventory import Device
-from gpualloc.tui.cells import Cell, Role, Span, cell, fitted, width_of
+from gpualloc.tui.cells import Cell, Role
 from gpualloc.tui.heat import (
     Block,
     Layout,
     Metric,
     Order,
-    Piece,
     arranged,
-    characters,
     is_silent,
-    label_of,
     ordered,
 )
+from gpualloc.tui.heat_line import Spot, changed_cells, grid_line
 from gpualloc.tui.rows import Moment
 from gpualloc.tui.widgets.roles import role_style
 
 _ORDERED_S = 5
 """An order that hangs on the time alone is made anew that often, seconds."""
-_MARK = ">"
 
 
 class HeatGrid(ScrollView, can_focus=True):
@@ -159,7 +153,7 @@ class HeatGrid(ScrollView, can_focus=True):
             self.styles.height = height
         self._bring_into_view()
 
-    def _spot(self) -> tuple[int, int | None] | None:
+    def _spot(self) -> Spot | None:
         """Block under the cursor and its character there, None on the node as a whole; None: on neither."""
         name, _, uuid = self._key.partition("/")
         block = self._at.get(name)
@@ -209,7 +203,7 @@ class HeatGrid(ScrollView, can_focus=True):
         for y in range(self.size.height):
             new, old = self._line(y + self.scroll_offset.y), self._shown.get(y)
             if new != old:
-                first, last = _changed(old, new, self.size.width)
+                first, last = changed_cells(old, new, self.size.width)
                 self.refresh(Region(first, y, last - first, 1))
 
     def _look(self) -> tuple[object, ...]:
@@ -228,32 +222,7 @@ class HeatGrid(ScrollView, can_focus=True):
         return self._made[at]
 
     def _new_line(self, at: int) -> Cell:
-        spans: list[Span] = []
-        x = 0
-        spot = self._spot()
-        for number, piece in enumerate(self._layout.lines[at]):
-            label = self._layout.label_width if self._layout.named or number == 0 else 0
-            begin = piece.x - (label + 1 if label else 0)
-            current = spot is not None and spot[0] == piece.block
-            spans.append(Span(" " * (begin - x - 1)))
-            spans.append(Span(_MARK if current else " ", Role.KEY))
-            if label:
-                spans += self._label(piece, label, current=current)
-            spans += self._characters(piece, spot[1] if spot is not None and current else None)
-            x = piece.x + piece.length
-        return _joined(spans)
-
-    def _label(self, piece: Piece, width: int, *, current: bool) -> Cell:
-        name = label_of(self._blocks[piece.block].node, width)
-        return (*fitted(cell(name, Role.NAME if current else Role.DIM), width), Span(" "))
-
-    def _characters(self, piece: Piece, slot: int | None) -> list[Span]:
-        block = self._blocks[piece.block]
-        shown = characters(block, piece, self.metric, self._moment)
-        at = -1 if slot is None else slot - piece.first
-        if 0 <= at < piece.length:
-            shown[at] = _under_cursor(shown[at], block.devices()[piece.first + at])
-        return shown
+        return grid_line(self._blocks, self._layout, at, self._spot(), metric=self.metric, moment=self._moment)
 
     # Events and keys.
 
@@ -312,27 +281,3 @@ class HeatGrid(ScrollView, can_focus=True):
         if key != self._key:
             self.put_cursor(key)
             self.post_message(self.Moved(key))
-
-
-def _under_cursor(span: Span, device: Device | None) -> Span:
-    """The digit of its index: a form that no value has, in every theme; what it hides is told beside the legend."""
-    return Span(span.text if device is None else str(device.index % 10), Role.SELECT)
-
-
-def _joined(spans: Sequence[Span]) -> Cell:
-    """The same with neighbours of one role in one span."""
-    runs = groupby(spans, key=lambda span: span.role)
-    return tuple(Span("".join(span.text for span in run), role) for role, run in runs)
-
-
-def _changed(old: Cell | None, new: Cell, width: int) -> tuple[int, int]:
-    """The first cell that may differ, and the one behind the last."""
-    if old is None:
-        return 0, width
-    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(old, new, strict=False)))
-    first = width_of(new[:same])
-    if width_of(old) != width_of(new):
-        return first, width
-    rest = zip(reversed(old[same:]), reversed(new[same:]), strict=False)
-    last = sum(cell_len(span.text) for span, _ in takewhile(lambda pair: pair[0] == pair[1], rest))
-    return first, width_of(new) - last

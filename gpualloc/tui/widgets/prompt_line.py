@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input
@@ -35,26 +33,23 @@ class Prompt:
 
 
 class _PromptInput(Input):
-    """Takes what is typed while something is asked, and gives back what was typed after that."""
+    """Takes keys one after the other as they were typed, however fast: what comes after the end is no text any more."""
 
     async def _on_key(self, event: events.Key) -> None:
         line = self.parent
-        if isinstance(line, PromptLine) and not line.display:
-            event.stop()
-            event.prevent_default()
-            self.app.post_message(events.Key(event.key, event.character))
+        if not isinstance(line, PromptLine) or (line.display and event.key not in line.ends):
+            await super()._on_key(event)
             return
-        await super()._on_key(event)
+        event.stop()
+        event.prevent_default()
+        if line.display:
+            line.ends[event.key]()
+        else:
+            self.app.post_message(events.Key(event.key, event.character))
 
 
 class PromptLine(Horizontal):
     """Hidden until it asks; the line above it names what the text could become."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [
-        # Without priority, so that they come after what was typed before them.
-        Binding("escape", "leave", "Leave it", show=False),
-        Binding("tab", "complete", "Complete it", show=False),
-    ]
 
     class Edited(Message):
         """The text of a live prompt is another one."""
@@ -85,6 +80,8 @@ class PromptLine(Horizontal):
         self._input.cursor_blink = False
         self._input.can_focus = False
         self._prompt: Prompt | None = None
+        self.ends = {"enter": self.accept, "escape": self.leave, "tab": self.complete}
+        """What keys do that are no text."""
         self.display = False
 
     def compose(self) -> ComposeResult:
@@ -128,22 +125,21 @@ class PromptLine(Horizontal):
         else:
             self._hint()
 
-    def action_leave(self) -> None:
+    def leave(self) -> None:
         """Leave without a text."""
         prompt = self._prompt
         self.close()
         if prompt is not None:
             self.post_message(self.Left(prompt))
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
+    def accept(self) -> None:
         """Take the text."""
-        event.stop()
-        prompt, text = self._prompt, event.value
+        prompt, text = self._prompt, self._input.value
         if prompt is not None:
             self.close()
             self.post_message(self.Accepted(prompt, text))
 
-    def action_complete(self) -> None:
+    def complete(self) -> None:
         """Take the likeliest continuation, as far as all of them agree when there are several."""
         found = self._continuations()
         if not found:
@@ -166,7 +162,7 @@ class PromptLine(Horizontal):
     def on_descendant_blur(self, _: events.DescendantBlur) -> None:
         """A prompt that nobody types into is in the way."""
         if self.display and self.screen.focused is not self._input:
-            self.action_leave()
+            self.leave()
 
     def _continuations(self) -> tuple[str, ...]:
         return () if self._prompt is None else self._prompt.complete(self._input.value)

@@ -70,7 +70,7 @@ def test_look_filter_open_submit_plan_apply_suspend_release(world: SshCommand) -
         assert top.status == 0
         wait_until(lambda: not any(is_running(pid) for pid in mine), "everything to end")
     audit = [entry["kind"] for entry in world.json("audit")["entries"]]
-    assert {"submit", "start", "suspend", "release"} <= set(audit), audit
+    assert {"submit", "apply", "start", "suspend", "end"} <= set(audit), audit
 
 
 def _look_closer(top: Terminal) -> None:
@@ -97,6 +97,10 @@ def _submit(top: Terminal) -> None:
     top.shows("Workloads", "sleep", "pending")
 
 
+def _has_dialog(screen: str) -> bool:
+    return "╭" in screen
+
+
 def _leave_dialog(top: Terminal) -> None:
     # A key right behind Escape would be read as one with Alt.
     top.press("Escape")
@@ -109,7 +113,7 @@ def _plan_and_apply(top: Terminal) -> None:
     top.press("A")
     top.shows("$ gpualloc", "apply")
     top.press("y")
-    top.shows("done: run")
+    top.until(lambda screen: "done: run" in screen and not _has_dialog(screen), "the end of the run")
 
 
 def _suspend(world: SshCommand, top: Terminal) -> None:
@@ -119,7 +123,7 @@ def _suspend(world: SshCommand, top: Terminal) -> None:
     top.press("z")
     top.shows("$ gpualloc", "suspend w")
     top.press("y")
-    top.until(lambda screen: "suspended" in screen and "1 running" not in screen, "the work to stand still")
+    top.until(lambda screen: "suspended" in screen and not _has_dialog(screen), "the work to stand still")
 
 
 def _release(top: Terminal) -> None:
