@@ -9,6 +9,8 @@ GAP = 1
 """Blank cells between columns."""
 MARGIN = 1
 """Blank cells left of the first column."""
+_LONG = 40
+"""A text that may be so wide gets twice the room that is to spare, one of 80 three times, and so on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,14 @@ def fit(columns: Sequence[Column], width: int) -> tuple[PlacedColumn, ...]:
 
 
 def _grown(columns: Sequence[Column], spare: int) -> list[int]:
+    """Widths that take up the room to spare: long texts, such as commands and reasons, grow faster than names do."""
     widths = [column.least for column in columns]
     while spare > 0:
         growing = [at for at, column in enumerate(columns) if widths[at] < column.most]
         if not growing:
             break
-        for at in growing[:spare]:
-            widths[at] += 1
-        spare -= len(growing[:spare])
+        for at in growing:
+            step = min(spare, columns[at].most - widths[at], 1 + columns[at].most // _LONG)
+            widths[at] += step
+            spare -= step
     return widths

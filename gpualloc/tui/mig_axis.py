@@ -46,7 +46,7 @@ def mig_lines(node: Node, device: Device, names: Mapping[str, str], width: int) 
     if not device.mig_enabled:
         return []
     if not device.mig_profiles:
-        return [cell("MIG is on; the driver does not tell which instances it could have", Role.DIM)]
+        return [cell(" MIG is on; the driver does not tell which instances it could have", Role.DIM)]
     units = axis_units(device.mig_profiles)
     unit = max(_LEAST_UNIT, min(_MOST_UNIT, (width - 2) // units))
     drawn = [_Drawn(one, _holders(node, device, one, names)) for one in device.mig_instances]

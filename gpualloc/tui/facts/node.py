@@ -70,28 +70,27 @@ def _host(host: HostReading) -> Section:
         "Host",
         (
             ("CPUs", text(None if host.cpus is None else str(host.cpus))),
-            ("CPU load", _filled(host.cpu_utilization_ratio, "")),
-            ("memory", _filled(memory_ratio(used, host.memory_total_mib), _of(used, host.memory_total_mib))),
-            (
-                "disk",
-                _filled(
-                    memory_ratio(host.disk_used_mib, host.disk_total_mib), _of(host.disk_used_mib, host.disk_total_mib)
-                ),
-            ),
+            ("CPU load", _filled(host.cpu_utilization_ratio)),
+            *_room("memory", used, host.memory_total_mib),
+            *_room("disk", host.disk_used_mib, host.disk_total_mib),
             *((label, text(rate_text(rate))) for label, rate in rates if rate is not None),
             ("disk work", _disk_work(host)),
         ),
     )
 
 
-def _filled(ratio: float | None, more: str) -> Cell:
+def _filled(ratio: float | None) -> Cell:
     if ratio is None:
         return text(None)
-    return (*bar(ratio, _BAR, Role.UTILIZATION), *cell(f" {share(ratio)}{more}"))
+    return (*bar(ratio, _BAR, Role.UTILIZATION), *cell(f" {share(ratio)}"))
 
 
-def _of(used_mib: int | None, total_mib: int | None) -> str:
-    return "" if used_mib is None or total_mib is None else f", {gib(used_mib)} of {gib(total_mib)} GiB"
+def _room(label: str, used_mib: int | None, total_mib: int | None) -> tuple[Entry, ...]:
+    """How full it is, and of how much; in two lines, because one would be cut in two anywhere."""
+    filled = (label, _filled(memory_ratio(used_mib, total_mib)))
+    if used_mib is None or total_mib is None:
+        return (filled,)
+    return (filled, ("", cell(f"{gib(used_mib)} of {gib(total_mib)} GiB")))
 
 
 def _disk_work(host: HostReading) -> Cell:

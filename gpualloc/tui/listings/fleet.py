@@ -207,13 +207,13 @@ def _node_note(row: FleetRow, width: int) -> Cell:
     if node.nvml_reason is not None and width >= _REASON_FROM:
         return cell(plain(node.nvml_reason), Role.DIM)
     host = node.host
-    parts = []
-    if host.cpu_utilization_ratio is not None:
-        parts.append(f"cpu {host.cpu_utilization_ratio * 100:.0f}%")
-    if host.memory_total_mib is not None and host.memory_available_mib is not None:
-        pair = memory_pair(host.memory_total_mib - host.memory_available_mib, host.memory_total_mib)
-        parts.append(f"ram {pair} GiB")
-    return cell("  ".join(parts), Role.DIM)
+    cpu = "" if host.cpu_utilization_ratio is None else f"cpu {host.cpu_utilization_ratio * 100:.0f}%"
+    if not host.memory_total_mib or host.memory_available_mib is None:
+        return cell(cpu, Role.DIM)
+    used_mib = host.memory_total_mib - host.memory_available_mib
+    ram = (f"ram {memory_pair(used_mib, host.memory_total_mib)} GiB", f"ram {used_mib / host.memory_total_mib:.0%}")
+    fitting = (text for text in (f"{cpu}  {one}".strip() for one in ram) if len(text) <= width)
+    return cell(next(fitting, cpu), Role.DIM)
 
 
 FIELDS: tuple[Field[FleetRow], ...] = (
@@ -225,8 +225,8 @@ FIELDS: tuple[Field[FleetRow], ...] = (
         of_device(lambda one: one.index),
         Unit.COUNT,
         draw=_gpu,
-        least=3,
-        most=3,
+        least=4,
+        most=4,
         priority=1,
     ),
     Field("model", "MODEL", "product name", _model, draw=_model_cell, least=14, most=24, priority=9),

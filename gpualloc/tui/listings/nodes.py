@@ -123,13 +123,15 @@ def _troubles(row: NodeRow, _: Moment) -> Value:
     return tuple(condition.trouble.value for condition in row.conditions)
 
 
-def _troubles_cell(row: NodeRow, _: Moment, __: int) -> Cell:
+def _troubles_cell(row: NodeRow, _: Moment, width: int) -> Cell:
     if not row.conditions:
         return cell("none", Role.DIM)
     worst = max(row.conditions, key=lambda one: one.severity.rank)
     role = Role.BAD if worst.severity.rank >= _SEVERE else Role.WARN
     more = f" +{len(row.conditions) - 1}" if len(row.conditions) > 1 else ""
-    return (Span(f"{worst.severity.value}: {worst.trouble.value}", role), Span(more, Role.DIM))
+    text = f"{worst.severity.value}: {worst.trouble.value}"
+    # What it is says more than how bad it is.
+    return (Span(text if len(text + more) <= width else worst.trouble.value, role), Span(more, Role.DIM))
 
 
 def _models(row: NodeRow, _: Moment) -> Value:
@@ -178,7 +180,7 @@ FIELDS: tuple[Field[NodeRow], ...] = (
         Unit.RATIO,
         draw=_bar(_utilization, Role.UTILIZATION),
         least=8,
-        most=14,
+        most=10,
         priority=3,
         descends=True,
     ),
@@ -190,7 +192,7 @@ FIELDS: tuple[Field[NodeRow], ...] = (
         Unit.RATIO,
         draw=_bar(_gpu_memory, Role.MEMORY),
         least=8,
-        most=14,
+        most=10,
         priority=4,
         descends=True,
     ),

@@ -251,7 +251,9 @@ ALERT_FIELDS: tuple[Field[AlertRow], ...] = (
     ),
     Field("rule", "RULE", "name of its rule", _text(lambda row: row.alert.key.rule), least=10, most=24, priority=2),
     Field("node", "NODE", "its node", _text(lambda row: row.alert.key.node), least=8, most=20, priority=3),
-    Field("gpu", "GPU", "index of its GPU", lambda row, _: row.index, Unit.COUNT, least=3, most=3, priority=6),
+    Field(
+        "gpu", "GPU", "index of its GPU", lambda row, _: row.index, Unit.COUNT, absent="-", least=3, most=3, priority=6
+    ),
     Field(
         "since",
         "SINCE",
@@ -268,7 +270,7 @@ ALERT_FIELDS: tuple[Field[AlertRow], ...] = (
         "whether a silence keeps it from its channels",
         _text(lambda row: "no" if row.silenced is None else plain(row.silenced.reason)),
         draw=_silenced,
-        least=9,
+        least=11,
         most=14,
         priority=7,
     ),

@@ -147,7 +147,7 @@ FIELDS: tuple[Field[WorkRow], ...] = (
         draw=_drawn(lambda row: row.workload.id),
         least=9,
         most=9,
-        priority=5,
+        priority=6,
     ),
     Field(
         "name",
@@ -167,7 +167,7 @@ FIELDS: tuple[Field[WorkRow], ...] = (
         draw=_drawn(lambda row: plain(row.workload.owner)),
         least=6,
         most=12,
-        priority=4,
+        priority=5,
     ),
     Field(
         "state",
@@ -221,7 +221,7 @@ FIELDS: tuple[Field[WorkRow], ...] = (
         draw=_ran_cell,
         least=5,
         most=5,
-        priority=6,
+        priority=7,
         descends=True,
     ),
     Field(
@@ -252,7 +252,7 @@ FIELDS: tuple[Field[WorkRow], ...] = (
         draw=lambda row, _moment, _width: cell(plain(row.workload.reason or ""), Role.DIM),
         least=18,
         most=120,
-        priority=7,
+        priority=4,
     ),
     Field(
         "priority",

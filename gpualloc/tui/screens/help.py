@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
@@ -21,6 +22,7 @@ from gpualloc.tui.widgets.list_table import ListTable
 from gpualloc.tui.widgets.table import Table
 
 _KEY_WIDTH = 16
+_LEAST_TEXT = 20
 _WORD = re.compile("([A-Z])")
 NOTES = (
     "n/a is a reading that nobody could take; Enter on the row tells why. It is never shown as 0.",
@@ -29,8 +31,8 @@ NOTES = (
 )
 
 
-def key_lines(groups: Iterable[tuple[str, Sequence[Binding]]]) -> list[Cell]:
-    """One line per binding under the title of its group; nothing of a group without any."""
+def key_lines(groups: Iterable[tuple[str, Sequence[Binding]]], width: int) -> list[Cell]:
+    """Bindings under the title of their group, in lines of that width; nothing of a group without any."""
     lines: list[Cell] = []
     for title, bindings in groups:
         if not bindings:
@@ -38,9 +40,16 @@ def key_lines(groups: Iterable[tuple[str, Sequence[Binding]]]) -> list[Cell]:
         lines.append(cell(title, Role.NAME))
         for binding in bindings:
             keys = " ".join(key_name(key.strip()) for key in binding.key.split(","))
-            lines.append((Span(f"  {keys:<{_KEY_WIDTH}}", Role.KEY), Span(binding.tooltip or binding.description)))
+            lines += _entry(keys, binding.tooltip or binding.description, width)
         lines.append(())
     return lines
+
+
+def _entry(name: str, what: str, width: int) -> list[Cell]:
+    """A name and what it means; what is too long goes on below its own beginning."""
+    head = f"  {name:<{_KEY_WIDTH}}"
+    first, *more = textwrap.wrap(what, max(_LEAST_TEXT, width - len(head))) or [""]
+    return [(Span(head, Role.KEY), Span(first)), *(cell(" " * len(head) + text) for text in more)]
 
 
 def _declaring(kind: type, *others: type) -> list[type]:
@@ -57,13 +66,13 @@ def _title_of(kind: type) -> str:
     return _WORD.sub(r" \1", kind.__name__).strip().capitalize()
 
 
-def command_lines(commands: Iterable[Command]) -> list[Cell]:
-    """One line per command."""
+def command_lines(commands: Iterable[Command], width: int) -> list[Cell]:
+    """Commands and what they do, in lines of that width."""
     lines: list[Cell] = [cell("Commands behind :", Role.NAME)]
     for command in commands:
         name = f":{command.name} {command.argument}".rstrip()
         also = f"  (also {', '.join(command.aliases)})" if command.aliases else ""
-        lines.append((Span(f"  {name:<{_KEY_WIDTH}}", Role.KEY), Span(command.what), Span(also, Role.DIM)))
+        lines += _entry(name, f"{command.what}{also}", width)
     return [*lines, ()]
 
 
@@ -97,8 +106,10 @@ class HelpView(View):
             ("Lists", [one for kind in lists for one in bindings_of(kind)]),
             ("Every view", [one for kind in (*_declaring(type(self.app)), View) for one in bindings_of(kind)]),
         ]
-        lines = [*key_lines(groups), *command_lines(self.shell.commands().all)]
-        lines += [cell("Reading the screen", Role.NAME), *(cell(f"  {note}") for note in NOTES)]
+        width = self.query_one("#help-body").scrollable_content_region.width
+        lines = [*key_lines(groups, width), *command_lines(self.shell.commands().all, width)]
+        lines.append(cell("Reading the screen", Role.NAME))
+        lines += [cell(f"  {text}") for note in NOTES for text in textwrap.wrap(note, max(_LEAST_TEXT, width - 2))]
         self.query_one("#help-lines", Lines).show(lines)
 
     def action_scroll(self, by: int) -> None:

@@ -63,7 +63,7 @@ class ListedView(View):
             *spans,
             Span(f"sort {marks}  " if marks else "", Role.DIM),
             Span(count),
-            Span(" row " if total == 1 else " rows ", Role.DIM),
+            Span(" row" if total == 1 else " rows", Role.DIM),
         )
 
     def action_leave(self) -> None:

@@ -105,6 +105,7 @@ class PlanView(RunsView):
         self._take_in_rows()
         table = self._steps
         table.show_rows(self._rows, moment)
+        table.styles.max_height = None if self.has_class("wide") or self.has_class("low") else len(self._rows) + 2
         self._follow(table)
         self._draw_details()
 

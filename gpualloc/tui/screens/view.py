@@ -141,10 +141,10 @@ class View(Screen[None]):
         if subject:
             here = (*here, Span(f" {subject}", Role.PLAIN))
         status = self.status()
-        room = self.size.width - width_of(here) - width_of(status) - 2
+        room = self.size.width - width_of(here) - width_of(status) - 1
         if room < 0:
             here = (Span(f" {subject or self.HEADING}", Role.NAME),)
-            room = self.size.width - width_of(here) - width_of(status) - 2
+            room = self.size.width - width_of(here) - width_of(status) - 1
         line.show([(*here, Span(" " * max(1, room)), *status)])
 
     # Notices and prompts.

@@ -10,9 +10,11 @@ from textual.message import Message
 from gpualloc.tui.cells import Cell, Role, Span, width_of
 from gpualloc.tui.widgets.lines import Lines
 
+_ALL_KEYS = "question_mark"
+
 
 class KeyLine(Lines):
-    """Keys from the left, as many as fit."""
+    """Keys from the left, as many as fit; the one that lists all keys is always there."""
 
     class Pressed(Message):
         """A key was clicked on."""
@@ -27,13 +29,17 @@ class KeyLine(Lines):
 
     def show_keys(self, keys: Sequence[tuple[str, str, str]]) -> None:
         """Draw them: the key to press, the key as people read it, what it does."""
+        entries: list[tuple[str, Cell]] = [
+            (key, (Span(name, Role.KEY), Span(f" {what}  ", Role.DIM))) for key, name, what in keys
+        ]
+        # What stands behind the last one is blank and may be cut off.
+        room = self.size.width
+        while len(entries) > 1 and sum(width_of(entry) for _, entry in entries) > room:
+            del entries[-1 if entries[-1][0] != _ALL_KEYS else -2]
         line: Cell = (Span(" "),)
         self._ends = []
-        for key, name, what in keys:
-            entry = (*line, Span(name, Role.KEY), Span(f" {what}  ", Role.DIM))
-            if width_of(entry) > self.size.width + 1:
-                break
-            line = entry
+        for key, entry in entries:
+            line = (*line, *entry)
             self._ends.append((width_of(line), key))
         self.show([line])
 
