@@ -128,7 +128,7 @@ class View(Screen[None]):
 
     @property
     def is_on_top(self) -> bool:
-        """Whether no other view is over it; a dialog may be. Textual calls the screen below the top one current, too."""
+        """Whether no other view is over it; a dialog may be. Textual calls the screen below that current, too."""
         return next((screen for screen in reversed(self.app.screen_stack) if isinstance(screen, View)), None) is self
 
     def _draw_trouble(self, state: State) -> None:
