@@ -130,9 +130,9 @@ class TopApp(TravellingApp):
     async def on_mount(self) -> None:
         """Show the first view and begin to look."""
         first = place(self._options.view or self._memory.remembered.view or "")
-        self._show(PLACES[0], "")
+        await self._show(PLACES[0], "")
         if first is not None and not first.needs and first is not PLACES[0]:
-            self._show(first, "")
+            await self._show(first, "")
         self.watcher.start()
         notice = self._memory.take_notice()
         if notice is not None:
@@ -267,30 +267,31 @@ class TopApp(TravellingApp):
         """The view that is on top of the others, a dialog over it or not."""
         return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, View)), None)
 
-    def on_go(self, message: Go) -> None:
+    async def on_go(self, message: Go) -> None:
         """Show another view."""
-        self._go(message.name, message.of)
+        await self._go(message.name, message.of)
 
-    def action_go(self, name: str) -> None:
+    async def action_go(self, name: str) -> None:
         """Show the view of that name."""
-        self._go(name, "")
+        await self._go(name, "")
 
-    def _go(self, name: str, of: str) -> None:
+    async def _go(self, name: str, of: str) -> None:
         found = place(name)
         if found is None:
             raise ValueError(f"there is no view {name}")
         if found.needs and not of:
             self.say(f":{found.name} needs to be told which; Enter on a row goes there", wrong=True)
             return
-        self._show(found, of)
+        await self._show(found, of)
 
-    def _show(self, wanted: Place, of: str) -> None:
+    async def _show(self, wanted: Place, of: str) -> None:
         for depth, screen in enumerate(self.screen_stack):
             if isinstance(screen, View) and (screen.NAME, screen.of) == (wanted.name, of):
                 for _ in self.screen_stack[depth + 1 :]:
                     self.pop_screen()
                 return
-        self.push_screen(wanted.make(self.shell, of))
+        # A key or an answer that comes meanwhile would find a view without its parts.
+        await self.push_screen(wanted.make(self.shell, of))
 
     def on_back(self, _: Back) -> None:
         """Back to the view before."""
@@ -405,8 +406,11 @@ class TopApp(TravellingApp):
                 return [workload.id for workload in self.shell.state.workloads]
             return [row.key for row in self.shell.state.rows if row.device is not None] if one.name == "device" else []
 
+        def go(of: str) -> None:
+            self.post_message(Go(one.name, of))
+
         argument = "NAME" if one.needs else ""
-        return Command(one.name, one.what, lambda of: self._go(one.name, of), one.aliases, argument, values)
+        return Command(one.name, one.what, go, one.aliases, argument, values)
 
 
 def run_top(ctx: Context, source: Source, options: TopOptions, *, title: str = "gpualloc top") -> None:

@@ -19,6 +19,11 @@ def plain(text: str, limit: int = MAX_SHOWN_CHARS) -> str:
     return "".join(char if char.isprintable() else _escaped(char) for char in shown)
 
 
+def printable(text: str) -> str:
+    """Text that is typed or pasted, without what cannot be drawn."""
+    return text if text.isprintable() else "".join(char for char in text if char.isprintable())
+
+
 def clip(text: str, width: int) -> str:
     """Cut text to `width` terminal cells, with an ellipsis at the end when something is missing."""
     if cell_len(text) <= width:

@@ -128,8 +128,9 @@ class TravellingApp(ThemedApp):
 
     def action_live(self) -> None:
         """Back to what is now."""
+        # What was asked for and has not come yet is not wanted any more, either.
+        self._past.leave()
         if not self._timeline.live:
-            self._past.leave()
             self._timeline = self._timeline.to(None)
             self.show_live()
 

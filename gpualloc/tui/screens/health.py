@@ -93,7 +93,7 @@ class EventsView(ListedView):
             self.post_message(Go("device", f"{row.about.node}/{device}") if known else Go("node", row.about.node))
 
     def _read(self) -> None:
-        if self.is_current:
+        if self.is_on_top:
             ctx, ago_s = self.shell.ctx, _SPANS[self._span][1]
             self.shell.desk.ask(
                 "events",
@@ -158,7 +158,7 @@ class AlertsView(ListedView):
             self.post_message(Go("device", f"{node}/{device}") if device else Go("node", node))
 
     def _read(self) -> None:
-        if self.is_current:
+        if self.is_on_top:
             ctx: Context = self.shell.ctx
             self.shell.desk.ask(
                 "alerts",

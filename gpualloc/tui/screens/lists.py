@@ -122,7 +122,7 @@ class AuditView(OneList[AuditEntry]):
         self.set_interval(_AUDIT_EVERY_S, self._read)
 
     def _read(self) -> None:
-        if self.is_current:
+        if self.is_on_top:
             journal = self.shell.ctx.journal
             self.shell.desk.ask(
                 "audit",

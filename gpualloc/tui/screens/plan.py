@@ -216,7 +216,7 @@ class PlanView(RunsView):
                 self.planner.make(aim=aim)
 
         ctx = self.shell.ctx
-        if self.is_current:
+        if self.is_on_top:
             screen = PolicyScreen(policies, self.planner.aim, ctx.policy.name, ctx.settings.objective)
             self.app.push_screen(screen, took)
 
@@ -233,7 +233,7 @@ class PlanView(RunsView):
         rows = [Compared(word, word, choice) for word, choice in zip(words, found.given, strict=False)]
         rows += [Compared(choice.plan.id, "", choice) for choice in found.shown]
         draft = self.planner.draft
-        if not self.is_current or draft is None:
+        if not self.is_on_top or draft is None:
             return
         made, waiting = plural(found.tried, "plan"), plural(found.waiting, "waiting workload")
         title = f"The best of {made} for {waiting}, below what is shown"

@@ -128,7 +128,7 @@ class RunsView(ListedView):
                     lambda error: planner.said(error.message, True),
                 )
 
-        if self.is_current:
+        if self.is_on_top:
             self.app.push_screen(ConfirmScreen(proposal.question), took)
 
     # Notices.
@@ -138,7 +138,7 @@ class RunsView(ListedView):
 
     def _say(self, text: str, wrong: bool) -> None:
         """Show a notice here, or on the view that is on top."""
-        if self.is_current:
+        if self.is_on_top:
             self.say(plain(text), wrong=wrong)
         else:
             self.app.post_message(Said(plain(text), wrong=wrong))

@@ -123,8 +123,13 @@ class View(Screen[None]):
     @property
     def _stands(self) -> bool:
         """Whether it is in sight with all its parts: at the exit it is in sight while they are taken away."""
-        up = self.is_mounted and self.is_attached and self.app.is_running and self.is_current
+        up = self.is_mounted and self.is_attached and self.app.is_running and self.is_on_top
         return up and bool(self.query(Summary))
+
+    @property
+    def is_on_top(self) -> bool:
+        """Whether no other view is over it; a dialog may be. Textual calls the screen below that current, too."""
+        return next((screen for screen in reversed(self.app.screen_stack) if isinstance(screen, View)), None) is self
 
     def _draw_trouble(self, state: State) -> None:
         trouble = self.query_one("#trouble", Lines)

@@ -126,7 +126,7 @@ class WorkloadView(View):
 
     def _read_on(self) -> None:
         found = self._workload
-        if not self.is_current or found is None or found.allocation is None or self._output.ended:
+        if not self.is_on_top or found is None or found.allocation is None or self._output.ended:
             return
         fleet, node, identity, before = self.shell.ctx.fleet, found.allocation.node, found.id, self._output
         self.shell.desk.ask(
@@ -139,7 +139,7 @@ class WorkloadView(View):
     def _take_output(self, output: Output) -> None:
         if output != self._output or self._problem:
             self._output, self._problem = output, ""
-            if not self.is_current:
+            if not self.is_on_top:
                 return
             body = self.query_one("#beside", VerticalScroll)
             follows = body.is_vertical_scroll_end

@@ -14,6 +14,7 @@ from textual.widgets import Input
 
 from gpualloc.tui.actions.action import Ask
 from gpualloc.tui.cells import Role, Span, cell
+from gpualloc.tui.text import printable
 from gpualloc.tui.widgets.lines import Lines
 
 
@@ -72,7 +73,8 @@ class FieldLine(Vertical):
         if ask.choices:
             self._entry: Choices | Input = Choices(ask.choices, initial)
         else:
-            suggester = SuggestFromList(ask.known, case_sensitive=False) if ask.known else None
+            known = [text for text in ask.known if text.isprintable()]
+            suggester = SuggestFromList(known, case_sensitive=False) if known else None
             self._entry = Input(initial, placeholder=ask.placeholder, suggester=suggester, compact=True)
             self._entry.cursor_blink = False
 
@@ -100,8 +102,7 @@ class FieldLine(Vertical):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Leave out what was pasted and cannot be drawn."""
         event.stop()
-        if not event.value.isprintable():
-            event.input.value = "".join(char for char in event.value if char.isprintable())
+        event.input.value = printable(event.value)
 
     def complain(self, text: str) -> None:
         """Say what is wrong; empty says nothing is."""

@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from gpualloc.tui.cells import Role, Span
+from gpualloc.tui.text import printable
 from gpualloc.tui.widgets.lines import Lines
 
 _SHOWN = 8
@@ -101,8 +102,8 @@ class PromptLine(Horizontal):
         self.display = True
         self.query_one("#prompt-label", Lines).show([(Span(f" {prompt.label} ", Role.KEY),)])
         self._input.placeholder = prompt.placeholder
-        self._input.value = text
-        self._input.cursor_position = len(text)
+        self._input.value = printable(text)
+        self._input.cursor_position = len(self._input.value)
         self._input.can_focus = True
         # At once: what is typed fast behind the key that asks is part of the text.
         self.screen.set_focus(self._input)
@@ -153,6 +154,11 @@ class PromptLine(Horizontal):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Tell the screen, and name what could come next."""
         event.stop()
+        shown = printable(event.value)
+        if shown != event.value:
+            # It was pasted, and comes again without what cannot be drawn.
+            self._input.value = shown
+            return
         if self._prompt is None:
             return
         self._hint()
@@ -165,7 +171,9 @@ class PromptLine(Horizontal):
             self.leave()
 
     def _continuations(self) -> tuple[str, ...]:
-        return () if self._prompt is None else self._prompt.complete(self._input.value)
+        """What it could become; what a node calls something may be nothing that can be typed."""
+        found = () if self._prompt is None else self._prompt.complete(self._input.value)
+        return tuple(text for text in found if text.isprintable())
 
     def _hint(self) -> None:
         found = self._continuations()
