@@ -162,7 +162,7 @@ class View(Screen[None]):
                 top.say(text, wrong=wrong)
             return
         line = self.query_one("#notice", Lines)
-        said = (cell(f" {text}", Role.BAD if wrong else Role.GOOD),)
+        said = (cell(f" {plain(text)}", Role.BAD if wrong else Role.GOOD),)
         line.show(said)
         line.display = True
         self.set_timer(NOTICE_S, lambda: self._unsay(said))
