@@ -9,8 +9,8 @@ GAP = 1
 """Blank cells between columns."""
 MARGIN = 1
 """Blank cells left of the first column."""
-_LONG = 40
-"""A text that may be so wide gets twice the room that is to spare, one of 80 three times, and so on."""
+_LONG = 80
+"""A text that may be so wide gets twice the room that is to spare, one of 160 three times, and so on."""
 
 
 @dataclass(frozen=True, slots=True)

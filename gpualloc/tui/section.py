@@ -9,7 +9,7 @@ from rich.cells import cell_len, chop_cells
 
 from gpualloc.tui.cells import Cell, Role, Span, cell, fitted, width_of
 
-_LABEL_WIDTH = 16
+_LABEL_WIDTH = 17
 
 
 @dataclass(frozen=True, slots=True)

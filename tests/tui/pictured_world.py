@@ -24,7 +24,7 @@ from tui.steering import until
 
 from gpualloc.engine.context import Context, Settings
 from gpualloc.engine.judging import Judge
-from gpualloc.engine.sample import sample
+from gpualloc.engine.sample import sample, samples_of
 from gpualloc.forecast.registry import load as forecaster
 from gpualloc.model.alert import AlertRule, AlertSettings, MetricTest, Silence, TroubleTest
 from gpualloc.model.audit import AuditEntry
@@ -77,7 +77,12 @@ def as_it_was(world: FrozenWorld, ago_s: float) -> tuple[Node, ...]:
             for device in one.devices
         )
         said = () if one.name != "h100-01" or ago_s > 1981.0 else (_XID,)
-        found.append(replace(before, spec=one.spec, at_s=at_s, devices=devices, kernel_messages=said))
+        wave = math.sin((at_s % 5400) / 5400 * 2 * math.pi)
+        host = before.host
+        if host.cpu_utilization_ratio is not None:
+            host = replace(host, cpu_utilization_ratio=round(host.cpu_utilization_ratio * (1 + wave / 5), 4))
+        waving = tuple(_waving(device, wave) for device in devices)
+        found.append(replace(before, spec=one.spec, at_s=at_s, host=host, devices=waving, kernel_messages=said))
     return tuple(found)
 
 
@@ -144,43 +149,22 @@ def _whole(world: FrozenWorld) -> FrozenWorld:
     return replace(world, nodes=tuple(nodes), workloads=tuple(map(asking, world.workloads)))
 
 
+def _waving(device: Device, wave: float) -> Device:
+    """The device with a load that goes up and down a little."""
+    if not device.gpu_utilization_ratio:
+        return device
+    ratio = round(min(1.0, device.gpu_utilization_ratio * (1 + wave / 8)), 4)
+    power_w = round(65 + ratio * ((device.power_limit_w or 400) - 90), 1)
+    return replace(device, gpu_utilization_ratio=ratio, power_w=power_w)
+
+
 def _samples(world: FrozenWorld) -> Iterator[Sample]:
     for ago_s in (*range(int(PAST_S), FINE_S, -STEP_S), *range(FINE_S, 0, -FINE_STEP_S)):
         at_s = int(NOW_S) - ago_s
-        for one in as_it_was(world, ago_s):
-            if one.state is not NodeState.OK:
-                continue
-            wave = math.sin((at_s % 5400) / 5400 * 2 * math.pi)
-            yield Sample(
-                SeriesKey(SeriesKind.NODE, one.name, ""),
-                at_s,
-                {
-                    "cpu_utilization_ratio": round((one.host.cpu_utilization_ratio or 0.0) * (1 + wave / 5), 4),
-                    "memory_available_mib": 780_000 + round(40_000 * wave),
-                    "network_rx_bytes_per_s": 2.5e6 + round(1e6 * wave),
-                    "network_tx_bytes_per_s": 8.1e6 + round(3e6 * wave),
-                },
-            )
-            for work in world.workloads:
-                there = work.allocation is not None and work.allocation.node == one.name
-                if there and work.state is WorkloadState.RUNNING and at_s >= (work.started_at_s or 0.0):
-                    yield Sample(SeriesKey(SeriesKind.WORKLOAD, one.name, work.id), at_s, {})
-            for device in one.devices:
-                yield _device_sample(one, device, at_s, wave)
-
-
-def _device_sample(node: Node, device: Device, at_s: int, wave: float) -> Sample:
-    ratio = device.gpu_utilization_ratio
-    busy = 0.0 if ratio is None else max(0.0, min(1.0, ratio * (1 + wave / 8)))
-    known = device.state is DeviceState.OK
-    values: dict[str, float | None] = {
-        "gpu_utilization_ratio": None if ratio is None else round(busy, 4),
-        "gpu_memory_used_mib": None if device.memory_used_mib is None else device.memory_used_mib,
-        "power_w": round(65 + busy * ((device.power_limit_w or 400) - 90), 1) if known else None,
-        "temperature_c": None if device.temperature_c is None else device.temperature_c + round(2 * wave),
-        "sm_clock_mhz": device.sm_clock_mhz,
-    }
-    return Sample(SeriesKey(SeriesKind.DEVICE, node.name, device.uuid), at_s, values)
+        yield from samples_of(as_it_was(world, ago_s), at_s)
+        for work in world.workloads:
+            if work.state is WorkloadState.RUNNING and work.allocation is not None and at_s >= (work.started_at_s or 0):
+                yield Sample(SeriesKey(SeriesKind.WORKLOAD, work.allocation.node, work.id), at_s, {})
 
 
 def _write_work(ctx: Context, world: FrozenWorld) -> None:
