@@ -76,7 +76,7 @@ def terminal(
         pane = Terminal(Path(folder) / "socket")
         config = Path(folder) / "tmux.conf"
         config.write_text("set -g remain-on-exit on\nset -g default-terminal tmux-256color\nset -g status off\n")
-        kept = {key: value for key, value in env.items() if key not in ("TMUX", "TERM")}
+        kept = {key: value for key, value in env.items() if key not in ("TMUX", "TERM", "COLUMNS", "LINES")}
         size = ("-x", str(width), "-y", str(height))
         subprocess.run(
             ["tmux", "-S", str(pane.socket), "-f", str(config), "new-session", "-d", *size, shlex.join(command)],

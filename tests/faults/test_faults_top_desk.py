@@ -17,7 +17,7 @@ from fakes.hostile_wire import harm_in
 from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
-from tui.fleet_fixture import OPTIONS, A100, FrozenMeter, FrozenWorld, device, fleet, node, uuid, workload
+from tui.fleet_fixture import A100, OPTIONS, FrozenMeter, FrozenWorld, device, fleet, node, uuid, workload
 from tui.steering import go, no_defect, until, until_drawn, whole_text
 
 from gpualloc.model.workload import WorkloadState
@@ -160,9 +160,10 @@ async def test_dialogs_and_lines_draw_hostile_text_as_text(tmp_path: Path) -> No
             app.ask(Prompt("export", "write to", "FILE", lambda _: (HOSTILE, "plain")), name, lambda _: None)
             await until(pilot, lambda: "plain" in whole_text(pilot))
             _check_harmless(pilot)
-            view.query_one(Input).post_message(events.Paste(HOSTILE))
-            await until(pilot, lambda: "evil" in view.query_one(Input).value)  # type: ignore[union-attr]
-            await until(pilot, lambda: view.query_one(Input).value.isprintable())  # type: ignore[union-attr]
+            entry = view.query_one(Input)
+            entry.post_message(events.Paste(HOSTILE))
+            await until(pilot, lambda entry=entry: "evil" in entry.value)
+            await until(pilot, lambda entry=entry: entry.value.isprintable())
             await pilot.press("escape")
             await pilot.pause()
         app._run(f"record {tmp_path}/{HOSTILE.replace('/', '')}.rec")

@@ -9,7 +9,7 @@ import tracemalloc
 from collections.abc import Iterator
 
 from textual.pilot import Pilot
-from tui.fleet_fixture import EVERY_S, NOW_S, TICKS_S, A100, FrozenMeter, FrozenWorld, device, fleet, large_fleet, node
+from tui.fleet_fixture import A100, EVERY_S, NOW_S, FrozenMeter, FrozenWorld, device, fleet, large_fleet, node
 from tui.steering import fleet_table, go, no_defect, screen_text, text_of, until, until_drawn, whole_text
 
 from gpualloc.engine.context import Context

@@ -53,7 +53,6 @@ class View(Screen[None]):
         super().__init__()
         self.shell = shell
         self.of = of
-        self._took: Callable[[str], None] | None = None
         self._asked_from: Widget | None = None
 
     # What a view says of itself.
@@ -179,19 +178,22 @@ class View(Screen[None]):
 
     def ask(self, prompt: Prompt, text: str, took: Callable[[str], None]) -> None:
         """Let a line be typed; `took` gets it once it is accepted."""
-        self._took = took
         self._asked_from = self.focused
-        self.query_one(PromptLine).ask(prompt, text)
+        self.query_one(PromptLine).ask(prompt, text, took)
 
     def on_prompt_line_accepted(self, event: PromptLine.Accepted) -> None:
         """Hand it over."""
-        self.focus_body()
-        if self._took is not None:
-            self._took(event.text)
+        self._leave_prompt()
+        event.took(event.text)
 
     def on_prompt_line_left(self, _: PromptLine.Left) -> None:
         """Back to the view."""
-        self.focus_body()
+        self._leave_prompt()
+
+    def _leave_prompt(self) -> None:
+        # Whoever types fast may be in the next line already.
+        if not self.query_one(PromptLine).display:
+            self.focus_body()
 
     def _focus_first(self) -> None:
         if self._stands and self.focused is None:

@@ -63,10 +63,12 @@ class PromptLine(Horizontal):
     class Accepted(Message):
         """The text was accepted."""
 
-        def __init__(self, prompt: Prompt, text: str) -> None:
+        def __init__(self, prompt: Prompt, text: str, took: Callable[[str], None]) -> None:
             super().__init__()
             self.prompt = prompt
             self.text = text
+            self.took = took
+            """Whoever asked for it."""
 
     class Left(Message):
         """The prompt was left without a text."""
@@ -81,6 +83,7 @@ class PromptLine(Horizontal):
         self._input.cursor_blink = False
         self._input.can_focus = False
         self._prompt: Prompt | None = None
+        self._took: Callable[[str], None] = lambda _: None
         self.ends = {"enter": self.accept, "escape": self.leave, "tab": self.complete}
         """What keys do that are no text."""
         self.display = False
@@ -96,9 +99,9 @@ class PromptLine(Horizontal):
         """What is typed."""
         return self._input.value
 
-    def ask(self, prompt: Prompt, text: str = "") -> None:
-        """Show the line and type into it, after the text that is there."""
-        self._prompt = prompt
+    def ask(self, prompt: Prompt, text: str, took: Callable[[str], None]) -> None:
+        """Show the line and type into it, after the text that is there; `took` is for whoever hears of the end."""
+        self._prompt, self._took = prompt, took
         self.display = True
         self.query_one("#prompt-label", Lines).show([(Span(f" {prompt.label} ", Role.KEY),)])
         self._input.placeholder = prompt.placeholder
@@ -138,7 +141,7 @@ class PromptLine(Horizontal):
         prompt, text = self._prompt, self._input.value
         if prompt is not None:
             self.close()
-            self.post_message(self.Accepted(prompt, text))
+            self.post_message(self.Accepted(prompt, text, self._took))
 
     def complete(self) -> None:
         """Take the likeliest continuation, as far as all of them agree when there are several."""
