@@ -23,7 +23,7 @@ from gpualloc.tui.desk import Answered, Desk
 from gpualloc.tui.listing import Sort
 from gpualloc.tui.messages import Back, Crashed, Go, Said, Sampled
 from gpualloc.tui.options import VIEW_NAMES, TopOptions
-from gpualloc.tui.remembered import MAX_FILTERS, MAX_NAME_CHARS, ListLook, Memory
+from gpualloc.tui.remembered import MAX_FILTER_CHARS, MAX_FILTERS, MAX_NAME_CHARS, ListLook, Memory
 from gpualloc.tui.rows import Moment
 from gpualloc.tui.screens.catalog import PLACES, Place, place
 from gpualloc.tui.screens.listed import ListedView
@@ -394,6 +394,8 @@ class TopApp(TravellingApp):
             raise UsageError("there is no filter to save", hint="type one with /, then :save NAME")
         if len(name) > MAX_NAME_CHARS or len(self.shell.filters) >= MAX_FILTERS:
             raise UsageError(f"at most {MAX_FILTERS} filters are saved, with names of {MAX_NAME_CHARS} letters at most")
+        if len(text) > MAX_FILTER_CHARS:
+            raise UsageError(f"filters of more than {MAX_FILTER_CHARS} letters are not saved")
         self.shell.filters[name] = text
         self._keep()
         self.say(f"saved; @{name} behind / applies it")

@@ -46,8 +46,6 @@ class Remembered:
     """The view that was on top at the end."""
     heat: str | None = None
     """Name of the field that colours the heat grid."""
-    tree: bool = False
-    """Whether processes are shown as a tree."""
     lists: Mapping[str, ListLook] = field(default_factory=dict)
     """By the name of the list."""
     filters: Mapping[str, str] = field(default_factory=dict)
@@ -158,7 +156,6 @@ def decoded(text: bytes) -> Remembered:
         theme=_name(document.get("theme")),
         view=_name(document.get("view")),
         heat=_name(document.get("heat")),
-        tree=document.get("tree") is True,
         lists={name: _list_look(value) for name, value in _named(document.get("lists"), MAX_LISTS)},
         filters={
             name: value

@@ -75,6 +75,11 @@ class FleetRow:
         return self.node.heard_s
 
     @property
+    def unlisted(self) -> str | None:
+        """Why nobody knows which processes are on the device; None when that is known. Untrusted text."""
+        return None if self.device is None else self.device.unavailable.get("processes")
+
+    @property
     def standing(self) -> Standing:
         """How the row's device stands; for a node, IDLE or UNKNOWN."""
         if self.device is None or self.node.failing or self.node.heard_s is None:

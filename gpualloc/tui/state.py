@@ -14,7 +14,7 @@ from gpualloc.tui.rows import FleetRow, FleetRows, Moment
 from gpualloc.tui.seen import Seen, SeenNode
 from gpualloc.tui.totals import FleetTotals, Totals
 
-_TIMELESS = frozenset({"workloads", "names", "owners", "progress", "indices", "nodes"})
+_TIMELESS = frozenset({"unlisted", "workloads", "names", "owners", "progress", "indices", "nodes"})
 """What is derived from what was seen alone, whatever the moment."""
 
 
@@ -90,6 +90,12 @@ class State:
             return None
         heard_s, name = min(heard)
         return name, max(0.0, self.moment.ticks_s - heard_s)
+
+    @cached_property
+    def unlisted(self) -> str | None:
+        """Why nobody knows which processes are on any device, as in the past; None when that is known of some."""
+        reasons = {row.unlisted for row in self.rows if row.device is not None}
+        return None if not reasons or None in reasons else max(reason for reason in reasons if reason)
 
     def row(self, key: str) -> FleetRow | None:
         """The fleet's row of that key; None when it is gone."""

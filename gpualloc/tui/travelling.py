@@ -202,8 +202,15 @@ class TravellingApp(ThemedApp):
 
     def hear(self) -> None:
         """Hand what was seen to the recording."""
-        if self._tapes is not None and self._tapes.running:
+        if self._tapes is None:
+            return
+        if self._tapes.running:
             self._tapes.hear(self.watcher.seen())
+            return
+        tape = self._tapes.tape
+        if tape is not None and tape.why is not None:
+            self._tapes = None
+            self.say(f"the recording {tape.path} ended: {tape.why}", wrong=True)
 
     def time_commands(self) -> tuple[Command, ...]:
         """What can be typed behind `:` about time."""

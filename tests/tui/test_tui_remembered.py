@@ -27,7 +27,6 @@ CHOSEN = Remembered(
     theme="light",
     view="devices",
     heat="memory",
-    tree=True,
     lists={"devices": ListLook(("node", "util"), (("util", True), ("node", False))), "users": ListLook()},
     filters={"hot": "temp>80 model:h100", "mine": "user:ann"},
 )
@@ -42,7 +41,6 @@ ANY = st.builds(
     theme=st.none() | NAMES,
     view=st.none() | NAMES,
     heat=st.none() | NAMES,
-    tree=st.booleans(),
     lists=st.dictionaries(NAMES, LOOKS, max_size=4),
     filters=st.dictionaries(NAMES, NAMES, max_size=4),
 )
@@ -64,7 +62,7 @@ def test_no_bytes_do_harm(text: bytes) -> None:
         decoded(text)
 
 
-@given(st.dictionaries(st.sampled_from(["theme", "view", "heat", "tree", "lists", "filters", "other"]), JSON))
+@given(st.dictionaries(st.sampled_from(["theme", "view", "heat", "lists", "filters", "other"]), JSON))
 def test_wrong_types_are_left_out_and_the_rest_is_used(document: dict[str, object]) -> None:
     found = decoded(json.dumps({**document, "format": 1}).encode())
     assert decoded(encoded(found)) == found

@@ -95,6 +95,8 @@ def _held(
     for holder in row.holders:
         if holder.kind is HolderKind.STRANGER:
             entries.append((holder.name, cell("stranger: nobody booked it", Role.WARN)))
+    if row.unlisted:
+        entries.append(("processes", text(None, absent=f"n/a: {plain(row.unlisted)}")))
     return Section("Held by", tuple(entries) or (("nobody", cell("free", Role.DIM)),))
 
 

@@ -116,6 +116,7 @@ def _system(node: Node) -> Section:
     groups = node.cgroup
     writable = "writable" if groups.writable else "not writable"
     group_text = "none" if groups.mode == "none" else f"{groups.mode} ({' '.join(groups.controllers)}), {writable}"
+    nothing = "none" if node.limited is None else "n/a"
     account = None if node.user is None else f"{node.user}{', privileged' if node.privileged else ''}"
     driver = cell(plain(node.driver_version)) if node.driver_version else text(node.nvml_reason)
     return Section(
@@ -126,10 +127,10 @@ def _system(node: Node) -> Section:
             ("GPUs on bus", text(None if node.host.gpus_on_bus is None else str(node.host.gpus_on_bus))),
             ("python", text(node.python_version)),
             ("account", text(account)),
-            ("control groups", text(group_text)),
+            ("control groups", text(group_text if node.limited is None else None)),
             ("managed", yes_no(node.manageable)),
-            ("other owners", text(", ".join(node.other_controllers) or None, absent="none")),
-            ("kernel log", text(node.kernel_log_reason, absent="read")),
+            ("other owners", text(", ".join(node.other_controllers) or None, absent=nothing)),
+            ("kernel log", text(node.kernel_log_reason, absent="read" if node.limited is None else "n/a")),
             ("boot", text(node.boot_id)),
         ),
     )

@@ -157,7 +157,8 @@ def _badness(row: FleetRow, moment: Moment) -> Value:
 def _who(row: FleetRow, _: Moment) -> Value:
     if row.device is None:
         return None
-    return tuple(holder.name for holder in row.holders) or "free"
+    found = tuple(holder.name for holder in row.holders)
+    return found or (None if row.unlisted else "free")
 
 
 def _users(row: FleetRow, _: Moment) -> Value:
@@ -170,6 +171,8 @@ def _who_cell(row: FleetRow, _: Moment, width: int) -> Cell:
 
 def holders_cell(row: FleetRow) -> Cell:
     """Who holds a device: workloads with their owners, strangers, or `free`."""
+    if not row.holders and row.unlisted:
+        return cell("n/a", Role.DIM)
     if not row.holders:
         return cell("free" if row.standing is Standing.IDLE else "", Role.DIM)
     spans: list[Span] = []

@@ -110,7 +110,7 @@ class DeviceView(ChartedView):
 
     def _draw_processes(self, row: FleetRow, device: Device, state: State) -> None:
         found = process_rows((row.node,), state.indices, state.names, device.uuid)
-        self.query_one("#processes", ListTable).show_rows(found, state.moment)
+        self.query_one("#processes", ListTable).show_rows(found, state.moment, unknown=state.unlisted)
         pane = self.query_one("#on-device", Pane)
         pane.entitle((Span(" Processes", Role.NAME), Span(f"  {len(found)}")))
         room = self.query_one("#beside").size.height

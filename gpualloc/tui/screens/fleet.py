@@ -206,7 +206,7 @@ class FleetView(ListedView):
         row = self._fleet.current
         device = None if row is None or row.device is None else row.device.uuid
         found = () if row is None else process_rows((row.node,), state.indices, state.names, device)
-        self.query_one("#processes", ListTable).show_rows(found, state.moment)
+        self.query_one("#processes", ListTable).show_rows(found, state.moment, unknown=state.unlisted)
         stale = row is not None and found and state.moment.is_stale(row)
         hint = f"as of {age_text(state.moment.age_s(row.node.heard_s))} ago" if row is not None and stale else ""
         title = f" Processes on {subject_text(row)}" if row is not None else " Processes"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -66,7 +67,8 @@ class EventsView(ListedView):
         self.query_one("#wrong", Pane).entitle(_title("Wrong now", len(wrong), ""))
         kept = {event.key: event for event in (*self._found.events, *state.seen.judged.events)}
         since_s = state.moment.now_s - _SPANS[self._span][1]
-        events: list[Event] = [event for event in kept.values() if event.at_s >= since_s]
+        until_s = math.inf if state.live else state.moment.now_s
+        events: list[Event] = [event for event in kept.values() if since_s <= event.at_s <= until_s]
         self.query_one("#events", ListTable).show_rows(trouble_rows(events, indices), state.moment)
         self.query_one("#happened", Pane).entitle(
             _title("What happened", len(events), f"the last {_SPANS[self._span][0]}; d changes that")

@@ -41,9 +41,13 @@ class OneList(ListedView, Generic[Row]):
         """What it lists."""
         raise NotImplementedError
 
+    def unknown(self, state: State) -> str | None:  # noqa: ARG002 (most lists are always known)
+        """Why nobody knows what there is to list."""
+        return None
+
     def draw(self, state: State) -> None:
         """Show the rows."""
-        self.list.show_rows(self.rows(state), state.moment)
+        self.list.show_rows(self.rows(state), state.moment, unknown=self.unknown(state))
 
     @property
     def list(self) -> ListTable[Row]:
@@ -93,6 +97,10 @@ class UsersView(OneList[UserRow]):
         if self._made[0] is not state.rows:
             self._made = (state.rows, user_rows(state))
         return self._made[1]
+
+    def unknown(self, state: State) -> str | None:
+        """Users are known by their processes."""
+        return state.unlisted
 
     def on_table_opened(self, event: Table.Opened) -> None:
         """Show the processes of the user."""

@@ -93,7 +93,7 @@ class NodeView(ChartedView):
         devices.styles.max_height = max(2, len(own) + 1)
         self._draw_topology(rows[0])
         found = process_rows((rows[0].node,), state.indices, state.names)
-        self.query_one("#processes", ListTable).show_rows(found, state.moment)
+        self.query_one("#processes", ListTable).show_rows(found, state.moment, unknown=state.unlisted)
         self.query_one("#on-node", Pane).entitle((Span(" Processes", Role.NAME), Span(f"  {len(found)}")))
         self._draw_history(state, len(found))
 

@@ -55,7 +55,7 @@ class ProcessesView(ListedView):
         if self._made_of[0] is not state.rows or self._made_of[1] is not self._by:
             found = process_rows(state.seen.nodes, state.indices, state.names, owners=state.owners)
             self._made_of, self._rows = (state.rows, self._by), gathered(found, self._by)
-        self._list.show_rows(self._rows, state.moment)
+        self._list.show_rows(self._rows, state.moment, unknown=state.unlisted)
 
     def targets(self) -> tuple[Target, ...]:
         """Processes; of a group all of them."""

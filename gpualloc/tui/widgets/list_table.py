@@ -63,6 +63,7 @@ class ListTable(Table[Row]):
         self.selected: set[str] = set()
         """Keys of selected rows."""
         self._fields = {field.name: field for field in listing.fields}
+        self._unknown: str | None = None
         self._all: Sequence[Row] = ()
         self._moment = Moment(0.0, 0.0, 0.0)
         self._arranged_as: tuple[object, ...] = ()
@@ -73,8 +74,15 @@ class ListTable(Table[Row]):
 
     # What its view tells it.
 
-    def show_rows(self, rows: Sequence[Row], moment: Moment) -> None:
-        """Draw these rows, given in the listing's own order, as they stand at that moment."""
+    def show_rows(self, rows: Sequence[Row], moment: Moment, *, unknown: str | None = None) -> None:
+        """Draw these rows as they stand at that moment.
+
+        Args:
+            rows: in the listing's own order.
+            moment: at which ages are told.
+            unknown: why nobody knows what the rows are; None: that there is no row means that there is none.
+        """
+        self._unknown = unknown
         again, self._all, self._moment = rows is self._all, rows, moment
         self._strong = self.listing.tree is not None and in_tree_order(self.listing.tree, self.sorts)
         wanted = (self.memory.filter, self.sorts, int(moment.ticks_s) // _ARRANGED_S)
@@ -139,7 +147,7 @@ class ListTable(Table[Row]):
         """Why there is no row."""
         if self._all and self.memory.filter.strip():
             return f"no row passes the filter {plain(self.memory.filter, 60)}; Esc clears it"
-        return self.listing.absent
+        return self.listing.absent if self._unknown is None else f"n/a: {plain(self._unknown)}"
 
     def columns(self, width: int) -> Sequence[Column]:  # noqa: ARG002 (the same in every width)
         """The chosen fields."""
