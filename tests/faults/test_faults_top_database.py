@@ -1,4 +1,4 @@
-"""State that is locked, gone or broken while the dashboard runs: it goes on with what is live, and says what it cannot."""
+"""State that is locked, gone or broken while the dashboard runs: what is live goes on."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from fakes.hostile_wire import harm_in
 from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
-from tui.fleet_fixture import OPTIONS, A100, FrozenMeter, FrozenWorld, device, fleet, node, uuid, workload
+from tui.fleet_fixture import A100, OPTIONS, FrozenMeter, FrozenWorld, device, fleet, node, uuid, workload
 from tui.steering import go, no_defect, until, until_drawn, whole_text
 
 from gpualloc.model.workload import WorkloadState
@@ -160,9 +160,7 @@ async def test_dialogs_and_lines_draw_hostile_text_as_text(tmp_path: Path) -> No
             app.ask(Prompt("export", "write to", "FILE", lambda _: (HOSTILE, "plain")), name, lambda _: None)
             await until(pilot, lambda: "plain" in whole_text(pilot))
             _check_harmless(pilot)
-            view.query_one(Input).post_message(events.Paste(HOSTILE))
-            await until(pilot, lambda: "evil" in view.query_one(Input).value)  # type: ignore[union-attr]
-            await until(pilot, lambda: view.query_one(Input).value.isprintable())  # type: ignore[union-attr]
+            await _paste(pilot)
             await pilot.press("escape")
             await pilot.pause()
         app._run(f"record {tmp_path}/{HOSTILE.replace('/', '')}.rec")
@@ -177,6 +175,13 @@ async def test_dialogs_and_lines_draw_hostile_text_as_text(tmp_path: Path) -> No
                 continue
             await pilot.press("escape")
             await pilot.pause()
+
+
+async def _paste(pilot: Pilot[None]) -> None:
+    """Paste text that means harm into the line that is typed."""
+    line = pilot.app.screen.query_one(Input)
+    line.post_message(events.Paste(HOSTILE))
+    await until(pilot, lambda: "owned" in line.value and line.value.isprintable())
 
 
 def _check_harmless(pilot: Pilot[None]) -> None:
