@@ -1,4 +1,4 @@
-"""State that is locked, gone or broken while the dashboard runs: what is live goes on, the rest is said in a line."""
+"""State that is locked, gone or broken while the dashboard runs: what is live goes on."""
 
 from __future__ import annotations
 
