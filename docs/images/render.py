@@ -28,7 +28,7 @@ Steer = Callable[[Pilot[None]], Awaitable[None]]
 PICTURES = (
     ("top-fleet", (120, 40), "fleet", "", ()),
     ("top-80x24", (80, 24), "fleet", "", ()),
-    ("top-device", (120, 40), "device", "a100-01/GPU-a100-01-0", ()),
+    ("top-device", (120, 40), "device", "a100-01/GPU-a100-01-2", ()),
     ("top-plan", (120, 40), "plan", "", ()),
     ("top-forecast", (100, 30), "forecast", "", ()),
     ("top-workload", (120, 32), "workload", "w3b9n4k6y", ()),

@@ -30,7 +30,7 @@ from gpualloc.tui.themes import Colours
 Steer = Callable[[Pilot[None]], object]
 SMALL, MIDDLE, LARGE = (80, 24), (120, 40), (200, 60)
 sizes = pytest.mark.parametrize("size", [SMALL, MIDDLE, LARGE], ids=["80x24", "120x40", "200x60"])
-BUSY, MIG, HUNG = "a100-01/GPU-a100-01-0", "h200-01/GPU-h200-01-0", "h100-01/GPU-h100-01-4"
+BUSY, MIG, HUNG = "a100-01/GPU-a100-01-2", "h200-01/GPU-h200-01-0", "h100-01/GPU-h100-01-4"
 ABOUT = {
     "node": {"node": "h100-01"},
     "device": {"device": BUSY, "device-mig": MIG, "device-hung": HUNG},
@@ -130,7 +130,7 @@ def test_doing(snap_compare: Callable[..., bool], world: PicturedWorld, failed: 
         )
         if failed:
             doing.error = StepError(
-                "claim failed on h100-01: no answer", reason="failed", hint="`gpualloc plan` makes a new plan"
+                "start failed on h100-01: no answer", reason="failed", hint="`gpualloc plan` makes a new plan"
             )
         await app.push_screen(DoingScreen(doing, lambda: TICKS_S))
         await settled(pilot)

@@ -221,7 +221,7 @@ def _alert_severity(row: AlertRow, _: Moment, __: int) -> Cell:
 def _silenced(row: AlertRow, moment: Moment, _: int) -> Cell:
     if row.silenced is None:
         return cell("no", Role.DIM)
-    return cell(f"for {age_text(row.silenced.until_s - moment.now_s)} more", Role.WARN)
+    return cell(f"{age_text(row.silenced.until_s - moment.now_s)} more", Role.WARN)
 
 
 def _text(value: Callable[[AlertRow], str]) -> Callable[[AlertRow, Moment], Value]:
@@ -272,7 +272,7 @@ ALERT_FIELDS: tuple[Field[AlertRow], ...] = (
         "whether a silence keeps it from its channels",
         _text(lambda row: "no" if row.silenced is None else plain(row.silenced.reason)),
         draw=_silenced,
-        least=11,
+        least=9,
         most=14,
         priority=7,
     ),
