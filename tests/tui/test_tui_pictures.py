@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ from gpualloc.tui.screens.plan_comparison import ComparisonScreen
 from gpualloc.tui.screens.plan_policy import PolicyScreen
 from gpualloc.tui.themes import Colours
 
-Steer = Callable[[Pilot[None]], object]
+Steer = Callable[[Pilot[None]], Awaitable[None]]
 SMALL, MIDDLE, LARGE = (80, 24), (120, 40), (200, 60)
 sizes = pytest.mark.parametrize("size", [SMALL, MIDDLE, LARGE], ids=["80x24", "120x40", "200x60"])
 BUSY, MIG, HUNG = "a100-01/GPU-a100-01-2", "h200-01/GPU-h200-01-0", "h100-01/GPU-h100-01-4"
@@ -56,7 +56,7 @@ def only_ascii() -> Iterator[None]:
     glyphs.use(before)
 
 
-def at(name: str, of: str = "", *keys: str) -> Callable[[Pilot[None]], object]:
+def at(name: str, of: str = "", *keys: str) -> Steer:
     """Goes to a view and presses keys, each when all is drawn that the one before asked for."""
 
     async def steer(pilot: Pilot[None]) -> None:

@@ -41,7 +41,7 @@ class WorkloadView(View):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._why: tuple[float, str] = (float("-inf"), "")
+        self._why: tuple[float, Account | str] = (float("-inf"), "")
         self._output = Output()
         self._problem = ""
 
@@ -83,8 +83,13 @@ class WorkloadView(View):
         self.query_one(Facts).show(workload_sections(found, state.indices, progress))
         self._ask_why(state)
         room = self.query_one("#beside").size.width - 3
-        told.show(cells_of(self._why[1]) if self._why[1] else [])
+        told.show(self._reasons(room))
         self.query_one("#output", Lines).show(self._printed(found, room))
+
+    def _reasons(self, room: int) -> list[Cell]:
+        answer = self._why[1]
+        text = answer if isinstance(answer, str) else why_text(answer, painted(room))
+        return cells_of(text) if text else []
 
     def _printed(self, found: Workload, room: int) -> list[Cell]:
         if found.allocation is None:
@@ -99,13 +104,12 @@ class WorkloadView(View):
         if found is None or state.moment.ticks_s - self._why[0] < _WHY_S or not state.live:
             return
         self._why = (state.moment.ticks_s, self._why[1])
-        ctx, width = self.shell.ctx, self.query_one("#beside").size.width - 3
-        identity = found.id
+        ctx, identity = self.shell.ctx, found.id
 
-        def tell() -> str:
+        def tell() -> Account:
             answer = why(ctx, identity)
             starter = answer.starter
-            account = Account(
+            return Account(
                 answer.workload,
                 answer.at_s,
                 ctx.simulated,
@@ -116,12 +120,11 @@ class WorkloadView(View):
                 answer.snapshot,
                 state.names,
             )
-            return why_text(account, painted(width))
 
         self.shell.desk.ask(f"why {identity}", tell, self._take_why, lambda error: self._take_why(plain(error.message)))
 
-    def _take_why(self, text: str) -> None:
-        self._why = (self._why[0], text)
+    def _take_why(self, answer: Account | str) -> None:
+        self._why = (self._why[0], answer)
         self.redraw()
 
     def _read_on(self) -> None:
