@@ -38,8 +38,6 @@ from gpualloc.tui.shell import Shell
 from gpualloc.tui.text import plain
 from gpualloc.views.runs import resumed_line
 
-APPLY_LANE = "apply"
-"""The desk's lane in which plans are carried out."""
 _SHOWN_AFTER_S = 0.3
 """What is done sooner is told by its notice alone."""
 _KINDS = {
@@ -237,7 +235,7 @@ class Hands:
 
     def quit(self) -> None:
         """Quit; while something is being done ask once."""
-        under_way, stopping = self._going_on(), self._shell.stopping
+        under_way, stopping = self._shell.under_way, self._shell.stopping
         if not under_way or stopping.is_set():
             self._app.exit()
             return
@@ -257,13 +255,8 @@ class Hands:
 
     def leave_when_done(self) -> None:
         """Quit if somebody wants that and nothing is being done any more; asked every second."""
-        if self._shell.stopping.is_set() and not self._going_on():
+        if self._shell.stopping.is_set() and not self._shell.under_way:
             self._app.exit()
-
-    def _going_on(self) -> list[str]:
-        """What is being done, here and by the plan's view."""
-        plan = ["A plan"] if self._shell.desk.busy(APPLY_LANE) else []
-        return [*self._shell.under_way, *plan]
 
 
 def _told(targets: Targets) -> str:

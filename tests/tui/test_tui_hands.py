@@ -386,19 +386,18 @@ async def test_quitting_asks_once_while_something_is_done(tmp_path: Path, key: s
 
 
 async def test_quitting_asks_while_a_plan_is_carried_out(tmp_path: Path) -> None:
-    go_on = threading.Event()
     with demo(tmp_path) as ctx:
         app = top(ctx, tmp_path)
         async with app.run_test(size=WIDE) as pilot:
             await seen_once(pilot)
-            app.shell.desk.ask("apply", lambda: go_on.wait(60), lambda _: None, lambda _: None)
+            app.shell.under_way.append("apply of p1")
             await pilot.press("q")
             await on_top(pilot, ConfirmScreen)
-            assert "A plan is being carried out" in dialog_text(pilot)
+            assert "apply of p1 is being carried out" in dialog_text(pilot)
             await pilot.press("y")
             await until(pilot, app.shell.ctx.stopped)
             assert app.is_running
-            go_on.set()
+            app.shell.under_way.clear()
             await until(pilot, lambda: app._exit)
 
 

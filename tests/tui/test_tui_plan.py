@@ -457,7 +457,7 @@ async def test_quitting_while_a_plan_is_applied_asks_and_ends_between_steps() ->
             await until(pilot, lambda: planner.applying)
             await answered(pilot, "q")
             await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
-            assert f"apply of {planner.draft.plan.id} is being done" in whole(pilot)
+            assert f"apply of {planner.draft.plan.id} is being carried out" in whole(pilot)
             await answered(pilot, "y")
             allowed.set()
             await until(pilot, lambda: not planner.applying)
