@@ -18,7 +18,7 @@ from gpualloc.tui import glyphs
 from gpualloc.tui.actions.action import Target
 from gpualloc.tui.actions.catalog import ACTIONS
 from gpualloc.tui.commands import Command, Commands
-from gpualloc.tui.cost import NOT_MEASURED, CostMeter, ProcessCostMeter
+from gpualloc.tui.cost import CostMeter, ProcessCostMeter
 from gpualloc.tui.desk import Answered, Desk
 from gpualloc.tui.listing import Sort
 from gpualloc.tui.messages import Back, Crashed, Go, Said, Sampled
@@ -99,7 +99,7 @@ class TopApp(TravellingApp):
         super().__init__(options.theme or self._memory.remembered.theme, colours)
         self.title = title
         self._meter = meter
-        self._cost = NOT_MEASURED
+        self._cost = meter.first
         self._source = source
         self._options = options
         self._every_s = options.every_s

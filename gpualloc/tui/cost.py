@@ -32,6 +32,11 @@ NOT_MEASURED = Cost(None, None)
 class CostMeter(Protocol):
     """Measures what the dashboard costs."""
 
+    @property
+    def first(self) -> Cost:
+        """What is told before the first measurement."""
+        ...
+
     def measure(self, received_bytes: int | None) -> Cost:
         """The cost since the last call, given how much was received in all."""
         ...
@@ -39,6 +44,8 @@ class CostMeter(Protocol):
 
 class ProcessCostMeter:
     """Measures this process and its children through psutil."""
+
+    first = NOT_MEASURED
 
     def __init__(self) -> None:
         self._measurements = 0

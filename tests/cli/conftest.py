@@ -56,6 +56,7 @@ def world(tmp_path):
     seen.saved_profiles = lambda options: SavedProfiles(tmp_path / "profiles")
     seen.kept_files = lambda options: StateFiles(StatePaths(tmp_path / "state"), simulated=seen.context.simulated)
     seen.remembered_file = lambda options: tmp_path / "state" / "top.json"
+    seen.may_not_write = lambda options: None
     seen.parquet_writer = lambda: write_parquet
     seen.workers = Workers
     return seen

@@ -188,7 +188,7 @@ def read_all(leader: int) -> bytes:
         ([], TopOptions()),
         (
             ["--theme", "mono", "--ascii", "--read-only", "--view", "users", "--every", "3s"],
-            TopOptions(every_s=3.0, theme="mono", ascii=True, read_only=True, view="users"),
+            TopOptions(every_s=3.0, theme="mono", ascii=True, read_only="--read-only was given", view="users"),
         ),
     ],
 )
@@ -197,7 +197,7 @@ def test_the_dashboard_begins_as_it_was_asked_to(run, world, monkeypatch, tmp_pa
     # Whatever can be closed: nobody listens to it here.
     monkeypatch.setattr(world.context.fleet, "watch", lambda _: StringIO(), raising=False)
     monkeypatch.setattr("gpualloc.cli.top._can_draw", lambda: True)
-    monkeypatch.setattr("gpualloc.tui.app.run_top", lambda source, options: begun.append((source, options)))
+    monkeypatch.setattr("gpualloc.tui.app.run_top", lambda _, source, options: begun.append((source, options)))
     assert run("top", *arguments).code == 0
     ((source, told),) = begun
     assert told == replace(options, remembered=tmp_path / "state" / "top.json")

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gpualloc.adapters.decode import _process
+from gpualloc.adapters.decode_processes import _process
 from gpualloc.adapters.fields import Fields
 from gpualloc.node import kernel_log, ports, process_rows, processes
 from gpualloc.node.commands import Commands

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gpualloc.adapters.decode import _CONTAINER, _SLURM_JOB
+from gpualloc.adapters.decode_processes import _CONTAINER, _SLURM_JOB
 from gpualloc.node.attribution import Pods, container, pod, slurm_job, slurm_job_told
 
 _UNHURRIED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
