@@ -77,12 +77,6 @@ class Recent:
             if not track.times or not 0 <= node.at_s - track.times[-1] < self.apart_s * 0.9:
                 self._add(track, node)
 
-    def forget(self, names: Sequence[str]) -> None:
-        """Drop all nodes but these."""
-        kept = set(names)
-        self._tracks = {name: track for name, track in self._tracks.items() if name in kept}
-        self._row_bytes = sum(map(_row_bytes, self._tracks.values()))
-
     def points(self, key: SeriesKey, metric: str, since_s: float = 0.0) -> list[tuple[float, float | None]]:
         """(epoch seconds, value or None) of a metric, oldest first; empty where nothing is kept of it."""
         track, metrics = self._tracks.get(key.node), _METRICS.get(key.kind, ())

@@ -82,14 +82,6 @@ def test_when_the_clock_is_set_back_it_begins_anew() -> None:
     assert recent.points(key_of(gpu(0)), POWER) == [(T - 3600, 300.0)]
 
 
-def test_nodes_that_left_the_fleet_are_forgotten() -> None:
-    recent = Recent()
-    recent.take([node(T, gpu(0)), node(T, gpu(1), name="b1")])
-    recent.forget(["b1"])
-    assert recent.points(key_of(gpu(0)), POWER) == []
-    assert recent.points(key_of(gpu(1), "b1"), POWER) == [(T, 300.0)]
-
-
 @given(st.lists(st.floats(0.1, 30), max_size=200), st.integers(1, 8), st.integers(300, 4000))
 def test_room_and_time_are_kept_to(steps: list[float], devices: int, budget: int) -> None:
     recent, at_s = Recent(kept_s=300, budget_bytes=budget), T
