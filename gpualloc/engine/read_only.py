@@ -22,7 +22,19 @@ JOURNAL_READS = frozenset(
     }
 )  # fmt: skip
 HISTORY_READS = frozenset(
-    {"read", "rollups", "digests", "grid", "span", "workloads_seen", "kept", "last_kept", "close"}
+    {
+        "read",
+        "rollups",
+        "digests",
+        "moment",
+        "neighbours",
+        "grid",
+        "span",
+        "workloads_seen",
+        "kept",
+        "last_kept",
+        "close",
+    }
 )
 EVENTS_READS = frozenset({"events", "mark", "kept_after", "conditions", "heard", "devices_seen", "close"})
 ALERTS_READS = frozenset({"standing", "transitions", "silences", "waiting", "close"})
