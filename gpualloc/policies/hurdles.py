@@ -186,8 +186,12 @@ def _mode(enabled: bool) -> DeviceLift:
 
 
 def _without_strangers(room: DeviceRoom) -> DeviceRoom:
-    known = room.unbooked_mib is not None
-    return replace(room, strangers=frozenset(), unbooked_mib=0 if known else None)
+    return replace(_with_memory_accounted_for(room), strangers=frozenset())
+
+
+def _with_memory_accounted_for(room: DeviceRoom) -> DeviceRoom:
+    """With nothing but what is booked in use; what is not known to be in use stays unknown."""
+    return room if room.unbooked_mib is None else replace(room, unbooked_mib=0)
 
 
 def _memory_known(room: DeviceRoom) -> DeviceRoom:
@@ -225,7 +229,7 @@ _LIFTS: dict[str, Lift] = {
     GIVEN: _on_devices(lambda room: replace(room, bookings=())),
     "used by a process nobody booked": _on_devices(_without_strangers),
     "with unknown free memory": _on_devices(_memory_known),
-    "with memory in use that no process accounts for": _on_devices(lambda room: replace(room, unbooked_mib=0)),
+    "with memory in use that no process accounts for": _on_devices(_with_memory_accounted_for),
     "with too little free memory": _on_devices(_memory_enough),
     "too full": _on_devices(_compute_free),
     "of another profile": _asking(mig_profile=None, share_asked=Share.MIG),

@@ -55,9 +55,9 @@ def sparkline(points: Points, width: int) -> str:
 
 
 def value_range(known: Sequence[float]) -> tuple[float, float]:
-    """From 0 (or lower) to the highest, so that bars can be compared; never empty."""
+    """From 0 (or lower) to the highest, so that bars can be compared; never empty, however large the values."""
     low, high = min(0.0, *known), max(known)
-    return low, high if high > low else low + 1
+    return low, high if high > low else low + max(1.0, -low)
 
 
 def plot(points: Points, columns: int, height: int, low: float, high: float) -> list[list[int]]:

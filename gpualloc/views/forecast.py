@@ -191,7 +191,7 @@ def span(seconds: float) -> str:
 
 
 def _number(panel: Panel, value: float) -> str:
-    """The value as a person reads it: ratios in percent."""
+    """The value as a person reads it: ratios in percent, and nothing where there is next to nothing."""
     if panel.unit == "ratio":
-        return f"{100 * value:.3g} %"
-    return f"{value:.4g} {panel.unit}".rstrip()
+        return f"{100 * round(value, 6):.3g} %"
+    return f"{round(value, 6):.4g} {panel.unit}".rstrip()

@@ -88,13 +88,24 @@ def _strangers(problem: Problem, node: Node) -> list[object]:
 
 
 def _no_strangers(problem: Problem, node: Node) -> Problem:
-    strangers, unbooked = _strangers(problem, node), _seen_by_nobody(problem, node)
+    strangers = _strangers(problem, node)
     kept = tuple(each for each in node.processes if each not in strangers)
+    devices = _memory_accounted_for(problem, node)
+    return _with_node(problem, replace(node, processes=kept, devices=devices))
+
+
+def _nothing_unaccounted_for(problem: Problem, node: Node) -> Problem:
+    return _with_devices(problem, node, _memory_accounted_for(problem, node))
+
+
+def _memory_accounted_for(problem: Problem, node: Node) -> tuple[Device, ...]:
+    """The devices with no more memory in use than their holders use."""
+    unbooked = _seen_by_nobody(problem, node)
     devices = []
     for device in node.devices:
         used, free = device.memory_used_mib, unbooked[device.uuid]
         devices.append(replace(device, memory_used_mib=None if used is None or free is None else used - free))
-    return _with_node(problem, replace(node, processes=kept, devices=tuple(devices)))
+    return tuple(devices)
 
 
 def _memory_told(problem: Problem, node: Node) -> Problem:
@@ -209,7 +220,7 @@ def _node_without(problem: Problem, node: Node, reason: str) -> Problem:
         "given to other work": _nothing_given,
         "used by a process nobody booked": _no_strangers,
         "with unknown free memory": _memory_told,
-        "with memory in use that no process accounts for": _no_strangers,
+        "with memory in use that no process accounts for": _nothing_unaccounted_for,
         "with too little free memory": _memory_in_plenty,
         "too full": _compute_in_plenty,
     }

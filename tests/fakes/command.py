@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -142,11 +142,7 @@ def end_work(node_dir: Path) -> None:
             record = json.loads((folder / "started.json").read_text())
             if not (folder / "end.json").exists():
                 pids = {record["pid"], record["keeper_pid"]}
-        for group in groups_of([folder.name]):
-            pids |= {int(pid) for pid in (group / "cgroup.procs").read_text().split()}
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        _kill(pids)
         for group in groups_of([folder.name]):
             wait_until(lambda group=group: _removed(group), f"{group} can be removed")
 
@@ -162,8 +158,16 @@ def groups_of(identities: Sequence[str]) -> list[Path]:
     ]
 
 
+def _kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
 def _removed(group: Path) -> bool:
+    """Kill who is in the group, among them who came since the last try, and remove it."""
     try:
+        _kill(map(int, (group / "cgroup.procs").read_text().split()))
         group.rmdir()
     except FileNotFoundError:
         return True

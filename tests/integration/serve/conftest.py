@@ -39,13 +39,23 @@ class Served:
     def __init__(self, process, log):
         self.process = process
         self.log = log
-        self.address = re.search(r"http://\S+", process.stdout.readline())[0]
+        self._unasked = []
+        self.address = self.next_address()
         self.origin, self.ticket = self.address.split("/?token=")
-        process.stdout.readline()
 
     def next_address(self):
         """The address that is printed when the one before it was used."""
-        return re.search(r"http://\S+", self.process.stdout.readline())[0]
+        return self.printed(r"http://\S+")
+
+    def printed(self, pattern):
+        """What matches in the first such line that was not asked for yet; waits for it."""
+        while True:
+            for at, line in enumerate(self._unasked):
+                if found := re.search(pattern, line):
+                    del self._unasked[at]
+                    return found[0]
+            self._unasked.append(self.process.stdout.readline())
+            assert self._unasked[-1], f"the server ended without {pattern}"
 
     def children(self):
         """Pids of the dashboards."""

@@ -284,8 +284,7 @@ async def test_a_program_that_is_not_there_closes_its_tab(serve):
     path, cookie = await asyncio.to_thread(enter, served)
     async with Terminal(served, path, cookie) as terminal:
         assert (await terminal.receive(timeout=100)).data == aiohttp.WSCloseCode.INTERNAL_ERROR
-    served.next_address()
-    assert "cannot be started: No such file" in await asyncio.to_thread(served.process.stdout.readline)
+    await asyncio.to_thread(served.printed, "cannot be started: No such file")
 
 
 async def test_a_file_reaches_the_browser_once_and_only_with_the_cookie(serve):
@@ -309,8 +308,7 @@ async def test_a_program_that_fails_at_once_closes_its_tab(serve):
     path, cookie = await asyncio.to_thread(enter, served)
     async with Terminal(served, path, cookie) as terminal:
         assert (await terminal.receive(timeout=100)).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
-    served.next_address()
-    assert "no configuration" in await asyncio.to_thread(served.process.stdout.readline)
+    await asyncio.to_thread(served.printed, "no configuration")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)])

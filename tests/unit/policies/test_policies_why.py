@@ -60,6 +60,11 @@ def full(name: str, *workloads: str, **said: Any) -> Node:
         ({"devices": 1}, {"mig_profile": "1g.10gb"}, ("too few MIG instances",)),
         ({"devices": [{"mig": ["2g.20gb"]}]}, {"mig_profile": "1g.10gb"}, ("MIG instances of another profile",)),
         ({"devices": 2, "cpus": 4}, {"gpus": 3, "cpus": 8}, ("too few GPUs", "too few free CPUs")),
+        (
+            {"devices": [{"used_mib": None}, {"mig": [], "used_mib": 20000}]},
+            {},
+            ("GPUs in MIG mode", "GPUs with memory in use that no process accounts for"),
+        ),
     ],
 )
 def test_each_obstacle_has_its_name(node: dict[str, Any], asked: dict[str, Any], reasons: tuple[str, ...]) -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from gpualloc.views.chart import chart, sparkline
 
-VALUES = st.lists(st.none() | st.floats(-1e6, 1e6), min_size=1, max_size=300)
+VALUES = st.lists(st.none() | st.floats(-1e6, 1e6) | st.floats(-1e300, 1e300), min_size=1, max_size=300)
 
 
 def points(values, every_s=10.0):
