@@ -19,12 +19,13 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 from packing_chart import Line, Panel, chart
 
 from gpualloc.engine.decide import decide

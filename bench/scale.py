@@ -15,10 +15,11 @@ import math
 import statistics
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 
 from gpualloc.cli.demand_file import read_demand
 from gpualloc.engine import scale_pilots

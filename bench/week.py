@@ -14,9 +14,10 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, stdev
+
+from msgspec.structs import asdict
 
 sys.path.insert(0, str(Path(__file__).parent))
 

@@ -6,9 +6,10 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import fmean
 
+from msgspec.structs import replace
 from week_work import DAY_S, HOUR_S, Arrival, Class
 from week_world import BEGIN_S, PRICES, TICK_S, Arm, Wall, world
 

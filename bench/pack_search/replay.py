@@ -9,11 +9,12 @@ import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from gpualloc.model.shapes import GPU_MILLI

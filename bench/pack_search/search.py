@@ -22,13 +22,13 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, fields, replace
 from functools import cache
 from pathlib import Path
 from statistics import fmean, mean
 
 import cma
 import numpy as np
+from msgspec.structs import asdict, fields, replace
 from replay import KINDS, Ints, Outcome, Trace, library
 
 from gpualloc.model.allocation import Allocation

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.adapters.recorded_file import Header, Line, RecordedTick, RecordingFile
 from gpualloc.adapters.row_patch import UnfitPatchError, patched
@@ -16,8 +18,7 @@ MAX_KNOWN_BYTES = 256 << 20
 """Of the lines that what is known of all nodes was made from."""
 
 
-@dataclass(slots=True)
-class _Known:
+class _Known(Struct):
     """What was told of a node last."""
 
     line: Line

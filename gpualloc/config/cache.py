@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import asdict
 
 from gpualloc import __version__
 from gpualloc.config.alerts import settings_from

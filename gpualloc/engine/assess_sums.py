@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+
+from msgspec import Struct, field
+from msgspec.structs import fields
 
 from gpualloc.engine.assess_held import Holder
 from gpualloc.engine.assess_rows import FREE, IDLE, UNKNOWN, USED, Row, Ticks
@@ -104,8 +106,7 @@ def _use(rows: Sequence[Row], part: range) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-@dataclass(slots=True)
-class _Tally:
+class _Tally(Struct):
     """One holder, as its time is added up."""
 
     holder: Holder

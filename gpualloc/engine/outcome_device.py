@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from msgspec.structs import fields, replace
 
 from gpualloc.model.desired import DesiredDevice, DeviceSettings
 from gpualloc.model.plan import Step, StepKind, StepReason

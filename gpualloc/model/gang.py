@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation, HeldBy, Hold, Member, WorkloadEnd
 from gpualloc.model.ending import verdict

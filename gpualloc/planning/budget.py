@@ -9,7 +9,9 @@ even the lowest caps are too much waits. A cap is lifted when its device is idle
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Decision, Rejection, RejectionReason
@@ -20,8 +22,7 @@ from gpualloc.planning.drift import POWER_TOLERANCE_W
 from gpualloc.planning.settings import numbered, set_step
 
 
-@dataclass(frozen=True, slots=True)
-class Cap:
+class Cap(Struct, frozen=True):
     """A power limit that a device gets before work starts on it, or when it is idle again."""
 
     node: Node

@@ -7,8 +7,10 @@ does not tell, or a node that does not answer or tells of no work, is unknown an
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 from gpualloc.model.allocation import Allocation, Grant, Hold, Limits, WorkloadRecord
 from gpualloc.model.cpus import cpu_numbers
@@ -42,8 +44,7 @@ class DriftClass(StrEnum):
     """It is not known what an interrupted run has done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """One field that is not as it should be."""
 
     node: str

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+
+from msgspec import Struct
+from msgspec.structs import fields, replace
 
 from gpualloc.errors import GpuallocError
 from gpualloc.model.allocation import Allocation
@@ -29,8 +31,7 @@ Left = tuple[tuple[Difference, str], ...]
 """Differences that no step takes away, each with the reason in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Repairs:
+class Repairs(Struct, frozen=True):
     """What can be made again, and what cannot."""
 
     steps: tuple[Step, ...] = ()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+
+from msgspec import Struct
+from msgspec.structs import fields, replace
 
 from gpualloc.errors import InfeasibleError, UsageError
 from gpualloc.model.desired import NOTHING_SET, ComputeMode, DesiredDevice, DeviceSettings
@@ -15,8 +17,7 @@ _MAX_MHZ = 20_000
 _POWER_SLACK_W = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class SettingsChange:
+class SettingsChange(Struct, frozen=True):
     """What an operator wants of devices; None is not touched."""
 
     settings: DeviceSettings = NOTHING_SET

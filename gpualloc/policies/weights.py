@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+
+from msgspec import Struct
+from msgspec.structs import asdict, fields
 
 from gpualloc.errors import BrokenInputError
 
 
-@dataclass(frozen=True, slots=True)
-class Constants:
+class Constants(Struct, frozen=True):
     """How much is to be had in reserve."""
 
     sharpness: float
@@ -25,8 +26,7 @@ class Constants:
     """How gradually room for gangs becomes scarce, in square roots of their expected number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
+class Weights(Struct, frozen=True):
     """How much each feature counts, for one kind of work. All features are in GPUs or without unit."""
 
     demand: float = 0.0
@@ -48,8 +48,7 @@ class Weights:
     """Price of the room for gangs that is lost (`policies.scarcity`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """All numbers of the policy."""
 
     gpu: Weights

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 import gpualloc.sim.adopting
 import gpualloc.sim.evicting
@@ -26,8 +28,7 @@ FORMAT = 1
 """Version of the plain form; another one is refused."""
 
 
-@dataclass(slots=True)
-class SimulatedCluster:
+class SimulatedCluster(Struct):
     """State of a simulated cluster."""
 
     spec: ClusterSpec

@@ -7,7 +7,9 @@ back what was there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+
+from msgspec import Struct
+from msgspec.structs import fields
 
 _POOR_TERMINALS = frozenset({"linux", "dumb", "vt100", "vt102", "vt220", "ansi", "cons25"})
 """Values of TERM whose font or character set is too small: the console of Linux has 512 glyphs at most."""
@@ -15,8 +17,7 @@ _COERCED = "C.UTF-8"
 """What Python itself puts into LC_CTYPE when it finds the C locale (PEP 538)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Glyphs:
+class Glyphs(Struct, frozen=True):
     """One set of characters; each text is as wide as its length."""
 
     full: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
 from textual.app import App
 
 from gpualloc.engine.context import Context
@@ -40,7 +40,7 @@ from gpualloc.views.runs import resumed_line
 
 _SHOWN_AFTER_S = 0.3
 """What is done sooner is told by its notice alone."""
-_KINDS = {
+_KINDS: dict[type, tuple[str, str]] = {
     NodeTarget: ("node", "nodes"),
     DeviceTarget: ("GPU", "GPUs"),
     ProcessTarget: ("process", "processes"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+from msgspec.structs import replace
 from textual.message import Message
 
 from gpualloc.engine.judging import Judged
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from gpualloc.engine.past_look import Chronicle, PastLook
 
 
-@dataclass(frozen=True, slots=True)
-class PastPlace:
+class PastPlace(Struct, frozen=True):
     """The fleet at a moment, as views draw it."""
 
     look: PastLook
@@ -62,8 +62,7 @@ class PastFailed(Message):
         self.error = error
 
 
-@dataclass(frozen=True, slots=True)
-class _Wish:
+class _Wish(Struct, frozen=True):
     at_s: float | None = None
     """Where it begins; None is where it was last."""
     seconds: float = 0.0

@@ -12,9 +12,11 @@ import os
 import secrets
 import stat
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 FORMAT = 1
 MAX_BYTES = 64 * 1024
@@ -27,8 +29,7 @@ MAX_FILTER_CHARS = 1000
 _ASIDE = ".aside"
 
 
-@dataclass(frozen=True, slots=True)
-class ListLook:
+class ListLook(Struct, frozen=True):
     """How one list is shown."""
 
     columns: tuple[str, ...] | None = None
@@ -37,8 +38,7 @@ class ListLook:
     """Fields it is sorted by, the first counts most, and whether each descends; empty is the usual order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
+class Remembered(Struct, frozen=True):
     """What the user chose; None is the usual."""
 
     theme: str | None = None

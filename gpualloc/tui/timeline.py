@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from enum import Enum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.errors import NotFoundError
 from gpualloc.tui.text import age_text, date_time_text
@@ -32,8 +34,7 @@ class Stride(Enum):
 _GROWING = (Stride.MINUTE, Stride.TEN_MINUTES, Stride.HOUR, Stride.DAY)
 
 
-@dataclass(frozen=True, slots=True)
-class Presses:
+class Presses(Struct, frozen=True):
     """How often the key for a large step was pressed in a row: whoever holds it goes faster and faster."""
 
     direction: int = 0
@@ -52,8 +53,7 @@ class Presses:
         return _GROWING[min(max(0, self.count - 1) // _GROWS_AFTER, len(_GROWING) - 1)]
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(Struct, frozen=True):
     """A place in time, never outside of what is stored."""
 
     span: Span | None = None

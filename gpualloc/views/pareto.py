@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from gpualloc.model.plan import Plan
 from gpualloc.planning.figures import Figures
@@ -17,8 +19,7 @@ from gpualloc.views.text import duration, escape, plural
 UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """Plans of which none is better than another."""
 
     choices: tuple[Choice, ...]

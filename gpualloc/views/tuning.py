@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from gpualloc.policies.profile import Profile
 from gpualloc.policies.tuned import Pair, Standing, Tuned
@@ -21,8 +23,7 @@ _ENDED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Searched:
+class Searched(Struct, frozen=True):
     """What was searched for."""
 
     name: str

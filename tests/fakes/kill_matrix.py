@@ -6,8 +6,10 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from gpualloc.engine.adopt import Wanted, adopt
 from gpualloc.engine.apply import apply

@@ -6,9 +6,9 @@ Run as a script: `killing_suspend.py POINT KIND suspend|resume ID [DEVICE]`; the
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 
 from fakes.killing import POINTS, KillingFleet, KillingJournal
+from msgspec.structs import replace
 
 from gpualloc.engine.suspend import resume, suspend
 from gpualloc.wiring import Options, open_context

@@ -1,12 +1,13 @@
 """SIGKILL while a real node program changes a device: gone on with it ends as undisturbed, taken back as it began."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from fakes import killing
 from fakes.command import Command
 from fakes.nvml_stub import fake_gpu, instances, with_plan, without_plans, write_state
+from msgspec.structs import replace
 
 from gpualloc.sim.catalog import find
 from gpualloc.sim.gpu import GpuModel

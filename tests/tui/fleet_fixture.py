@@ -396,7 +396,7 @@ def fleet() -> FrozenWorld:
 
 def bare_machine() -> FrozenWorld:
     """One local node without a GPU or a driver."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     here = node("laptop", (), transport="local", cpu_ratio=0.11)
     here = replace(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tui.hands_world import (
     asked,
     comes,

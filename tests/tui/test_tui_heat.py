@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from rich.cells import cell_len
 from textual.pilot import Pilot
 from tui.fleet_fixture import A100, NOW_S, TICKS_S, FrozenWorld, device, fleet, large_fleet, node, uuid
@@ -127,7 +127,7 @@ def test_each_state_has_its_own_character_and_role() -> None:
         (signs.fault, Role.FAULT),
         (signs.fault, Role.FAULT),
     ]
-    later = dataclasses.replace(MOMENT, ticks_s=TICKS_S + 60)
+    later = structs.replace(MOMENT, ticks_s=TICKS_S + 60)
     assert {text for text, _ in _drawn(seen, later)} == {"!", signs.fault}
     down = seen.after(Node(made.spec, NodeState.UNREACHABLE, NOW_S), TICKS_S + 1, 0.0)
     assert [text for text, _ in _drawn(down)] == ["!"] * 5 + [signs.fault] * 2
@@ -158,7 +158,7 @@ def test_what_is_broken_comes_first_and_the_others_keep_their_places() -> None:
         "a100-01",
         "h200-01",
     ]
-    late = dataclasses.replace(MOMENT, ticks_s=TICKS_S + 60)
+    late = structs.replace(MOMENT, ticks_s=TICKS_S + 60)
     assert _names(ordered(found, Order.TROUBLE, UTIL, late)) == by_name
     temp = metric_named("temp")
     assert _names(ordered(found, Order.HIGHEST, temp, MOMENT))[3:] == ["a100-01", "h200-01"]
@@ -187,7 +187,7 @@ def test_a_filter_keeps_the_same_gpus_in_the_grid() -> None:
     ],
 )
 def test_each_metric_is_a_part_of_a_whole(name: str, changes: dict[str, float], ratio: float | None) -> None:
-    one: Device = dataclasses.replace(device("n1", 0, A100), **changes)  # type: ignore[arg-type]
+    one: Device = structs.replace(device("n1", 0, A100), **changes)  # type: ignore[arg-type]
     assert metric_named(name).ratio(one) == ratio
 
 

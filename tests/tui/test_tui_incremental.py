@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tui.fleet_fixture import NOW_S, TICKS_S, fleet
 
 from gpualloc.model.inventory import DeviceState, Node, NodeState

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tui.fleet_fixture import A100, EVERY_S, NOW_S, TICKS_S, device, fleet, node, process, workload
 
 from gpualloc.model.audit import AuditEntry

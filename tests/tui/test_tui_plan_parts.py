@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from fakes.sample_world import step
+from msgspec.structs import replace
 from tui.steering import plain_text
 
 from gpualloc.engine.chain import Report

@@ -5,11 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tui.fleet_fixture import fleet
 
 from gpualloc.engine.past_look import PastLook

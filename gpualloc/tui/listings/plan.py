@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.undo import Stays
 from gpualloc.model.decision import Rejection
@@ -40,8 +41,7 @@ _STATE_ROLES = {
 _GLYPH_ROLES = {"+": Role.GOOD, "~": Role.WARN, "-": Role.BAD}
 
 
-@dataclass(frozen=True, slots=True)
-class PlanRow:
+class PlanRow(Struct, frozen=True):
     """A step of a plan, or something that the plan does not do."""
 
     key: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.inventory import Process
 from gpualloc.tui.cells import Cell, Role, cell, number
@@ -35,8 +37,7 @@ class Gathering(StrEnum):
         return all_of_them[(all_of_them.index(self) + 1) % len(all_of_them)]
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessRow:
+class ProcessRow(Struct, frozen=True):
     """A process with what is known of it elsewhere."""
 
     process: Process
@@ -54,8 +55,7 @@ class ProcessRow:
     depth: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class GroupRow:
+class GroupRow(Struct, frozen=True):
     """Processes that belong together."""
 
     name: str

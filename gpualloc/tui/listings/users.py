@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.tui.cells import Cell, Role, cell
@@ -15,8 +16,7 @@ from gpualloc.tui.state import State
 from gpualloc.tui.values import UNKNOWN
 
 
-@dataclass(slots=True)
-class UserRow:
+class UserRow(Struct):
     """What one user has, over the whole fleet; a GPU that several share counts for each of them."""
 
     user: str

@@ -2,13 +2,13 @@
 
 import math
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 from fakes import sample_world
 from fakes.memory_context import FixedClock, MemoryFleet, MemoryJournal, memory_context
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.engine.assess import assess
 from gpualloc.engine.assess_rows import bridged

@@ -1,7 +1,7 @@
 """The fleet as it was: out of a real history, a real journal and real events, and nothing that nobody knew."""
 
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import is_dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +10,7 @@ from fakes import fleet_readings as fleet
 from fakes.memory_context import MemoryFleet, memory_context
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import fields, replace
 
 from gpualloc.adapters.recording import Recorder
 from gpualloc.engine.events import record

@@ -1,6 +1,5 @@
 """Model values survive the trip through JSON, and nothing wrong gets in."""
 
-import dataclasses
 import json
 import types
 import typing
@@ -10,6 +9,7 @@ from enum import Enum
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gpualloc.errors import BrokenInputError
 from gpualloc.model.allocation import (
@@ -59,7 +59,7 @@ def values_of(kind):
     if issubclass(kind, Enum):
         return st.sampled_from(list(kind))
     hints = typing.get_type_hints(kind)
-    return st.builds(kind, **{field.name: values_of(hints[field.name]) for field in dataclasses.fields(kind)})
+    return st.builds(kind, **{field.name: values_of(hints[field.name]) for field in structs.fields(kind)})
 
 
 def through_json(value):

@@ -1,11 +1,10 @@
 """The power budget of a pool: never exceeded by what a plan starts, and no cap is lower than it must be."""
 
-from dataclasses import replace
-
 import pytest
 from fakes import scenes
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation, Gang, Grant, Member, Share
 from gpualloc.model.decision import Decision, RejectionReason
