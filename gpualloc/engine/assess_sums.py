@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct, field
-from msgspec.structs import fields
 
 from gpualloc.engine.assess_held import Holder
 from gpualloc.engine.assess_rows import FREE, IDLE, UNKNOWN, USED, Row, Ticks
@@ -68,7 +67,7 @@ def ledger(row: Row, ticks: Ticks, waited: Sequence[int]) -> Ledger:
 def together(ledgers: Iterable[Ledger]) -> Ledger:
     """Their sum."""
     every = list(ledgers)
-    return Ledger(**{each.name: math.fsum(getattr(one, each.name) for one in every) for each in fields(Ledger)})
+    return Ledger(**{name: math.fsum(getattr(one, name) for one in every) for name in Ledger.__struct_fields__})
 
 
 def moments(rows: Sequence[Row], ticks: Ticks) -> tuple[Moment, ...]:

@@ -49,7 +49,7 @@ class AlertKey(NamedTuple):
         return Place(self.node, self.device)
 
 
-class MetricTest(Struct, frozen=True):
+class MetricTest(Struct, frozen=True, tag=True):
     """A reading that must not be beyond a limit."""
 
     metric: str
@@ -69,7 +69,7 @@ class MetricTest(Struct, frozen=True):
         return value >= self.clear if self.below else value <= self.clear
 
 
-class TroubleTest(Struct, frozen=True):
+class TroubleTest(Struct, frozen=True, tag=True):
     """A condition that must not hold, or an event that must not happen."""
 
     trouble: Trouble

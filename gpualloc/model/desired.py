@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from msgspec import Struct
-from msgspec.structs import fields, replace
+from msgspec.structs import replace
 
 
 class ComputeMode(StrEnum):
@@ -43,7 +43,7 @@ class DeviceSettings(Struct, frozen=True):
     @property
     def empty(self) -> bool:
         """Whether nothing is told or wanted."""
-        return all(getattr(self, field.name) is None for field in fields(self))
+        return all(getattr(self, name) is None for name in self.__struct_fields__)
 
 
 NOTHING_SET = DeviceSettings()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct
-from msgspec.structs import fields, replace
+from msgspec.structs import replace
 
 from gpualloc.errors import GpuallocError
 from gpualloc.model.allocation import Allocation
@@ -23,7 +23,7 @@ from gpualloc.planning.settings import set_step
 from gpualloc.planning.steps import cleanup_steps
 from gpualloc.planning.target import limits_text, target_text
 
-_SETTINGS = frozenset(field.name for field in fields(DeviceSettings))
+_SETTINGS = frozenset(DeviceSettings.__struct_fields__)
 _OF_GROUP = frozenset({*LIMITS, "device-rule"})
 _LAYOUT = frozenset({"mig-mode", "mig-instance"})
 

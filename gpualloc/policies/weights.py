@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from msgspec import Struct
-from msgspec.structs import asdict, fields
+from msgspec import Struct, to_builtins
 
 from gpualloc.errors import BrokenInputError
 
@@ -75,7 +74,11 @@ _SMALLEST = 1e-6
 
 def weights_of(profile: Profile) -> dict[str, float]:
     """All numbers by name, such as `gpu.demand`; the opposite of `profile_of`."""
-    kinds = {"gpu": asdict(profile.gpu), "cpu": asdict(profile.cpu), "constants": asdict(profile.constants)}
+    kinds = {
+        "gpu": to_builtins(profile.gpu),
+        "cpu": to_builtins(profile.cpu),
+        "constants": to_builtins(profile.constants),
+    }
     named = {f"{kind}.{name}": value for kind, numbers in kinds.items() for name, value in numbers.items()}
     return {**named, "spare_cpu": profile.spare_cpu}
 
@@ -96,7 +99,7 @@ def profile_of(weights: Mapping[str, float]) -> Profile:
             raise BrokenInputError(f"the weight {name!r} is {value:g}, and at least {least:g} is expected")
 
     def of(kind: str, names: type[Weights] | type[Constants]) -> dict[str, float]:
-        return {one.name: weights[f"{kind}.{one.name}"] for one in fields(names)}
+        return {name: weights[f"{kind}.{name}"] for name in names.__struct_fields__}
 
     return Profile(
         gpu=Weights(**of("gpu", Weights)),

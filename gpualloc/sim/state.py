@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct, field
-from msgspec.structs import asdict
+from msgspec import Struct, field, to_builtins
 
 import gpualloc.sim.adopting
 import gpualloc.sim.evicting
@@ -93,7 +92,7 @@ class SimulatedCluster(Struct):
             "clock": self.clock.to_plain(),
             "hardware": _hardware(self.spec),
             "hosts": {name: host.to_plain() for name, host in self.hosts.items()},
-            "faults": [asdict(fault) for fault in self.faults],
+            "faults": [to_builtins(fault) for fault in self.faults],
             "saves": self.saves,
         }
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from msgspec import Struct
-from msgspec.structs import fields
 
 _POOR_TERMINALS = frozenset({"linux", "dumb", "vt100", "vt102", "vt220", "ansi", "cons25"})
 """Values of TERM whose font or character set is too small: the console of Linux has 512 glyphs at most."""
@@ -179,8 +178,8 @@ def _is_utf8(env: Mapping[str, str]) -> bool:
 
 def _replaced() -> dict[int, str]:
     pairs = {"█": "#", "░": ".", "▏": "|", "·": ".", "°": ""}
-    for field in fields(Glyphs):
-        shown, plain = getattr(UNICODE, field.name), getattr(ASCII, field.name)
+    for name in Glyphs.__struct_fields__:
+        shown, plain = getattr(UNICODE, name), getattr(ASCII, name)
         if isinstance(shown, str) and len(shown) == 1 and not shown.isascii():
             pairs.setdefault(shown, plain)
     return {ord(shown): plain for shown, plain in pairs.items()}

@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct, field
-from msgspec.structs import asdict
+from msgspec import Struct, field, to_builtins
 
 FORMAT = 1
 MAX_BYTES = 64 * 1024
@@ -130,7 +129,7 @@ def encoded(remembered: Remembered) -> bytes:
     Raises:
         UnusableError: there is more of it than is read again.
     """
-    text = json.dumps({"format": FORMAT, **asdict(remembered)}, ensure_ascii=True, sort_keys=True, indent=1)
+    text = json.dumps({"format": FORMAT, **to_builtins(remembered)}, ensure_ascii=True, sort_keys=True, indent=1)
     if decoded(text.encode()) != remembered:
         raise UnusableError("there are too many of them")
     return text.encode()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Sequence
 
-from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec import Struct, to_builtins
 
 from gpualloc.model.plan import Plan
 from gpualloc.planning.figures import Figures
@@ -65,7 +64,7 @@ def _choice_data(choice: Choice) -> dict[str, object]:
     return {
         "objective": choice.plan.objective.value,
         "policy": choice.plan.policy,
-        "figures": asdict(choice.figures),
+        "figures": to_builtins(choice.figures),
         "also": [{"objective": objective.value, "policy": policy} for objective, policy in choice.also],
         "plan": plan_data(choice.plan),
     }

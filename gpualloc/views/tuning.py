@@ -5,8 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
-from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec import Struct, to_builtins
 
 from gpualloc.policies.profile import Profile
 from gpualloc.policies.tuned import Pair, Standing, Tuned
@@ -54,7 +53,7 @@ def tuning_data(tuned: Tuned, search: Searched) -> dict[str, object]:
 def scores_of(tuned: Tuned) -> dict[str, object]:
     """How the reference, what there was before and what was found did, on both kinds of orders."""
     pairs = {"reference": tuned.reference, "before": tuned.before, "after": tuned.after}
-    return {who: None if pair is None else asdict(pair) for who, pair in pairs.items()}
+    return {who: None if pair is None else to_builtins(pair) for who, pair in pairs.items()}
 
 
 def content_of(profile: Profile) -> dict[str, object]:

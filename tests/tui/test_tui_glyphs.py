@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import fields
 from rich.cells import cell_len
 
 from gpualloc.tui import glyphs
@@ -26,7 +25,7 @@ def ascii_only() -> Iterator[None]:
 
 
 def texts(drawn: Glyphs) -> dict[str, str]:
-    found = {field.name: getattr(drawn, field.name) for field in fields(Glyphs)}
+    found = {name: getattr(drawn, name) for name in Glyphs.__struct_fields__}
     steps = {f"heat {step}": text for step, text in enumerate(found.pop("heat"))}
     return {name: text for name, text in {**found, **steps}.items() if isinstance(text, str)}
 

@@ -9,7 +9,6 @@ from enum import Enum
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from msgspec import structs
 
 from gpualloc.errors import BrokenInputError
 from gpualloc.model.allocation import (
@@ -59,7 +58,7 @@ def values_of(kind):
     if issubclass(kind, Enum):
         return st.sampled_from(list(kind))
     hints = typing.get_type_hints(kind)
-    return st.builds(kind, **{field.name: values_of(hints[field.name]) for field in structs.fields(kind)})
+    return st.builds(kind, **{name: values_of(hints[name]) for name in kind.__struct_fields__})
 
 
 def through_json(value):
