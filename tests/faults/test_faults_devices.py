@@ -1,12 +1,12 @@
 """SIGKILL while a real node program changes a device: gone on with it ends as undisturbed, taken back as it began."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from fakes import killing
 from fakes.command import Command
 from fakes.nvml_stub import fake_gpu, instances, with_plan, without_plans, write_state
+from msgspec import Struct
 from msgspec.structs import replace
 
 from gpualloc.sim.catalog import find
@@ -25,8 +25,7 @@ def laid_out(layout):
     return ("mig", "apply", "--device", DEVICE, "--layout", layout, "--yes")
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Struct, frozen=True):
     """A command whose run has a step of the kind, and what comes before it."""
 
     args: tuple[str, ...]
