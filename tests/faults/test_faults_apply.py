@@ -38,7 +38,7 @@ def final(world, identity, starts):
         "state": row["state"],
         "devices": row["devices"],
         "held_by": row["held_by"],
-        "claims": world.claims(),
+        "claims": [claim.replace(identity, "ID") for claim in world.claims()],
         "groups": len(world.groups([identity])),
         "starts": starts.read_text() if starts.exists() else "",
         "open": world.json("status").get("open_runs"),
@@ -46,24 +46,23 @@ def final(world, identity, starts):
     }
 
 
-def undisturbed(world):
-    identity, starts = submit(world)
-    world.run("rebalance")
-    wait_until(starts.exists, "the work started")
-    seen = final(world, identity, starts)
-    return {**seen, "claims": [claim.replace(identity, "ID") for claim in seen["claims"]]}
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """How an apply ends that nobody disturbed."""
+    world = Command(tmp_path_factory.mktemp("undisturbed"))
+    world.gpus(FakeGpu(0), FakeGpu(1))
+    try:
+        identity, starts = submit(world)
+        world.run("rebalance")
+        wait_until(starts.exists, "the work started")
+        return final(world, identity, starts)
+    finally:
+        world.stop_everything()
 
 
 @pytest.mark.parametrize("kind", ["claim", "limit", "start"])
 @pytest.mark.parametrize("point", POINTS)
-def test_a_killed_apply_ends_as_an_undisturbed_one(tmp_path_factory, world, point, kind):
-    reference = Command(tmp_path_factory.mktemp("undisturbed"))
-    reference.gpus(FakeGpu(0), FakeGpu(1))
-    try:
-        wanted = undisturbed(reference)
-    finally:
-        reference.stop_everything()
-
+def test_a_killed_apply_ends_as_an_undisturbed_one(undisturbed, world, point, kind):
     identity, starts = submit(world)
     killed = world.python(SCRIPT, point, kind, "rebalance")
     assert killed.returncode == -9, killed.stderr
@@ -71,10 +70,9 @@ def test_a_killed_apply_ends_as_an_undisturbed_one(tmp_path_factory, world, poin
     world.run("rebalance")
 
     wait_until(starts.exists, "the work started")
-    seen = final(world, identity, starts)
-    assert {**seen, "claims": [claim.replace(identity, "ID") for claim in seen["claims"]]} == wanted
-    assert wanted["starts"] == "started\n"
-    assert wanted["state"] == "running"
+    assert final(world, identity, starts) == undisturbed
+    assert undisturbed["starts"] == "started\n"
+    assert undisturbed["state"] == "running"
 
     world.run("release", identity)
     assert world.workload(identity)["state"] == "released"
