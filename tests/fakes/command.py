@@ -99,17 +99,6 @@ class Command:
         done = self.run(*args[:verb], "--json", *args[verb:], check=check)
         return json.loads(done.stdout)["data"]
 
-    def python(self, script: Path, *args: str, timeout_s: float = 100) -> subprocess.CompletedProcess[str]:
-        """Run a script of the tests in the same world."""
-        return subprocess.run(
-            [sys.executable, str(script), *args],
-            env={**self.env, "PYTHONPATH": str(Path(__file__).parents[1])},
-            text=True,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-        )
-
     def start(self, *args: str) -> subprocess.Popen[str]:
         """Start gpualloc and leave it running."""
         return subprocess.Popen(

@@ -1,14 +1,10 @@
 """SIGKILL of an apply at every gap of every kind of step: the next write command brings it to the same end."""
 
-from pathlib import Path
-
 import pytest
-from fakes import killing
 from fakes.command import Command, wait_until
 from fakes.killing import POINTS
 from fakes.nvml_stub import FakeGpu
 
-SCRIPT = Path(killing.__file__)
 pytestmark = pytest.mark.root
 
 
@@ -62,10 +58,9 @@ def undisturbed(tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["claim", "limit", "start"])
 @pytest.mark.parametrize("point", POINTS)
-def test_a_killed_apply_ends_as_an_undisturbed_one(undisturbed, world, point, kind):
+def test_a_killed_apply_ends_as_an_undisturbed_one(server, undisturbed, world, point, kind):
     identity, starts = submit(world)
-    killed = world.python(SCRIPT, point, kind, "rebalance")
-    assert killed.returncode == -9, killed.stderr
+    assert server.run(point, kind, ["rebalance"], world.env) == -9
 
     world.run("rebalance")
 
@@ -82,13 +77,12 @@ def test_a_killed_apply_ends_as_an_undisturbed_one(undisturbed, world, point, ki
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_killed_release_ends_released(world, point):
+def test_a_killed_release_ends_released(server, world, point):
     identity, starts = submit(world)
     world.run("rebalance")
     wait_until(starts.exists, "the work started")
 
-    killed = world.python(SCRIPT, point, "stop", "release", identity)
-    assert killed.returncode == -9, killed.stderr
+    assert server.run(point, "stop", ["release", identity], world.env) == -9
     world.run("rebalance")
 
     assert world.workload(identity)["state"] == "released"
