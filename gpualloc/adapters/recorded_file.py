@@ -6,6 +6,7 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -97,12 +98,11 @@ class RecordingFile:
             self._file = path.open("rb")
         except OSError as error:
             raise BrokenInputError(f"the recording {path} cannot be read: {error.strerror or error}") from error
-        try:
+        with ExitStack() as if_unfit:
+            if_unfit.callback(self.close)
             self._lines = _lines(path, self._file)
             self.header = self._header()
-        except BaseException:
-            self._file.close()
-            raise
+            if_unfit.pop_all()
 
     def go_to(self, offset: int, number: int) -> None:
         """Let the `ticks` that are asked for next begin with that line.

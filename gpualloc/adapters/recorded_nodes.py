@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from msgspec import Struct
@@ -49,15 +50,14 @@ class Recording:
         self._known: dict[str, _Known] = {}
         self.tick_bytes = 0
         """Of the lines of the tick that was played last."""
-        try:
-            self._specs = {spec.name: spec for spec in self.header.specs}
+        self._specs = {spec.name: spec for spec in self.header.specs}
+        with ExitStack() as if_unfit:
+            if_unfit.callback(self.close)
             self._ahead = next(self._ticks, None)
             if self._ahead is None:
                 raise BrokenInputError(f"the recording {path} ends before its first tick")
             self.began_s = self.at_s = self._ahead.at_s
-        except BaseException:
-            self.close()
-            raise
+            if_unfit.pop_all()
 
     @property
     def header(self) -> Header:

@@ -75,11 +75,6 @@ class Ledger(Struct, frozen=True):
         """Mean use over the known time."""
         return self.computed_h / self.known_h if self.known_h else None
 
-    @property
-    def not_computed_h(self) -> float:
-        """Known time that was not computed in: the most that anything could have saved."""
-        return max(0.0, self.known_h - self.computed_h)
-
 
 class Moment(Struct, frozen=True):
     """A part of the time line: means over it, in GPUs."""

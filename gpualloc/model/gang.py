@@ -50,13 +50,6 @@ def with_members(allocation: Allocation, members: Iterable[Member]) -> Allocatio
     )
 
 
-def with_member(workload: Workload, member: Member) -> Workload:
-    """The workload with another state of one member, which it has already."""
-    assert workload.allocation is not None
-    others = [each for each in members_of(workload) if each.rank != member.rank]
-    return replace(workload, allocation=with_members(workload.allocation, [*others, member]))
-
-
 def broken_by(members: Sequence[Member]) -> Member | None:
     """The member that failed first, by the time of its end and then by rank; None when none failed by itself."""
     failed = [member for member in members if member.end is not None and _failed(member.end)]

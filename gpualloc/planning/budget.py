@@ -176,7 +176,7 @@ class _Pools:
         return [
             Cap(node, device, watts, self._why(pool))
             for (node, device), watts in zip(new, levels, strict=True)
-            if device.power_limit_w is None or abs(device.power_limit_w - watts) > POWER_TOLERANCE_W
+            if device.power_limit_w is None or not watts - POWER_TOLERANCE_W <= device.power_limit_w <= watts
         ]
 
     def _most_w(self, device: Device) -> float | None:

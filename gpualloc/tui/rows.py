@@ -178,11 +178,6 @@ class FleetRows:
         return tuple(row for each in self._kept.values() for row in each.rows)
 
 
-def fleet_rows(seen: Seen) -> tuple[FleetRow, ...]:
-    """Every node, each followed by its devices by index."""
-    return FleetRows().of(seen)
-
-
 def _renewed(kept: _Kept | None, node: SeenNode, workloads: Mapping[str, Workload] | None) -> _Kept:
     """What is kept of a node, made anew only where it, or whose the work on it is, has changed."""
     same = kept is not None and kept.node is node

@@ -60,8 +60,6 @@ class Timeline(Struct, frozen=True):
     """None: nothing is stored."""
     at_s: float | None = None
     """Epoch seconds; None is live."""
-    speed: float = 0.0
-    """Seconds of the past that pass in one of ours; 0 stands still."""
 
     @property
     def live(self) -> bool:
@@ -102,19 +100,14 @@ class Timeline(Struct, frozen=True):
         at_s = (self.span[1] if self.at_s is None else self.at_s) + seconds
         return self.to(None if at_s > self.span[1] else at_s)
 
-    def at_speed(self, speed: float) -> Timeline:
-        """Playing with that speed, backwards when below 0; 0 stands still."""
-        return replace(self, speed=speed)
-
     def words(self, now_s: float) -> str:
         """What stands in the banner: `PAST 2026-11-20 14:30:10, 2h ago`; empty when it is live."""
         if self.at_s is None:
             return ""
-        pace = f", {self.speed:g}x" if self.speed else ""
         end = f", {self.edge} stored" if self.edge else ""
-        return f"PAST {date_time_text(self.at_s)}, {age_text(max(0.0, now_s - self.at_s))} ago{pace}{end}"
+        return f"PAST {date_time_text(self.at_s)}, {age_text(max(0.0, now_s - self.at_s))} ago{end}"
 
     def _at(self, at_s: float | None) -> Timeline:
         if at_s is None or self.span is None:
-            return replace(self, at_s=None, speed=0.0)
+            return replace(self, at_s=None)
         return replace(self, at_s=min(max(at_s, self.span[0]), self.span[1]))

@@ -29,7 +29,7 @@ from gpualloc.tui.listings.users import USERS
 from gpualloc.tui.listings.workloads import WORKLOADS, WorkRow, weakest_first, work_rows
 from gpualloc.tui.order import arranged
 from gpualloc.tui.query import parse
-from gpualloc.tui.rows import FleetRow, Moment, Standing, fleet_rows, state_words
+from gpualloc.tui.rows import FleetRow, FleetRows, Moment, Standing, state_words
 from gpualloc.tui.seen import Seen, SeenNode
 from gpualloc.tui.shell import ListMemory
 from gpualloc.tui.text import age_text, clip, clip_middle, plain
@@ -47,7 +47,7 @@ def _seen() -> Seen:
 
 
 def _rows() -> tuple[FleetRow, ...]:
-    return fleet_rows(_seen())
+    return FleetRows().of(_seen())
 
 
 @given(ANY_TEXT, st.integers(1, 80))
@@ -260,7 +260,7 @@ def test_a_cordon_is_a_word_on_the_row_it_is_about() -> None:
         node, cordon="new disks", devices=(structs.replace(node.devices[0], cordon="fan noise"), *node.devices[1:])
     )
     seen = SeenNode(node.spec).after(cordoned, TICKS_S, 0.0)
-    words = [state_words(row, MOMENT) for row in fleet_rows(Seen((seen,), (), looks=1))]
+    words = [state_words(row, MOMENT) for row in FleetRows().of(Seen((seen,), (), looks=1))]
     assert [word.whole == "cordoned" for word in words[:2]] == [True, cordoned.devices[0].state is DeviceState.OK]
     assert "cordoned" not in [word.whole for word in words[2:]]
     assert len(words[0].short) <= FLEET.field("state").least

@@ -52,6 +52,11 @@ def test_what_fits_starts_as_it_is():
     assert (len(made.allocations), caps) == (1, ())
 
 
+def test_a_watt_too_much_is_capped_too():
+    made, caps = kept(fleet(), start("a", 0, 1), budgets={"main": 1398.0})
+    assert (len(made.allocations), watts(caps)) == (1, {0: 699.0, 1: 699.0})
+
+
 def gang(name, *nodes):
     parts = [start(name, 0, 1, node=each) for each in nodes]
     members = [Member(rank, part.node, part.grants) for rank, part in enumerate(parts)]
