@@ -15,7 +15,7 @@ from textual.binding import Binding, BindingType
 from gpualloc.engine.context import Context
 from gpualloc.errors import NotFoundError, UsageError
 from gpualloc.tui import glyphs
-from gpualloc.tui.actions.action import Target
+from gpualloc.tui.actions.action import Targets
 from gpualloc.tui.actions.catalog import ACTIONS
 from gpualloc.tui.commands import Command, Commands
 from gpualloc.tui.cost import CostMeter, ProcessCostMeter
@@ -309,10 +309,10 @@ class TopApp(TravellingApp):
         # Dialogs are imported when somebody wants one.
         from gpualloc.tui.hands import Hands
 
-        return Hands(self, self.shell, self._targets, lambda text, wrong: self.say(text, wrong=wrong))
+        return Hands(self, self.shell, self._reach, lambda text, wrong: self.say(text, wrong=wrong))
 
-    def _targets(self) -> tuple[Target, ...]:
-        return self.view.targets() if self.view is not None else ()
+    def _reach(self) -> tuple[Targets, ...]:
+        return (self.view.targets(), *self.view.around()) if self.view is not None else ()
 
     def action_act(self, name: str) -> None:
         """Begin the action of that name on what is selected."""
