@@ -154,14 +154,10 @@ class TopApp(TravellingApp):
         self.shell.heat = remembered.heat
         for name, look in remembered.lists.items():
             sorts = tuple(Sort(field, descends) for field, descends in look.sort) or None
-            self.shell.lists[name] = ListMemory(look.columns, sorts)
+            self.shell.lists[name] = ListMemory(look.columns, sorts, gathered=look.gathered)
 
     def _keep(self) -> None:
-        lists = {
-            name: ListLook(memory.columns, tuple((sort.field, sort.descends) for sort in memory.sorts or ()))
-            for name, memory in self.shell.lists.items()
-            if memory.columns is not None or memory.sorts is not None
-        }
+        lists = {name: look for name, memory in self.shell.lists.items() if (look := _look_of(memory)) != ListLook()}
         tops = [screen.NAME for screen in self.screen_stack if isinstance(screen, View) and screen.NAME in VIEW_NAMES]
         remembered = self._memory.remembered
         self._memory.keep(
@@ -413,6 +409,11 @@ class TopApp(TravellingApp):
 
         argument = "NAME" if one.needs else ""
         return Command(one.name, one.what, go, one.aliases, argument, values)
+
+
+def _look_of(memory: ListMemory) -> ListLook:
+    sorts = tuple((sort.field, sort.descends) for sort in memory.sorts or ())
+    return ListLook(memory.columns, sorts, memory.gathered)
 
 
 def run_top(ctx: Context, source: Source, options: TopOptions, *, title: str = "gpualloc top") -> None:

@@ -194,6 +194,12 @@ async def test_views_sorts_columns_filters_and_the_theme_are_remembered(tmp_path
         await until_drawn(pilot)
         await pilot.press("2")
         await until_view(pilot, "nodes")
+        await pilot.press("3")
+        await until_view(pilot, "processes")
+        await pilot.press("v", "v")
+        await until(pilot, lambda: "by node" in text_of(pilot, "#crumb"))
+        await pilot.press("2")
+        await until_view(pilot, "nodes")
         nodes = list_of(pilot)
         nodes.sort_by("util")
         nodes.memory.columns = ("node", "driver")
@@ -215,6 +221,11 @@ async def test_views_sorts_columns_filters_and_the_theme_are_remembered(tmp_path
         assert pilot.app.theme == "mono"
         assert [(sort.field, sort.descends) for sort in nodes.sorts] == [("util", True)]
         assert [column.key for column in nodes.columns(120)] == ["node", "driver"]
+        await pilot.press("3")
+        await until_view(pilot, "processes")
+        await until(pilot, lambda: "by node" in text_of(pilot, "#crumb"))
+        await pilot.press("2")
+        await until_view(pilot, "nodes")
         assert len(nodes.rows) == 6  # a filter is for the run; what is saved is its text
         await pilot.press("slash")
         await type_text(pilot, "@well")
@@ -228,7 +239,9 @@ async def test_remembered_fields_that_are_gone_are_done_without(tmp_path: Path) 
 
     path = tmp_path / "top.json"
     look = ListLook(("colour",), (("colour", True),))
-    Memory(path).keep(Remembered(view="nodes", lists={"nodes": look, "fleet": look}))
+    Memory(path).keep(
+        Remembered(view="nodes", lists={"nodes": look, "fleet": look, "processes": ListLook(gathered="hat")})
+    )
     async with fleet().app(options=TopOptions(remembered=path)).run_test(size=(100, 24)) as pilot:
         await until_looked(pilot)
         await until_view(pilot, "nodes")
@@ -237,6 +250,10 @@ async def test_remembered_fields_that_are_gone_are_done_without(tmp_path: Path) 
         assert len(list_of(pilot).columns(100)) > 3
         await pilot.press("S", "escape")
         await until_view(pilot, "nodes")
+        await pilot.press("3")
+        await until_view(pilot, "processes")
+        await until(pilot, lambda: list_of(pilot).rows)
+        assert "by " not in text_of(pilot, "#crumb")
 
 
 async def test_a_simulated_world_is_said_to_be_one(tmp_path: Path) -> None:
