@@ -138,6 +138,22 @@ async def test_in_a_node_the_list_with_the_keys_comes_before_the_node(tmp_path: 
             assert [on for name, on, _ in found if name == "cordon"] == ["birch01 GPU 0", "node birch01"]
 
 
+async def test_in_the_fleet_the_process_with_the_keys_comes_before_its_gpu(tmp_path: Path) -> None:
+    with demo(tmp_path) as ctx:
+        app = top(ctx, tmp_path)
+        async with app.run_test(size=WIDE) as pilot:
+            await seen_once(pilot)
+            await pilot.press("down")
+            processes = app.screen.query_one("#processes", ListTable)
+            await until(pilot, lambda: len(processes.rows) == 1)
+            await pilot.press("x")
+            await comes(pilot, lambda: "signal takes processes; selected: birch01 GPU 0" in notice(pilot))
+            processes.focus()
+            await pilot.pause()
+            assert (await form_title(pilot, "x")).startswith("signal process 4001 on birch01: ")
+            assert (await form_title(pilot, "c")).startswith("cordon birch01 GPU 0: ")
+
+
 async def test_the_gpus_of_a_workload_are_acted_upon_in_its_view(tmp_path: Path) -> None:
     with demo(tmp_path) as ctx:
         work = running(ctx)

@@ -228,7 +228,7 @@ FIELDS: tuple[Field[PlanRow], ...] = (
     Field("do", "DO", "what is done", lambda row, _: row.what, draw=_what, least=10, most=14, priority=1),
     Field("node", "NODE", "on which node", _node, draw=_or_blank(_node), least=8, most=16, priority=4),
     Field("workload", "WORKLOAD", "for whom", _work, draw=_or_blank(_work), least=10, most=22, priority=3),
-    Field("target", "TARGET", "what is changed", _target, draw=_target_cell, least=20, most=30, priority=7),
+    Field("target", "TARGET", "what is changed", _target, draw=_target_cell, least=24, most=30, priority=7),
     Field("why", "WHY", "reason of it", lambda row, _: row.why, draw=_why, least=34, most=200, priority=5),
     Field(
         "back",

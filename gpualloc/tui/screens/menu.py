@@ -28,10 +28,10 @@ class ActionTable(Table[Offer]):
 
     def columns(self, width: int) -> Sequence[Column]:  # noqa: ARG002 (the same in every width)
         """Its key, its name, what it acts upon, and what it does."""
-        key = Column("key", "KEY", least=6, most=7, priority=2)
-        name = Column("name", "ACTION", least=9, most=12, priority=0)
+        key = Column("key", "KEY", least=6, most=6, priority=2)
+        name = Column("name", "ACTION", least=9, most=9, priority=0)
         widest = max((len(told(row.targets)) for row in self.rows if row.targets), default=0)
-        on = Column("on", "ON", least=max(12, min(widest, _MOST_ON)), most=60, priority=1)
+        on = Column("on", "ON", least=max(12, min(widest, _MOST_ON)), most=max(12, min(widest, 60)), priority=1)
         return (key, name, on, Column("what", "WHAT IT DOES", least=12, most=80, priority=3))
 
     def key_of(self, row: Offer) -> str:
