@@ -35,6 +35,8 @@ class ListLook(Struct, frozen=True):
     """Names of the fields shown, in their order; None is the usual ones."""
     sort: tuple[tuple[str, bool], ...] = ()
     """Fields it is sorted by, the first counts most, and whether each descends; empty is the usual order."""
+    gathered: str | None = None
+    """What its rows are gathered by; None is nothing."""
 
 
 class Remembered(Struct, frozen=True):
@@ -171,6 +173,7 @@ def _list_look(value: Any) -> ListLook:
     return ListLook(
         columns=tuple(name for each in _items(columns, MAX_COLUMNS) if (name := _name(each))) or None,
         sort=tuple((name, pair[1] is True) for pair in pairs if (name := _name(pair[0]))),
+        gathered=_name(found.get("gathered")),
     )
 
 

@@ -114,8 +114,12 @@ class Moment(Struct, frozen=True):
 
     def is_stale(self, row: FleetRow) -> bool:
         """Whether the row shows what is no longer known to be true."""
-        age_s = self.age_s(row.heard_s)
-        return row.node.failing or age_s is None or age_s > self.stale_after_s
+        return self.is_past(row.heard_s, failing=row.node.failing)
+
+    def is_past(self, heard_s: float | None, *, failing: bool) -> bool:
+        """Whether that is too long ago, or nothing is heard any more."""
+        age_s = self.age_s(heard_s)
+        return failing or age_s is None or age_s > self.stale_after_s
 
 
 class StateWords(Struct, frozen=True):

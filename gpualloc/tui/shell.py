@@ -26,6 +26,8 @@ class ListMemory(Struct):
     sorts: tuple[Sort, ...] | None = None
     """None: the list's own."""
     filter: str = ""
+    gathered: str | None = None
+    """What its rows are gathered by; None: nothing."""
 
 
 class Shell(Struct):

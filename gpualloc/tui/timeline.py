@@ -100,10 +100,17 @@ class Timeline(Struct, frozen=True):
         at_s = (self.span[1] if self.at_s is None else self.at_s) + seconds
         return self.to(None if at_s > self.span[1] else at_s)
 
-    def words(self, now_s: float) -> str:
-        """What stands in the banner: `PAST 2026-11-20 14:30:10, 2h ago`; empty when it is live."""
+    def words(self, now_s: float, *, recorded: bool = False) -> str:
+        """What stands in the banner; empty when it is live.
+
+        `PAST 2026-11-20 14:30:10, 2h ago`; in a recording, whose end stands for now, `2h before its end`.
+        """
         if self.at_s is None:
             return ""
+        if recorded and self.span is not None:
+            ago = f", {age_text(self.span[1] - self.at_s)} before its end" if self.edge != "newest" else ""
+            end = {"oldest": ", its beginning", "newest": ", its end", None: ""}[self.edge]
+            return f"PAST {date_time_text(self.at_s)}{ago}{end}"
         end = f", {self.edge} stored" if self.edge else ""
         return f"PAST {date_time_text(self.at_s)}, {age_text(max(0.0, now_s - self.at_s))} ago{end}"
 

@@ -123,6 +123,15 @@ def test_rows_are_exported_with_their_values() -> None:
     assert lines[2].startswith("True,2,pending,limit,gpu01,bert") or ",2,pending,limit,gpu01,bert" in lines[2]
 
 
+def test_models_are_listed_without_their_maker() -> None:
+    step = replace(three()[0], target="GPU 6,7 (NVIDIA A100-SXM4-80GB, NVIDIA H100 80GB HBM3)")
+    [row] = plan_rows(Draft(plan(step), Origin.PLAN), None)
+    target = PLAN.field("target")
+    assert target.draw is not None
+    assert plain_text((target.draw(row, MOMENT, 30),)) == "GPU 6,7 (A100-SXM4-80GB, H100 80GB HBM3)"
+    assert target.value(row, MOMENT) == step.target
+
+
 def test_untrusted_texts_are_escaped_wherever_they_are_drawn() -> None:
     evil = replace(three()[0], detail="\x1b[2J", target="GPU \x07", blast_radius=BlastRadius(users=("ann\x1b",)))
     shown = Draft(plan(evil), Origin.PLAN, names={"w1": "be\x1brt"})

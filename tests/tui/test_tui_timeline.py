@@ -130,6 +130,8 @@ def test_what_the_banner_says():
     assert Timeline(SPAN).words(NOW_S) == ""
     assert Timeline(SPAN, NOW_S - 7200).words(NOW_S) == "PAST 2026-09-21 12:13:20, 2h ago"
     assert Timeline(SPAN, OLDEST_S).words(NOW_S) == "PAST 2026-09-20 13:13:20, 1d ago, oldest stored"
+    assert Timeline(SPAN, NEWEST_S - 60).words(NOW_S, recorded=True) == "PAST 2026-09-21 14:12:10, 60s before its end"
+    assert Timeline(SPAN, NEWEST_S).words(NOW_S, recorded=True) == "PAST 2026-09-21 14:13:10, its end"
 
 
 def test_whoever_holds_the_key_goes_faster():
@@ -218,6 +220,37 @@ def test_steps_go_from_tick_to_tick_and_back_to_live(past, heard):
     assert not message.empty
     past.shift(-60)
     assert place(heard) == NEWEST_S - 60
+
+
+def test_who_would_go_beyond_an_end_is_told(past, heard):
+    def beyond():
+        return heard.get(timeout=30).place.beyond
+
+    past.go(OLDEST_S - 1)
+    assert beyond() == -1
+    past.step(-1)
+    assert beyond() == -1
+    past.step(1)
+    assert beyond() == 0
+    past.shift(-60)
+    assert beyond() == -1
+    past.go(NEWEST_S + 1)
+    assert beyond() == 1
+    past.go(NEWEST_S)
+    assert beyond() == 0
+
+
+def test_at_the_end_of_a_recording_steps_forth_stay_there(chronicle, heard):
+    past = Past(lambda: chronicle, heard.put, ends=True)
+    try:
+        past.step(-2)
+        assert place(heard) == NEWEST_S - 10
+        for move in (lambda: past.step(5), lambda: past.shift(60)):
+            move()
+            message = heard.get(timeout=30)
+            assert (message.place.look.at_s, message.place.beyond) == (NEWEST_S, 1)
+    finally:
+        past.stop()
 
 
 def test_whoever_holds_the_key_does_not_queue_up_looks(past, heard, chronicle):

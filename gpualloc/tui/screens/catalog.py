@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
 
 from msgspec import Struct
@@ -28,10 +27,14 @@ class Place(Struct, frozen=True):
     needs: bool = False
     """Whether it is about one thing, named behind the name: `:node gpu01`."""
 
+    def kind(self) -> type[View]:
+        """The class of its screen."""
+        found: type[View] = getattr(import_module(f"gpualloc.tui.screens.{self.module}"), self.screen)
+        return found
+
     def make(self, shell: Shell, of: str) -> View:
         """A new screen of it."""
-        found: Callable[[Shell, str], View] = getattr(import_module(f"gpualloc.tui.screens.{self.module}"), self.screen)
-        return found(shell, of)
+        return self.kind()(shell, of)
 
 
 PLACES: tuple[Place, ...] = (
