@@ -1,6 +1,5 @@
 """SIGKILL while a real node program changes a device: gone on with it ends as undisturbed, taken back as it began."""
 
-
 import pytest
 from fakes.command import Command
 from fakes.nvml_stub import fake_gpu, instances, with_plan, without_plans, write_state

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from textual.pilot import Pilot
 from tui.charted_world import device_key, store
 from tui.fleet_fixture import NOW_S, FrozenMeter, fleet

@@ -18,7 +18,7 @@ from gpualloc.tui.actions.action import (
 from gpualloc.tui.state import State
 from gpualloc.tui.text import plain
 
-_KINDS = {
+_KINDS: dict[type, tuple[str, str]] = {
     NodeTarget: ("node", "nodes"),
     DeviceTarget: ("GPU", "GPUs"),
     ProcessTarget: ("process", "processes"),
