@@ -102,12 +102,14 @@ class Session(AppService):
             *self._arguments,
             stdin=PIPE,
             stdout=PIPE,
-            stderr=PIPE,
             env=self._build_environment(width, height),
             # An interrupt of the server's terminal is the server's alone.
             start_new_session=True,
         )
         self._stdin = process.stdin
+        # textual-serve would gather what it complains of, and lose it when it ends at once. It shares our stderr.
+        process.stderr = asyncio.StreamReader()
+        process.stderr.feed_eof()
         return process
 
     async def _tell(self, message: str) -> None:
