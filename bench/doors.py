@@ -12,9 +12,10 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec.structs import replace
 
 from gpualloc.adapters.recorded_nodes import Recording
 from gpualloc.adapters.recording import Recorder

@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from functools import cache
 from itertools import product
 
@@ -25,6 +24,7 @@ import mig_exact
 import numpy as np
 from mig_rules import DEMANDS, Kind, Rule, kind_of, least_loss, patterns, rule, rules, worth
 from mig_simplex import best_mix
+from msgspec import Struct
 
 from gpualloc.policies import slot_worth
 from gpualloc.policies.slots import Slot
@@ -44,8 +44,7 @@ CASES = [
 Case = tuple[str, str, str, float]
 
 
-@dataclass(frozen=True)
-class Requests:
+class Requests(Struct, frozen=True):
     """What is asked for: the profile of each, when it comes and when its work would end."""
 
     profiles: np.ndarray

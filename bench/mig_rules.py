@@ -9,13 +9,13 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 from mig_simplex import best_mix
+from msgspec import Struct
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -31,8 +31,7 @@ part of the compute slices (of 7)."""
 DEMANDS = ("uniform", "skewed small", "skewed big", "bimodal", "openb")
 
 
-@dataclass(frozen=True, eq=False)
-class Kind:
+class Kind(Struct, frozen=True, eq=False):
     """A kind of device and what is asked of it."""
 
     axis: SlotAxis
@@ -57,8 +56,7 @@ class Kind:
         return [int(row[slot]) for slot in self.axis.slots_of(self.profiles[number]) if row[slot] >= 0]
 
 
-@dataclass(frozen=True, eq=False)
-class Rule:
+class Rule(Struct, frozen=True, eq=False):
     """A rule as two tables by profile and state."""
 
     score: np.ndarray

@@ -19,12 +19,13 @@ import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 from packing_chart import Line, Panel, chart
 
 from gpualloc.engine.decide import decide
@@ -55,8 +56,7 @@ NODES = (100, 300, 1000, 3000, 10_000)
 SHAPES = (10, 30, 91, 300)
 
 
-@dataclass(frozen=True)
-class Times:
+class Times(Struct, frozen=True):
     """Seconds of each decision, and of what came before the first."""
 
     wall_s: np.ndarray

@@ -16,11 +16,12 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Expected, Problem
@@ -39,16 +40,14 @@ LOADS = (90, 95, 100, 130)
 POLICIES = ("random", "dot-product", "clustering", "gpu-packing", "best-fit", "fgd")
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(Struct, frozen=True):
     policy: str
     trace: str
     seed: int
     by_name: bool
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     unallocated_pct: dict[int, float]
     decision_us: float
     """Mean time of one decision."""

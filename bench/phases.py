@@ -20,11 +20,11 @@ import argparse
 import time
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
 from statistics import fmean
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gpualloc.forecast.change_points import partition
@@ -48,8 +48,7 @@ AHEAD_S = (900.0, 3600.0, 3 * 3600.0)
 FLOORS = (0.03, 400.0, 8.0)
 
 
-@dataclass(frozen=True)
-class Case:
+class Case(Struct, frozen=True):
     """A series and where it changes."""
 
     values: Array

@@ -15,10 +15,11 @@ import math
 import statistics
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.cli.demand_file import read_demand
 from gpualloc.engine import scale_pilots
@@ -45,8 +46,7 @@ LOADS = (1.0, 0.97, 0.95, 0.93, 0.9, 0.87, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55
 PRESET = ScalingSettings()
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(Struct, frozen=True):
     """What a policy spends and how long rises wait."""
 
     label: str

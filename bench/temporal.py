@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from statistics import mean, stdev
 
 import numpy as np
+from msgspec.structs import replace
 from temporal_data import FAMILIES, draw
 
 from gpualloc.engine.temporal import PEERS, TemporalTrial, known_problem, simulate_temporal

@@ -13,9 +13,9 @@ import termios
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from peers import below  # found beside this file
 
 _CHUNK_BYTES = 1 << 18
@@ -35,8 +35,7 @@ _ANSWERS: Mapping[bytes, bytes] = {
 reports (not there)."""
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(Struct, frozen=True):
     """What a terminal is like, and the machine it is on."""
 
     columns: int
@@ -47,8 +46,7 @@ class Setting:
     """Whether the program goes before others of a busy machine, with all that it starts; needs root."""
 
 
-@dataclass(frozen=True)
-class Use:
+class Use(Struct, frozen=True):
     """What a process and those below it have used so far, and hold."""
 
     own_cpu_s: float

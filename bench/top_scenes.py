@@ -10,10 +10,10 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from msgspec import Struct
 from peers import nvml_stub  # found beside this file
 from top_session import Tool
 
@@ -24,8 +24,7 @@ FIRST_PERCENT = 37
 """Utilization of every GPU until something was drawn: by it a first reading is known on every screen."""
 
 
-@dataclass(frozen=True)
-class Scene:
+class Scene(Struct, frozen=True):
     """What the dashboards look at, and on how large a terminal."""
 
     gpus: int

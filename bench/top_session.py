@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from msgspec import Struct
 from top_pty import Setting, Terminal, Use  # found beside this file
 
 _FIRST_S = 20.0
@@ -21,8 +22,7 @@ _LOOK_S = 0.5
 DOWN, UP = b"\x1b[B", b"\x1b[A"
 
 
-@dataclass(frozen=True)
-class Tool:
+class Tool(Struct, frozen=True):
     """A dashboard."""
 
     name: str
@@ -34,8 +34,7 @@ class Tool:
     quit: bytes = b"q"
 
 
-@dataclass(frozen=True)
-class Manner:
+class Manner(Struct, frozen=True):
     """How long is looked, and how often a key is pressed."""
 
     settle_s: float

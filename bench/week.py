@@ -14,9 +14,10 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, stdev
+
+from msgspec import to_builtins
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -46,7 +47,7 @@ def main() -> None:
     given = parser.parse_args()
     found = _read(given.from_json) if given.from_json else _played(given.arms, given.seeds, given.days, given.jobs)
     if given.json:
-        given.json.write_text(json.dumps([asdict(each) for each in found]))
+        given.json.write_text(json.dumps([to_builtins(each) for each in found]))
     if given.svg:
         first = [each for each in found if each.seed == min(one.seed for one in found)]
         given.svg.write_text(picture(first))

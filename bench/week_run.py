@@ -6,9 +6,11 @@ import math
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import fmean
 
+from msgspec import Struct
+from msgspec.structs import replace
 from week_work import DAY_S, HOUR_S, Arrival, Class
 from week_world import BEGIN_S, PRICES, TICK_S, Arm, Wall, world
 
@@ -276,8 +278,7 @@ class _Week:
         ]
 
 
-@dataclass(frozen=True)
-class _Outcome:
+class _Outcome(Struct, frozen=True):
     wait_s: float
     lasted_s: float
     lasts_s: float

@@ -8,10 +8,11 @@ from __future__ import annotations
 import csv
 import gzip
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from random import Random
+
+from msgspec import Struct
 
 from gpualloc.model.workload import Preemption, Request
 
@@ -40,8 +41,7 @@ class Class(StrEnum):
     BATCH = "batch"
 
 
-@dataclass(frozen=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """Work that is submitted."""
 
     at_s: float

@@ -5,8 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gpualloc.adapters.fleet import LinkedFleet
 from gpualloc.adapters.simulated import SimulatedNodes
@@ -35,8 +37,7 @@ LAYOUT = ("3g.20gb", "2g.10gb", "1g.5gb", "1g.5gb")
 """Instances of each device in MIG mode at the beginning."""
 
 
-@dataclass(frozen=True)
-class Arm:
+class Arm(Struct, frozen=True):
     """One way to run the cluster."""
 
     name: str

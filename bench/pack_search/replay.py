@@ -9,11 +9,12 @@ import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from gpualloc.model.shapes import GPU_MILLI
@@ -63,8 +64,7 @@ def library() -> ctypes.CDLL:
         return ctypes.CDLL(str(built))
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     node: NDArray[np.int32]
     """For each arrival its node, -1 where it was refused."""
     gpus: NDArray[np.uint32]

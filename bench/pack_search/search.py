@@ -22,13 +22,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, fields, replace
 from functools import cache
 from pathlib import Path
 from statistics import fmean, mean
 
 import cma
 import numpy as np
+from msgspec import to_builtins
+from msgspec.structs import replace
 from replay import KINDS, Ints, Outcome, Trace, library
 
 from gpualloc.model.allocation import Allocation
@@ -132,13 +133,13 @@ def changed(profile: Profile, change: str) -> Profile:
     if kind:
         kinds = ("gpu", "cpu") if kind == "both" else (kind,)
         return replace(profile, **{one: replace(getattr(profile, one), **{weight: float(value)}) for one in kinds})
-    if name in {field.name for field in fields(Constants)}:
+    if name in Constants.__struct_fields__:
         return replace(profile, constants=replace(profile.constants, **{name: float(value)}))
     return replace(profile, **{name: float(value)})
 
 
 def to_point(profile: Profile) -> cma.Floats:
-    constants = {"spare_cpu": profile.spare_cpu, **asdict(profile.constants)}
+    constants = {"spare_cpu": profile.spare_cpu, **to_builtins(profile.constants)}
     return np.array(
         [getattr(profile.gpu, name) / profile.gpu.demand for name in GPU_STEPS]
         + [getattr(profile.cpu, name) / profile.cpu.demand for name in CPU_STEPS]
@@ -189,7 +190,7 @@ def tune(names: Sequence[str], start: Profile, seed: int, generations: int, out:
     means = cma.search(rate, to_point(start), scale, seed)
     for generation, (centre, best) in zip(range(generations), means, strict=False):
         print(f"generation {generation}: best {best:.4f}", flush=True)
-        out.write_text(json.dumps(asdict(to_profile(centre, start)), indent=1) + "\n")
+        out.write_text(json.dumps(to_builtins(to_profile(centre, start)), indent=1) + "\n")
 
 
 def check(name: str, seed: int, arrivals: int | None) -> bool:

@@ -8,8 +8,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
+
+from msgspec import Struct
 
 from gpualloc.adapters.fields import clean
 from gpualloc.adapters.program import run_program
@@ -26,8 +27,7 @@ _ENVIRONMENT = ("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ")
 """What a program of a channel sees of gpualloc's own environment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(Struct, frozen=True):
     """When to try again: the wait doubles from the first to the longest, less up to a half by chance."""
 
     first_s: float = 1.0

@@ -7,8 +7,9 @@ import io
 import os
 import tempfile
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 import gpualloc
 from gpualloc.adapters.nvml_file import nvml_file
@@ -17,8 +18,7 @@ _FIXED_TIME = (1980, 1, 1, 0, 0, 0)
 """Zip members carry a time; a fixed one makes equal contents give equal archives."""
 
 
-@dataclass(frozen=True, slots=True)
-class Archive:
+class Archive(Struct, frozen=True):
     """A zip of the package's own file (its version), the node program, and nvidia-ml-py's single file."""
 
     data: bytes

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from msgspec import Struct
 
 from gpualloc.adapters.decode_device import DEVICE_UUID, MIG_UUID, KnownDevices, decode_devices
 from gpualloc.adapters.decode_processes import DecodedProcesses
@@ -37,8 +38,7 @@ _NVML_WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(Struct, frozen=True):
     """What stays the same as long as a node program runs."""
 
     hostname: str

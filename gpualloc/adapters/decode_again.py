@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields as parts_of
 from operator import attrgetter
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from gpualloc.adapters.fields import Fields
 
-
-class _Made(Protocol):
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-
-_T = TypeVar("_T", bound=_Made)
+_T = TypeVar("_T", bound=Struct)
 _MISSING = object()
 
 
@@ -22,12 +18,12 @@ class Again(Generic[_T]):
     """Makes a value of one kind anew from one that was made of the record before.
 
     Args:
-        kind: a data class whose fields are all given to it by their place.
+        kind: a struct whose fields are all given to it by their place.
         readers: by key of the record what reads the field of the same name, and nothing else of the record.
     """
 
     def __init__(self, kind: type[_T], readers: Mapping[str, Callable[[Fields], object]]) -> None:
-        names = [part.name for part in parts_of(kind)]
+        names = kind.__struct_fields__
         self._kind = kind
         self._readers = readers
         self._values: Callable[[_T], tuple[object, ...]] = attrgetter(*names)

@@ -45,7 +45,7 @@ def decode_activity(fields: Fields) -> Activity:
     if not fields.has("activity"):
         return NO_ACTIVITY
     told = fields.record("activity")
-    return Activity(*(told.number_or_none(name, 0, 1) for name in Activity.__slots__))
+    return Activity(*(told.number_or_none(name, 0, 1) for name in Activity.__struct_fields__))
 
 
 def decode_ecc(fields: Fields) -> Ecc:
@@ -56,7 +56,7 @@ def decode_ecc(fields: Fields) -> Ecc:
     flags = ("enabled", "pending", "remap_pending", "remap_failed")
     values: dict[str, Any] = {
         name: told.flag_or_none(name) if name in flags else told.integer_or_none(name, 0, _MAX_COUNT)
-        for name in Ecc.__slots__
+        for name in Ecc.__struct_fields__
     }
     return Ecc(**values)
 

@@ -8,8 +8,9 @@ import socket
 import threading
 import time
 import zlib
-from dataclasses import dataclass, field
 from email.utils import formatdate
+
+from msgspec import Struct, field
 
 from gpualloc.errors import GpuallocError
 
@@ -29,8 +30,7 @@ _LEVEL = 1
 _ABOUT = b"gpualloc exporter: metrics for Prometheus are at /metrics\n"
 
 
-@dataclass(slots=True)
-class _Client:
+class _Client(Struct):
     """One connection: what it asked so far, then what is left of its answer."""
 
     until_s: float
@@ -38,8 +38,7 @@ class _Client:
     left: list[memoryview] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class _Page:
+class _Page(Struct, frozen=True):
     """What is served at /metrics."""
 
     plain: bytes = b""

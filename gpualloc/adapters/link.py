@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from msgspec import Struct
 
 from gpualloc.errors import UnknownOutcomeError, UnreachableError
 from gpualloc.model.inventory import NodeState
@@ -37,8 +38,7 @@ class NodeLink(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Struct, frozen=True):
     """Why a node does not answer."""
 
     state: NodeState

@@ -7,8 +7,9 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from gpualloc.adapters.backoff import BackOff
 from gpualloc.adapters.child import Child
@@ -237,8 +238,7 @@ class PipeLink:
         return LinkDownError(failure, self._node)
 
 
-@dataclass(slots=True)
-class _StandInFirst:
+class _StandInFirst(Struct):
     """An introduction that looks for a stand-in at each mark before it leaves the mark to the launch."""
 
     launch: Launch
@@ -254,8 +254,7 @@ class _StandInFirst:
         return b"" if self.found is not None else self.launch.reply(word, detail)
 
 
-@dataclass(frozen=True, slots=True)
-class _ChildTalk:
+class _ChildTalk(Struct, frozen=True):
     """`Talk` with the child of a link, until a deadline."""
 
     link: PipeLink

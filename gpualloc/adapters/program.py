@@ -7,7 +7,8 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 MAX_OUTPUT_BYTES = 4096
 """What is kept of what it prints; the rest is read and dropped."""
@@ -33,6 +34,28 @@ def run_program(
     Returns:
         the problem (None when it ended with 0), and the beginning of stdout and stderr together.
     """
+    try:
+        with begun(command, told, stderr=subprocess.STDOUT, env=env) as process:
+            return _watch(process, timeout_s, stopped)
+    except OSError as error:
+        return f"{command[0]} cannot be run: {error.strerror}", b""
+
+
+@contextmanager
+def begun(
+    command: Sequence[str], told: bytes, *, stderr: int, env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that runs, with what it is told on its stdin and a pipe for its stdout; waited for at the end.
+
+    Args:
+        command: program and arguments.
+        told: what it reads on stdin.
+        stderr: where that goes, as `subprocess.Popen` takes it.
+        env: its whole environment; None is ours.
+
+    Raises:
+        OSError: it cannot be run.
+    """
     facts = os.memfd_create("gpualloc-program")
     try:
         with os.fdopen(os.dup(facts), "wb") as stream:
@@ -43,14 +66,12 @@ def run_program(
             list(command),
             stdin=facts,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=stderr,
             bufsize=0,
             env=env,
             start_new_session=True,
         ) as process:
-            return _watch(process, timeout_s, stopped)
-    except OSError as error:
-        return f"{command[0]} cannot be run: {error.strerror}", b""
+            yield process
     finally:
         os.close(facts)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NoReturn
+
+from msgspec.structs import replace
 
 from gpualloc.adapters.recorded_nodes import Recording
 from gpualloc.errors import NotFoundError, StepError, UnreachableError

@@ -6,9 +6,12 @@ import json
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.adapters.fields import MAX_TEXT, clean
 from gpualloc.adapters.recording import FORMAT
@@ -32,8 +35,7 @@ _UNCLEAN = re.compile(rb'[^"]{%d}|\\u[dD][89a-fA-F]|[^\x00-\x7f]' % MAX_TEXT)
 """What a line with a text that is too long or no text at all may have; nothing that we write has it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """What the first line of a recording says."""
 
     version: str
@@ -47,8 +49,7 @@ class Header:
     """Every node there should be, sorted by name; `transport` is `recorded`, or `simulated` where it was."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A line that is not read yet."""
 
     path: Path
@@ -74,8 +75,7 @@ class Line:
         return _wrong(self.path, f"line {self.number}: {what}")
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedTick:
+class RecordedTick(Struct, frozen=True):
     """What nodes told up to a moment."""
 
     at_s: float
@@ -98,12 +98,11 @@ class RecordingFile:
             self._file = path.open("rb")
         except OSError as error:
             raise BrokenInputError(f"the recording {path} cannot be read: {error.strerror or error}") from error
-        try:
+        with ExitStack() as if_unfit:
+            if_unfit.callback(self.close)
             self._lines = _lines(path, self._file)
             self.header = self._header()
-        except BaseException:
-            self._file.close()
-            raise
+            if_unfit.pop_all()
 
     def go_to(self, offset: int, number: int) -> None:
         """Let the `ticks` that are asked for next begin with that line.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.adapters.recorded_file import Header, Line, RecordedTick, RecordingFile
 from gpualloc.adapters.row_patch import UnfitPatchError, patched
@@ -16,8 +19,7 @@ MAX_KNOWN_BYTES = 256 << 20
 """Of the lines that what is known of all nodes was made from."""
 
 
-@dataclass(slots=True)
-class _Known:
+class _Known(Struct):
     """What was told of a node last."""
 
     line: Line
@@ -48,15 +50,14 @@ class Recording:
         self._known: dict[str, _Known] = {}
         self.tick_bytes = 0
         """Of the lines of the tick that was played last."""
-        try:
-            self._specs = {spec.name: spec for spec in self.header.specs}
+        self._specs = {spec.name: spec for spec in self.header.specs}
+        with ExitStack() as if_unfit:
+            if_unfit.callback(self.close)
             self._ahead = next(self._ticks, None)
             if self._ahead is None:
                 raise BrokenInputError(f"the recording {path} ends before its first tick")
             self.began_s = self.at_s = self._ahead.at_s
-        except BaseException:
-            self.close()
-            raise
+            if_unfit.pop_all()
 
     @property
     def header(self) -> Header:

@@ -7,8 +7,9 @@ import threading
 from array import array
 from bisect import bisect_left, bisect_right
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from gpualloc.adapters.recorded_file import RecordedTick, RecordingFile
 from gpualloc.adapters.recorded_nodes import Page, Recording
@@ -23,8 +24,7 @@ _NOWHERE = -2
 """In place of a tick: where the recording is, is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Start:
+class _Start(Struct, frozen=True):
     """A place from which a recording can be read without what is before it."""
 
     tick: int
@@ -33,8 +33,7 @@ class _Start:
     line: int
 
 
-@dataclass(slots=True)
-class _Index:
+class _Index(Struct):
     """Where what is in a recording."""
 
     times: array[float] = field(default_factory=lambda: array("d"))

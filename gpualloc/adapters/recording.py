@@ -7,8 +7,9 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from gpualloc import __version__
 from gpualloc.adapters.row_patch import patch_of

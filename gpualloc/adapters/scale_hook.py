@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import IO
 
 from gpualloc.adapters.fields import Fields, MalformedError, clean
+from gpualloc.adapters.program import begun
 from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
 
 FORMAT = 1
@@ -64,22 +65,8 @@ def order_document(order: ScaleOrder) -> dict[str, object]:
 
 def _run(command: Sequence[str], timeout_s: float, order: ScaleOrder) -> tuple[str | None, bytes, bytes]:
     """The problem, if there was one, its answer, and the beginning of its stderr; raises OSError."""
-    told = os.memfd_create("gpualloc-scale")
-    try:
-        os.write(told, json.dumps(order_document(order)).encode())
-        os.lseek(told, 0, os.SEEK_SET)
-        # A session of its own: Ctrl-C in the terminal is gpualloc's to answer.
-        with subprocess.Popen(
-            list(command),
-            stdin=told,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-        ) as process:
-            return _watch(process, timeout_s)
-    finally:
-        os.close(told)
+    with begun(command, json.dumps(order_document(order)).encode(), stderr=subprocess.PIPE) as process:
+        return _watch(process, timeout_s)
 
 
 def _watch(process: subprocess.Popen[bytes], timeout_s: float) -> tuple[str | None, bytes, bytes]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.adapters.shell_proc import (
     Clock,
@@ -33,8 +34,7 @@ _LOAD = (
 )
 
 
-@dataclass(slots=True)
-class ShellHost:
+class ShellHost(Struct):
     """Makes the wire's rows of a host; remembers the counters of the look before to make rates of them."""
 
     clock: Clock | None = None

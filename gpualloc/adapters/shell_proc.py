@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 MAX_COMMAND = 4096
 _MEMORY = re.compile(r"(MemTotal|MemAvailable):\s+([0-9]{1,18}) kB\s*")
@@ -18,16 +19,14 @@ _OWNER = re.compile(r"d\S+\s+[0-9]+\s+(\S{1,64})\s.*")
 _INFORMATION = re.compile(r"\s*(Model|GPU UUID|Bus Location|Device Minor):\s+(\S.{0,199}?)\s*")
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
+class Clock(Struct, frozen=True):
     """The node's time."""
 
     epoch_s: float
     uptime_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(Struct, frozen=True):
     """What rates are made of, since the boot. None was not told."""
 
     uptime_s: float
@@ -40,8 +39,7 @@ class Counters:
     """Errors and drops in both directions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(Struct, frozen=True):
     """A process by its /proc folder."""
 
     user: str | None

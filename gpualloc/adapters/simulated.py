@@ -13,17 +13,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from gpualloc.errors import BrokenInputError, LockedError, NotFoundError, StateError, UnreachableError
 from gpualloc.model.inventory import NodeSpec
 from gpualloc.node.server import Server
 from gpualloc.node.wire import Refused
 from gpualloc.sim.burnin import burnin_row
-from gpualloc.sim.cluster import ClusterSpec, Fault, check_cluster
+from gpualloc.sim.cluster import ClusterSpec, check_cluster
 from gpualloc.sim.host import SimulatedHost
 from gpualloc.sim.reboot import reboot
 from gpualloc.sim.state import SimulatedCluster, fits
@@ -90,13 +91,6 @@ class SimulatedNodes:
         """End the waits of all links."""
         for link in self._links:
             link.close()
-
-    def add_fault(self, fault: Fault) -> None:
-        """Let something go wrong, beside the faults of the spec; raises ConfigError, StateError, LockedError."""
-        check_cluster(replace(self._spec, faults=(*self._spec.faults, fault)))
-        with self._file.changing("add a fault"):
-            self._file.cluster.faults.append(fault)
-            self._file.save()
 
     def reboot(self, name: str) -> None:
         """Reboot a node; raises NotFoundError, StateError, LockedError."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
+
+from msgspec import Struct
 
 from gpualloc.model.desired import ComputeMode
 from gpualloc.model.readings import Throttle
@@ -51,8 +52,7 @@ class Missing(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """One column of a query."""
 
     name: str

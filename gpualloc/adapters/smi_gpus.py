@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.adapters.shell_proc import read_information
 from gpualloc.adapters.shell_talk import HUNG, Told
@@ -52,8 +53,7 @@ _TROUBLES = (
 """Words of an nvidia-smi that failed, and the wire's state of NVML."""
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
+class Use(Struct, frozen=True):
     """A process on a GPU."""
 
     pid: int

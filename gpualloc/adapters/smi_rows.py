@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from gpualloc.adapters.smi_table import BOARD, LOAD, ROWS, Row
 
@@ -40,8 +41,7 @@ _NO_MIG_LOAD = ("gpu_utilization_ratio", "memory_utilization_ratio")
 _REASONS = {"GPU lost": "lost", "driver not answering": "hung", "no permission": "no permission"}
 
 
-@dataclass(slots=True)
-class Gpu:
+class Gpu(Struct):
     """One GPU, and what was told of it until now."""
 
     uuid: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gpualloc.adapters.smi_cells import (
     STATES,
@@ -103,8 +104,7 @@ _NO_HANDLE = re.compile(r"Unable to determine the device handle for GPU\s*([0-9]
 _LAST = re.compile(r".*: ([^:]+)$")
 
 
-@dataclass(slots=True)
-class Row:
+class Row(Struct):
     """What was told of one GPU (or of one process on it)."""
 
     uuid: str
@@ -117,8 +117,7 @@ class Row:
     reason: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Unheld:
+class Unheld(Struct, frozen=True):
     """A GPU that nvidia-smi cannot open, by one or both of its names."""
 
     index: int | None
@@ -128,8 +127,7 @@ class Unheld:
     """Its own words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """The answer to one query."""
 
     rows: tuple[Row, ...]

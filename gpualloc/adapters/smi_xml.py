@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from xml.parsers import expat
+
+from msgspec import Struct, field
 
 from gpualloc.adapters.smi_cells import Missing, whole
 
@@ -25,8 +26,7 @@ class BadXmlError(ValueError):
     """The text is not the XML of nvidia-smi; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(Struct, frozen=True):
     """A MIG instance as the XML tells it, which has no UUID for it."""
 
     index: int
@@ -37,8 +37,7 @@ class Instance:
     memory_used_mib: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Details:
+class Details(Struct, frozen=True):
     """What the XML tells of one GPU."""
 
     instances: tuple[Instance, ...]
@@ -46,8 +45,7 @@ class Details:
     """By pid the GPU and compute instance in which the process is."""
 
 
-@dataclass(slots=True)
-class _Element:
+class _Element(Struct):
     name: str
     text: str = ""
     children: list[_Element] = field(default_factory=list)

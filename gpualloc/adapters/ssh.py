@@ -8,9 +8,10 @@ import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from gpualloc.adapters import loader
 from gpualloc.adapters.archive import Archive, node_archive
@@ -80,8 +81,7 @@ _NO_QUESTIONS = ("env", "SSH_ASKPASS_REQUIRE=never")
 """The ssh that ssh runs for a ProxyJump is not told of BatchMode: without this it asks in a window about host keys."""
 
 
-@dataclass(frozen=True, slots=True)
-class SshTarget:
+class SshTarget(Struct, frozen=True):
     """Where ssh goes, and which ssh.
 
     Raises:

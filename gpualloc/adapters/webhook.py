@@ -13,8 +13,9 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from urllib.parse import SplitResult, urljoin, urlsplit
+
+from msgspec import Struct
 
 from gpualloc import __version__
 from gpualloc.adapters.fields import clean
@@ -31,8 +32,7 @@ _LATER = frozenset({408, 425, 429})
 """Refusals that may be none the next time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(Struct, frozen=True):
     """How a try ended."""
 
     problem: str | None

@@ -17,11 +17,11 @@ Options every verb takes (`--config`, `--sim`, `--state-dir`, `--json`) are atta
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import typer
+from msgspec import Struct
 from typer.core import TyperGroup
 
 from gpualloc import __version__
@@ -29,8 +29,7 @@ from gpualloc.cli import outcome, shared
 from gpualloc.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(Struct, frozen=True):
     """A verb as the root help shows it, before its module is imported."""
 
     help: str

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from gpualloc.cli import app
 from gpualloc.model.health import Severity
@@ -40,8 +41,7 @@ _FIXED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """An option as a shell sees it."""
 
     names: tuple[str, ...]
@@ -50,8 +50,7 @@ class Option:
     help: str
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
+class Completed(Struct, frozen=True):
     """A verb, or a verb with its sub-verb, as a shell sees it."""
 
     words: tuple[str, ...]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from gpualloc.cli.outcome import Answer
 from gpualloc.engine.foresee import foresee, remember
@@ -27,8 +28,7 @@ _STEPS_S = (300, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400)
 """Horizons that are told on the way to the longest one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """What the options ask for; None was not given."""
 
     metric: str | None = None

@@ -6,8 +6,9 @@ import fnmatch
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gpualloc.engine.mig import Wish
 from gpualloc.errors import BrokenInputError, NotFoundError
@@ -18,8 +19,7 @@ _SELECTORS = ("device", "node", "index", "model")
 _KEYS = (*_SELECTORS, "places", "mig")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One `[[layout]]`: the devices that fit every selector given are to have the layout."""
 
     device: str | None

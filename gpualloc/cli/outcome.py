@@ -9,11 +9,11 @@ import sys
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
+from msgspec import Struct
 
 from gpualloc.errors import GpuallocError, StepError, UnreachableError, UsageError
 from gpualloc.views.envelope import envelope
@@ -33,8 +33,7 @@ _PARSE_ERROR: type[Any] = typer.BadParameter.__mro__[2]
 """The base of everything typer raises about a command line; where it is defined changed between its versions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What a verb found out. Nothing is printed before it is complete."""
 
     data: Mapping[str, object]
@@ -47,8 +46,7 @@ class Answer:
     exit_code: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """What is known of the command line before it is parsed, for messages about failing to parse it."""
 
     verb: str
@@ -62,8 +60,7 @@ class Call:
         return cls(verb, verb not in ("run", "top") and "--json" in ours)
 
 
-@dataclass(slots=True)
-class Status:
+class Status(Struct):
     """Where `guarded` leaves the exit code."""
 
     code: int = 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
 from gpualloc.cli import shared, stopping
 from gpualloc.cli.outcome import CHANGES, Answer, say, write

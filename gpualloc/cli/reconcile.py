@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import Struct
 
 from gpualloc.cli import shared, stopping
 from gpualloc.cli.asking import confirmed, need_somebody
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 app = shared.verb_app()
 
 
-@dataclass(frozen=True, slots=True)
-class _Reconciled:
+class _Reconciled(Struct, frozen=True):
     """What was found, and what came of it."""
 
     proposal: Proposal

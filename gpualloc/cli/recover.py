@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.cli import shared, stopping
 from gpualloc.cli.outcome import Answer
@@ -35,8 +36,7 @@ Abandon = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(Struct, frozen=True):
     """What an operator wants to become of a run."""
 
     resume: str | None

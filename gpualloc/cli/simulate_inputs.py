@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Annotated
 
 import typer
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.cli import shared
 from gpualloc.cli.progress import nodes_seen
@@ -28,8 +29,7 @@ Add = Annotated[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(Struct, frozen=True):
     """A trace, and what the command line says of it."""
 
     trace: Trace

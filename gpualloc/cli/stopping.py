@@ -6,9 +6,11 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from types import FrameType
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.cli.outcome import INTERRUPTED
 
@@ -16,8 +18,7 @@ if TYPE_CHECKING:
     from gpualloc.engine.context import Context
 
 
-@dataclass(slots=True)
-class Stop:
+class Stop(Struct):
     """Whether a signal asked for the end."""
 
     exit_code: int | None = None

@@ -7,10 +7,10 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
 from gpualloc.cli import shared, stopping
 from gpualloc.cli.outcome import Answer, look, reached_code, say, write

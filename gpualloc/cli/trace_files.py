@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from msgspec import Struct
 
 from gpualloc.errors import BrokenInputError, UsageError
 from gpualloc.model.shapes import GPU_MILLI
@@ -19,8 +20,7 @@ from gpualloc.sim.traces.reading import read_nodes, read_tasks
 from gpualloc.sim.traces.trace import Tasks, TraceNode, gather
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(Struct, frozen=True):
     """A cluster and the tasks that may come to it."""
 
     nodes: tuple[TraceNode, ...]
@@ -34,8 +34,7 @@ class Trace:
         return sum(node.gpus for node in self.nodes) * GPU_MILLI
 
 
-@dataclass(frozen=True, slots=True)
-class OrderWanted:
+class OrderWanted(Struct, frozen=True):
     """How the command line names the order of arrival; None where an option was not given."""
 
     arrivals: str | None = None

@@ -7,12 +7,13 @@ import shlex
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc import __version__
 from gpualloc.cli import shared
@@ -72,8 +73,7 @@ Keep = Annotated[bool, typer.Option("--keep", help="Save what was found when int
 Force = Annotated[bool, typer.Option("--force", help="Save even what is no better, and over a profile of that name.")]
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What the command line asks for."""
 
     name: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from gpualloc.cli.progress import nodes_seen
 from gpualloc.cli.trace_files import read_trace
@@ -24,8 +25,7 @@ MOST_SEEDS = 1000
 _SEEDS = re.compile(r"(\d{1,9})(?:-(\d{1,9}))?")
 
 
-@dataclass(frozen=True, slots=True)
-class Inputs:
+class Inputs(Struct, frozen=True):
     """A cluster and the tasks to tune for."""
 
     nodes: tuple[TraceNode, ...]

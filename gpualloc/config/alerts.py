@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gpualloc.config.nodeset import expand
 from gpualloc.errors import UsageError
-from gpualloc.model.alert import AlertRule, AlertSettings, Channel, MetricTest, TroubleTest
-from gpualloc.model.health import Severity, Trouble
+from gpualloc.model.alert import AlertSettings, MetricTest, TroubleTest
 
 if TYPE_CHECKING:
     from gpualloc.config.alerts_table import AlertTable, ChannelTable
@@ -43,31 +42,6 @@ def alert_settings(
         ]
         rules[name] = table.rule(name, nodes)
     return AlertSettings(rules, {name: channels[name].channel(name) for name in sorted(channels)}), wrong
-
-
-def settings_from(body: dict[str, Any]) -> AlertSettings:
-    """The settings that were kept as JSON by `dataclasses.asdict`."""
-    channels = {
-        name: Channel(command=tuple(map(str, each.pop("command"))), **each) for name, each in body["channels"].items()
-    }
-    return AlertSettings({name: _rule_from(each) for name, each in body["rules"].items()}, channels)
-
-
-def _rule_from(body: dict[str, Any]) -> AlertRule:
-    test = body.pop("test")
-    nodes = body.pop("nodes")
-    return AlertRule(
-        test=MetricTest(**test) if "metric" in test else _trouble_from(test),
-        severity=Severity(body.pop("severity")),
-        pools=tuple(map(str, body.pop("pools"))),
-        nodes=None if nodes is None else frozenset(map(str, nodes)),
-        deliver=tuple(map(str, body.pop("deliver"))),
-        **body,
-    )
-
-
-def _trouble_from(body: dict[str, Any]) -> TroubleTest:
-    return TroubleTest(Trouble(body["trouble"]), body["code"], Severity(body["least"]))
 
 
 def alert_entries(settings: AlertSettings) -> Iterator[tuple[str, object, str | None]]:

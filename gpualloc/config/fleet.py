@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gpualloc.config.nodeset import expand
 from gpualloc.config.settings import POOL_NAME, is_this_host
 from gpualloc.errors import UsageError
 
 
-@dataclass(slots=True)
-class PoolNodes:
+class PoolNodes(Struct):
     """The nodes of each pool, and what is wrong, as (dotted key, what, hint)."""
 
     nodes: dict[str, tuple[str, ...]] = field(default_factory=dict)

@@ -6,7 +6,7 @@ docs/configuration.md is complete all read this table.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 ENVIRONMENT_PREFIX = "GPUALLOC_"
 
@@ -46,8 +46,7 @@ _GLOBS = 'an array of shell globs, such as ["ann", "svc-*"]'
 _COMMAND = 'an array of texts: a program and its arguments, such as ["/usr/local/bin/tell", "team"]'
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """One configuration key."""
 
     path: str

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from gpualloc.config.files import find_file, read_file
 from gpualloc.config.overrides import collect
 from gpualloc.config.settings import Config, Origin, local_pools, specs_of
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Struct, frozen=True):
     """The configuration in force."""
 
     config: Config

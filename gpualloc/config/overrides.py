@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.config.keys import ENVIRONMENT_PREFIX, RESERVED_VARIABLES, SCALARS
 from gpualloc.config.problem import Problem
 from gpualloc.config.settings import Origin, Source
 
 
-@dataclass(frozen=True, slots=True)
-class Override:
+class Override(Struct, frozen=True):
     """One key with the text it was given outside the file."""
 
     path: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.config.settings import Origin
 from gpualloc.errors import ConfigError
@@ -13,8 +14,7 @@ MAX_SHOWN_CHARS = 60
 MAX_SHOWN_PROBLEMS = 20
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """One wrong key or value."""
 
     origin: Origin | None

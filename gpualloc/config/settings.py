@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from gpualloc.model.alert import AlertSettings
 from gpualloc.model.allocation import GANG_PORTS
@@ -33,8 +34,7 @@ class Source(StrEnum):
     FLAG = "flag"
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(Struct, frozen=True):
     """Which source gave a value, and where in it."""
 
     source: Source
@@ -50,8 +50,7 @@ class Origin:
         return f"{self.where}, line {self.line}" if self.line else self.where
 
 
-@dataclass(frozen=True, slots=True)
-class SshSettings:
+class SshSettings(Struct, frozen=True):
     """How the nodes of a pool are reached over ssh, beyond what the operator's own ssh configuration says."""
 
     user: str | None = None
@@ -66,8 +65,7 @@ class SshSettings:
     """The ssh program and arguments that always go first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
+class Pool(Struct, frozen=True):
     """Nodes that share a way to reach them, labels, a price and what is kept free on each."""
 
     name: str
@@ -98,8 +96,7 @@ class Pool:
     """As `NodeSpec.gpus`."""
 
 
-@dataclass(frozen=True, slots=True)
-class ApplySettings:
+class ApplySettings(Struct, frozen=True):
     """How steps are carried out."""
 
     grace_s: float = 10.0
@@ -114,8 +111,7 @@ class ApplySettings:
     """Most workloads, processes and devices that one run may disturb unless an operator named them."""
 
 
-@dataclass(frozen=True, slots=True)
-class HookSettings:
+class HookSettings(Struct, frozen=True):
     """The operator's programs around changes; an empty command is none."""
 
     pre_apply: tuple[str, ...] = ()
@@ -146,8 +142,7 @@ class HookSettings:
         return {name: command for name, command in named.items() if command}
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """The whole configuration."""
 
     pools: tuple[Pool, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.config.alerts import alert_entries
 from gpualloc.config.load import Loaded
@@ -15,8 +16,7 @@ _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DEFAULT = Origin(Source.DEFAULT, "default")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One key with its value and where that comes from."""
 
     key: str

@@ -10,10 +10,11 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from gpualloc.config.files import read_file
 from gpualloc.config.nodeset import expand
@@ -31,8 +32,7 @@ MAX_SPEED = 1_000_000
 _COUNTED = re.compile(r"(\d{1,3})x(\S.*)")
 
 
-@dataclass(frozen=True, slots=True)
-class _Key:
+class _Key(Struct, frozen=True):
     """What one key of a table takes."""
 
     expected: str
@@ -106,8 +106,7 @@ _FAULT = {
 }
 
 
-@dataclass(slots=True)
-class _Check:
+class _Check(Struct):
     """The problems found so far, and where each key stands."""
 
     file: Path

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.config.keys import KEYS, Key
 from gpualloc.config.nodeset import fold
@@ -30,8 +31,7 @@ _ALERTS = """\
 #secret_file = "/etc/gpualloc/pager.secret\""""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(Struct, frozen=True):
     """What a look round found."""
 
     node: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from pydantic import ValidationError
 
 from gpualloc.config import keys
@@ -20,8 +20,7 @@ from gpualloc.config.settings import Config, Origin, local_pools
 from gpualloc.model.alert import AlertSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(Struct, frozen=True):
     """A configuration and where each of its keys comes from."""
 
     config: Config

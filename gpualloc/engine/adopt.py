@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.engine.apply import apply_locked, failure
 from gpualloc.engine.chain import OnStep
@@ -28,8 +30,7 @@ NO_LIMITS = Request(command=("adopted",))
 """Nothing is limited; the command is that of the process."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """What an operator asks for beside the process."""
 
     node: str

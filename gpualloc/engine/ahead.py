@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.engine.outlook import DEMAND, SNAPSHOT, Outlook
 from gpualloc.engine.repartition import repartition
@@ -25,8 +27,7 @@ CREATE_S = 5.0
 """What a start that must make its instance first waits longer; assumed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ahead:
+class Ahead(Struct, frozen=True):
     """Layouts that are worth having before they are asked for."""
 
     partitions: tuple[Partition, ...]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.engine.alerts_readings import Columns, Reading
 from gpualloc.engine.alerts_troubles import Troubles
@@ -19,8 +21,7 @@ GAP_S = 900.0
 _TIMES = ("since_s", "fired_s", "clear_since_s", "unknown_since_s", "heard_s", "told_s")
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """What one look found."""
 
     now_s: float
@@ -75,34 +76,26 @@ def _moved(alert: Alert, by_s: float) -> Alert:
     return replace(alert, **known)
 
 
-@dataclass(slots=True)
 class _Look:
     """The work of one look."""
 
-    rules: Mapping[str, AlertRule]
-    seen: Seen
-    alerts: dict[AlertKey, Alert]
-    transitions: list[Transition] = field(default_factory=list)
-    nodes: dict[str, Node] = field(init=False)
-    columns: Columns = field(init=False)
-    troubles: Troubles = field(init=False)
-    models: dict[Place, str] = field(init=False)
-    """Product names, where a rule asks for one."""
-    own: dict[str, dict[Place, Alert]] = field(init=False)
-    """The alerts of each rule."""
-
-    def __post_init__(self) -> None:
-        seen = self.seen
+    def __init__(self, rules: Mapping[str, AlertRule], seen: Seen, alerts: dict[AlertKey, Alert]) -> None:
+        self.rules = rules
+        self.seen = seen
+        self.alerts = alerts
+        self.transitions: list[Transition] = []
         self.nodes = {node.name: node for node in seen.nodes}
         self.columns = Columns(seen.nodes)
         self.troubles = Troubles(self.nodes, seen.conditions, seen.events, seen.now_s)
-        selective = any(rule.model is not None for rule in self.rules.values())
+        selective = any(rule.model is not None for rule in rules.values())
         self.models = {
             Place(node.name, device.uuid): device.model
             for node in (seen.nodes if selective else ())
             for device in node.devices
         }
-        self.own = {name: {} for name in self.rules}
+        """Product names, where a rule asks for one."""
+        self.own: dict[str, dict[Place, Alert]] = {name: {} for name in rules}
+        """The alerts of each rule."""
 
     def drop_unwatched(self) -> None:
         """Resolve what nobody watches for any more, and sort the rest by rule."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.alerts_readings import Reading
 from gpualloc.model.alert import EVENT_HOLD_S, Alert, AlertRule, Place, TroubleTest
@@ -13,8 +14,7 @@ from gpualloc.model.inventory import Node, NodeState
 _WELL = Reading(bad=False, good=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Troubles:
+class Troubles(Struct, frozen=True):
     """Conditions and events of one look.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from gpualloc.engine import hooks
 from gpualloc.engine.carry import carry_out

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.assessment import HolderKind
 from gpualloc.model.audit import AuditEntry
@@ -18,8 +19,7 @@ _WAITS_AGAIN = frozenset({"requeue", "start-undone"})
 _ENDS = frozenset({"suspend", "end", "release"}) | _WAITS_AGAIN
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """Somebody who held devices."""
 
     kind: HolderKind
@@ -30,8 +30,7 @@ class Holder:
     """Of work of ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stay:
+class Stay(Struct, frozen=True):
     """A time in which a holder had a device. Epoch seconds."""
 
     device: str
@@ -41,8 +40,7 @@ class Stay:
     to_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """A time in which a workload waited for GPUs. Epoch seconds."""
 
     workload: Workload

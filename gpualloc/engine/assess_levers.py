@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from gpualloc.engine.assess_days import Daily
 from gpualloc.engine.assess_held import Holder
@@ -26,8 +27,7 @@ BOOT_S = 600.0
 _KILO = 1000.0
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """What a lever would have saved."""
 
     lever: Lever
@@ -38,17 +38,12 @@ class Found:
     """Price of `gpu_h`; zero where there is none."""
 
 
-@dataclass(slots=True)
 class _Books:
     """The figures of a lever while they are added up."""
 
-    ticks: Ticks
-    gpu_h: Daily = field(init=False)
-    kwh: Daily = field(init=False)
-    price: Daily = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.gpu_h, self.kwh, self.price = (Daily(self.ticks.days) for _ in range(3))
+    def __init__(self, ticks: Ticks) -> None:
+        self.ticks = ticks
+        self.gpu_h, self.kwh, self.price = (Daily(ticks.days) for _ in range(3))
 
     def hours(self, tick: int, low: float, high: float, price: float | None) -> None:
         """So many ticks of a device given back, at the day of a tick."""

@@ -6,7 +6,9 @@ import math
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.engine.assess_held import Stay, Wait, lives, strangers
 from gpualloc.engine.assess_rows import DAY_S, Row, Ticks, bridged
@@ -20,8 +22,7 @@ _STEPS = ((DAY_S, 60), (14 * DAY_S, 300), (math.inf, 900))
 """For a time of at most so many seconds, how long a tick is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True):
     """What is remembered beside the samples of devices."""
 
     stays: tuple[Stay, ...]
@@ -32,8 +33,7 @@ class Past:
     """Use of the CPUs of a node by tick."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """A time, read back."""
 
     ticks: Ticks

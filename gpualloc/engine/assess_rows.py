@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from itertools import groupby, pairwise
 from statistics import median_low
+
+from msgspec import Struct, field
 
 from gpualloc.engine.assess_held import Holder, Stay
 from gpualloc.model.assessment import IDLE_AFTER_S, IDLE_BELOW_RATIO, HolderKind
@@ -23,8 +24,7 @@ _USUAL = 1.5
 """Nor do two that are further apart than so many usual distances."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ticks:
+class Ticks(Struct, frozen=True):
     """An even grid of times."""
 
     start_s: int
@@ -58,8 +58,7 @@ class Ticks:
         return range(max(0, first), max(0, min(self.count, last)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Row:
+class Row(Struct, frozen=True, eq=False):
     """One device. Arrays have a number for each tick, NaN where it is not known."""
 
     node: str

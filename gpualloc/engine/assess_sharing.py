@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.assess_rows import HOUR_S, IDLE, UNKNOWN, USED, Row, Ticks
 from gpualloc.model.assessment import HolderKind
@@ -23,8 +24,7 @@ MEMORY_RATIO = 0.9
 """Sum of the peaks of memory that a device may have, as a part of what it has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True):
     """What was on one device in one block."""
 
     device: str
@@ -36,8 +36,7 @@ class Item:
     """Most GPU memory, as a part of the device's."""
 
 
-@dataclass(frozen=True, slots=True)
-class Freed:
+class Freed(Struct, frozen=True):
     """Ticks of devices that would not have been needed in a block."""
 
     block: range

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.assess_held import Stay
 from gpualloc.engine.assess_rows import HOUR_S, IDLE, USED, Row, Ticks
@@ -16,8 +17,7 @@ from gpualloc.model.workload import Request, Workload
 from gpualloc.planning.right_size import DeviceUse, Proposal, Used, high_quantile, right_size, saved_milli
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """A workload with what would have been enough for it."""
 
     workload: Workload

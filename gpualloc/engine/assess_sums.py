@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+
+from msgspec import Struct, field
 
 from gpualloc.engine.assess_held import Holder
 from gpualloc.engine.assess_rows import FREE, IDLE, UNKNOWN, USED, Row, Ticks
@@ -66,7 +67,7 @@ def ledger(row: Row, ticks: Ticks, waited: Sequence[int]) -> Ledger:
 def together(ledgers: Iterable[Ledger]) -> Ledger:
     """Their sum."""
     every = list(ledgers)
-    return Ledger(**{each.name: math.fsum(getattr(one, each.name) for one in every) for each in fields(Ledger)})
+    return Ledger(**{name: math.fsum(getattr(one, name) for one in every) for name in Ledger.__struct_fields__})
 
 
 def moments(rows: Sequence[Row], ticks: Ticks) -> tuple[Moment, ...]:
@@ -104,8 +105,7 @@ def _use(rows: Sequence[Row], part: range) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-@dataclass(slots=True)
-class _Tally:
+class _Tally(Struct):
     """One holder, as its time is added up."""
 
     holder: Holder

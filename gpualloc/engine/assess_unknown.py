@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.assess_days import LEAST_DAYS
 from gpualloc.engine.assess_rows import HOUR_S, UNKNOWN, Row, Ticks
@@ -14,8 +15,7 @@ _MUCH_RATIO = 0.01
 """A part of the time smaller than this is not worth a sentence."""
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """What the sentences are made of."""
 
     snapshot: Snapshot

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Expected, Problem, Rejection
@@ -19,15 +20,13 @@ MOST_TOLD = 20
 """Violations that are kept in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """An answer that broke the cluster's limits and was not carried out."""
 
     told: str
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(Struct, frozen=True):
     """What is left on one node."""
 
     model: str

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.engine.books import Books
 from gpualloc.errors import UsageError
@@ -36,8 +36,7 @@ def bound_at(nodes: Sequence[TraceNode], tasks: Tasks, order: Order, at_pct: flo
     return unallocated_bound(classes, demand)
 
 
-@dataclass(frozen=True, slots=True)
-class AllAtOnce:
+class AllAtOnce(Struct, frozen=True):
     """What a policy makes of tasks that all wait at the same time."""
 
     policy: str

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gpualloc.engine.burnin_checks import clock, device_checks, kernel_log, memory_checks, node_checks
 from gpualloc.engine.context import Context
@@ -71,8 +73,7 @@ def burnin(
     return _recorded(ctx, Burnin(name, only, tuple(checks), began_s, ctx.clock.now_s()), said)
 
 
-@dataclass(slots=True)
-class _Trial:
+class _Trial(Struct):
     """The memory tests of a burn-in."""
 
     ctx: Context

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gpualloc.errors import GpuallocError
 from gpualloc.model.plan import Step, StepState
@@ -12,8 +13,7 @@ OnStep = Callable[[Step, StepState, str | None, int], None]
 """Told of each step as it moves: the step, its new state, the error or None, and how many steps its run has."""
 
 
-@dataclass(slots=True)
-class Report:
+class Report(Struct):
     """What became of the steps of one run."""
 
     run_id: str

@@ -10,9 +10,10 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.engine.books import Books, Violation
 from gpualloc.engine.churn_figures import Figures
@@ -30,8 +31,7 @@ SEARCHED = 4
 """Kinds of waiting tasks that one search looks at, those that wait longest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(Struct, frozen=True):
     """A task that has its place."""
 
     arrival: int

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from gpualloc.sim.traces.timetable import Timetable
 from gpualloc.sim.traces.trace import Tasks, TraceNode
 
 
-@dataclass(frozen=True, slots=True)
-class MigrationBudget:
+class MigrationBudget(Struct, frozen=True):
     """How much may be moved."""
 
     per_hour: int = 0
@@ -18,8 +17,7 @@ class MigrationBudget:
     """How long a move takes: the moved task ends that much later."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChurnTrial:
+class ChurnTrial(Struct, frozen=True):
     """One cluster and its tasks with their times."""
 
     nodes: tuple[TraceNode, ...]

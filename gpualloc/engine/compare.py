@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.bound import bound_at
 from gpualloc.engine.simulate import PackingTrial, simulate_packing
@@ -22,8 +23,7 @@ BOUND_AT_PCT = 100
 """Load for which the bound is told."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(Struct, frozen=True):
     """One order of arrival."""
 
     label: str
@@ -32,8 +32,7 @@ class Draw:
     """What the policy may draw from."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contest:
+class Contest(Struct, frozen=True):
     """One trace and the orders in which its tasks arrive."""
 
     nodes: tuple[TraceNode, ...]
@@ -41,8 +40,7 @@ class Contest:
     draws: tuple[Draw, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """One policy on one order."""
 
     policy: str | None
@@ -51,8 +49,7 @@ class Match:
     """Index of the order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Played:
+class Played(Struct, frozen=True):
     """What came of a match."""
 
     match: Match

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gpualloc.engine.serial import (
     NoAlerts,
@@ -41,8 +42,7 @@ from gpualloc.ports import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(Struct, frozen=True):
     """Settings of the loop that come from the configuration."""
 
     grace_s: float = 10.0
@@ -78,8 +78,7 @@ class Settings:
     alerts: AlertSettings = field(default_factory=AlertSettings)
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """One gpualloc: its world, its state, its policy, and who runs it."""
 
     fleet: Fleet

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.doctor_finding import Finding, Verdict
 from gpualloc.engine.doctor_fleet import fleet_findings
@@ -19,8 +20,7 @@ NETWORK_FILE_SYSTEMS = frozenset(
 _REACHED = {"local": "this machine", "ssh": "reached by ssh", "simulated": "simulated", "recorded": "recorded"}
 
 
-@dataclass(frozen=True, slots=True)
-class LocalFacts:
+class LocalFacts(Struct, frozen=True):
     """What wiring found out about this installation."""
 
     config_file: str | None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.engine.apply import apply_locked, failure
 from gpualloc.engine.chain import OnStep, Report
@@ -26,8 +28,7 @@ Rounds = tuple[tuple[Plan, Report], ...]
 """Plans that were applied, and what became of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drain:
+class Drain(Struct, frozen=True):
     """What a drain found and did."""
 
     snapshot: Snapshot

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.doubt import doubtful_nodes
@@ -14,8 +15,7 @@ from gpualloc.model.workload import Workload
 from gpualloc.planning.drift import Difference, differences
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
+class Drift(Struct, frozen=True):
     """The answer of `gpualloc drift`."""
 
     snapshot: Snapshot

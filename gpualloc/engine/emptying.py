@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.engine.making_room import Going, Rooms, relocated
 from gpualloc.engine.moving import Movable
@@ -27,8 +27,7 @@ INTERVALS = 12
 _HOUR_S = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Emptied:
+class Emptied(Struct, frozen=True):
     """A device that work goes away from, so that it is whole."""
 
     node: str
@@ -41,8 +40,7 @@ class Emptied:
     """What is left everywhere once all of this is done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prospect:
+class Prospect(Struct, frozen=True):
     """What emptying is decided on."""
 
     rooms: Rooms

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine import hooks
 from gpualloc.engine.apply import apply_locked
@@ -22,8 +23,7 @@ from gpualloc.planning.plan import build
 from gpualloc.ports import HookEvent, JournalWriter
 
 
-@dataclass(frozen=True, slots=True)
-class Enforcement:
+class Enforcement(Struct, frozen=True):
     """What was found, and what was done about it."""
 
     mode: EnforceMode

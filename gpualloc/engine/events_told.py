@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.observe import check_names
 from gpualloc.model.health import Event, Severity
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """Which events are asked for."""
 
     least: Severity = Severity.INFO
@@ -28,8 +28,7 @@ class Wanted:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """Events, and how to name their devices."""
 
     events: tuple[Event, ...]

@@ -6,8 +6,9 @@ import difflib
 import math
 from array import array
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TypeGuard
+
+from msgspec.structs import replace
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.demand_series import demand_at

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.making_room import Rooms
 from gpualloc.engine.moving import RESIZE_S, gpus_of, resizable, spare_of
@@ -28,8 +29,7 @@ _LEAST_GAIN_GPU_S = 1.0
 """What a device must gain to be given, in seconds of one GPU: more than sums are off by rounding."""
 
 
-@dataclass(frozen=True, slots=True)
-class Elastic:
+class Elastic(Struct, frozen=True):
     """What changes in number rest on."""
 
     workloads: Sequence[Workload]
@@ -40,8 +40,7 @@ class Elastic:
     """Pools with a power budget: nothing grows there, since nobody counted the power."""
 
 
-@dataclass(frozen=True, slots=True)
-class Resize:
+class Resize(Struct, frozen=True):
     """One change in number."""
 
     move: Move
@@ -107,8 +106,7 @@ def oldest_first(workloads: Iterable[Workload]) -> Iterator[str]:
     yield from (work.id for work in sorted(ranged, key=lambda work: (work.started_at_s or math.inf, work.id)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Level:
+class _Level(Struct, frozen=True):
     """Up to where the demand of a pool finds devices."""
 
     elastic: Elastic

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.engine.health_devices import device_findings, nvlink_findings
 from gpualloc.engine.health_nodes import node_findings, unreached_sign

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.events import look_back
@@ -16,8 +17,7 @@ from gpualloc.model.inventory import Node, Snapshot
 DAY_S = 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(Struct, frozen=True):
     """How the nodes stand."""
 
     snapshot: Snapshot

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpualloc.model.health import Severity, Trouble
 
 
-@dataclass(frozen=True, slots=True)
-class Sign:
+class Sign(Struct, frozen=True):
     """Something that looks wrong at this moment."""
 
     trouble: Trouble
@@ -31,8 +30,7 @@ class Sign:
         return (self.device or "", self.trouble)
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """Nobody can say now whether there is this trouble: what was known of it stays as it was."""
 
     trouble: Trouble

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.context import Context
 from gpualloc.model.inventory import Node
@@ -14,8 +15,7 @@ _SLICE_S = 0.2
 """Longest wait for the next node; how late a stop is noticed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Struct, frozen=True):
     """The fleet as it was heard of at the end of a period."""
 
     at_s: float

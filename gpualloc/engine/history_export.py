@@ -5,8 +5,9 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
+
+from msgspec import Struct
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.history import metric_named
@@ -22,8 +23,7 @@ Row = tuple[int, SeriesKey, list[float | None]]
 """Epoch second, series, and the value of each column; None is unknown, or not a reading of this kind of series."""
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """What is exported, and how."""
 
     metrics: tuple[Metric, ...]

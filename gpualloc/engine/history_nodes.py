@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.inventory import Device, Node, Snapshot
 from gpualloc.model.shapes import GPU_MILLI
 from gpualloc.sim.traces.trace import TraceNode
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryNodes:
+class HistoryNodes(Struct, frozen=True):
     """The nodes, and what is known of their devices."""
 
     nodes: tuple[TraceNode, ...]

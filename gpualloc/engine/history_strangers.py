@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.enforcement import Sighting
 from gpualloc.model.inventory import Device, Process, Snapshot
@@ -17,8 +18,7 @@ APART_S = 900.0
 """Two samples further apart than this say nothing of the time between them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stranger:
+class Stranger(Struct, frozen=True):
     """Something that used a device from when it was first seen to when it was last seen."""
 
     name: str

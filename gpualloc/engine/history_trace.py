@@ -8,7 +8,8 @@ Where nobody looked, nothing is made up.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.history_nodes import HistoryNodes, history_nodes
@@ -29,8 +30,7 @@ SOURCE = "the recorded history"
 _USED = "gpu_memory_used_mib"
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryTrace:
+class HistoryTrace(Struct, frozen=True):
     """A trace made of history."""
 
     nodes: tuple[TraceNode, ...]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.engine.context import Context
 from gpualloc.errors import GpuallocError, HookError, StateError
@@ -48,8 +50,7 @@ def ask(ctx: Context, writer: JournalWriter, name: str, event: HookEvent) -> Non
         )
 
 
-@dataclass(slots=True)
-class Course:
+class Course(Struct):
     """How a run that hooks stand around goes."""
 
     state: RunState | None = None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.engine.making_room import Rooms, relocated
 from gpualloc.engine.moving import Movable, spare_of

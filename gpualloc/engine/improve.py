@@ -6,7 +6,9 @@ Everything here is added to a decision that stands by itself: when the time is o
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gpualloc.engine.ahead import made_ahead
 from gpualloc.engine.decide import in_turn
@@ -30,8 +32,7 @@ _SHORT = (RejectionReason.NO_CAPACITY, RejectionReason.FRAGMENTED)
 """Why waiting work waits that room would help."""
 
 
-@dataclass(frozen=True, slots=True)
-class Foreseen:
+class Foreseen(Struct, frozen=True):
     """All that improvements rest on beside the problem itself."""
 
     outlook: Outlook
@@ -44,8 +45,7 @@ class Foreseen:
     """Whether there is no more time: what was found so far is what is done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Improvement:
+class Improvement(Struct, frozen=True):
     """A decision with what was added to it."""
 
     decision: Decision

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.events import compare, sampled_devices
@@ -16,8 +17,7 @@ MOST_EVENTS = 2000
 """So many events are remembered, the newest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Struct, frozen=True):
     """What is to be said of nodes that were looked at."""
 
     conditions: tuple[Condition, ...] = ()

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.engine.moving import Movable
 from gpualloc.model.allocation import Allocation, Share
@@ -23,8 +25,7 @@ Rooms = Mapping[str, NodeRoom]
 """What is left on each node, by name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Going:
+class Going(Struct, frozen=True):
     """Work that goes elsewhere, and how."""
 
     movable: Movable
@@ -38,8 +39,7 @@ class Going:
         return self.movable.costs[self.kind]
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(Struct, frozen=True):
     """A place for a request, and the work that goes for it."""
 
     allocation: Allocation
@@ -86,8 +86,7 @@ def room_for(
     return best
 
 
-@dataclass(frozen=True, slots=True)
-class _Bid:
+class _Bid(Struct, frozen=True):
     """A node on which enough devices could be emptied."""
 
     room: NodeRoom

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.engine.simulate import PackingTrial, simulate_packing
 from gpualloc.errors import BrokenInputError, UsageError
@@ -20,8 +20,7 @@ LOADS_PCT = ("95", "100", "130")
 """Loads that count, where a run comes so far."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """One order of arrival under one policy."""
 
     profile: Profile | None
@@ -34,8 +33,7 @@ class Run:
     """What the order is drawn from."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Struct, frozen=True):
     """What came of a run."""
 
     unallocated_pct: dict[str, float]
@@ -46,8 +44,7 @@ class Figures:
     """The same of tasks without GPU."""
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
+class Measure(Struct, frozen=True):
     """Makes runs on one cluster."""
 
     nodes: tuple[TraceNode, ...]

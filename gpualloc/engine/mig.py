@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.execute import find_workload
@@ -18,8 +20,7 @@ from gpualloc.planning.order import joined, ordered
 from gpualloc.planning.partition import Partition, obstacles, partition_steps
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """A device and the layout it is to have."""
 
     node: Node

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.inventory import Node, Snapshot
 from gpualloc.model.rebalancing import MoveKind
@@ -21,8 +22,7 @@ RESTART_S = 60.0
 """What a start costs the work until it is where it was; assumed. What it says about saving itself comes on top."""
 
 
-@dataclass(frozen=True, slots=True)
-class Movable:
+class Movable(Struct, frozen=True):
     """Running work that may be moved."""
 
     workload: Workload

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.engine import hooks
 from gpualloc.engine.chain import OnStep, Report, in_force
@@ -20,8 +22,7 @@ LATEST = "latest"
 """What stands for the run that was begun last."""
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRun:
+class OpenRun(Struct, frozen=True):
     """An unsettled run and how its steps stand."""
 
     run: Run

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import HeldBy
 from gpualloc.model.audit import AuditEntry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from msgspec.structs import replace
 
 from gpualloc.model.desired import DesiredDevice, DeviceSettings
 from gpualloc.model.plan import Step, StepKind, StepReason
@@ -123,4 +123,4 @@ def _only(settings: DeviceSettings, like: DeviceSettings) -> DeviceSettings:
 
 def _names(settings: DeviceSettings) -> list[str]:
     """Names of the settings that are told."""
-    return [field.name for field in fields(settings) if getattr(settings, field.name) is not None]
+    return [name for name in settings.__struct_fields__ if getattr(settings, name) is not None]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.engine.outcome_base import Outcome, drained, held_by_from, start_entry, waiting_again
 from gpualloc.engine.settle import settle_gang

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gpualloc.model.forecast import QUANTILES, Band
 
@@ -11,8 +12,7 @@ SNAPSHOT, HISTORY, DEMAND, RUN_TIMES = "snapshot", "history", "demand", "run tim
 """Names of the inputs that a move may rest on, as keys of `Outlook.ages`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outlook:
+class Outlook(Struct, frozen=True):
     """The hours ahead as far as they can be told; what is missing cannot."""
 
     horizons_s: tuple[float, ...] = ()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.observe import observe, wanted_paths
@@ -24,8 +26,7 @@ POLICIES = ("pack", "best-fit", "fgd", "spread")
 OBJECTIVES = (Objective.BALANCED, Objective.COST, Objective.JCT, Objective.ENERGY)
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
+class Choices(Struct, frozen=True):
     """What there is to choose from."""
 
     shown: tuple[Choice, ...]

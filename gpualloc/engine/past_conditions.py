@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.health import Condition, Event, Severity, Trouble
 
@@ -11,8 +12,7 @@ _MOMENTARY = frozenset({Trouble.XID, Trouble.SXID, Trouble.DRIVER_MESSAGE, Troub
 _Key = tuple[str, str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
+class _Span(Struct, frozen=True):
     """A condition from when it began, or grew worse, to when it was over, or grew worse again."""
 
     since_s: float

@@ -6,8 +6,9 @@ What a board is does not change, and is as it is told today. What can change and
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
+
+from msgspec.structs import replace
 
 from gpualloc.model.inventory import Device, DeviceState, MigInstance
 from gpualloc.model.readings import NO_ACTIVITY, NO_ECC, Activity, Board, Ecc, Pcie

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.past_conditions import PastConditions
@@ -27,8 +28,7 @@ _JUDGED_AFTER = 1.5
 _MEANS = {Level.MINUTE: "means of a minute: the samples are no longer kept", Level.HOUR: "means of an hour"}
 
 
-@dataclass(frozen=True, slots=True)
-class PastLook:
+class PastLook(Struct, frozen=True):
     """The fleet as it was at a moment."""
 
     at_s: float

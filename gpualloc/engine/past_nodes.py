@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.past_devices import gone_device, known_device, sampled_device, sampled_instance
 from gpualloc.model.allocation import Claim
@@ -65,8 +66,7 @@ class Today:
         return gone_device(uuid, index, None if seen is None else seen.pci_bus_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Then:
+class Then(Struct, frozen=True):
     """What is known of a moment beside its samples."""
 
     troubles: Mapping[tuple[str, str | None, Trouble], Condition]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NoReturn, cast
+
+from msgspec.structs import replace
 
 from gpualloc.engine.context import Context
 from gpualloc.errors import ReadOnlyError

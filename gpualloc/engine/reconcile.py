@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.chain import OnStep, Report
 from gpualloc.engine.context import Context
@@ -21,8 +22,7 @@ BOOT_PAUSE_S = 2.0
 """Time between two looks at nodes that do not answer yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Doubts:
+class Doubts(Struct, frozen=True):
     """What became of what was in doubt."""
 
     recovered: tuple[Report, ...]
@@ -31,8 +31,7 @@ class Doubts:
     """Steps of abandoned runs: in force (done), not any more (undone), or None where the node did not answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(Struct, frozen=True):
     """What differs, and the plan that takes it away."""
 
     drift: Drift

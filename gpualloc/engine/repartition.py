@@ -7,7 +7,9 @@ of MIG mode unless gpualloc brought it there for waiting work.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.errors import InfeasibleError
 from gpualloc.model.allocation import Allocation, Grant, Share
@@ -30,8 +32,7 @@ from gpualloc.policies.room import DeviceRoom, NodeRoom, Target, healthy
 from gpualloc.policies.survey import survey
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
+class _Choice(Struct, frozen=True):
     """A device with the layout that would hold a request."""
 
     room: NodeRoom

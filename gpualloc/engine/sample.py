@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.alerting import alerting, raise_alerts
 from gpualloc.engine.context import Context
@@ -47,8 +48,7 @@ def sample(ctx: Context, snapshot: Snapshot | None = None) -> int:
     return rows
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Struct, frozen=True):
     """One tick as it was kept."""
 
     at_s: int

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.engine.chain import OnStep
 from gpualloc.engine.context import Context
@@ -32,8 +34,7 @@ ZONE_LABEL = "zone"
 """Label of a node that says in which zone it lies."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(Struct, frozen=True):
     """What is to be done about the size of a pool."""
 
     pool: str
@@ -53,8 +54,7 @@ class Proposal:
         return self.move.nodes > 0 or bool(self.drained or self.empty)
 
 
-@dataclass(frozen=True, slots=True)
-class Scaled:
+class Scaled(Struct, frozen=True):
     """What was done about it."""
 
     proposal: Proposal

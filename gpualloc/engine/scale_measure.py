@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.cordon import THERE, work_at
@@ -28,8 +30,7 @@ LEAVING = "scale-down of pool "
 """What the reason of a cordon begins with whose node is given back."""
 
 
-@dataclass(frozen=True, slots=True)
-class PoolView:
+class PoolView(Struct, frozen=True):
     """A pool as it stands."""
 
     standing: Standing

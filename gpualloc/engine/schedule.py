@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from msgspec import Struct
 
 from gpualloc.engine.chain import chains
 from gpualloc.model.plan import DEVICE_KINDS, RESHAPING_KINDS, Step, StepKind, StepState
@@ -24,8 +25,7 @@ class Do(Enum):
     SKIP = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(Struct, frozen=True):
     """A piece of work on one chain."""
 
     do: Do

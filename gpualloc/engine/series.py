@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from statistics import median
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.history import metric_named
@@ -18,8 +20,7 @@ _APART, _STEPS_APART = 2.5, 1.5
 """Single readings, and steps, that many usual distances apart have something missing between them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """What is known of one metric from a moment on, until the next reading."""
 
     at_s: float
@@ -30,8 +31,7 @@ class Reading:
     high: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True):
     """Readings of one metric of one series, oldest first; where nothing was sampled, one without values begins."""
 
     key: SeriesKey

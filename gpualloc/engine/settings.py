@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.engine.apply import apply, failure
 from gpualloc.engine.chain import OnStep, Report

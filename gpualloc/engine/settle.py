@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.engine.context import Context
 from gpualloc.errors import LockedError, StalePlanError, StateError

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.adopt import manageable
 from gpualloc.engine.apply import apply_locked
@@ -38,8 +39,7 @@ _HINTS = {
 """What to do about a node's refusal, where the usual hint is about plans."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(Struct, frozen=True):
     """A process as somebody chose it."""
 
     node: str
@@ -48,16 +48,14 @@ class Chosen:
     """When it began, as it was shown to whoever chose it; None: whichever has the pid now is meant."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignalOrder:
+class SignalOrder(Struct, frozen=True):
     """A signal, and exactly the processes that get it."""
 
     signal: ProcessSignal
     to: tuple[Addressee, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """What became of the signal to one process."""
 
     to: Addressee
@@ -68,8 +66,7 @@ class Delivery:
     """Why it was not sent, or why that is not known; None when it was."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """What became of an order."""
 
     deliveries: tuple[Delivery, ...]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.engine.books import MOST_TOLD, Books, Violation
 from gpualloc.model.shapes import GPU_MILLI
@@ -27,8 +27,7 @@ FULL_PCT = 100
 """Load at which fragmentation and power are told."""
 
 
-@dataclass(frozen=True, slots=True)
-class PackingTrial:
+class PackingTrial(Struct, frozen=True):
     """One cluster, its tasks and the order in which they come."""
 
     nodes: tuple[TraceNode, ...]

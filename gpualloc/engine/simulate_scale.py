@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 
 import numpy as np
+from msgspec import Struct, field
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from gpualloc.engine.scale_pilots import Foreseeing, Reacting
@@ -20,8 +21,7 @@ from gpualloc.sim.scaling_result import PoolResult, ScaleResult
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class ScaleTrial:
+class ScaleTrial(Struct, frozen=True):
     """What is to be simulated."""
 
     demand: Grid

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.cordon import state_of
@@ -14,8 +15,7 @@ from gpualloc.model.desired import Cordon, CordonState
 from gpualloc.model.plan import Run
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(Struct, frozen=True):
     """The answer of `gpualloc status`."""
 
     workloads: Mapping[str, int]

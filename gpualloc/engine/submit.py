@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.observe import check_names, observe
@@ -17,8 +17,7 @@ FRESH_REBALANCE_S = 2 * 3600.0
 """A rebalance at most this long ago counts as a sign that cron runs it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Starter:
+class Starter(Struct, frozen=True):
     """Who will start waiting work."""
 
     kind: str
@@ -27,8 +26,7 @@ class Starter:
     """Seconds since rebalance last ran; None when never."""
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(Struct, frozen=True):
     """A request that was taken in."""
 
     workload: Workload

@@ -6,11 +6,11 @@ All GPUs are alike. An item takes the most memory that it ever holds for as long
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.engine.temporal_rolling import Rolled, roll
 from gpualloc.errors import InfeasibleError, NotFoundError, UsageError
@@ -33,8 +33,7 @@ MOVE_HOURS = 0.1
 _TINY = 1e-9
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TemporalTrial:
+class TemporalTrial(Struct, frozen=True, eq=False):
     """What to play."""
 
     demand: Demand

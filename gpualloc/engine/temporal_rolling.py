@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.forecast import QUANTILES, Grid
 from gpualloc.policies.temporal.plan import Move, TemporalPlan
@@ -32,8 +33,7 @@ _STEPS = (1, 2, 4, 8, 12)
 Solver = Callable[[TemporalProblem], TemporalPlan]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Rolled:
+class Rolled(Struct, frozen=True, eq=False):
     """Where items were."""
 
     place: Places
@@ -46,8 +46,7 @@ class Rolled:
     """False when a deadline cut one of them short."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Outlook:
+class _Outlook(Struct, frozen=True, eq=False):
     """What is expected from one interval on; (I, H), NaN where nothing can be told."""
 
     since: int

@@ -8,8 +8,9 @@ many runs go on at once.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from gpualloc.engine.measure import Figures, Run
 from gpualloc.policies.profile import Profile
@@ -37,8 +38,7 @@ class Search(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(Struct, frozen=True):
     """What is measured on, and when to end."""
 
     reference: str
@@ -55,8 +55,7 @@ class Bounds:
     """Generations without a better one on the validation orders, after which to end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """How far a search is."""
 
     candidates: int

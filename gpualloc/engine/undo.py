@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gpualloc.engine.chain import chains
 from gpualloc.engine.context import Context
@@ -35,8 +37,7 @@ _TURNING = (StepKind.STOP, StepKind.SUSPEND, StepKind.RESUME, StepKind.RESIZE)
 _MIG = (StepKind.MIG_MODE, StepKind.MIG_CREATE, StepKind.MIG_DESTROY)
 
 
-@dataclass(frozen=True, slots=True)
-class Stays:
+class Stays(Struct, frozen=True):
     """Something of a run that the plan does not take back."""
 
     step: Step
@@ -44,8 +45,7 @@ class Stays:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Undo:
+class Undo(Struct, frozen=True):
     """What takes a run back."""
 
     run: Run
@@ -101,8 +101,7 @@ def finished_run(ctx: Context, reference: str = LATEST) -> Run:
     raise NotFoundError(f"the audit trail knows {wanted}", hint="gpualloc audit lists what was applied")
 
 
-@dataclass
-class _Back:
+class _Back(Struct):
     """What takes the chains of a run back, gathered chain after chain."""
 
     ctx: Context

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.decide import in_turn
@@ -34,8 +36,7 @@ _LOOKED_BACK_S = 86_400.0
 """How long before a start the apply that made it may have begun."""
 
 
-@dataclass(frozen=True, slots=True)
-class Why:
+class Why(Struct, frozen=True):
     """The answer of `gpualloc why`."""
 
     workload: Workload

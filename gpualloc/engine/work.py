@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine import hooks
 from gpualloc.engine.chain import in_force
@@ -25,8 +26,7 @@ from gpualloc.planning.blast import noticed
 from gpualloc.ports import HookEvent, JournalWriter
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """A step that moved, as the journal knows it now."""
 
     step: Step

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.engine.making_room import Rooms
 from gpualloc.engine.outlook import Outlook, expected_excess

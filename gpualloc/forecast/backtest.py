@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.errors import UsageError
 from gpualloc.forecast.choose import settle
@@ -25,8 +25,7 @@ FEWEST_TICKS = 24
 """Origins that each part has beside those whose outcome is not known in time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(Struct, frozen=True):
     """How good a model was at one horizon; arrays by series, NaN where nothing could be scored."""
 
     pinball: Matrix
@@ -39,8 +38,7 @@ class Score:
     """How many values that is."""
 
 
-@dataclass(frozen=True, slots=True)
-class BackTest:
+class BackTest(Struct, frozen=True):
     """What a back-test found."""
 
     names: tuple[str, ...]

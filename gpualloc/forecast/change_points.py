@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 LEAST_TICKS = 3
@@ -32,8 +32,7 @@ _MOST_PLACES = 700
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(Struct, frozen=True):
     """Series cut into parts."""
 
     bounds: tuple[int, ...]
@@ -91,8 +90,7 @@ def _spread(known: Array) -> float:
     return float(np.median(np.abs(np.diff(known)))) / _NORMAL if len(known) > 1 else 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Sums:
+class _Sums(Struct, frozen=True):
     """Running sums of the series, from which any part's fit follows."""
 
     ticks: int

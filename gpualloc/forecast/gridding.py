@@ -6,15 +6,15 @@ import math
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
+
+from msgspec import Struct
 
 from gpualloc.model.forecast import Grid
 from gpualloc.model.shapes import GPU_MILLI
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """GPUs wanted for a time, the end not included."""
 
     from_s: float

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpualloc.errors import UsageError
 
@@ -20,8 +20,7 @@ USUAL_S = {
 LONGEST_S = USUAL_S["24h"]
 
 
-@dataclass(frozen=True, slots=True)
-class Horizon:
+class Horizon(Struct, frozen=True):
     """How far ahead."""
 
     name: str

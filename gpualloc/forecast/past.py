@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gpualloc.forecast.grid import Matrix, capacities, matrix
@@ -16,8 +15,7 @@ MAX_ORIGINS = 400_000
 _FEWEST_IN_WINDOW = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True):
     """Series up to their last tick, and the origins at which forecasts are made and scored."""
 
     rows: Matrix

@@ -7,10 +7,10 @@ where they lie, how long they are, and whether they come at even intervals.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.forecast.change_points import LEAST_TICKS, Array, Partition, partition
 from gpualloc.model.forecast import Grid
@@ -56,8 +56,7 @@ class PhaseName(StrEnum):
     """The use was not measured."""
 
 
-@dataclass(frozen=True, slots=True)
-class Phase:
+class Phase(Struct, frozen=True):
     """A part of a workload's time in which it behaves alike. Levels are medians; None is unknown."""
 
     name: PhaseName
@@ -72,8 +71,7 @@ class Phase:
     """How far it is from the phase before, in standard deviations of the noise; None for the first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Phases:
+class Phases(Struct, frozen=True):
     """The phases of a workload, oldest first."""
 
     phases: tuple[Phase, ...]
@@ -83,8 +81,7 @@ class Phases:
     """Part of the spread of the series that the phases leave, 0..1."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(Struct, frozen=True):
     """Neighbouring parts of the partition that are low together, or one that is not."""
 
     first: int

@@ -7,10 +7,10 @@ at the same age, then what was declared, then still itself. What nobody knows is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.forecast.change_points import Array
 from gpualloc.forecast.phases import MEMORY, USE
@@ -27,8 +27,7 @@ class Source(StrEnum):
     DECLARED = "declared"
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(Struct, frozen=True):
     """What is expected of one interval of time ahead."""
 
     start_s: float
@@ -81,8 +80,7 @@ def demand_profile(
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class _Interval:
+class _Interval(Struct, frozen=True):
     """An interval ahead of work that has lasted `age_s`."""
 
     start_s: float

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gpualloc.forecast.grid import Matrix, known_quantiles
@@ -145,8 +145,7 @@ class Recent:
         return out
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(Struct, frozen=True):
     """What was remembered at some ticks of the past, each as it stood then."""
 
     latest: Matrix

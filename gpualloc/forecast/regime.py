@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gpualloc.forecast.change_points import Array
@@ -26,8 +26,7 @@ _LIKELY_CHANGES = 0.1
 _GOES_ON = frozenset({PhaseName.STEADY, PhaseName.EPOCH, PhaseName.STALL, PhaseName.DIP})
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True):
     """What was measured of one run."""
 
     grid: Grid
@@ -41,8 +40,7 @@ class Past:
         return self.from_age_s + self.grid.ticks * self.grid.step_s
 
 
-@dataclass(frozen=True, slots=True)
-class Regime:
+class Regime(Struct, frozen=True):
     """The newest stretch of a run in which it goes on as it is."""
 
     values: Array

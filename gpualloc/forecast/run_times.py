@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.forecast import QUANTILES
 
@@ -21,8 +22,7 @@ _LEAST = 1e-300
 _Key = tuple[object, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PastRun:
+class PastRun(Struct, frozen=True):
     """One run, over or not."""
 
     user: str
@@ -33,8 +33,7 @@ class PastRun:
     """Whether it came to its own end; else it would have run longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunTime:
+class RunTime(Struct, frozen=True):
     """How long a run of a class takes in all, in seconds; None is longer than can be told from what was seen."""
 
     low: float
@@ -52,8 +51,7 @@ class RunTime:
     """Runs of any class that came to their end."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClassRunTime:
+class ClassRunTime(Struct, frozen=True):
     """How long work of one class runs."""
 
     user: str

@@ -6,10 +6,10 @@ import csv
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 import numpy as np
+from msgspec import Struct, field
 
 from gpualloc.errors import BrokenInputError
 from gpualloc.forecast.grid import Matrix, doubles, on_even_times, usual_step
@@ -26,8 +26,7 @@ _MAX_SHOWN_CHARS = 40
 _HINT = "the columns are time_s, series, value, and if wanted capacity"
 
 
-@dataclass(slots=True)
-class _Series:
+class _Series(Struct):
     """What a file tells of one series, row by row."""
 
     times: list[float] = field(default_factory=list)

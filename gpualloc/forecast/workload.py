@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpualloc.forecast.phases import Phases
 from gpualloc.forecast.profile import Demand
@@ -10,8 +10,7 @@ from gpualloc.model.forecast import Grid
 from gpualloc.model.workload import Workload
 
 
-@dataclass(frozen=True, slots=True)
-class WorkloadPhases:
+class WorkloadPhases(Struct, frozen=True):
     """What is known of a workload over time."""
 
     workload: Workload

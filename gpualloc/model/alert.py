@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct, field
 
 from gpualloc.model.health import Severity, Trouble
 from gpualloc.model.inventory import NodeSpec
@@ -48,8 +49,7 @@ class AlertKey(NamedTuple):
         return Place(self.node, self.device)
 
 
-@dataclass(frozen=True, slots=True)
-class MetricTest:
+class MetricTest(Struct, frozen=True, tag=True):
     """A reading that must not be beyond a limit."""
 
     metric: str
@@ -69,8 +69,7 @@ class MetricTest:
         return value >= self.clear if self.below else value <= self.clear
 
 
-@dataclass(frozen=True, slots=True)
-class TroubleTest:
+class TroubleTest(Struct, frozen=True, tag=True):
     """A condition that must not hold, or an event that must not happen."""
 
     trouble: Trouble
@@ -79,8 +78,7 @@ class TroubleTest:
     least: Severity = Severity.INFO
 
 
-@dataclass(frozen=True, slots=True)
-class AlertRule:
+class AlertRule(Struct, frozen=True):
     """What is told of, when, and where."""
 
     name: str
@@ -106,8 +104,7 @@ class AlertRule:
         return (not self.pools or spec.pool in self.pools) and (self.nodes is None or spec.name in self.nodes)
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(Struct, frozen=True):
     """A rule that holds at a place. Changes only when something about it changes, not at each look."""
 
     key: AlertKey
@@ -130,8 +127,7 @@ class Alert:
     """When it was last told to its channels; None while a silence keeps it from them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(Struct, frozen=True):
     """An alert that began to fire or was resolved, or is told again."""
 
     at_s: float
@@ -159,8 +155,7 @@ class Transition:
         return f"{self.rule}/{self.node}/{self.device or '-'}/{word}/{self.at_s:.3f}"
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
+class Silence(Struct, frozen=True):
     """A time in which alerts are watched but not told."""
 
     id: int
@@ -180,8 +175,7 @@ class Silence:
         return (self.rule is None or self.rule == key.rule) and (self.node is None or self.node == key.node)
 
 
-@dataclass(frozen=True, slots=True)
-class Channel:
+class Channel(Struct, frozen=True):
     """A way to tell somebody: a program or a webhook, never both."""
 
     name: str
@@ -197,16 +191,14 @@ class Channel:
     """How long one try may take."""
 
 
-@dataclass(frozen=True, slots=True)
-class AlertSettings:
+class AlertSettings(Struct, frozen=True):
     """The rules and channels of the configuration, each by name."""
 
     rules: Mapping[str, AlertRule] = field(default_factory=dict)
     channels: Mapping[str, Channel] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """What is sent through one channel at once, and stays in the outbox until it has arrived."""
 
     id: str
@@ -217,8 +209,7 @@ class Notice:
     """JSON."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(Struct, frozen=True):
     """How the delivery of a notice ended."""
 
     notice: Notice

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.progress import Progress
 
@@ -28,8 +30,7 @@ class Hold(StrEnum):
     """The kernel or the driver enforces it, read back after it was set."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeldBy:
+class HeldBy(Struct, frozen=True):
     """What holds each limit; None means no such limit was asked for."""
 
     gpu: Hold | None = None
@@ -39,8 +40,7 @@ class HeldBy:
     io: Hold | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """One device, or a part of it, given to a workload."""
 
     device: str
@@ -61,8 +61,7 @@ class Grant:
         return self.mig_instance or self.device
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """A node's own record that a device is given to a workload."""
 
     device: str
@@ -76,8 +75,7 @@ class Claim:
     at_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class WorkloadEnd:
+class WorkloadEnd(Struct, frozen=True):
     """How a workload ended, as its keeper wrote it."""
 
     exit_code: int
@@ -90,8 +88,7 @@ class WorkloadEnd:
     """`at-most`, `released`, `start-failed`, `keeper-lost`, `rebooted`, or None for an end of its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(Struct, frozen=True):
     """What a gang has on one node, and what its node told of it. Facts are None until it was started."""
 
     rank: int
@@ -115,8 +112,7 @@ GANG_PORTS = (29_000, 29_499)
 """First and last port on which the members of a gang meet, unless configured: below those that systems give out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Gang:
+class Gang(Struct, frozen=True):
     """The members of a gang and how they find each other."""
 
     size: int
@@ -131,8 +127,7 @@ class Gang:
     """Port on the node of rank 0 that no other gang of ours there has; None until a plan is made of the decision."""
 
 
-@dataclass(frozen=True, slots=True)
-class Allocation:
+class Allocation(Struct, frozen=True):
     """A request bound to a node and devices, or, of a gang, to several nodes with devices of each."""
 
     workload: str
@@ -175,8 +170,7 @@ class Allocation:
         return (self.node,) if self.gang is None else tuple(member.node for member in self.gang.members)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Limits as the kernel has them. None is no such limit."""
 
     cpus: float | None = None
@@ -192,8 +186,7 @@ class Limits:
     """Whether a device rule of ours is in force; None when that cannot be asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkloadRecord:
+class WorkloadRecord(Struct, frozen=True):
     """What a node knows of one workload it was asked to run."""
 
     workload: str

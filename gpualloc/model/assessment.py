@@ -6,8 +6,9 @@ such.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 IDLE_BELOW_RATIO = 0.05
 """A GPU whose highest reading of a tick is below this rested in it."""
@@ -28,8 +29,7 @@ class HolderKind(StrEnum):
     """Memory is in use, and no process that uses it was seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
+class Ledger(Struct, frozen=True):
     """Where the time of devices went. The four parts are all of it."""
 
     used_h: float = 0.0
@@ -75,14 +75,8 @@ class Ledger:
         """Mean use over the known time."""
         return self.computed_h / self.known_h if self.known_h else None
 
-    @property
-    def not_computed_h(self) -> float:
-        """Known time that was not computed in: the most that anything could have saved."""
-        return max(0.0, self.known_h - self.computed_h)
 
-
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """A part of the time line: means over it, in GPUs."""
 
     at_s: float
@@ -95,8 +89,7 @@ class Moment:
     """Mean use of the GPUs that are known."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeUse:
+class NodeUse(Struct, frozen=True):
     """One node: its devices' time, and their mean use along the time line."""
 
     node: str
@@ -107,8 +100,7 @@ class NodeUse:
     use_ratios: tuple[float | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(Struct, frozen=True):
     """What one holder made of the time it held devices."""
 
     kind: HolderKind
@@ -129,8 +121,7 @@ class Holding:
     """None where none of its devices has a price."""
 
 
-@dataclass(frozen=True, slots=True)
-class OwnerUse:
+class OwnerUse(Struct, frozen=True):
     """What all holders of one account made of it."""
 
     owner: str | None
@@ -141,8 +132,7 @@ class OwnerUse:
     idle_cost: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
+class Waits(Struct, frozen=True):
     """What waiting for GPUs was like. Hours of workloads, unless they say GPU-hours."""
 
     workloads: int = 0
@@ -160,8 +150,7 @@ class Waits:
     """Not told: too little was sampled, or they asked for parts of GPUs or for several nodes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sized:
+class Sized(Struct, frozen=True):
     """A workload whose request is far from its use."""
 
     id: str
@@ -188,16 +177,14 @@ class Lever(StrEnum):
     OFF = "off"
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True):
     """From a cautious to a hopeful figure."""
 
     low: float
     high: float
 
 
-@dataclass(frozen=True, slots=True)
-class Saving:
+class Saving(Struct, frozen=True):
     """What one lever would have saved in the time that is known. Levers overlap: their savings do not add up."""
 
     lever: Lever
@@ -215,8 +202,7 @@ class Saving:
     """One sentence each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Assessment:
+class Assessment(Struct, frozen=True):
     """The whole report."""
 
     at_s: float

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 GENESIS = "0" * 64
 """Hash before the first entry."""
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
+class AuditEntry(Struct, frozen=True):
     """One thing that happened. Values of environment variables never enter it.
 
     `seq` and the two hashes are given by the store when it appends the entry.

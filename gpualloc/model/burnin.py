@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 
 class BurninPart(StrEnum):
@@ -14,8 +15,7 @@ class BurninPart(StrEnum):
     GPU = "gpu"
 
 
-@dataclass(frozen=True, slots=True)
-class BurninSlice:
+class BurninSlice(Struct, frozen=True):
     """What one slice of a test came to."""
 
     at_s: float
@@ -44,8 +44,7 @@ class Outcome(StrEnum):
     """It could not be made; `what` says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(Struct, frozen=True):
     """One check of a burn-in."""
 
     name: str
@@ -59,8 +58,7 @@ class Check:
     """What was measured, with the unit in the name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Burnin:
+class Burnin(Struct, frozen=True):
     """A burn-in from its beginning to its end."""
 
     node: str
@@ -79,8 +77,7 @@ class Burnin:
         return bool(made) and Outcome.FAIL not in made
 
 
-@dataclass(frozen=True, slots=True)
-class BurninProgress:
+class BurninProgress(Struct, frozen=True):
     """How far a burn-in is."""
 
     done_s: float

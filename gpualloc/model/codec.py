@@ -3,12 +3,11 @@
 Own code instead of pydantic, because reading state lies on the path of every command and importing
 pydantic alone would cost more than the whole command.
 
-A field that is added to a dataclass must have a default: then older documents can still be read.
+A field that is added to a struct must have a default: then older documents can still be read.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import types
 import typing
@@ -17,6 +16,8 @@ from enum import Enum
 from functools import cache
 from operator import attrgetter
 from typing import TypeVar
+
+from msgspec import Struct, structs
 
 from gpualloc.errors import BrokenInputError
 
@@ -74,8 +75,8 @@ def from_plain(kind: type[T], plain: object) -> T:
 
 
 def _build_writer(kind: type) -> _Writer:
-    if dataclasses.is_dataclass(kind):
-        names = tuple(field.name for field in dataclasses.fields(kind))
+    if issubclass(kind, Struct):
+        names = kind.__struct_fields__
         return lambda value: {name: to_plain(getattr(value, name)) for name in names}
     if issubclass(kind, Enum):
         return attrgetter("value")
@@ -107,19 +108,15 @@ def _build_reader(kind: object) -> _Reader:
         return _mapping_reader(_reader(arguments[1]))
     if isinstance(kind, type) and issubclass(kind, Enum):
         return _enum_reader(kind)
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return _dataclass_reader(kind)
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        return _struct_reader(kind)
     raise TypeError(f"{kind!r} is not a type the model is made of")
 
 
-def _dataclass_reader(kind: type) -> _Reader:
+def _struct_reader(kind: type[Struct]) -> _Reader:
     hints = typing.get_type_hints(kind)
-    fields = [(field.name, _reader(hints[field.name])) for field in dataclasses.fields(kind)]
-    required = frozenset(
-        field.name
-        for field in dataclasses.fields(kind)
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    )
+    fields = [(name, _reader(hints[name])) for name in kind.__struct_fields__]
+    required = frozenset(field.name for field in structs.fields(kind) if field.required)
 
     def read(plain: object) -> object:
         document = _object(plain)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.inventory import Snapshot
@@ -29,8 +30,7 @@ class RejectionReason(StrEnum):
     """No node of the configured fleet could ever hold it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
+class Rejection(Struct, frozen=True):
     """A request that gets nothing now."""
 
     workload: str
@@ -39,8 +39,7 @@ class Rejection:
     """One sentence for a person: what is missing, and the closest that would fit."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(Struct, frozen=True):
     """A place that a request could have, and how much the policy likes it."""
 
     node: str
@@ -52,8 +51,7 @@ class Ranked:
     """What the objective looks at there, in words; empty when the policy decides alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(Struct, frozen=True):
     """How a workload came to its place."""
 
     at_s: float
@@ -66,16 +64,14 @@ class Placed:
     """What the place was chosen for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(Struct, frozen=True):
     """A kind of request and how often it comes, relative to the others."""
 
     request: Request
     weight: float
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """Everything a decision may depend on. Equal problems give equal decisions."""
 
     snapshot: Snapshot
@@ -92,8 +88,7 @@ class Problem:
     objective: Objective = Objective.BALANCED
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """Desired new allocations and the requests that get none."""
 
     policy: str

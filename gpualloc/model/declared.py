@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpualloc.errors import UsageError
 
@@ -10,8 +10,7 @@ MAX_PHASES = 100
 MAX_PHASE_CHARS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredPhase:
+class DeclaredPhase(Struct, frozen=True):
     """A part of the run. What is None is not declared."""
 
     for_s: float | None = None

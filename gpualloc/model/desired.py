@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 
 class ComputeMode(StrEnum):
@@ -25,8 +27,7 @@ class Repartition(StrEnum):
     """Also the MIG mode of idle devices."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceSettings:
+class DeviceSettings(Struct, frozen=True):
     """Volatile settings of a device: all but `persistence` are lost at the latest with the next reboot.
 
     None is not told (in what was read) or not touched (in what is wanted).
@@ -42,15 +43,14 @@ class DeviceSettings:
     @property
     def empty(self) -> bool:
         """Whether nothing is told or wanted."""
-        return all(getattr(self, field.name) is None for field in fields(self))
+        return all(getattr(self, name) is None for name in self.__struct_fields__)
 
 
 NOTHING_SET = DeviceSettings()
 """No setting told, or none wanted."""
 
 
-@dataclass(frozen=True, slots=True)
-class DesiredDevice:
+class DesiredDevice(Struct, frozen=True):
     """What gpualloc made of a device, to be compared with what is there and made again after a reboot."""
 
     node: str
@@ -83,8 +83,7 @@ MAX_REASON_CHARS = 200
 """Longest reason of a cordon: it shows in tables."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cordon:
+class Cordon(Struct, frozen=True):
     """A node or device that takes no new work, by an operator's word."""
 
     node: str

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class EnforceMode(StrEnum):
@@ -19,8 +20,7 @@ class EnforceMode(StrEnum):
     """TERM, grace, KILL."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """What is done, when, and to whom not. Exemptions are shell globs."""
 
     mode: EnforceMode = EnforceMode.REPORT
@@ -40,8 +40,7 @@ NO_RULES = Rules()
 """What is in force when nothing is configured: report."""
 
 
-@dataclass(frozen=True, slots=True)
-class Offence:
+class Offence(Struct, frozen=True):
     """A process seen on a device that it was not given."""
 
     node: str
@@ -70,8 +69,7 @@ class Offence:
         return f"workload {self.workload} was not given {target}{held}"
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(Struct, frozen=True):
     """How often an offence was seen, and since when."""
 
     node: str

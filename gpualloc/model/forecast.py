@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from array import array
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 QUANTILES = (0.05, 0.5, 0.95)
 """What a band tells: the lower edge, the median and the upper edge of the middle 90 %."""
 
 
-@dataclass(frozen=True, slots=True)
-class Band:
+class Band(Struct, frozen=True):
     """What one series is expected to be at one horizon, in the unit of the series."""
 
     low: float
@@ -21,8 +21,7 @@ class Band:
     """The value that it stays below in 95 of 100 cases."""
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
+class Grid(Struct, frozen=True):
     """Series on one even grid of times, oldest first."""
 
     names: tuple[str, ...]
@@ -43,8 +42,7 @@ class Grid:
         return self.start_s + (self.ticks - 1) * self.step_s
 
 
-@dataclass(frozen=True, slots=True)
-class Forecasts:
+class Forecasts(Struct, frozen=True):
     """What the series of a grid are expected to be after its last tick."""
 
     horizons: tuple[int, ...]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gpualloc.model.forecast import Band, Forecasts, Grid
 
@@ -34,8 +35,7 @@ class By(StrEnum):
     """One series of everything."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Subject:
+class Subject(Struct, frozen=True, order=True):
     """What is looked ahead at."""
 
     what: str
@@ -45,8 +45,7 @@ class Subject:
     """Only what belongs to this pool; empty: to any."""
 
 
-@dataclass(frozen=True, slots=True)
-class Steps:
+class Steps(Struct, frozen=True):
     """The steps that means are taken over."""
 
     since_s: int
@@ -60,8 +59,7 @@ class Steps:
         return self.since_s + self.count * self.step_s
 
 
-@dataclass(frozen=True, slots=True)
-class Foresight:
+class Foresight(Struct, frozen=True):
     """What series were, and what they are expected to become."""
 
     subject: Subject
@@ -94,8 +92,7 @@ class Foresight:
         return 0.0 if first is None else (self.grid.ticks - first) * self.grid.step_s
 
 
-@dataclass(frozen=True, slots=True)
-class KeptForecast:
+class KeptForecast(Struct, frozen=True):
     """What was once forecast of one series at one horizon."""
 
     subject: Subject
@@ -118,8 +115,7 @@ class KeptForecast:
         return self.made_at_s + self.horizon_s
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(Struct, frozen=True):
     """How well the forecasts of one subject, horizon and model turned out, in the unit of the subject."""
 
     subject: Subject
@@ -144,8 +140,7 @@ class Score:
     """Part of what came that lay inside the band, 0..1; 0.9 is right."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
+class Scored(Struct, frozen=True):
     """What can be said of the forecasts that were kept."""
 
     scores: tuple[Score, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation, HeldBy, Hold, Member, WorkloadEnd
 from gpualloc.model.ending import verdict
@@ -47,13 +48,6 @@ def with_members(allocation: Allocation, members: Iterable[Member]) -> Allocatio
         cpuset=by_rank[0].cpuset,
         gang=replace(allocation.gang, members=by_rank),
     )
-
-
-def with_member(workload: Workload, member: Member) -> Workload:
-    """The workload with another state of one member, which it has already."""
-    assert workload.allocation is not None
-    others = [each for each in members_of(workload) if each.rank != member.rank]
-    return replace(workload, allocation=with_members(workload.allocation, [*others, member]))
 
 
 def broken_by(members: Sequence[Member]) -> Member | None:

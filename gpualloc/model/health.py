@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Severity(StrEnum):
@@ -64,8 +65,7 @@ class Trouble(StrEnum):
     SWAPPING = "swapping"
 
 
-@dataclass(frozen=True, slots=True)
-class KernelMessage:
+class KernelMessage(Struct, frozen=True):
     """A line of a node's kernel log that is about its GPUs or NVSwitches."""
 
     seq: int
@@ -82,8 +82,7 @@ class KernelMessage:
     """The line; untrusted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """Something that is wrong now."""
 
     trouble: Trouble
@@ -105,8 +104,7 @@ class Condition:
         return (self.node, self.device or "", self.trouble.value)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """Something that happened at a moment."""
 
     at_s: float
@@ -129,8 +127,7 @@ class Event:
     """False for what a node's kernel log held already when the node was first seen."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeenDevice:
+class SeenDevice(Struct, frozen=True):
     """A GPU that a node is expected to have, since it was seen there."""
 
     uuid: str
@@ -144,8 +141,7 @@ class SeenDevice:
     """When they were last seen to have grown; None: never."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(Struct, frozen=True):
     """What is remembered of a node from look to look, to see what changed; it stays the same while nothing happens."""
 
     node: str
@@ -159,8 +155,7 @@ class Heard:
     """Network and RDMA ports that were up once, sorted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(Struct, frozen=True):
     """What a look at some nodes came to."""
 
     nodes: tuple[str, ...]
@@ -172,8 +167,7 @@ class Looked:
     events: tuple[Event, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class HealthRules:
+class HealthRules(Struct, frozen=True):
     """How long something must hold to be told, and from where on it counts."""
 
     ghost_busy_after_s: float = 60.0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from gpualloc.model.allocation import Claim, WorkloadRecord
 from gpualloc.model.desired import NOTHING_SET, DeviceSettings
@@ -50,8 +51,7 @@ class DeviceState(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class MigInstance:
+class MigInstance(Struct, frozen=True):
     """One MIG device: a GPU instance with its (single) compute instance."""
 
     uuid: str
@@ -67,8 +67,7 @@ class MigInstance:
     activity: Activity = NO_ACTIVITY
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(Struct, frozen=True):
     """A whole GPU with its latest readings. Every reading is a number or None with a reason."""
 
     uuid: str
@@ -143,8 +142,7 @@ class Device:
         return max(0, self.memory_total_mib - self.memory_used_mib)
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(Struct, frozen=True):
     """A process seen on a device by the driver."""
 
     pid: int
@@ -176,8 +174,7 @@ class Process:
     """Its resident set."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunningProcess:
+class RunningProcess(Struct, frozen=True):
     """A process that an operator named, with all that runs below it."""
 
     pid: int
@@ -196,8 +193,7 @@ class RunningProcess:
     """Device and MIG instance (None: whole device) of each that the driver sees one of them on."""
 
 
-@dataclass(frozen=True, slots=True)
-class HostReading:
+class HostReading(Struct, frozen=True):
     """The host's own load. None is unknown."""
 
     cpus: int | None = None
@@ -223,8 +219,7 @@ class HostReading:
     """NVIDIA GPUs that the kernel sees on its PCI bus, whatever the driver says."""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeSpec:
+class NodeSpec(Struct, frozen=True):
     """A node as the configuration (or the simulated cluster) names it, before anything was asked of it."""
 
     name: str
@@ -248,8 +243,7 @@ class NodeSpec:
     """For how long its node program goes on looking when the connection of a sampler is cut, and keeps it."""
 
 
-@dataclass(frozen=True, slots=True)
-class CgroupSupport:
+class CgroupSupport(Struct, frozen=True):
     """What the node can do with control groups."""
 
     mode: str
@@ -262,8 +256,7 @@ class CgroupSupport:
     cannot."""
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
+class Node(Struct, frozen=True):
     """Everything seen of one node at one moment."""
 
     spec: NodeSpec
@@ -326,8 +319,7 @@ class Node:
         return bool(self.spec.manage) or not self.other_controllers
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """Everything seen at one moment. A node that failed is data in it, not an exception."""
 
     at_s: float

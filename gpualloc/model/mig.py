@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
+
+from msgspec import Struct
 
 from gpualloc.errors import UsageError
 
@@ -23,8 +24,7 @@ _FIELD_BITS = 16
 """Width of a field of `Room`: twice what it may hold, and far more than any GPU has of anything."""
 
 
-@dataclass(frozen=True, slots=True)
-class MigProfile:
+class MigProfile(Struct, frozen=True):
     """One kind of GPU instance, as the driver of one GPU tells it.
 
     Sizes, starts and counts are small; who takes them from a wire refuses any above 999.
@@ -49,8 +49,7 @@ class MigProfile:
     """Whether it takes the one media extension of the GPU (`+me`), which excludes others of its kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """An instance of a profile beginning at a unit of the axis, written `3g.40gb@0`."""
 
     profile: str
@@ -163,8 +162,7 @@ def profiles_for(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
+class Room(Struct, frozen=True):
     """What instances take of a GPU, packed into one number, for searches that look at many layouts.
 
     Everything that instances share out is a field of that number: each unit of the axis, the count of each profile, the

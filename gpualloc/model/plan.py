@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from gpualloc.model.allocation import Allocation, Member
 from gpualloc.model.decision import Rejection
@@ -116,8 +117,7 @@ class StepReason(StrEnum):
     UNDO = "taken back by operator"
 
 
-@dataclass(frozen=True, slots=True)
-class BlastRadius:
+class BlastRadius(Struct, frozen=True):
     """Who notices when the step is done."""
 
     workloads: tuple[str, ...] = ()
@@ -136,8 +136,7 @@ class EvictAction(StrEnum):
     """TERM, grace, KILL."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessTarget:
+class ProcessTarget(Struct, frozen=True):
     """A process named so that another one with its pid is never meant."""
 
     pid: int
@@ -153,8 +152,7 @@ class ProcessTarget:
     """For SIGNAL: its command line as it was seen, untrusted text, for the audit trail."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One change on one node."""
 
     seq: int
@@ -223,8 +221,7 @@ class Step:
         return None if self.reason is StepReason.REPAIR else INVERSE[self.kind]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """Ordered steps and the facts they rest on."""
 
     id: str
@@ -273,8 +270,7 @@ class RunState(StrEnum):
     """Given up by an operator with steps in doubt, and nobody has looked at their nodes since."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepRecord:
+class StepRecord(Struct, frozen=True):
     """A step as the journal holds it."""
 
     run: str
@@ -284,8 +280,7 @@ class StepRecord:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(Struct, frozen=True):
     """One apply of one plan."""
 
     id: str

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import combinations, pairwise
+
+from msgspec import Struct
 
 _SILENT_INTERVALS = 5.0
 """A job that told nothing for that many of its longest intervals is not known to go on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """What the end of a workload's progress file says."""
 
     step: float | None

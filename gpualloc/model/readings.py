@@ -5,8 +5,9 @@ Every value is None when it is unknown; `Device.unavailable` then says why, unde
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 
 class Throttle(StrEnum):
@@ -29,8 +30,7 @@ NO_THROTTLE = frozenset({Throttle.IDLE, Throttle.CLOCK_SETTING, Throttle.SYNC_BO
 """Reasons that are somebody's wish or want of work, and no trouble."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ecc:
+class Ecc(Struct, frozen=True):
     """Memory errors. Volatile counts begin with the driver, aggregate ones with the board."""
 
     enabled: bool | None = None
@@ -49,8 +49,7 @@ class Ecc:
     """Whether a row could not be replaced: the board is for exchange."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pcie:
+class Pcie(Struct, frozen=True):
     """The bus between host and GPU."""
 
     generation: int | None = None
@@ -67,8 +66,7 @@ class Pcie:
     tx_bytes_per_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NvLink:
+class NvLink(Struct, frozen=True):
     """One NVLink of a GPU."""
 
     index: int
@@ -79,8 +77,7 @@ class NvLink:
     """Replays, recoveries and CRC errors since the driver was loaded, together."""
 
 
-@dataclass(frozen=True, slots=True)
-class Activity:
+class Activity(Struct, frozen=True):
     """Real use from the GPU's own counters (GPM), of a device or MIG instance, between two looks; each 0..1."""
 
     sm_active_ratio: float | None = None
@@ -93,8 +90,7 @@ class Activity:
     """Share of the memory bandwidth in use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Board:
+class Board(Struct, frozen=True):
     """What a GPU is as a piece of hardware, and its firmware."""
 
     pci_bus_id: str | None = None
@@ -108,8 +104,7 @@ class Board:
 NO_ECC, NO_PCIE, NO_ACTIVITY, NO_BOARD = Ecc(), Pcie(), Activity(), Board()
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkPort:
+class NetworkPort(Struct, frozen=True):
     """A network interface or a port of an RDMA adapter. Rates are over the time since the look before."""
 
     name: str
@@ -125,8 +120,7 @@ class NetworkPort:
     """Errors, drops and link failures in both directions."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadingCost:
+class ReadingCost(Struct, frozen=True):
     """What one group of readings costs on a node, of all its devices."""
 
     group: str
@@ -140,8 +134,7 @@ class ReadingCost:
     max_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class NodeCost:
+class NodeCost(Struct, frozen=True):
     """What reading one node costs it."""
 
     node: str

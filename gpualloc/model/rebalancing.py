@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gpualloc.model.allocation import Allocation
 
@@ -40,8 +41,7 @@ DISRUPTIVE = frozenset({MoveKind.RELOCATE, MoveKind.REQUEUE, MoveKind.SUSPEND, M
 """Moves that the owner of work notices as a loss, and that guards count."""
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """One change that is proposed because it gains more than it costs."""
 
     kind: MoveKind
@@ -70,8 +70,7 @@ class Move:
     """The power limit that CAP and UNCAP set."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeldBack:
+class HeldBack(Struct, frozen=True):
     """A move that was not made."""
 
     move: Move
@@ -80,8 +79,7 @@ class HeldBack:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class FreezeWindow:
+class FreezeWindow(Struct, frozen=True):
     """A time of the week in which nothing that runs is moved, in local time of the controller."""
 
     days: frozenset[int]
@@ -92,8 +90,7 @@ class FreezeWindow:
     """Seconds since midnight; not after `from_s`: it ends on the next day."""
 
 
-@dataclass(frozen=True, slots=True)
-class RebalanceRules:
+class RebalanceRules(Struct, frozen=True):
     """What `rebalance` may do beyond giving places to waiting work."""
 
     moves: int = 4

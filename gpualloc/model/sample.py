@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 
 class SeriesKind(StrEnum):
@@ -30,8 +31,7 @@ class Level(StrEnum):
         return {Level.RAW: 0, Level.MINUTE: 60, Level.HOUR: 3600}[self]
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     """One kept reading. Stored as round(value × scale) in an integer column, NULL when unknown."""
 
     name: str
@@ -84,8 +84,7 @@ METRICS: Mapping[str, Metric] = {
 """Every metric by name; the order is the order of the columns."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesKey:
+class SeriesKey(Struct, frozen=True):
     """What a series belongs to; stable over restarts."""
 
     kind: SeriesKind
@@ -94,8 +93,7 @@ class SeriesKey:
     """Device or MIG UUID, workload id, or "" for the node itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(Struct, frozen=True):
     """All readings of one series at one tick. A metric that is absent or None is unknown."""
 
     series: SeriesKey
@@ -104,8 +102,7 @@ class Sample:
     values: Mapping[str, float | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class KeptSamples:
+class KeptSamples(Struct, frozen=True):
     """What is kept of one moment: of each series its newest sample, or the newest step of a rollup."""
 
     level: Level
@@ -114,8 +111,7 @@ class KeptSamples:
     """One of each series at most, in no particular order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(Struct, frozen=True):
     """Points of one metric of one series, oldest first."""
 
     key: SeriesKey
@@ -124,8 +120,7 @@ class Series:
     """(epoch seconds, value or None for unknown)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
+class Digest(Struct, frozen=True):
     """Some metrics of one series on an even grid of times: doubles, NaN where nothing is known of the tick."""
 
     key: SeriesKey
@@ -139,8 +134,7 @@ class Digest:
     """By metric: the highest of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rollup:
+class Rollup(Struct, frozen=True):
     """One metric of one series by even steps: doubles, NaN where nothing is known of the step."""
 
     key: SeriesKey

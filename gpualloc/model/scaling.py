@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gpualloc.model.spot import Lot
 
@@ -23,8 +24,7 @@ class ScalingName(StrEnum):
     PREDICTIVE = "predictive"
 
 
-@dataclass(frozen=True, slots=True)
-class Hours:
+class Hours(Struct, frozen=True):
     """Hours of some weekdays, and the nodes to have in them."""
 
     days: tuple[int, ...]
@@ -52,8 +52,7 @@ class Hours:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class SpotRules:
+class SpotRules(Struct, frozen=True):
     """When nodes that may be taken away are bought, and where."""
 
     max_interruptions_per_hour: float | None = None
@@ -62,8 +61,7 @@ class SpotRules:
     """No zone has more nodes than this above the zone with the fewest; None: zones do not matter."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScalingSettings:
+class ScalingSettings(Struct, frozen=True):
     """`[pools.NAME.scaling]`. The defaults are the shipped preset."""
 
     policy: ScalingName = ScalingName.THRESHOLD
@@ -100,8 +98,7 @@ class ScalingSettings:
     """File with the history of spot prices; None: there is none."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScaleOrder:
+class ScaleOrder(Struct, frozen=True):
     """What a program that adds nodes, or takes them away, is asked for."""
 
     id: str
@@ -116,8 +113,7 @@ class ScaleOrder:
     """Nodes to take away, on which nothing runs; only of an order to take away."""
 
 
-@dataclass(frozen=True, slots=True)
-class ScaleAnswer:
+class ScaleAnswer(Struct, frozen=True):
     """What became of an order."""
 
     nodes: tuple[str, ...]

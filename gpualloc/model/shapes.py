@@ -5,14 +5,13 @@ A GPU is 1000 milli of compute, a CPU 1000 milli of CPU, so that sums are exact 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 GPU_MILLI = 1000
 """Compute of one whole GPU."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Shape:
+class Shape(Struct, frozen=True, order=True):
     """What one request takes; equal requests have equal shapes."""
 
     cpu_milli: int
@@ -32,8 +31,7 @@ class Shape:
         return self.gpus * self.milli
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class NodeClass:
+class NodeClass(Struct, frozen=True, order=True):
     """What an empty node has; nodes of one class are interchangeable."""
 
     cpu_milli: int

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from statistics import median
+
+from msgspec import Struct, field
 
 
 class Purchase(StrEnum):
@@ -16,8 +17,7 @@ class Purchase(StrEnum):
     ON_DEMAND = "on-demand"
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(Struct, frozen=True):
     """What a GPU in a zone cost from a moment on."""
 
     at_s: float
@@ -27,8 +27,7 @@ class Price:
     """How often a node there was taken away, per hour; None is unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class PriceHistory:
+class PriceHistory(Struct, frozen=True):
     """Spot prices by zone."""
 
     zones: Mapping[str, tuple[Price, ...]] = field(default_factory=dict)
@@ -46,8 +45,7 @@ class PriceHistory:
         return median(prices) if prices else None
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """Nodes of one kind in one zone."""
 
     purchase: Purchase
@@ -59,8 +57,7 @@ class Offer:
     """None is unknown, or does not apply."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lot:
+class Lot(Struct, frozen=True):
     """Nodes to be taken of an offer."""
 
     offer: Offer

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.sample import Level, SeriesKind
 
 
-@dataclass(frozen=True, slots=True)
-class LevelFigures:
+class LevelFigures(Struct, frozen=True):
     """What is packed of one level."""
 
     level: Level
@@ -25,8 +25,7 @@ class LevelFigures:
     """Of the newest; None when no day of a device is packed."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoreFigures:
+class StoreFigures(Struct, frozen=True):
     """What lies in a state folder."""
 
     state_bytes: int
@@ -47,8 +46,7 @@ class StoreFigures:
     levels: tuple[LevelFigures, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Compacted:
+class Compacted(Struct, frozen=True):
     """What a compaction did."""
 
     steps: int
@@ -60,8 +58,7 @@ class Compacted:
     """Whether all room that is free was given back; False for a file that cannot shrink, or while it is being read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Backup:
+class Backup(Struct, frozen=True):
     """What a backup holds."""
 
     made_at_s: float

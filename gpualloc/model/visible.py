@@ -11,8 +11,6 @@ from gpualloc.model.inventory import MigInstance
 
 SEVERAL_MIG_BRANCH = 570
 """Driver branch from which a process can see several MIG instances."""
-SEVERAL_MIG_OPEN_FILES = 4096
-"""Open files for a process with several MIG instances: it needs more than 1024, and any account may have these."""
 
 
 def check_visible(grants: Sequence[Grant], driver_version: str | None, instances: Iterable[MigInstance]) -> None:
@@ -48,12 +46,6 @@ def check_visible(grants: Sequence[Grant], driver_version: str | None, instances
             hint="ask for whole GPUs",
         )
     _check_compute_instances({grant.mig_instance for grant in mig}, instances)
-
-
-def open_files_needed(grants: Sequence[Grant]) -> int | None:
-    """How many files the process must be allowed to open (RLIMIT_NOFILE); None when the usual 1024 will do."""
-    several = sum(grant.share is Share.MIG for grant in grants) > 1
-    return SEVERAL_MIG_OPEN_FILES if several else None
 
 
 def driver_branch(version: str | None) -> int | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from gpualloc.errors import UsageError
 from gpualloc.model.allocation import Allocation, HeldBy, Share
@@ -61,8 +62,7 @@ class Preemption(StrEnum):
     """Only a release ends it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """What a workload asks for. Limits that are None are not asked for."""
 
     command: tuple[str, ...]
@@ -137,8 +137,7 @@ class Request:
         return Share.TIME_SLICE if self.fraction is not None else Share.EXCLUSIVE
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
+class Workload(Struct, frozen=True):
     """What runs, waits or ended, as gpualloc's own state knows it."""
 
     id: str

@@ -8,13 +8,12 @@ the same, as a warning.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpualloc.model.health import KernelMessage, Severity, Trouble
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(Struct, frozen=True):
     """What a line of the kernel log tells."""
 
     severity: Severity

@@ -4,10 +4,9 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from gpualloc.node import adoptable, cgroup, device_rule, keeper, origin, processes
+from gpualloc.node import adoptable, origin, processes
 from gpualloc.node.launch import Launcher
 from gpualloc.node.limiting import check_hard
-from gpualloc.node.state import FORMAT
 from gpualloc.node.watcher import UNKNOWN_EXIT_CODE
 from gpualloc.node.wire import Refused
 from gpualloc.node.workloads import told_end
@@ -110,26 +109,13 @@ class _Adopter(Launcher):
     def _spec(self, step: "dict[str, Any]") -> "dict[str, Any]":
         pid = step["process"]["pid"]
         found = adoptable.find(pid, step["process"]["started_at_s"])
-        rule = device_rule.for_grants(step["grants"], self._devices)
-        return {
-            "format": FORMAT,
-            "state_dir": self._state_dir,
-            "boot_id": self._boot_id,
-            "claim_folders": self._claim_folders,
-            "log_cap_bytes": keeper.LOG_CAP_BYTES,
-            "workload": step["workload"],
-            "controller": step["controller"],
-            "attempt": step["attempt"],
-            "process": {"pid": pid, "start_ticks": found.start_ticks},
-            "came_from": self._came_from,
-            "env": {},
-            "grants": step["grants"],
-            "rule": rule,
-            "held_by": cgroup.ensure(self._cgroups, dict(step, rule=rule)),
-            "require_hard": step["require_hard"],
-            "at_most_s": None,
-            "grace_s": keeper.GRACE_S,
-        }
+        return dict(
+            self._base(step),
+            process={"pid": pid, "start_ticks": found.start_ticks},
+            came_from=self._came_from,
+            env={},
+            at_most_s=None,
+        )
 
     def _forget(self, folder: "Folder") -> None:
         self._put_back(folder)

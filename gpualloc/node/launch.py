@@ -117,8 +117,7 @@ class Launcher:
 
     def _spec(self, step: "dict[str, Any]") -> "dict[str, Any]":
         account = accounts.resolve(step["user"])
-        rule = device_rule.for_grants(step["grants"], self._devices)
-        held_by = cgroup.ensure(self._cgroups, dict(step, rule=rule))
+        base = self._base(step)
         env = account.environment()
         env.update(step["env"])
         env["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
@@ -129,6 +128,19 @@ class Launcher:
         env.pop(progress.VARIABLE, None)
         if told_in is not None:
             env[progress.VARIABLE] = told_in
+        return dict(
+            base,
+            command=step["command"],
+            env=env,
+            cwd=account.home if step["cwd"] is None and os.path.isdir(account.home) else step["cwd"],
+            account={"name": account.name, "uid": account.uid, "gid": account.gid},
+            at_most_s=step["at_most_s"],
+            checkpoint=step["checkpoint"],
+        )
+
+    def _base(self, step: "dict[str, Any]") -> "dict[str, Any]":
+        """What every keeper is told; the workload's group is made, with its limits."""
+        rule = device_rule.for_grants(step["grants"], self._devices)
         return {
             "format": FORMAT,
             "state_dir": self._state_dir,
@@ -138,17 +150,11 @@ class Launcher:
             "workload": step["workload"],
             "controller": step["controller"],
             "attempt": step["attempt"],
-            "command": step["command"],
-            "env": env,
-            "cwd": account.home if step["cwd"] is None and os.path.isdir(account.home) else step["cwd"],
-            "account": {"name": account.name, "uid": account.uid, "gid": account.gid},
             "grants": step["grants"],
             "rule": rule,
-            "held_by": held_by,
+            "held_by": cgroup.ensure(self._cgroups, dict(step, rule=rule)),
             "require_hard": step["require_hard"],
-            "at_most_s": step["at_most_s"],
             "grace_s": keeper.GRACE_S,
-            "checkpoint": step["checkpoint"],
         }
 
     def _spawn(self, folder: "Folder", lock_fd: int, spec: "dict[str, Any]") -> None:

@@ -9,7 +9,9 @@ even the lowest caps are too much waits. A cap is lifted when its device is idle
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Decision, Rejection, RejectionReason
@@ -20,8 +22,7 @@ from gpualloc.planning.drift import POWER_TOLERANCE_W
 from gpualloc.planning.settings import numbered, set_step
 
 
-@dataclass(frozen=True, slots=True)
-class Cap:
+class Cap(Struct, frozen=True):
     """A power limit that a device gets before work starts on it, or when it is idle again."""
 
     node: Node
@@ -175,7 +176,7 @@ class _Pools:
         return [
             Cap(node, device, watts, self._why(pool))
             for (node, device), watts in zip(new, levels, strict=True)
-            if device.power_limit_w is None or abs(device.power_limit_w - watts) > POWER_TOLERANCE_W
+            if device.power_limit_w is None or not watts - POWER_TOLERANCE_W <= device.power_limit_w <= watts
         ]
 
     def _most_w(self, device: Device) -> float | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpualloc.model.allocation import Grant
 from gpualloc.model.plan import Plan, StepKind
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(Struct, frozen=True):
     """What a plan makes of a workload."""
 
     places: tuple[tuple[str, tuple[Grant, ...]], ...] = ()
@@ -18,8 +17,7 @@ class Fate:
     """Why it waits on; None when it starts, or the plan does not speak of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """A workload that two plans treat otherwise."""
 
     workload: str

@@ -7,8 +7,9 @@ does not tell, or a node that does not answer or tells of no work, is unknown an
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gpualloc.model.allocation import Allocation, Grant, Hold, Limits, WorkloadRecord
 from gpualloc.model.cpus import cpu_numbers
@@ -42,8 +43,7 @@ class DriftClass(StrEnum):
     """It is not known what an interrupted run has done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(Struct, frozen=True):
     """One field that is not as it should be."""
 
     node: str
@@ -199,10 +199,10 @@ def _of_device(node: Node, device: Device | None, wanted: DesiredDevice) -> Iter
         return
     if wanted.layout is not None and device.mig_enabled is not None:
         yield from _of_layout(node, device, wanted.layout)
-    for field in fields(DeviceSettings):
-        asked, live = getattr(wanted.settings_now, field.name), getattr(device.settings, field.name)
-        if asked is not None and live is not None and not same_setting(field.name, asked, live):
-            yield Difference(node.name, field.name, DriftClass.CHANGED, asked, live, device.uuid)
+    for name in DeviceSettings.__struct_fields__:
+        asked, live = getattr(wanted.settings_now, name), getattr(device.settings, name)
+        if asked is not None and live is not None and not same_setting(name, asked, live):
+            yield Difference(node.name, name, DriftClass.CHANGED, asked, live, device.uuid)
 
 
 def same_setting(name: str, asked: Value, live: Value) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
+
+from msgspec import Struct
 
 from gpualloc.model.allocation import Claim, Share
 from gpualloc.model.enforcement import EnforceMode, Offence, Rules, Sighting
@@ -24,8 +25,7 @@ _SYSTEM_COMMANDS = (
 _ACTIONS = {EnforceMode.SUSPEND: EvictAction.SUSPEND, EnforceMode.TERMINATE: EvictAction.TERMINATE}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """An offence, how often it was seen, and what the rules say."""
 
     offence: Offence

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.inventory import Device, Node, Snapshot
@@ -15,8 +16,7 @@ _DIGITS = 6
 """Decimals that count: what lies below is the noise of adding up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
+class Figures(Struct, frozen=True):
     """One plan in figures, as things stand once it is applied; nodes that do not answer are not in them."""
 
     placed: int

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable, Set
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation, Gang
 from gpualloc.model.decision import Decision, Rejection, RejectionReason

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Share
 from gpualloc.model.inventory import Node, NodeState, Snapshot
@@ -38,8 +40,7 @@ _FIRST = (StepKind.SUSPEND, StepKind.STOP)
 """Kinds of the steps by which work gives way; the others tidy up behind them."""
 
 
-@dataclass(frozen=True, slots=True)
-class WayOut:
+class WayOut(Struct, frozen=True):
     """One way in which a workload could give way."""
 
     way: Way
@@ -47,8 +48,7 @@ class WayOut:
     """Why it is this one and none that would disturb less, in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Concerned:
+class Concerned(Struct, frozen=True):
     """Work on a node or device that is drained, and how it would give way, or did."""
 
     workload: Workload

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from gpualloc.model.rebalancing import DISRUPTIVE, FreezeWindow, HeldBack, Move, MoveKind, RebalanceRules
 from gpualloc.model.workload import Workload
@@ -26,8 +27,7 @@ STALE, GAIN, FREEZE, MIN_RUN, COOL_DOWN, TENANT, BUDGET = (
 """The guards, in the order in which they are asked; the words are part of the JSON contract."""
 
 
-@dataclass(frozen=True, slots=True)
-class Past:
+class Past(Struct, frozen=True):
     """What happened before that guards ask about."""
 
     now_s: float

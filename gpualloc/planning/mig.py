@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations, pairwise
+
+from msgspec import Struct
 
 from gpualloc.errors import InfeasibleError
 from gpualloc.model.mig import Layout, MigProfile, Place, Room, check_layout, layout_of, room_of
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """A MIG instance that a GPU has."""
 
     uuid: str
@@ -38,8 +38,7 @@ class Act(StrEnum):
     CREATE = "create"
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(Struct, frozen=True):
     """One change of a GPU's instances."""
 
     act: Act
@@ -49,8 +48,7 @@ class Operation:
     """The instance destroyed; None when one is created."""
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(Struct, frozen=True):
     """The way from the instances a GPU has to a target layout."""
 
     operations: tuple[Operation, ...]

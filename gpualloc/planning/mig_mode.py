@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpualloc.errors import InfeasibleError
 
@@ -10,8 +10,7 @@ _WITH_RESET = {"ampere"}
 _WITHOUT_RESET = {"hopper", "blackwell"}
 
 
-@dataclass(frozen=True, slots=True)
-class ModeChange:
+class ModeChange(Struct, frozen=True):
     """A change of MIG mode that is due. No MIG instance outlives a reboot or a reset, whatever becomes of the mode."""
 
     enable: bool

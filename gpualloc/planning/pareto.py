@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.objective import Objective
 from gpualloc.model.plan import Plan
@@ -13,8 +14,7 @@ Tolls = Sequence[float | None]
 """What one choice costs in several ways, lower is better; None is not known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """A plan that could be applied, in figures."""
 
     plan: Plan

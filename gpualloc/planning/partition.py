@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.errors import InfeasibleError
 from gpualloc.model.inventory import Device, MigInstance, Node
@@ -16,8 +18,7 @@ _DRAIN_FIRST = "drain it first: --drain ends or suspends what gpualloc runs ther
 _NOT_OURS = "gpualloc did not start it and leaves it alone: ask its user to end it, or choose another GPU"
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(Struct, frozen=True):
     """A device of a node and what its layout is to become."""
 
     node: Node

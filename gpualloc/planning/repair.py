@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.errors import GpuallocError
 from gpualloc.model.allocation import Allocation
@@ -21,7 +23,7 @@ from gpualloc.planning.settings import set_step
 from gpualloc.planning.steps import cleanup_steps
 from gpualloc.planning.target import limits_text, target_text
 
-_SETTINGS = frozenset(field.name for field in fields(DeviceSettings))
+_SETTINGS = frozenset(DeviceSettings.__struct_fields__)
 _OF_GROUP = frozenset({*LIMITS, "device-rule"})
 _LAYOUT = frozenset({"mig-mode", "mig-instance"})
 
@@ -29,8 +31,7 @@ Left = tuple[tuple[Difference, str], ...]
 """Differences that no step takes away, each with the reason in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class Repairs:
+class Repairs(Struct, frozen=True):
     """What can be made again, and what cannot."""
 
     steps: tuple[Step, ...] = ()

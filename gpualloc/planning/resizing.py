@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.inventory import Snapshot

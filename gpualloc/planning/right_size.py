@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Share
 from gpualloc.model.shapes import GPU_MILLI
@@ -29,8 +31,7 @@ STEP_MILLI, STEP_MIB = 10, 256
 """Proposals are rounded up to multiples of these."""
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceUse:
+class DeviceUse(Struct, frozen=True):
     """What was measured of one device while the work had it. None is unknown, or not of this work alone."""
 
     high_ratio: float | None
@@ -42,8 +43,7 @@ class DeviceUse:
     memory_total_mib: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
+class Used(Struct, frozen=True):
     """What work was measured to use. None is unknown."""
 
     observed_s: float
@@ -56,8 +56,7 @@ class Used:
     """The most host memory that was in use."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(Struct, frozen=True):
     """What would have been enough. None: as it is asked for."""
 
     gpus: int | None = None

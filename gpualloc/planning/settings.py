@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.errors import InfeasibleError, UsageError
 from gpualloc.model.desired import NOTHING_SET, ComputeMode, DesiredDevice, DeviceSettings
@@ -15,8 +17,7 @@ _MAX_MHZ = 20_000
 _POWER_SLACK_W = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class SettingsChange:
+class SettingsChange(Struct, frozen=True):
     """What an operator wants of devices; None is not touched."""
 
     settings: DeviceSettings = NOTHING_SET
@@ -51,8 +52,8 @@ def settings_for(node: Node, device: Device, change: SettingsChange) -> DeviceSe
 
 def has(settings: DeviceSettings, wanted: DeviceSettings) -> bool:
     """Whether everything wanted is set; a power limit is told with less than a watt of slack."""
-    for field in fields(wanted):
-        value, found = getattr(wanted, field.name), getattr(settings, field.name)
+    for name in DeviceSettings.__struct_fields__:
+        value, found = getattr(wanted, name), getattr(settings, name)
         if value is None:
             continue
         if isinstance(value, float) and found is not None and abs(value - found) <= _POWER_SLACK_W:
@@ -68,16 +69,16 @@ def given_back(device: Device, known: DesiredDevice) -> DeviceSettings:
         _NOT_LOCKED, power_limit_w=device.power_limit_default_w, compute_mode=ComputeMode.DEFAULT, persistence=None
     )
     values = {}
-    for field in fields(DeviceSettings):
-        if getattr(known.settings, field.name) is not None:
-            before = getattr(known.before, field.name)
-            values[field.name] = getattr(fresh, field.name) if before is None else before
+    for name in DeviceSettings.__struct_fields__:
+        if getattr(known.settings, name) is not None:
+            before = getattr(known.before, name)
+            values[name] = getattr(fresh, name) if before is None else before
     return DeviceSettings(**values)
 
 
 def set_step(node: Node, device: Device, wanted: DeviceSettings, reason: StepReason, detail: str) -> Step:
     """The step that sets this on the device, with what it takes back to; who runs there notices."""
-    told = [field.name for field in fields(DeviceSettings) if getattr(wanted, field.name) is not None]
+    told = [name for name in DeviceSettings.__struct_fields__ if getattr(wanted, name) is not None]
     there = device.settings
     if there.power_limit_w is None:
         there = replace(there, power_limit_w=device.power_limit_w)

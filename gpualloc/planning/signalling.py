@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.plan import BlastRadius, ProcessTarget, Step, StepKind, StepReason
 from gpualloc.model.signals import ProcessSignal
@@ -11,8 +12,7 @@ from gpualloc.model.signals import ProcessSignal
 _PROGRAM_CHARS = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Addressee:
+class Addressee(Struct, frozen=True):
     """A process that a signal is for, as it was seen when somebody decided on it."""
 
     node: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.model.allocation import Share
 from gpualloc.model.cpus import NEAR, highest_cpu
@@ -23,8 +23,7 @@ def shape_of(request: Request) -> Shape:
     return Shape(milli(request.cpus or 0.0), request.memory_mib or 0, request.gpus, part if request.gpus else 0, models)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Ask:
+class Ask(Struct, frozen=True, eq=False):
     """One kind of request on one board; requests of one kind fit the same places."""
 
     kind: int

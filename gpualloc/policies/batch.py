@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation, Share
 from gpualloc.model.decision import Problem, Rejection

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.policies.batch_nodes import PerGpu
 from gpualloc.policies.batch_plan import GroupPlan, is_fraction
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(Struct, frozen=True):
     """Tasks that go to one node together."""
 
     tasks: tuple[Shape, ...]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from gpualloc.model.shapes import GPU_MILLI, Shape
 
@@ -14,8 +14,7 @@ Amounts = npt.NDArray[np.int64]
 Chosen = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class PerGpu:
+class PerGpu(Struct, frozen=True):
     """What CPU and host memory are measured in when they are compared with each other."""
 
     cpu_milli: float
@@ -24,8 +23,7 @@ class PerGpu:
     """Host memory for one GPU, MiB; 1 or more."""
 
 
-@dataclass(frozen=True, slots=True)
-class FreeNodes:
+class FreeNodes(Struct, frozen=True):
     """Free CPU, memory and GPUs of nodes. The order of the nodes is the last tie-break wherever they are compared."""
 
     cpu_milli: Amounts

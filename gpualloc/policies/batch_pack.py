@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.model.shapes import Shape
 from gpualloc.policies.batch_bundles import bundles, more_of_the_same
@@ -19,8 +19,7 @@ from gpualloc.policies.batch_place import Placing, Spot
 from gpualloc.policies.batch_plan import GroupPlan, plan_groups
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """Where the tasks of a batch go."""
 
     spots: Mapping[Shape, tuple[Spot, ...]]

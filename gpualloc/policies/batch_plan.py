@@ -7,9 +7,9 @@ CPU and memory are those of a group as a whole, so that a plan may still not fit
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.model.shapes import GPU_MILLI, Shape
 from gpualloc.policies.batch_nodes import Amounts, FreeNodes
@@ -26,8 +26,7 @@ GAP = 1e-5
 """Relative distance from the optimum that is near enough: less than one GPU in 10,000."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(Struct, frozen=True):
     """One way to fill what is free of a GPU."""
 
     free_milli: int
@@ -38,8 +37,7 @@ class Pattern:
     """How many GPUs are filled so."""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupPlan:
+class GroupPlan(Struct, frozen=True):
     """What one group of nodes is to hold."""
 
     nodes: Amounts
@@ -66,8 +64,7 @@ def is_fraction(shape: Shape) -> bool:
     return shape.gpus == 1 and shape.milli < GPU_MILLI
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
+class _Group(Struct, frozen=True):
     """Columns of the programme that belong to one group of nodes."""
 
     nodes: Amounts

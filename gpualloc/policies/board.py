@@ -10,11 +10,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from gpualloc.model.allocation import Share
 from gpualloc.model.shapes import GPU_MILLI, Shape
@@ -34,8 +34,7 @@ def milli(part: float) -> int:
     return math.ceil(round(part * 1000, 6))
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(Struct, frozen=True):
     """Where a request goes: a row of the board and columns of it, the lowest first."""
 
     node: int

@@ -10,7 +10,8 @@ import math
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.shapes import GPU_MILLI, NodeClass, Shape
 from gpualloc.policies.patterns.arcs import fill_arcs, step_milli
@@ -22,8 +23,7 @@ TOLERANCE_MILLI = 0.05
 """What floating-point sums of compute may be short of the true ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
+class Bound(Struct, frozen=True):
     """The most that any policy could give out, with migration, refusals and full knowledge of what comes."""
 
     allocated_milli: int
@@ -43,8 +43,7 @@ class Bound:
         return _idle_pct(self.allocated_milli, self.capacity_milli)
 
 
-@dataclass(frozen=True, slots=True)
-class FirstRefusal:
+class FirstRefusal(Struct, frozen=True):
     """The first task that no policy could serve together with all before it."""
 
     task: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
+
+from msgspec import Struct, field
 
 from gpualloc.policies import registry
 from gpualloc.policies.weights import DEFAULT, weights_of
@@ -16,8 +17,7 @@ PLUG_IN = "plug-in"
 _COMPARED = 'in the form of Weng et al., "Beware of Fragmentation", USENIX ATC 2023'
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(Struct, frozen=True):
     """A policy as it is listed."""
 
     name: str

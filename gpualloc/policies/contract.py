@@ -10,8 +10,9 @@ tries a policy on problems that cover every filter, and raises AssertionError wi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import product
+
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Problem, Rejection, RejectionReason

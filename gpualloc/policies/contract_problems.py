@@ -5,8 +5,9 @@ each, so that a policy without that filter takes them, whatever it likes best.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Grant, Share
 from gpualloc.model.decision import Expected, Problem

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Problem
@@ -15,8 +17,7 @@ DIGITS = 9
 """Decimals of a frequency that count; what lies below is the noise of floating point."""
 
 
-@dataclass(frozen=True, slots=True)
-class Demand:
+class Demand(Struct, frozen=True):
     """Shapes with their frequencies."""
 
     shapes: tuple[Shape, ...]

@@ -8,9 +8,9 @@ large language models", Nature 2024; Koza, "Genetic Programming", 1992.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.errors import BrokenInputError
 from gpualloc.model.decision import Problem
@@ -42,8 +42,7 @@ FEATURES: Mapping[str, str] = {
 """What an expression may look at, and what it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expressions:
+class Expressions(Struct, frozen=True):
     """One for each kind of work; higher is better."""
 
     gpu: Expression

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Ranked, Rejection
@@ -12,8 +12,7 @@ from gpualloc.policies.remedies import Remedy
 from gpualloc.policies.why import Obstacle
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(Struct, frozen=True):
     """What a waiting workload gets now, and why."""
 
     workload: Workload

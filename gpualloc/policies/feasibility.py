@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.inventory import Device, Node, NodeState, Snapshot
 from gpualloc.model.workload import Request
@@ -17,8 +19,7 @@ from gpualloc.policies.survey import idle_room
 from gpualloc.policies.wording import devices_of, have, joined, need
 
 
-@dataclass(frozen=True, slots=True)
-class Closest:
+class Closest(Struct, frozen=True):
     """Why no node could ever hold a request, and the node that comes closest."""
 
     node: str | None

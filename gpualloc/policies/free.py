@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.allocation import Allocation, Share
 from gpualloc.model.decision import Problem
@@ -18,8 +19,7 @@ from gpualloc.policies.survey import survey
 _ANY_GPU = Request(command=("",))
 
 
-@dataclass(frozen=True, slots=True)
-class FreeRoom:
+class FreeRoom(Struct, frozen=True):
     """What is free on managed nodes that are not cordoned. None means nothing, or nothing that is known."""
 
     gpus: int

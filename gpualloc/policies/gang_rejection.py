@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.model.decision import Rejection, RejectionReason
 from gpualloc.model.inventory import Node, NodeState, Snapshot

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation, Gang, Member
 from gpualloc.model.workload import Request
@@ -21,8 +23,7 @@ RACK = "rack"
 """Label of a pool or node that names the rack."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Site:
+class _Site(Struct, frozen=True):
     """A node with the targets that a gang could have there."""
 
     found: Offer

@@ -6,7 +6,9 @@ Everything is read from the room of the node and the offer it makes, not from a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Share
 from gpualloc.model.inventory import DeviceState
@@ -22,8 +24,7 @@ Lift = Callable[[NodeRoom, Request], tuple[NodeRoom, Request]]
 DeviceLift = Callable[[DeviceRoom], DeviceRoom]
 
 
-@dataclass(frozen=True, slots=True)
-class Hurdle:
+class Hurdle(Struct, frozen=True):
     """One thing that keeps a node from holding a request."""
 
     reason: str
@@ -125,7 +126,7 @@ def _fewer(gpus: int) -> Lift:
 
 
 def _asking(**changed: object) -> Lift:
-    return lambda room, request: (room, replace(request, **changed))  # type: ignore[arg-type]
+    return lambda room, request: (room, replace(request, **changed))
 
 
 def _not_labelled(pair: tuple[str, str]) -> Lift:
@@ -141,7 +142,7 @@ def _on_devices(lift: DeviceLift) -> Lift:
 
 
 def _on_node(**changed: object) -> Lift:
-    return lambda room, request: (replace(room, node=replace(room.node, **changed)), request)  # type: ignore[arg-type]
+    return lambda room, request: (replace(room, node=replace(room.node, **changed)), request)
 
 
 def _managed(room: NodeRoom) -> NodeRoom:

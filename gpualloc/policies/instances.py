@@ -7,7 +7,8 @@ the node the policy's scores of targets, then device index, device UUID, and pla
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.workload import Request
 from gpualloc.policies.filters import allowed, takes_work
@@ -25,8 +26,7 @@ from gpualloc.policies.offer import Candidate, enough
 from gpualloc.policies.room import Target
 
 
-@dataclass(frozen=True, slots=True)
-class Preference:
+class Preference(Struct, frozen=True):
     """Which instances a policy likes better."""
 
     nodes: Callable[[Candidate], Scores]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cached_property
+
+from msgspec.structs import replace
 
 from gpualloc.model.workload import Preemption, Request
 from gpualloc.policies.offer import Offer, enough, offer

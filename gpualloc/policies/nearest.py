@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Share
 from gpualloc.model.workload import Request
@@ -17,8 +19,7 @@ _LEAST_CPUS = 0.001
 _LEAST_FRACTION = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class Nearest:
+class Nearest(Struct, frozen=True):
     """A request that fits now, and where."""
 
     request: Request

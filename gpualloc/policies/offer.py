@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.cpus import NEAR, highest_cpu
@@ -13,8 +14,7 @@ from gpualloc.policies.filters import slice_memory_mib, why_not
 from gpualloc.policies.room import NodeRoom, Target
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """What a node has for a request, enough or not."""
 
     room: NodeRoom
@@ -29,8 +29,7 @@ class Offer:
         return self.room.node.name
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A node on which the request fits, with the targets a policy would take there."""
 
     room: NodeRoom

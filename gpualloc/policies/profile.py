@@ -6,7 +6,8 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gpualloc.errors import BrokenInputError, ConfigError
 from gpualloc.ports import Policy
@@ -21,8 +22,7 @@ _CONTENT = frozenset({"weights", "expressions"})
 _DIGEST_CHARS = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """What one policy decides by; it has weights or expressions, never both."""
 
     name: str

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.workload import Request
@@ -42,8 +44,7 @@ class RemedyKind(StrEnum):
     """End workloads."""
 
 
-@dataclass(frozen=True, slots=True)
-class Remedy:
+class Remedy(Struct, frozen=True):
     """One thing that would make the request fit now."""
 
     kind: RemedyKind
@@ -63,8 +64,7 @@ class Remedy:
     """The node on which the one workload would run instead, which may be the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Occupant:
+class Occupant(Struct, frozen=True):
     """Work that has a place, and what it asked for."""
 
     allocation: Allocation
@@ -150,8 +150,7 @@ def _without_cordons(room: NodeRoom, devices: set[str]) -> NodeRoom:
 # ---- work that goes
 
 
-@dataclass(frozen=True, slots=True)
-class _Ended:
+class _Ended(Struct, frozen=True):
     """Work on one node without which the request fits there."""
 
     room: NodeRoom

@@ -8,7 +8,9 @@ memory in use that nobody booked is never offered.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.inventory import Device, DeviceState, MigInstance, Node
@@ -19,8 +21,7 @@ FRACTION_TOLERANCE = 1e-9
 """Slack when fractions are added up, so that ten tenths fill a device."""
 
 
-@dataclass(frozen=True, slots=True)
-class Booking:
+class Booking(Struct, frozen=True):
     """A part of a device that is given to a workload."""
 
     workload: str
@@ -39,8 +40,7 @@ class Booking:
         return None if self.memory_mib is None else max(self.memory_mib, self.seen_mib)
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRoom:
+class DeviceRoom(Struct, frozen=True):
     """A device and who holds parts of it."""
 
     device: Device
@@ -84,8 +84,7 @@ class DeviceRoom:
         return any(booking.mig_instance in (None, mig_instance) for booking in self.bookings)
 
 
-@dataclass(frozen=True, slots=True)
-class HostBooking:
+class HostBooking(Struct, frozen=True):
     """CPUs and memory of a node given to a workload."""
 
     workload: str
@@ -95,8 +94,7 @@ class HostBooking:
     """Whether it ran already when the host was measured, so that its use shows in the measurement."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """What a grant can be made of: a whole device, or one MIG instance on it."""
 
     room: DeviceRoom
@@ -109,8 +107,7 @@ class Target:
         return self.room.device.index, self.room.device.uuid, start, self.instance.uuid if self.instance else ""
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRoom:
+class NodeRoom(Struct, frozen=True):
     """A node and what is left on it."""
 
     node: Node

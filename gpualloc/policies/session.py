@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.decision import Problem, Ranked, Rejection
@@ -33,8 +34,7 @@ MakeScorer = Callable[[Board, Demand], Scorer | PricedScorer]
 """Makes a scorer for one problem."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taste:
+class Taste(Struct, frozen=True):
     """All that tells one built-in policy from another."""
 
     scorer: MakeScorer

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gpualloc.model.mig import Layout, MigProfile, Place
@@ -44,8 +44,7 @@ _Arrivals = tuple[tuple[tuple[int, ...], float, float], ...]
 """Per kind of work: its slots, its rate, what one is counted as."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SlotWorth:
+class SlotWorth(Struct, frozen=True, eq=False):
     """What the states of one kind of device are worth under one demand."""
 
     axis: SlotAxis

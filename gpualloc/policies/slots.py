@@ -7,11 +7,11 @@ room. Counts, engines and the media extension are for `model.mig.Room` to watch 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gpualloc.model.mig import MigProfile
@@ -27,8 +27,7 @@ class Slot(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SlotAxis:
+class SlotAxis(Struct, frozen=True, eq=False):
     """The states of a device. State 0 is the empty one; a state has a higher number than those it grows out of."""
 
     units: int

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation, Claim, Grant, Share
 from gpualloc.model.decision import Problem

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpualloc.policies.profile import Profile
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """How good a policy is on some orders; all figures are means over them."""
 
     score: float
@@ -21,16 +20,14 @@ class Standing:
     """Part of the CPU-only tasks that got no place."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Struct, frozen=True):
     """The same policy on both kinds of orders."""
 
     training: Standing
     validation: Standing
 
 
-@dataclass(frozen=True, slots=True)
-class Tuned:
+class Tuned(Struct, frozen=True):
     """What a search found."""
 
     profile: Profile | None

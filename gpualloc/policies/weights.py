@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+
+from msgspec import Struct, to_builtins
 
 from gpualloc.errors import BrokenInputError
 
 
-@dataclass(frozen=True, slots=True)
-class Constants:
+class Constants(Struct, frozen=True):
     """How much is to be had in reserve."""
 
     sharpness: float
@@ -25,8 +25,7 @@ class Constants:
     """How gradually room for gangs becomes scarce, in square roots of their expected number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Weights:
+class Weights(Struct, frozen=True):
     """How much each feature counts, for one kind of work. All features are in GPUs or without unit."""
 
     demand: float = 0.0
@@ -48,8 +47,7 @@ class Weights:
     """Price of the room for gangs that is lost (`policies.scarcity`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """All numbers of the policy."""
 
     gpu: Weights
@@ -76,7 +74,11 @@ _SMALLEST = 1e-6
 
 def weights_of(profile: Profile) -> dict[str, float]:
     """All numbers by name, such as `gpu.demand`; the opposite of `profile_of`."""
-    kinds = {"gpu": asdict(profile.gpu), "cpu": asdict(profile.cpu), "constants": asdict(profile.constants)}
+    kinds = {
+        "gpu": to_builtins(profile.gpu),
+        "cpu": to_builtins(profile.cpu),
+        "constants": to_builtins(profile.constants),
+    }
     named = {f"{kind}.{name}": value for kind, numbers in kinds.items() for name, value in numbers.items()}
     return {**named, "spare_cpu": profile.spare_cpu}
 
@@ -97,7 +99,7 @@ def profile_of(weights: Mapping[str, float]) -> Profile:
             raise BrokenInputError(f"the weight {name!r} is {value:g}, and at least {least:g} is expected")
 
     def of(kind: str, names: type[Weights] | type[Constants]) -> dict[str, float]:
-        return {one.name: weights[f"{kind}.{one.name}"] for one in fields(names)}
+        return {name: weights[f"{kind}.{name}"] for name in names.__struct_fields__}
 
     return Profile(
         gpu=Weights(**of("gpu", Weights)),

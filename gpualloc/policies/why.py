@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.inventory import NodeState, Snapshot
 from gpualloc.model.workload import Request
@@ -12,8 +14,7 @@ from gpualloc.policies.hurdles import hurdles
 from gpualloc.policies.room import NodeRoom
 
 
-@dataclass(frozen=True, slots=True)
-class Obstacle:
+class Obstacle(Struct, frozen=True):
     """What keeps some nodes from holding a request."""
 
     reasons: tuple[str, ...]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
+
+from msgspec import Struct, field
 
 from gpualloc.model.alert import Alert, AlertKey, Delivered, Notice, Silence, Transition
 
 
-@dataclass(frozen=True, slots=True)
-class AlertChanges:
+class AlertChanges(Struct, frozen=True):
     """What a look changed; an alert is in one of the two at most."""
 
     alerts: Sequence[Alert] = ()
@@ -21,8 +21,7 @@ class AlertChanges:
     """What is to be delivered of the transitions."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """All alerts as they were left by the last look."""
 
     looked_s: float | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from gpualloc.model.burnin import BurninPart, BurninSlice
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from gpualloc.model.workload import Workload
 
 
-@dataclass(frozen=True, slots=True)
-class StepCall:
+class StepCall(Struct, frozen=True):
     """A step on its way to a node."""
 
     run: str
@@ -27,8 +27,7 @@ class StepCall:
     """The workload with its secrets, for steps that start something; None when the state lost it."""
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
+class StepResult(Struct, frozen=True):
     """What a node answered to do, verify or undo."""
 
     holds: bool
@@ -37,8 +36,7 @@ class StepResult:
     """Read back from the node: pid, started_at_s, held_by, boot_id, ... (`node.wire`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class LogChunk:
+class LogChunk(Struct, frozen=True):
     """A piece of a workload's output."""
 
     data: bytes
@@ -48,8 +46,7 @@ class LogChunk:
     """The workload ended and nothing is left beyond `next_offset`."""
 
 
-@dataclass(frozen=True, slots=True)
-class WatchFigures:
+class WatchFigures(Struct, frozen=True):
     """What watching costs, and how it goes."""
 
     streaming: int

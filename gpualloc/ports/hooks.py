@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from gpualloc.model.plan import Step
     from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
 
 
-@dataclass(frozen=True, slots=True)
-class HookEvent:
+class HookEvent(Struct, frozen=True):
     """What a hook is told."""
 
     run: str | None = None
@@ -32,8 +32,7 @@ class HookEvent:
     """What it reads on stdin in place of the step."""
 
 
-@dataclass(frozen=True, slots=True)
-class HookOutcome:
+class HookOutcome(Struct, frozen=True):
     """How a hook's program ended."""
 
     problem: str | None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+
+from msgspec import Struct
 
 from gpualloc.errors import ConfigError, GpuallocError, NotFoundError
 
 
-@dataclass(frozen=True, slots=True)
-class PlugIns:
+class PlugIns(Struct, frozen=True):
     """One kind of plug-in."""
 
     group: str

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
 from typing import Any
+
+from msgspec import Struct
 
 from gpualloc.errors import ConfigError
 
@@ -19,8 +20,7 @@ _COMPUTE_INDEX = {1: 0, 2: 1, 3: 2, 4: 3, 6: 6, 7: 4, 8: 5}
 ENGINES = ("copy", "nvdec", "nvenc", "nvjpg", "ofa")
 
 
-@dataclass(frozen=True, slots=True)
-class MigProfile:
+class MigProfile(Struct, frozen=True):
     """One kind of GPU instance of a GPU model. None is not sourced."""
 
     name: str
@@ -46,8 +46,7 @@ class MigProfile:
         return "+me" in self.name
 
 
-@dataclass(frozen=True, slots=True)
-class ComputeProfile:
+class ComputeProfile(Struct, frozen=True):
     """One kind of compute instance of a GPU instance."""
 
     index: int
@@ -59,8 +58,7 @@ class ComputeProfile:
     sm: int
 
 
-@dataclass(frozen=True, slots=True)
-class MigTable:
+class MigTable(Struct, frozen=True):
     """What MIG can do on one GPU model."""
 
     units: int
@@ -88,8 +86,7 @@ class MigTable:
         raise KeyError(number)
 
 
-@dataclass(frozen=True, slots=True)
-class GpuKind:
+class GpuKind(Struct, frozen=True):
     """A GPU model. Memory, power and clock are nominal; None is not sourced."""
 
     key: str

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class VirtualClock:
+
+class VirtualClock(Struct, frozen=True):
     """Simulated time as a function of wall time. Both are epoch seconds."""
 
     anchor_wall_s: float

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gpualloc.errors import ConfigError
 from gpualloc.sim.catalog import find, mig_table
@@ -11,8 +12,7 @@ from gpualloc.sim.gpu import FaultKind
 from gpualloc.sim.use import Pattern
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """Something that goes wrong for a while. Times are seconds since the start of the simulation."""
 
     node: str
@@ -26,8 +26,7 @@ class Fault:
     """Number of the Xid, of a fault of kind XID and only there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stranger:
+class Stranger(Struct, frozen=True):
     """A process on a node that gpualloc did not start."""
 
     user: str
@@ -43,8 +42,7 @@ class Stranger:
     """MIG profile of the instance it uses, the first of that kind; None on whole GPUs."""
 
 
-@dataclass(frozen=True, slots=True)
-class HostSpec:
+class HostSpec(Struct, frozen=True):
     """A simulated node."""
 
     name: str
@@ -67,8 +65,7 @@ class HostSpec:
     """As in the configuration of a pool; None: it has no price."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterSpec:
+class ClusterSpec(Struct, frozen=True):
     """A simulated cluster. Equal specs start equal."""
 
     name: str

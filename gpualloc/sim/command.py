@@ -7,8 +7,10 @@ import posixpath
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.sim.use import Pattern
 
@@ -21,8 +23,7 @@ _NOTEBOOKS = frozenset({"jupyter", "jupyter-lab", "jupyter-notebook", "ipython"}
 _PATTERNS = {"train": Pattern.TRAINING, "serve": Pattern.WORKDAY, "notebook": Pattern.NOTEBOOK}
 
 
-@dataclass(frozen=True, slots=True)
-class Behaviour:
+class Behaviour(Struct, frozen=True):
     """How a command behaves."""
 
     duration_s: float | None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 _GRID_S = 10.0
 """Energy is summed up in steps of this length, so that looking alone does not change what is stored."""
 
 
-@dataclass(slots=True)
-class EnergyMeter:
+class EnergyMeter(Struct):
     """What was taken since the driver was loaded. It goes by mean power, so that it never falls."""
 
     taken_j: float = 0.0

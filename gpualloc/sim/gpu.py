@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from random import Random
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gpualloc.sim.catalog import GpuKind, MigProfile, find, mig_table
 from gpualloc.sim.energy import EnergyMeter
@@ -55,8 +57,7 @@ class GpuRefusal(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(Struct, frozen=True):
     """A MIG instance."""
 
     uuid: str
@@ -70,8 +71,7 @@ class Instance:
     """Whether it has its compute instance; without one it takes its place and is no MIG device."""
 
 
-@dataclass(frozen=True, slots=True)
-class GpuProcess:
+class GpuProcess(Struct, frozen=True):
     """A process that uses the GPU."""
 
     pid: int
@@ -90,8 +90,7 @@ class GpuProcess:
     """Whether a signal stopped it: it keeps its memory and uses nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class GpuSettings:
+class GpuSettings(Struct, frozen=True):
     """What is set on a GPU until the driver is unloaded. Defaults are what a freshly loaded driver has."""
 
     power_limit_w: float | None = None
@@ -103,8 +102,7 @@ class GpuSettings:
     persistence: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Readings:
+class Readings(Struct, frozen=True):
     """What the GPU's sensors say. None is not told by this model or in this mode."""
 
     memory_used_mib: int
@@ -124,8 +122,7 @@ def device_uuid(*names: object) -> str:
     return str(uuid5(UUID(_NAMESPACE), "/".join(str(name) for name in names)))
 
 
-@dataclass(slots=True)
-class GpuModel:
+class GpuModel(Struct):
     """State of one simulated GPU. Changes only by its methods; time is always given."""
 
     kind: GpuKind
@@ -411,7 +408,7 @@ class GpuModel:
             ],
             "instances_made": self.instances_made,
             "processes": [process_to_plain(process) for process in self.processes],
-            "settings": {name: getattr(self.settings, name) for name in GpuSettings.__slots__},
+            "settings": {name: getattr(self.settings, name) for name in GpuSettings.__struct_fields__},
             "energy": [self.energy.taken_j, self.energy.until_s],
         }
 
@@ -440,7 +437,7 @@ class GpuModel:
 
 def process_to_plain(process: GpuProcess) -> dict[str, Any]:
     """A process as plain JSON."""
-    return {name: getattr(process, name) for name in GpuProcess.__slots__}
+    return {name: getattr(process, name) for name in GpuProcess.__struct_fields__}
 
 
 def process_from_plain(plain: dict[str, Any]) -> GpuProcess:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
+
+from msgspec import Struct, field
 
 from gpualloc.node.wire import Refused
 from gpualloc.sim.cluster import HostSpec, Stranger
@@ -52,8 +53,7 @@ Milder = Mapping[int, frozenset[FaultKind]]
 """What is wrong with GPUs of a node that work all the same, by index."""
 
 
-@dataclass(slots=True)
-class SimulatedHost:
+class SimulatedHost(Struct):
     """State of one simulated node; answers as a `node.server.Machine`, but for waiting.
 
     `advance` must be called with the time before anything is asked; it ends what is due.

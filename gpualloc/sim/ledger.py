@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct, field
 
-@dataclass(slots=True)
-class SimulatedLedger:
+
+class SimulatedLedger(Struct):
     """Fences and claims of one simulated node."""
 
     fences: dict[str, int] = field(default_factory=dict)

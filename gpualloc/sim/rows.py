@@ -92,7 +92,9 @@ def inventory_row(
 
 def settings_row(gpu: GpuModel) -> dict[str, Any]:
     """What is set on the GPU; in MIG mode the whole has no compute mode."""
-    told = {name: getattr(gpu.settings, name) for name in GpuSettings.__slots__} | {"power_limit_w": gpu.power_limit_w}
+    told = {name: getattr(gpu.settings, name) for name in GpuSettings.__struct_fields__} | {
+        "power_limit_w": gpu.power_limit_w
+    }
     return {**told, "compute_mode": None} if gpu.mig_enabled else told
 
 

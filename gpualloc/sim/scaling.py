@@ -8,18 +8,17 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
+from msgspec import Struct, field
 
 from gpualloc.model.spot import Lot, Offer, Price, PriceHistory, Purchase
 
 HOUR_S = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class PoolState:
+class PoolState(Struct, frozen=True):
     """The pool when a decision is asked for."""
 
     tick: int
@@ -41,8 +40,7 @@ class Pilot(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class PoolTrial:
+class PoolTrial(Struct, frozen=True):
     """What a simulated pool goes through."""
 
     demand: Sequence[float]
@@ -61,8 +59,7 @@ class PoolTrial:
     """Of the interruptions."""
 
 
-@dataclass(slots=True)
-class Played:
+class Played(Struct):
     """What came of it."""
 
     nodes: list[int] = field(default_factory=list)

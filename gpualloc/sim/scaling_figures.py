@@ -9,9 +9,9 @@ in which the demand is above the capacity; a policy that spares all short ones h
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 HOUR_S = 3600.0
@@ -21,8 +21,7 @@ _EPSILON = 1e-9
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
-class Times:
+class Times(Struct, frozen=True):
     """Of several times, in seconds."""
 
     count: int
@@ -32,8 +31,7 @@ class Times:
     longest_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class ScaleFigures:
+class ScaleFigures(Struct, frozen=True):
     """Figures of one pool, or of several together."""
 
     gpu_hours: float

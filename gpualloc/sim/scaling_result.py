@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.model.scaling import ScalingSettings
 from gpualloc.sim.scaling import Played
 from gpualloc.sim.scaling_figures import ScaleFigures, together
 
 
-@dataclass(frozen=True, slots=True)
-class PoolResult:
+class PoolResult(Struct, frozen=True):
     """One pool under one policy."""
 
     name: str
@@ -24,8 +22,7 @@ class PoolResult:
     figures: ScaleFigures
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(Struct, frozen=True):
     """All pools together over a part of the time."""
 
     at_s: float
@@ -34,8 +31,7 @@ class Level:
     capacity_gpus: float
 
 
-@dataclass(frozen=True, slots=True)
-class ScaleResult:
+class ScaleResult(Struct, frozen=True):
     """All pools under one policy."""
 
     policy: str

@@ -59,7 +59,7 @@ Troubles = Collection[FaultKind]
 
 def under_trouble(readings: Readings, gpu: GpuModel, troubles: Troubles) -> Readings:
     """The readings of a GPU that is slowed down, or busy with nothing."""
-    changed: dict[str, Any] = {name: getattr(readings, name) for name in Readings.__slots__}
+    changed: dict[str, Any] = {name: getattr(readings, name) for name in Readings.__struct_fields__}
     if FaultKind.GHOST_BUSY in troubles and not gpu.mig_enabled:
         changed |= {"gpu_utilization_ratio": 1.0, "memory_utilization_ratio": 0.0}
     if FaultKind.THROTTLED in troubles:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from gpualloc.model.signals import ProcessState
 from gpualloc.node.wire import WORK_SIGNALS, Refused

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from msgspec import Struct, field, to_builtins
 
 import gpualloc.sim.adopting
 import gpualloc.sim.evicting
@@ -26,8 +27,7 @@ FORMAT = 1
 """Version of the plain form; another one is refused."""
 
 
-@dataclass(slots=True)
-class SimulatedCluster:
+class SimulatedCluster(Struct):
     """State of a simulated cluster."""
 
     spec: ClusterSpec
@@ -92,7 +92,7 @@ class SimulatedCluster:
             "clock": self.clock.to_plain(),
             "hardware": _hardware(self.spec),
             "hosts": {name: host.to_plain() for name, host in self.hosts.items()},
-            "faults": [asdict(fault) for fault in self.faults],
+            "faults": [to_builtins(fault) for fault in self.faults],
             "saves": self.saves,
         }
 

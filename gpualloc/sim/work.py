@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from gpualloc.sim.command import Behaviour, behaviour, shown
 from gpualloc.sim.use import Pattern
@@ -16,8 +17,7 @@ _POINTS = 8
 """Steps of which it tells when they were."""
 
 
-@dataclass(slots=True)
-class HostedWork:
+class HostedWork(Struct):
     """One start of a workload."""
 
     workload: str
@@ -163,7 +163,7 @@ class HostedWork:
 
     def to_plain(self) -> dict[str, Any]:
         """As plain JSON."""
-        return {name: getattr(self, name) for name in HostedWork.__slots__}
+        return {name: getattr(self, name) for name in HostedWork.__struct_fields__}
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> HostedWork:

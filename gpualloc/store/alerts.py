@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.model.alert import Alert, AlertKey, AlertState, Delivered, Notice, Silence, Transition
 from gpualloc.model.health import Severity

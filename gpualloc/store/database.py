@@ -7,9 +7,10 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from gpualloc.errors import GpuallocError, LockedError, NewerStateError, StateError
 from gpualloc.store.filesystem import (
@@ -57,8 +58,7 @@ class DamagedError(StateError):
     """What lies in a database cannot be what was put there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(Struct, frozen=True):
     """What a kind of database looks like."""
 
     version: int

@@ -186,7 +186,7 @@ def _condition(row: Row) -> Condition:
 
 
 def _heard_row(heard: Heard) -> Row:
-    devices = [[getattr(device, name) for name in SeenDevice.__slots__] for device in heard.devices]
+    devices = [[getattr(device, name) for name in SeenDevice.__struct_fields__] for device in heard.devices]
     return (
         heard.node,
         heard.boot_id,

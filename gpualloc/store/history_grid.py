@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.model.forecast import Grid
 from gpualloc.model.foresight import Steps
@@ -18,8 +18,7 @@ from gpualloc.store.history_rolling import means
 Row = tuple[SeriesKey, Floats]
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
+class Means(Struct, frozen=True):
     """One metric of a block of series by steps."""
 
     sampled: Bools

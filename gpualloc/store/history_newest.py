@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.model.sample import METRICS, Level, Metric, Sample
 from gpualloc.store.history_packing import Bools, Floats, Ints, unpack_time
@@ -28,8 +28,7 @@ _Found = tuple[int, int, Mapping[str, float | None]]
 """Slot, epoch second, and values by metric."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
+class _Piece(Struct, frozen=True):
     """Some time of a block of series; the rows are slots."""
 
     times: Ints
@@ -155,8 +154,7 @@ def _steps(
             yield _Piece(np.array([step * level.step_s], np.int64), present[:, None], columns)
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(Struct, frozen=True):
     """One step of a rollup of a block."""
 
     connection: sqlite3.Connection

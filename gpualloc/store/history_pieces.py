@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.store.history_packing import Bools, Ints, carried, pack, unpack
 from gpualloc.store.history_series import PRESENT
@@ -19,8 +19,7 @@ Column = tuple[Ints, Bools]
 """Values, and where they are known: series x times."""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """Samples of a block of series; the rows are slots."""
 
     times: Ints

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.model.foresight import Steps
 from gpualloc.model.sample import Level
@@ -20,8 +20,7 @@ Stored = tuple[bytes, bytes | None, bytes | None, bytes | None, bytes | None]
 """Columns of a rollup: known, total, high, low, p95."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """One metric of a block by steps: series x steps."""
 
     present: Ints

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.model.foresight import Steps
 from gpualloc.store.history_packing import Bools, Floats, Ints
@@ -15,8 +15,7 @@ _LEAST_FOR_P95 = 20
 _SAFE = 1 << 62
 
 
-@dataclass(frozen=True, slots=True)
-class Rolled:
+class Rolled(Struct, frozen=True):
     """Series x steps. Where `known` is 0, the others are 0 and mean nothing."""
 
     known: Ints

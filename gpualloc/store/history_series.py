@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gpualloc.model.sample import METRICS, SeriesKey, SeriesKind
 
@@ -29,8 +30,7 @@ Place = tuple[int, int]
 """Block and slot."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """Some series of one block."""
 
     id: int
@@ -42,8 +42,7 @@ class Block:
         return Block(self.id, tuple(one for one in self.series if one[1].node in nodes))
 
 
-@dataclass(slots=True)
-class Register:
+class Register(Struct):
     """What one process knows of the series it writes; brought up to date within each transaction that uses it."""
 
     _places: dict[SeriesKey, Place] = field(default_factory=dict)
@@ -77,8 +76,7 @@ class Register:
         return self._metrics
 
 
-@dataclass(slots=True)
-class Roster:
+class Roster(Struct):
     """All series by block, read again only when there are others than before."""
 
     _blocks: list[Block] = field(default_factory=list)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 STATE_DIR_VARIABLE = "GPUALLOC_STATE_DIR"
 _SAFE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _SHOWN_CHARS = 32
 
 
-@dataclass(frozen=True, slots=True)
-class StatePaths:
+class StatePaths(Struct, frozen=True):
     """The files of one state: its two databases and its apply lock."""
 
     root: Path

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.errors import BrokenInputError, NotFoundError, StalePlanError
 from gpualloc.model.plan import Plan, Run, RunState, Step, StepRecord, StepState

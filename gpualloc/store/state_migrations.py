@@ -1,6 +1,6 @@
 """How state.db came to look as it does. Imports sqlite-utils, so it is imported only when a file must be migrated.
 
-Append-only: a released migration is never edited. To change the tables, or to add a field to a dataclass that is
+Append-only: a released migration is never edited. To change the tables, or to add a field to a struct that is
 stored as a document (it must have a default), append a migration (it may do nothing) and raise `SCHEMA.version` in
 `store.state`: an older gpualloc then refuses the file instead of misreading it.
 """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.errors import StateError
 from gpualloc.model.audit import GENESIS, AuditEntry, entry_hash

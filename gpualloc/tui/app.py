@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cached_property
 from threading import Event
 from typing import TYPE_CHECKING, ClassVar
 
+from msgspec.structs import replace
 from textual.binding import Binding, BindingType
 
 from gpualloc.engine.context import Context
 from gpualloc.errors import NotFoundError, UsageError
 from gpualloc.tui import glyphs
-from gpualloc.tui.actions.action import Target
+from gpualloc.tui.actions.action import Targets
 from gpualloc.tui.actions.catalog import ACTIONS
 from gpualloc.tui.commands import Command, Commands
 from gpualloc.tui.cost import CostMeter, ProcessCostMeter
@@ -154,14 +154,10 @@ class TopApp(TravellingApp):
         self.shell.heat = remembered.heat
         for name, look in remembered.lists.items():
             sorts = tuple(Sort(field, descends) for field, descends in look.sort) or None
-            self.shell.lists[name] = ListMemory(look.columns, sorts)
+            self.shell.lists[name] = ListMemory(look.columns, sorts, gathered=look.gathered)
 
     def _keep(self) -> None:
-        lists = {
-            name: ListLook(memory.columns, tuple((sort.field, sort.descends) for sort in memory.sorts or ()))
-            for name, memory in self.shell.lists.items()
-            if memory.columns is not None or memory.sorts is not None
-        }
+        lists = {name: look for name, memory in self.shell.lists.items() if (look := _look_of(memory)) != ListLook()}
         tops = [screen.NAME for screen in self.screen_stack if isinstance(screen, View) and screen.NAME in VIEW_NAMES]
         remembered = self._memory.remembered
         self._memory.keep(
@@ -309,10 +305,10 @@ class TopApp(TravellingApp):
         # Dialogs are imported when somebody wants one.
         from gpualloc.tui.hands import Hands
 
-        return Hands(self, self.shell, self._targets, lambda text, wrong: self.say(text, wrong=wrong))
+        return Hands(self, self.shell, self._reach, lambda text, wrong: self.say(text, wrong=wrong))
 
-    def _targets(self) -> tuple[Target, ...]:
-        return self.view.targets() if self.view is not None else ()
+    def _reach(self) -> tuple[Targets, ...]:
+        return (self.view.targets(), *self.view.around()) if self.view is not None else ()
 
     def action_act(self, name: str) -> None:
         """Begin the action of that name on what is selected."""
@@ -413,6 +409,11 @@ class TopApp(TravellingApp):
 
         argument = "NAME" if one.needs else ""
         return Command(one.name, one.what, go, one.aliases, argument, values)
+
+
+def _look_of(memory: ListMemory) -> ListLook:
+    sorts = tuple((sort.field, sort.descends) for sort in memory.sorts or ())
+    return ListLook(memory.columns, sorts, memory.gathered)
 
 
 def run_top(ctx: Context, source: Source, options: TopOptions, *, title: str = "gpualloc top") -> None:

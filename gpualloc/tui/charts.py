@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.foresee import foresee
@@ -24,8 +26,7 @@ _AHEAD = 4
 _FURTHEST_S = 86_400.0
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(Struct, frozen=True):
     """One metric of a chart."""
 
     metric: str
@@ -33,8 +34,7 @@ class Trace:
     """As that of a curve; needed where there are several."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(Struct, frozen=True):
     """What one chart tells."""
 
     title: str
@@ -85,8 +85,7 @@ NODE_CHARTS = (
 _ROLES = (Role.CURVE, Role.MEMORY)
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(Struct, frozen=True):
     """What charts are of."""
 
     node: str
@@ -112,8 +111,7 @@ class About:
         return (SeriesKey(kind, self.node, self.device or ""),)
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """The time that charts show."""
 
     start_s: float
@@ -123,8 +121,7 @@ class Window:
     """Whether its end is now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(Struct, frozen=True):
     """What was read for the charts of one thing."""
 
     pasts: Mapping[tuple[SeriesKey, str], Past] = field(default_factory=dict)

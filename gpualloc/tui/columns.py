@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 GAP = 1
 """Blank cells between columns."""
@@ -13,8 +14,7 @@ _LONG = 80
 """A text that may be so wide gets twice the room that is to spare, one of 160 three times, and so on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """A column of a table."""
 
     key: str
@@ -28,8 +28,7 @@ class Column:
     """Aligned right, title included."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedColumn:
+class PlacedColumn(Struct, frozen=True):
     """A column with its place on the line."""
 
     column: Column

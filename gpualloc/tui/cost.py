@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     import psutil
@@ -14,8 +15,7 @@ _LOOK_FOR_CHILDREN = 10
 """Only each so many measurements it is looked for new children: that goes through all processes of the machine."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(Struct, frozen=True):
     """Use of this machine by the dashboard and what it started, such as the node program and ssh."""
 
     cpu_ratio: float | None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from msgspec import Struct
 from textual.message import Message
 
 from gpualloc.errors import GpuallocError
@@ -23,8 +23,7 @@ class Answered(Message):
         self.tell = tell
 
 
-@dataclass(slots=True)
-class _Lane:
+class _Lane(Struct):
     """Questions of one kind: one is being answered, and the newest one waits."""
 
     busy: bool = False

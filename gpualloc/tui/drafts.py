@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gpualloc.engine.apply import failure
 from gpualloc.engine.chain import Report
@@ -18,8 +20,7 @@ from gpualloc.model.rebalancing import HeldBack, Move
 from gpualloc.policies import registry
 
 
-@dataclass(frozen=True, slots=True)
-class Aim:
+class Aim(Struct, frozen=True):
     """By what plans are made."""
 
     policy: str | None = None
@@ -56,8 +57,7 @@ class Origin(StrEnum):
     """The plan of a run that was interrupted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(Struct, frozen=True):
     """A plan that is shown."""
 
     plan: Plan
@@ -83,8 +83,7 @@ class Draft:
         return (verb, *self.aim.flags)
 
 
-@dataclass(slots=True)
-class Course:
+class Course(Struct):
     """A run of this dashboard, while it goes on and after it."""
 
     draft: Draft

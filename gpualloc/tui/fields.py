@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from gpualloc.tui.cells import Cell
 from gpualloc.tui.rows import Moment
@@ -33,8 +34,7 @@ class Unit(StrEnum):
     BYTES_PER_S = "B/s"
 
 
-@dataclass(frozen=True, slots=True)
-class Field(Generic[Row]):
+class Field(Struct, Generic[Row], frozen=True):
     """One thing that rows of a list tell."""
 
     name: str

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.model.forecast import QUANTILES
 from gpualloc.model.foresight import Foresight, Score
@@ -22,8 +24,7 @@ _STEPS = 200
 """Points of what is expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class Foreseen:
+class Foreseen(Struct, frozen=True):
     """One series as people look at it."""
 
     name: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.context import Context
 from gpualloc.engine.foresee import foresee
@@ -33,8 +34,7 @@ REACHES = ((900, 1800, 3600), (3600, 10_800, 21_600), (21_600, 43_200, 86_400))
 """Horizons that have a column, seconds; the last one is how far the chart reaches."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """What is asked for."""
 
     what: str = DEMAND
@@ -51,8 +51,7 @@ class Wish:
         return self.what in (DEMAND, ARRIVALS)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """What came of it."""
 
     wish: Wish

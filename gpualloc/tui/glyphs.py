@@ -7,7 +7,8 @@ back what was there.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+
+from msgspec import Struct
 
 _POOR_TERMINALS = frozenset({"linux", "dumb", "vt100", "vt102", "vt220", "ansi", "cons25"})
 """Values of TERM whose font or character set is too small: the console of Linux has 512 glyphs at most."""
@@ -15,8 +16,7 @@ _COERCED = "C.UTF-8"
 """What Python itself puts into LC_CTYPE when it finds the C locale (PEP 538)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Glyphs:
+class Glyphs(Struct, frozen=True):
     """One set of characters; each text is as wide as its length."""
 
     full: str
@@ -178,8 +178,8 @@ def _is_utf8(env: Mapping[str, str]) -> bool:
 
 def _replaced() -> dict[int, str]:
     pairs = {"█": "#", "░": ".", "▏": "|", "·": ".", "°": ""}
-    for field in fields(Glyphs):
-        shown, plain = getattr(UNICODE, field.name), getattr(ASCII, field.name)
+    for name in Glyphs.__struct_fields__:
+        shown, plain = getattr(UNICODE, name), getattr(ASCII, name)
         if isinstance(shown, str) and len(shown) == 1 and not shown.isascii():
             pairs.setdefault(shown, plain)
     return {ord(shown): plain for shown, plain in pairs.items()}

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.tui.cells import Role
 from gpualloc.tui.fields import Unit
 from gpualloc.views.chart import Points
 
 
-@dataclass(frozen=True, slots=True)
-class Curve:
+class Curve(Struct, frozen=True):
     """A line through points; where nothing is known it has a gap."""
 
     points: Points
@@ -24,8 +24,7 @@ class Curve:
     """Points further apart have a gap between them; None: two and a half times their usual distance."""
 
 
-@dataclass(frozen=True, slots=True)
-class Band:
+class Band(Struct, frozen=True):
     """What values lie between over time, drawn as a shade behind the curves."""
 
     points: Sequence[tuple[float, float | None, float | None]]
@@ -35,8 +34,7 @@ class Band:
     """As that of a curve."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """Something that happened at a moment."""
 
     at_s: float
@@ -45,8 +43,7 @@ class Mark:
     role: Role
 
 
-@dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(Struct, frozen=True):
     """A chart of values in one unit.
 
     The figures in its title are those of the first curve up to now; with the first band, the lowest and highest are
@@ -69,8 +66,7 @@ class Graph:
     marks: tuple[Mark, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Drawing:
+class Drawing(Struct, frozen=True):
     """The characters that charts are drawn with besides dots."""
 
     ascii_only: bool

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import count, pairwise
+
+from msgspec import Struct
 
 from gpualloc.tui.fields import Unit
 from gpualloc.tui.text import age_text, time_text
@@ -37,8 +38,7 @@ _DIVISORS = {"min": 60.0, "h": 3600.0, "d": 86_400.0, "kW": 1e3, "MW": 1e6, "k":
 """How much a written unit is, where that is not the value from which on it is written."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimeTick:
+class TimeTick(Struct, frozen=True):
     """A moment on the time axis."""
 
     column: int
@@ -57,8 +57,7 @@ def amount(value: float, unit: Unit) -> str:
     return f"{text} {suffix}".rstrip()
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
+class Scale(Struct, frozen=True):
     """Which value lies on which of some rows, the highest on row 0."""
 
     low: float

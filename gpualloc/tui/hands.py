@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
 from textual.app import App
 
 from gpualloc.engine.context import Context
 from gpualloc.errors import GpuallocError
 from gpualloc.model.plan import Run, Step, StepState
-from gpualloc.tui.actions.action import (
-    Action,
-    AlertTarget,
-    Answers,
-    Change,
-    DeviceTarget,
-    NodeTarget,
-    ProcessTarget,
-    Scene,
-    Target,
-    Targets,
-    WorkloadTarget,
-)
+from gpualloc.tui.actions.action import Action, Answers, Change, Scene, Targets
 from gpualloc.tui.actions.catalog import ACTIONS, action_named
 from gpualloc.tui.actions.naming import named, names
+from gpualloc.tui.actions.offers import Offer, aimed, misfit, offers, told
 from gpualloc.tui.cells import cell
 from gpualloc.tui.commands import Command
 from gpualloc.tui.screens.confirm import ConfirmScreen, Question
@@ -40,13 +29,6 @@ from gpualloc.views.runs import resumed_line
 
 _SHOWN_AFTER_S = 0.3
 """What is done sooner is told by its notice alone."""
-_KINDS = {
-    NodeTarget: ("node", "nodes"),
-    DeviceTarget: ("GPU", "GPUs"),
-    ProcessTarget: ("process", "processes"),
-    WorkloadTarget: ("workload", "workloads"),
-    AlertTarget: ("alert", "alerts"),
-}
 
 
 class Hands:
@@ -55,16 +37,16 @@ class Hands:
     Args:
         app: shows the dialogs.
         shell: whom it asks.
-        targets: what an action would act upon now.
+        reach: what an action could act upon now: what is selected, then what is around it, nearest first.
         say: shows a notice: a line that is safe to draw, and whether it is an error.
     """
 
     def __init__(
-        self, app: App[Any], shell: Shell, targets: Callable[[], Targets], say: Callable[[str, bool], None]
+        self, app: App[Any], shell: Shell, reach: Callable[[], Sequence[Targets]], say: Callable[[str, bool], None]
     ) -> None:
         self._app = app
         self._shell = shell
-        self._targets = targets
+        self._reach = reach
         self._say = say
         self._answers: dict[str, Answers] = {}
         self._lanes = 0
@@ -72,15 +54,15 @@ class Hands:
     # What is wanted.
 
     def menu(self) -> None:
-        """Let somebody choose among what can be done to what is selected."""
-        targets = self._targets()
-        fitting = [one for one in ACTIONS if one.fits(self._meant(one, targets), self._shell.state)]
+        """Let somebody choose among what can be done to what is selected, and to what is around it."""
+        reach = self._reach()
 
-        def took(name: str | None) -> None:
-            if name is not None:
-                self.take(name)
+        def took(offer: Offer | None) -> None:
+            if offer is not None:
+                self._begin(offer.action, offer.targets)
 
-        self._app.push_screen(MenuScreen(_told(targets), fitting, self._refusal()), took)
+        found = offers(ACTIONS, reach, self._shell.state)
+        self._app.push_screen(MenuScreen(told(reach[0] if reach else ()), found, self._refusal()), took)
 
     def commands(self) -> list[Command]:
         """Each action as it is typed."""
@@ -96,11 +78,17 @@ class Hands:
         ]
 
     def take(self, name: str) -> None:
-        """Begin the action of that name on what is selected."""
-        self._begin(action_named(name), self._targets())
+        """Begin the action of that name on the nearest that it takes."""
+        self._aim(action_named(name))
+
+    def _aim(self, action: Action) -> None:
+        self._begin(action, aimed(action, self._reach(), self._shell.state))
 
     def _typed(self, action: Action, text: str) -> None:
-        self._begin(action, named(action, text, self._shell.state) if text else self._targets())
+        if text:
+            self._begin(action, named(action, text, self._shell.state))
+        else:
+            self._aim(action)
 
     def _names(self, action: Action) -> list[str]:
         return names(action, self._shell.state)
@@ -111,20 +99,6 @@ class Hands:
             return f"nothing can be changed here: {plain(self._shell.read_only)}"
         return None if self._shell.state.live else "nothing can be changed in the past: go back to now first"
 
-    def _meant(self, action: Action, targets: Targets) -> Targets:
-        """What the action would act upon: of processes their workloads, where it takes those."""
-        if not action.takes:
-            return ()
-        known = {work.id: work for work in self._shell.state.workloads}
-        found: dict[Target, None] = {}
-        for target in targets:
-            if isinstance(target, ProcessTarget) and ProcessTarget not in action.takes and target.workload in known:
-                work = known[target.workload]
-                found[WorkloadTarget(work.id, work.name, work.owner)] = None
-            else:
-                found[target] = None
-        return tuple(found)
-
     # Asking and proposing.
 
     def _begin(self, action: Action, targets: Targets) -> None:
@@ -132,17 +106,16 @@ class Hands:
         if refusal is not None:
             self._say(refusal, True)
             return
-        meant = self._meant(action, targets)
-        if not action.fits(meant, self._shell.state):
-            self._say(_misfit(action, targets), True)
+        if not action.fits(targets, self._shell.state):
+            self._say(misfit(action, targets), True)
             return
-        title = f"{action.name} {_told(meant)}: {action.what}" if meant else f"{action.name}: {action.what}"
-        asks = action.asks(meant, self._shell.state)
+        title = f"{action.name} {told(targets)}: {action.what}" if targets else f"{action.name}: {action.what}"
+        asks = action.asks(targets, self._shell.state)
         form = FormScreen(
             title,
             asks,
-            self._answers.get(action.name, {}) if not meant else {},
-            lambda answers: self._propose(action, meant, answers, form),
+            self._answers.get(action.name, {}) if not targets else {},
+            lambda answers: self._propose(action, targets, answers, form),
         )
         self._app.push_screen(form)
 
@@ -257,33 +230,3 @@ class Hands:
         """Quit if somebody wants that and nothing is being done any more; asked every second."""
         if self._shell.stopping.is_set() and not self._shell.under_way:
             self._app.exit()
-
-
-def _told(targets: Targets) -> str:
-    """What they are, in a few words; safe to draw."""
-    if len(targets) != 1:
-        kinds = [(words, sum(isinstance(one, kind) for one in targets)) for kind, words in _KINDS.items()]
-        counts = [f"{count} {one if count == 1 else many}" for (one, many), count in kinds if count]
-        return " and ".join(counts) or "nothing selected"
-    (target,) = targets
-    if isinstance(target, WorkloadTarget):
-        return f"{target.id} {plain(target.name, 60)} of {plain(target.owner, 40)}"
-    if isinstance(target, ProcessTarget):
-        return f"process {target.pid} on {plain(target.node)}"
-    if isinstance(target, DeviceTarget):
-        return f"{plain(target.node)} GPU {target.index}"
-    if isinstance(target, AlertTarget):
-        return f"{plain(target.rule, 60)} on {plain(target.node)}"
-    return plain(target.node)
-
-
-def _misfit(action: Action, targets: Targets) -> str:
-    """Why the action does not fit."""
-    if (
-        targets
-        and all(isinstance(target, action.takes) for target in targets)
-        and (action.several or len(targets) == 1)
-    ):
-        return f"{action.name}: not as {'it stands' if len(targets) == 1 else 'they stand'} now: {_told(targets)}"
-    wanted = [_KINDS[kind][1] if action.several else f"one {_KINDS[kind][0]}" for kind in action.takes]
-    return f"{action.name} takes {' or '.join(wanted)}; selected: {_told(targets) if targets else 'none'}"

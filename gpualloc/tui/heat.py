@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from msgspec import Struct
 from rich.cells import cell_len
 
 from gpualloc.model.inventory import Device, DeviceState
@@ -23,8 +23,7 @@ _LABELS_FROM = 40
 _COOL_C, _HOT_C = 30, 90
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
+class Metric(Struct, frozen=True):
     """A reading that the grid can draw."""
 
     name: str
@@ -166,8 +165,7 @@ class Piece(NamedTuple):
     """Where the characters begin."""
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """Where every character stands; made of sizes and names alone."""
 
     lines: tuple[tuple[Piece, ...], ...]

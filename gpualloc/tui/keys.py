@@ -17,6 +17,7 @@ _NAMES = {
     "greater_than_sign": ">",
     "plus": "+",
     "minus": "-",
+    "equals_sign": "=",
     "space": "Space",
     "escape": "Esc",
     "enter": "Enter",
@@ -39,6 +40,8 @@ def key_name(key: str) -> str:
         return _NAMES[key]
     if key.startswith("ctrl+"):
         return f"Ctrl+{key_name(key[5:]).upper()}"
+    if key.startswith("shift+"):
+        return f"Shift+{key_name(key[6:])}"
     return key
 
 

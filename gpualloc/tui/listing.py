@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.tui.fields import Field
 from gpualloc.tui.rows import Moment
@@ -12,8 +14,7 @@ from gpualloc.tui.rows import Moment
 Row = TypeVar("Row")
 
 
-@dataclass(frozen=True, slots=True)
-class Sort:
+class Sort(Struct, frozen=True):
     """One key of an order."""
 
     field: str
@@ -22,8 +23,7 @@ class Sort:
     """Whether the largest comes first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tree(Generic[Row]):
+class Tree(Struct, Generic[Row], frozen=True):
     """How some rows of a list stand under others."""
 
     parent: Callable[[Row], str | None]
@@ -35,8 +35,7 @@ class Tree(Generic[Row]):
     any other they stand alone; None: rows are under their parents in every order, which is that of siblings."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listing(Generic[Row]):
+class Listing(Struct, Generic[Row], frozen=True):
     """A list view."""
 
     name: str

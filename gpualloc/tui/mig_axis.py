@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.inventory import Device, MigInstance, Node
 from gpualloc.model.mig import Place, axis_units, free_places, layout_of
@@ -16,8 +17,7 @@ _MOST_UNIT = 12
 _USED_WIDTH = 10
 
 
-@dataclass(frozen=True, slots=True)
-class _Drawn:
+class _Drawn(Struct, frozen=True):
     """An instance, and who has it."""
 
     instance: MigInstance

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 THEME_NAMES = ("dark", "light", "high-contrast", "colour-blind", "mono")
 """The themes by name."""
@@ -14,8 +15,7 @@ _PERIODS_S = ((64, 2.0), (256, 5.0))
 _LONGEST_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class TopOptions:
+class TopOptions(Struct, frozen=True):
     """What was asked for on the command line."""
 
     every_s: float = 2.0

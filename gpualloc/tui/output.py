@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpualloc.ports import Fleet
 from gpualloc.tui.cells import Cell, cell
@@ -15,8 +15,7 @@ _MOST_CHUNKS = 200
 _MAX_LINE = 4000
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """The newest lines, and where to read on."""
 
     kept: tuple[str, ...] = ()

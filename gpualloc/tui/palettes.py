@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.tui.cells import HEATS, Role
 
@@ -11,8 +13,7 @@ NO_STYLE = "none"
 NO_BACKGROUND = "transparent"
 
 
-@dataclass(frozen=True, slots=True)
-class Paint:
+class Paint(Struct, frozen=True):
     """How a span, or a row, looks."""
 
     colour: str
@@ -21,8 +22,7 @@ class Paint:
     background: str = NO_BACKGROUND
 
 
-@dataclass(frozen=True, slots=True)
-class Palette:
+class Palette(Struct, frozen=True):
     """One theme: what its name means in colours. Colours are `#rrggbb`, or `ansi_...` for those of the terminal."""
 
     name: str

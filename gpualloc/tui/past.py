@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+from msgspec.structs import replace
 from textual.message import Message
 
 from gpualloc.engine.judging import Judged
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from gpualloc.engine.past_look import Chronicle, PastLook
 
 
-@dataclass(frozen=True, slots=True)
-class PastPlace:
+class PastPlace(Struct, frozen=True):
     """The fleet at a moment, as views draw it."""
 
     look: PastLook
@@ -31,6 +31,8 @@ class PastPlace:
     """The moment is now, so that ages are those of that time."""
     span: Span
     """What is stored by now."""
+    beyond: int = 0
+    """Whether the wish led further than that: -1 before the oldest moment, 1 after the newest."""
 
 
 class PastArrived(Message):
@@ -62,8 +64,7 @@ class PastFailed(Message):
         self.error = error
 
 
-@dataclass(frozen=True, slots=True)
-class _Wish:
+class _Wish(Struct, frozen=True):
     at_s: float | None = None
     """Where it begins; None is where it was last."""
     seconds: float = 0.0
@@ -80,10 +81,14 @@ class Past:
     Args:
         chronicle: gives the past; asked in the thread, so that it may open files.
         post: takes a message from any thread.
+        ends: whether a step beyond the newest moment stays there, as at the end of a recording; else it leads to live.
     """
 
-    def __init__(self, chronicle: Callable[[], Chronicle], post: Callable[[Message], object]) -> None:
+    def __init__(
+        self, chronicle: Callable[[], Chronicle], post: Callable[[Message], object], *, ends: bool = False
+    ) -> None:
         self._make = chronicle
+        self._ends = ends
         self._post = post
         self._changed = threading.Condition()
         self._wish: _Wish | None = None
@@ -151,10 +156,10 @@ class Past:
             span = chronicle.span()
             if span is None:
                 return PastLeft(empty=True)
-            at_s = _walked(chronicle, wish, place_s, span)
-            if at_s is None:
+            at_s, beyond = _walked(chronicle, wish, place_s, span)
+            if beyond > 0 and wish.at_s is None and not self._ends:
                 return PastLeft(empty=False)
-            return PastArrived(place_of(chronicle.look(at_s, today), span))
+            return PastArrived(place_of(chronicle.look(at_s, today), span, beyond))
         except GpuallocError as error:
             return PastFailed(error)
 
@@ -169,21 +174,23 @@ class Past:
         self._post(message)
 
 
-def _walked(chronicle: Chronicle, wish: _Wish, place_s: float | None, span: Span) -> float | None:
-    """Where the wish leads; None: beyond the newest moment."""
-    line, ticks = Timeline(span).to(place_s if wish.at_s is None else wish.at_s), wish.ticks
-    if wish.seconds:
-        line = line.by(wish.seconds)
-    elif line.live and ticks < 0:
+def _walked(chronicle: Chronicle, wish: _Wish, place_s: float | None, span: Span) -> tuple[float, int]:
+    """Where the wish leads, and whether it would lead beyond that: -1 before the oldest moment, 1 after the newest."""
+    began_s, ticks = place_s if wish.at_s is None else wish.at_s, wish.ticks
+    if began_s is None:
+        began_s = span[1]
         # From live the first step back is the newest moment.
-        line, ticks = line.to(span[1]), ticks + 1
-    at_s = line.at_s
-    for _ in range(abs(ticks)):
-        if at_s is None:
-            return None
+        ticks += 1 if ticks < 0 and not wish.seconds else 0
+    reached_s = Timeline(span).to(began_s).by(wish.seconds).at_s
+    at_s = span[1] if reached_s is None else reached_s
+    wanted_s = began_s + wish.seconds
+    beyond = (wanted_s > span[1]) - (wanted_s < span[0])
+    for _ in range(0 if wish.seconds else abs(ticks)):
         before_s, after_s = chronicle.neighbours(at_s)
-        at_s = after_s if ticks > 0 else at_s if before_s is None else before_s
-    return at_s
+        next_s = after_s if ticks > 0 else before_s
+        beyond = 0 if next_s is not None else 1 if ticks > 0 else -1
+        at_s = at_s if next_s is None else next_s
+    return at_s, beyond
 
 
 def today_of(seen: Seen) -> tuple[Node, ...]:
@@ -195,7 +202,7 @@ def today_of(seen: Seen) -> tuple[Node, ...]:
     )
 
 
-def place_of(look: PastLook, span: Span) -> PastPlace:
+def place_of(look: PastLook, span: Span, beyond: int = 0) -> PastPlace:
     """A look at the past as views draw it."""
     nodes = tuple(
         SeenNode(
@@ -208,4 +215,4 @@ def place_of(look: PastLook, span: Span) -> PastPlace:
         for node in look.nodes
     )
     seen = Seen(nodes, workloads=look.workloads, looks=1, judged=Judged(look.conditions, look.events))
-    return PastPlace(look, seen, Moment(look.at_s, look.at_s, look.period_s), span)
+    return PastPlace(look, seen, Moment(look.at_s, look.at_s, look.period_s), span, beyond)

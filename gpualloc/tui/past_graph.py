@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.series import Past, Reading
 from gpualloc.model.health import Event, Severity
@@ -16,8 +17,7 @@ _UNITS = {unit.value: unit for unit in Unit}
 _ROLES = {Severity.INFO: Role.DIM, Severity.WARNING: Role.WARN}
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """One metric of a chart."""
 
     past: Past

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.chain import chains
 from gpualloc.engine.open_runs import OpenRun
@@ -29,8 +30,7 @@ _ROLES = {"+": Role.GOOD, "~": Role.WARN, "-": Role.BAD}
 Program = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+class Proposal(Struct, frozen=True):
     """Something that is done once somebody says yes."""
 
     question: Question

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gpualloc.engine.apply import apply
 from gpualloc.engine.chain import OnStep, Report
@@ -28,8 +29,7 @@ LOCK_WAIT_S = 10.0
 """How long a run waits for the apply lock: the dashboard itself takes it for a moment when it sees that work ended."""
 
 
-@dataclass(slots=True)
-class Making:
+class Making(Struct):
     """A plan that is being made."""
 
     what: str

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gpualloc.engine.apply import check_applicable, failure
 from gpualloc.engine.context import Context
@@ -23,8 +25,7 @@ CHECK_EVERY_S = 10.0
 """How often it is asked whether a plan that is shown still holds, and whether a run was interrupted."""
 
 
-@dataclass(slots=True)
-class Interrupted:
+class Interrupted(Struct):
     """What is known of runs that did not come to their end."""
 
     runs: tuple[OpenRun, ...] = ()
@@ -32,8 +33,7 @@ class Interrupted:
     """Who holds the apply lock; then an open run may be his, and under way."""
 
 
-@dataclass(slots=True)
-class Planner:
+class Planner(Struct):
     """The plans of one dashboard. Everything but what its questions do runs in the thread of the app."""
 
     ctx: Context

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fnmatch import translate
 from math import isnan
 from typing import TypeVar
+
+from msgspec import Struct
 
 from gpualloc.tui.fields import Field, Row, Unit, Value
 from gpualloc.tui.query_numbers import EXPECTED, Amount, amount_of
@@ -24,8 +25,7 @@ _SEPARATOR = "\0"
 _MAX_SHOWN_NAMES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """A filter that has been read; nothing is said yet of whether its fields exist."""
 
     text: str

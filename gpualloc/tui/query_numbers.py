@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.errors import UsageError
 from gpualloc.model.units import parse_duration_s, parse_memory_mib
@@ -38,8 +39,7 @@ _ZERO = re.compile(r"0+(?:\.0+)?\s*(?:ms|[smhdw])?", re.IGNORECASE)
 _MAX_CHARS = 40
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(Struct, frozen=True):
     """A number that was typed, in the unit of its field."""
 
     value: float

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+from msgspec import Struct
 
 from gpualloc.errors import UsageError
 
@@ -62,8 +63,7 @@ class Letter(NamedTuple):
     quoted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(Struct, frozen=True):
     """What stands between blanks, without its quotes."""
 
     at: int
@@ -77,8 +77,7 @@ class Word:
         return "".join(_MASK if letter.quoted else letter.char for letter in self.letters)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """One value that a term asks for."""
 
     letters: tuple[Letter, ...]
@@ -106,8 +105,7 @@ class Wanted:
         return "".join(_pattern_of(letter) for letter in self.letters)
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(Struct, frozen=True):
     """One condition of a filter."""
 
     at: int

@@ -6,7 +6,8 @@ import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gpualloc.model.inventory import Node, NodeState
 from gpualloc.model.sample import SeriesKey, SeriesKind
@@ -30,8 +31,7 @@ _SPARE = 1.1
 """Readings are thrown away in pieces, when there are so many times as many as are to be kept."""
 
 
-@dataclass(slots=True)
-class _Track:
+class _Track(Struct):
     """The readings of one node and its devices: all have the same times."""
 
     times: array[float] = field(default_factory=lambda: array("d"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.errors import GpuallocError, UsageError
 from gpualloc.model.inventory import Node, NodeSpec
@@ -50,8 +52,7 @@ class OpenRecorder(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Tape:
+class Tape(Struct, frozen=True):
     """How a recording stands."""
 
     path: Path

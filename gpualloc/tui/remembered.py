@@ -12,9 +12,10 @@ import os
 import secrets
 import stat
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field, to_builtins
 
 FORMAT = 1
 MAX_BYTES = 64 * 1024
@@ -27,18 +28,18 @@ MAX_FILTER_CHARS = 1000
 _ASIDE = ".aside"
 
 
-@dataclass(frozen=True, slots=True)
-class ListLook:
+class ListLook(Struct, frozen=True):
     """How one list is shown."""
 
     columns: tuple[str, ...] | None = None
     """Names of the fields shown, in their order; None is the usual ones."""
     sort: tuple[tuple[str, bool], ...] = ()
     """Fields it is sorted by, the first counts most, and whether each descends; empty is the usual order."""
+    gathered: str | None = None
+    """What its rows are gathered by; None is nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class Remembered:
+class Remembered(Struct, frozen=True):
     """What the user chose; None is the usual."""
 
     theme: str | None = None
@@ -130,7 +131,7 @@ def encoded(remembered: Remembered) -> bytes:
     Raises:
         UnusableError: there is more of it than is read again.
     """
-    text = json.dumps({"format": FORMAT, **asdict(remembered)}, ensure_ascii=True, sort_keys=True, indent=1)
+    text = json.dumps({"format": FORMAT, **to_builtins(remembered)}, ensure_ascii=True, sort_keys=True, indent=1)
     if decoded(text.encode()) != remembered:
         raise UnusableError("there are too many of them")
     return text.encode()
@@ -172,6 +173,7 @@ def _list_look(value: Any) -> ListLook:
     return ListLook(
         columns=tuple(name for each in _items(columns, MAX_COLUMNS) if (name := _name(each))) or None,
         sort=tuple((name, pair[1] is True) for pair in pairs if (name := _name(pair[0]))),
+        gathered=_name(found.get("gathered")),
     )
 
 

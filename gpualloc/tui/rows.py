@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from gpualloc.model.inventory import Device, DeviceState, NodeState, Process
 from gpualloc.model.workload import Workload
@@ -31,8 +33,7 @@ class HolderKind(StrEnum):
     """Runs there although nobody booked it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """One that holds a device or a part of it."""
 
     name: str
@@ -51,21 +52,20 @@ class Standing(IntEnum):
     FAULTY = 3
 
 
-@dataclass(frozen=True, slots=True)
-class FleetRow:
+class FleetRow(Struct, frozen=True):
     """A line of the fleet table."""
 
     node: SeenNode
     device: Device | None
     """None on the node's own line."""
     holders: tuple[Holder, ...] = ()
-    key: str = field(init=False, compare=False, repr=False)
-    """Names the row for as long as the dashboard runs."""
+    key: str = ""
+    """Names the row for as long as the dashboard runs; made of the node and the device, whatever is given."""
 
     def __post_init__(self) -> None:
         """Make the key once: whoever looks for a row asks all of them."""
         name = self.node.name
-        object.__setattr__(self, "key", name if self.device is None else f"{name}/{self.device.uuid}")
+        force_setattr(self, "key", name if self.device is None else f"{name}/{self.device.uuid}")
 
     @property
     def heard_s(self) -> float | None:
@@ -90,8 +90,7 @@ class FleetRow:
         return Standing.BUSY if self.holders or (ratio is not None and ratio >= BUSY_RATIO) else Standing.IDLE
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """The time at which rows are drawn."""
 
     ticks_s: float
@@ -115,12 +114,15 @@ class Moment:
 
     def is_stale(self, row: FleetRow) -> bool:
         """Whether the row shows what is no longer known to be true."""
-        age_s = self.age_s(row.heard_s)
-        return row.node.failing or age_s is None or age_s > self.stale_after_s
+        return self.is_past(row.heard_s, failing=row.node.failing)
+
+    def is_past(self, heard_s: float | None, *, failing: bool) -> bool:
+        """Whether that is too long ago, or nothing is heard any more."""
+        age_s = self.age_s(heard_s)
+        return failing or age_s is None or age_s > self.stale_after_s
 
 
-@dataclass(frozen=True, slots=True)
-class StateWords:
+class StateWords(Struct, frozen=True):
     """A state in words: short for narrow tables, whole otherwise, with the role that colours it."""
 
     short: str
@@ -156,8 +158,7 @@ def state_words(row: FleetRow, moment: Moment) -> StateWords:
     return StateWords(word, word, Role.PLAIN if word == "busy" else Role.DIM)
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(Struct, frozen=True):
     """The rows of one node, and all that they were made of."""
 
     node: SeenNode
@@ -179,11 +180,6 @@ class FleetRows:
         for node in seen.nodes:
             self._kept[node.name] = _renewed(kept.get(node.name), node, workloads)
         return tuple(row for each in self._kept.values() for row in each.rows)
-
-
-def fleet_rows(seen: Seen) -> tuple[FleetRow, ...]:
-    """Every node, each followed by its devices by index."""
-    return FleetRows().of(seen)
 
 
 def _renewed(kept: _Kept | None, node: SeenNode, workloads: Mapping[str, Workload] | None) -> _Kept:

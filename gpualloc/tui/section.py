@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from msgspec import Struct
 from rich.cells import cell_len, chop_cells
 
 from gpualloc.tui.cells import Cell, Role, Span, cell, fitted, width_of
@@ -12,8 +12,7 @@ from gpualloc.tui.cells import Cell, Role, Span, cell, fitted, width_of
 _LABEL_WIDTH = 17
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """A titled list of names and values."""
 
     title: str

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gpualloc.engine.judging import NOTHING_JUDGED, Judged
 from gpualloc.errors import GpuallocError
@@ -11,8 +13,7 @@ from gpualloc.model.inventory import Device, DeviceState, Node, NodeSpec, NodeSt
 from gpualloc.model.workload import Workload
 
 
-@dataclass(frozen=True, slots=True)
-class SeenNode:
+class SeenNode(Struct, frozen=True):
     """The last answer of one node, and what was true when it was last well."""
 
     spec: NodeSpec
@@ -56,8 +57,7 @@ class SeenNode:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(Struct, frozen=True):
     """Everything known at one moment."""
 
     nodes: tuple[SeenNode, ...]

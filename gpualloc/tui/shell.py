@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from threading import Event
 from typing import Any
+
+from msgspec import Struct, field
 
 from gpualloc.engine.context import Context
 from gpualloc.tui.commands import Commands
@@ -17,8 +18,7 @@ from gpualloc.tui.state import State
 from gpualloc.tui.widgets.summary import Heading
 
 
-@dataclass(slots=True)
-class ListMemory:
+class ListMemory(Struct):
     """How somebody wants a list to be; kept while the dashboard runs, whatever view comes and goes."""
 
     columns: tuple[str, ...] | None = None
@@ -26,10 +26,11 @@ class ListMemory:
     sorts: tuple[Sort, ...] | None = None
     """None: the list's own."""
     filter: str = ""
+    gathered: str | None = None
+    """What its rows are gathered by; None: nothing."""
 
 
-@dataclass(slots=True)
-class Shell:
+class Shell(Struct):
     """One dashboard, as its views see it."""
 
     ctx: Context

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.judging import Judged
 from gpualloc.model.inventory import Node, NodeSpec, Snapshot
 from gpualloc.model.workload import Workload
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """Where the dashboard gets everything it shows."""
 
     look: Callable[[], Iterator[Node]]

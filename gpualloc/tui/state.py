@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from functools import cached_property
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from gpualloc.engine.progress import progress_of
 from gpualloc.model.inventory import Device
@@ -18,8 +20,7 @@ _TIMELESS = frozenset({"unlisted", "workloads", "names", "owners", "progress", "
 """What is derived from what was seen alone, whatever the moment."""
 
 
-@dataclass(frozen=True)
-class State:
+class State(Struct, frozen=True, eq=False, dict=True):
     """The fleet at a moment. What is derived from it is derived once, and only when a view asks for it."""
 
     seen: Seen
@@ -28,8 +29,8 @@ class State:
     """Every node, each followed by its devices by index."""
     live: bool = True
     """False for a moment of the past: nothing can be done there."""
-    _made: FleetRows = field(default_factory=FleetRows, compare=False, repr=False)
-    _counted: FleetTotals = field(default_factory=FleetTotals, compare=False, repr=False)
+    _made: FleetRows = field(default_factory=FleetRows)
+    _counted: FleetTotals = field(default_factory=FleetTotals)
 
     @classmethod
     def of(cls, seen: Seen, moment: Moment, *, live: bool = True) -> State:

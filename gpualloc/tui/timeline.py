@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
 from enum import Enum
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.errors import NotFoundError
 from gpualloc.tui.text import age_text, date_time_text
@@ -32,8 +34,7 @@ class Stride(Enum):
 _GROWING = (Stride.MINUTE, Stride.TEN_MINUTES, Stride.HOUR, Stride.DAY)
 
 
-@dataclass(frozen=True, slots=True)
-class Presses:
+class Presses(Struct, frozen=True):
     """How often the key for a large step was pressed in a row: whoever holds it goes faster and faster."""
 
     direction: int = 0
@@ -52,16 +53,13 @@ class Presses:
         return _GROWING[min(max(0, self.count - 1) // _GROWS_AFTER, len(_GROWING) - 1)]
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(Struct, frozen=True):
     """A place in time, never outside of what is stored."""
 
     span: Span | None = None
     """None: nothing is stored."""
     at_s: float | None = None
     """Epoch seconds; None is live."""
-    speed: float = 0.0
-    """Seconds of the past that pass in one of ours; 0 stands still."""
 
     @property
     def live(self) -> bool:
@@ -102,19 +100,21 @@ class Timeline:
         at_s = (self.span[1] if self.at_s is None else self.at_s) + seconds
         return self.to(None if at_s > self.span[1] else at_s)
 
-    def at_speed(self, speed: float) -> Timeline:
-        """Playing with that speed, backwards when below 0; 0 stands still."""
-        return replace(self, speed=speed)
+    def words(self, now_s: float, *, recorded: bool = False) -> str:
+        """What stands in the banner; empty when it is live.
 
-    def words(self, now_s: float) -> str:
-        """What stands in the banner: `PAST 2026-11-20 14:30:10, 2h ago`; empty when it is live."""
+        `PAST 2026-11-20 14:30:10, 2h ago`; in a recording, whose end stands for now, `2h before its end`.
+        """
         if self.at_s is None:
             return ""
-        pace = f", {self.speed:g}x" if self.speed else ""
+        if recorded and self.span is not None:
+            ago = f", {age_text(self.span[1] - self.at_s)} before its end" if self.edge != "newest" else ""
+            end = {"oldest": ", its beginning", "newest": ", its end", None: ""}[self.edge]
+            return f"PAST {date_time_text(self.at_s)}{ago}{end}"
         end = f", {self.edge} stored" if self.edge else ""
-        return f"PAST {date_time_text(self.at_s)}, {age_text(max(0.0, now_s - self.at_s))} ago{pace}{end}"
+        return f"PAST {date_time_text(self.at_s)}, {age_text(max(0.0, now_s - self.at_s))} ago{end}"
 
     def _at(self, at_s: float | None) -> Timeline:
         if at_s is None or self.span is None:
-            return replace(self, at_s=None, speed=0.0)
+            return replace(self, at_s=None)
         return replace(self, at_s=min(max(at_s, self.span[0]), self.span[1]))

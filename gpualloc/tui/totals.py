@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import add
+
+from msgspec import Struct
 
 from gpualloc.model.inventory import Device, DeviceState
 from gpualloc.model.workload import WorkloadState
@@ -14,8 +15,7 @@ from gpualloc.tui.rows import FleetRow, Moment, Standing
 from gpualloc.tui.seen import Seen
 
 
-@dataclass(frozen=True, slots=True)
-class Sums:
+class Sums(Struct, frozen=True):
     """Sums over devices; what is unknown is left out and counted."""
 
     memory_used_mib: int | None
@@ -26,8 +26,7 @@ class Sums:
     """Devices whose memory is not in the sums."""
 
 
-@dataclass(frozen=True, slots=True)
-class Totals:
+class Totals(Struct, frozen=True):
     """The fleet in a few numbers."""
 
     nodes: int
@@ -57,8 +56,7 @@ def sums(devices: Sequence[Device]) -> Sums:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Share:
+class _Share(Struct, frozen=True):
     """What rows of one node that follow each other come to."""
 
     rows: tuple[FleetRow, ...]
@@ -152,8 +150,7 @@ class _Count:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Lately:
+class _Lately(Struct, frozen=True):
     """What was counted last, and what of."""
 
     seen: Seen

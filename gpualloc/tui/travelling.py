@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 
 from gpualloc.engine.context import Context
 from gpualloc.errors import GpuallocError, UsageError
+from gpualloc.ports import Playback
 from gpualloc.tui.commands import Command
 from gpualloc.tui.past import Past, PastArrived, PastFailed, PastLeft
 from gpualloc.tui.shell import Shell
@@ -54,7 +55,7 @@ class TravellingApp(ThemedApp):
     def begin_travelling(self) -> None:
         """Make what goes through time; before the first look."""
         ctx = self.shell.ctx
-        self._past = Past(partial(_chronicle, ctx), self.post_message)
+        self._past = Past(partial(_chronicle, ctx), self.post_message, ends=ctx.playback is not None)
         self._timeline = Timeline()
         self._presses = Presses()
         self._note = ""
@@ -92,7 +93,7 @@ class TravellingApp(ThemedApp):
         """What stands in the header: where in time it is, and that it is recorded."""
         found = []
         if not self._timeline.live:
-            words = self._timeline.words(self.shell.source.now_s())
+            words = self._timeline.words(self.shell.source.now_s(), recorded=self._recorded)
             found.append(f"{words}, {self._note}" if self._note else words)
         tape = None if self._tapes is None else self._tapes.tape
         if tape is not None and tape.running:
@@ -103,14 +104,14 @@ class TravellingApp(ThemedApp):
 
     def action_step(self, by: int) -> None:
         """The stored moment before or after."""
-        if self._timeline.live and by > 0:
+        if self._is_last(by):
             return
         self._enter()
         self._past.step(by)
 
     def action_shift(self, by: int) -> None:
         """A minute back or forth; the longer the key is held, the further."""
-        if self._timeline.live and by > 0:
+        if self._is_last(by):
             return
         self._presses = self._presses.pressed(by, self.shell.source.ticks_s())
         self._enter()
@@ -126,6 +127,17 @@ class TravellingApp(ThemedApp):
         )
         self.ask(prompt, "", self._jump)
 
+    @property
+    def _recorded(self) -> bool:
+        return self.shell.ctx.playback is not None
+
+    def _is_last(self, by: int) -> bool:
+        """Whether there is nothing in that direction; tells so."""
+        if not self._timeline.live or by < 0:
+            return False
+        self.say(f"nothing is later: [ goes {'to the end of the recording' if self._recorded else 'back in time'}")
+        return True
+
     def action_live(self) -> None:
         """Back to what is now."""
         # What was asked for and has not come yet is not wanted any more, either.
@@ -135,16 +147,27 @@ class TravellingApp(ThemedApp):
             self.show_live()
 
     def _jump(self, text: str) -> None:
+        playback = self.shell.ctx.playback
+        if playback is not None and text.strip().lower() != "live":
+            # Where it ends is read from the file.
+            self.shell.desk.ask("time", partial(_recorded_s, playback, text), self._travel, self._mistyped)
+            return
         try:
             at_s = parse_when(text, self.shell.source.now_s())
         except UsageError as error:
-            self.say(f"{error.message}{'; ' + error.hint if error.hint else ''}", wrong=True)
+            self._mistyped(error)
             return
         if at_s is None:
             self.action_live()
         else:
-            self._enter()
-            self._past.go(at_s)
+            self._travel(at_s)
+
+    def _travel(self, at_s: float) -> None:
+        self._enter()
+        self._past.go(at_s)
+
+    def _mistyped(self, error: GpuallocError) -> None:
+        self.say(f"{error.message}{'; ' + error.hint if error.hint else ''}", wrong=True)
 
     def _enter(self) -> None:
         if self._timeline.live:
@@ -156,11 +179,15 @@ class TravellingApp(ThemedApp):
         self._timeline = self._timeline.known(place.span).to(place.look.at_s)
         self._note = place.look.note or ""
         self.show(State.of(place.seen, place.moment, live=False))
+        if place.beyond:
+            self.say(_end_words(place.beyond, recorded=self._recorded))
 
     def on_past_left(self, message: PastLeft) -> None:
         """It is live again."""
         if message.empty:
             self.say("nothing is stored yet; `gpualloc sample --every 10s` remembers what is seen", wrong=True)
+        else:
+            self.say("nothing later is stored: this is now")
         self._timeline = self._timeline.to(None)
         self.show_live()
 
@@ -219,6 +246,20 @@ class TravellingApp(ThemedApp):
             Command("live", "back to what is now", lambda _: self.action_live()),
             Command("record", "record into a file, or end it", self.record, argument="[FILE]"),
         )
+
+
+def _recorded_s(playback: Playback, text: str) -> float:
+    """The moment that is typed, in a recording: now is its end."""
+    end_s = playback.span()[1]
+    at_s = parse_when(text, end_s)
+    return end_s if at_s is None else at_s
+
+
+def _end_words(beyond: int, *, recorded: bool) -> str:
+    """What is told whoever would go beyond an end."""
+    if recorded:
+        return "the recording begins here" if beyond < 0 else "the recording ends here; L plays it on from where it was"
+    return "nothing earlier is stored" if beyond < 0 else "nothing later is stored; L is live again"
 
 
 def _chronicle(ctx: Context) -> Chronicle:

@@ -16,6 +16,8 @@ DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _LEVELS = "▁▂▃▄▅▆▇█"
 _GAP = 2.5
 """Two points that many usual distances apart have something missing between them."""
+_LEAST_S = 1e-6
+"""A shorter time is a moment."""
 
 
 def chart(points: Points, width: int, height: int, number: Callable[[float], str]) -> list[str]:
@@ -106,7 +108,7 @@ def spread(
     if not points:
         return slots
     start, end = window or (points[0][0], points[-1][0])
-    span = (end - start) or 1.0
+    span = max(end - start, _LEAST_S)
     if apart_s is None and len(points) > 1:
         apart_s = _GAP * median(later[0] - earlier[0] for earlier, later in pairwise(points))
     parts: dict[int, list[float]] = {}

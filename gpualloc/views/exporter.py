@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.desired import Cordon
 from gpualloc.model.health import Condition, Event, Severity, Trouble
@@ -62,8 +63,7 @@ FAMILIES = (*HEAD_FAMILIES, *NODE_FAMILIES, *PROCESS_FAMILIES)
 """Everything that a page may hold, in its order."""
 
 
-@dataclass(frozen=True, slots=True)
-class OwnCost:
+class OwnCost(Struct, frozen=True):
     """What the exporter itself takes."""
 
     version: str
@@ -75,8 +75,7 @@ class OwnCost:
     """Of the page before; None for the first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(Struct, frozen=True):
     """What the state knows beside what nodes tell now."""
 
     cordons: Sequence[Cordon] = ()

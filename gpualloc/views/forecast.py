@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.forecast import Band, Forecasts, Grid
 from gpualloc.views.chart import Points, sparkline
@@ -23,8 +24,7 @@ _FEWEST = 24
 _NEVER_MIND = "nothing can be told: too little is known of it"
 
 
-@dataclass(frozen=True, slots=True)
-class Panel:
+class Panel(Struct, frozen=True):
     """One series as people look at it."""
 
     title: str

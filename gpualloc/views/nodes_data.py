@@ -6,7 +6,7 @@ from gpualloc.model.codec import to_plain
 from gpualloc.model.inventory import Device, HostReading, MigInstance, Node, Process, Snapshot
 from gpualloc.views.device_marks import holders
 
-_HOST_FIELDS = tuple(HostReading.__slots__)
+_HOST_FIELDS = tuple(HostReading.__struct_fields__)
 _DEVICE_FIELDS = (
     "memory_total_mib",
     "memory_used_mib",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+
+from msgspec import Struct, to_builtins
 
 from gpualloc.model.plan import Plan
 from gpualloc.planning.figures import Figures
@@ -17,8 +18,7 @@ from gpualloc.views.text import duration, escape, plural
 UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """Plans of which none is better than another."""
 
     choices: tuple[Choice, ...]
@@ -64,7 +64,7 @@ def _choice_data(choice: Choice) -> dict[str, object]:
     return {
         "objective": choice.plan.objective.value,
         "policy": choice.plan.policy,
-        "figures": asdict(choice.figures),
+        "figures": to_builtins(choice.figures),
         "also": [{"objective": objective.value, "policy": policy} for objective, policy in choice.also],
         "plan": plan_data(choice.plan),
     }

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.inventory import Device, MigInstance, Node, NodeState, Process, Snapshot
 from gpualloc.views.csv import Value, csv_text
@@ -50,8 +51,7 @@ _CSV_COLUMNS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class OnDevice:
+class OnDevice(Struct, frozen=True):
     """A process with the device it is on."""
 
     node: Node

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.policies.profile import Profile
 from gpualloc.views.look import Look
@@ -11,8 +12,7 @@ from gpualloc.views.table import Column, table
 from gpualloc.views.text import escape
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileFound:
+class ProfileFound(Struct, frozen=True):
     """A profile by the name of its file."""
 
     name: str

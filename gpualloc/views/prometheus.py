@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
+
+from msgspec import Struct
 
 from gpualloc.views.text import escape
 
@@ -19,8 +20,7 @@ Labels = tuple[tuple[str, str | None], ...]
 """Names and values. One without a value is left out, which to Prometheus is the same as an empty one."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Family:
+class Family(Struct, frozen=True, eq=False):
     """A metric: its samples differ in their labels."""
 
     name: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.scaling import ScaleAnswer, ScaleOrder
 from gpualloc.model.spot import Lot
@@ -12,8 +13,7 @@ from gpualloc.views.look import Look, Role
 from gpualloc.views.text import UNKNOWN, escape, percent, plural
 
 
-@dataclass(frozen=True, slots=True)
-class PoolSize:
+class PoolSize(Struct, frozen=True):
     """A pool, and what is to be done about its size."""
 
     pool: str

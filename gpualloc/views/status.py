@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.desired import Cordon, CordonState
 from gpualloc.views.cordon import cordon_data, cordon_text
@@ -12,8 +13,7 @@ from gpualloc.views.submission import starter_text
 from gpualloc.views.text import ago, escape, stamp
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """What `status` tells."""
 
     workloads: Mapping[str, int]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.views.look import Look, Role
 from gpualloc.views.text import cells, shorten
@@ -14,8 +15,7 @@ _LONG = 24
 """A cuttable cell that is longer sends nothing below the row."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """One column of a table."""
 
     title: str
@@ -26,8 +26,7 @@ class Column:
     """Of the last column: what it holds goes below its row, whole, when the table is too wide."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Struct, frozen=True):
     """Printable text with its meaning."""
 
     text: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+
+from msgspec import Struct, to_builtins
 
 from gpualloc.policies.profile import Profile
 from gpualloc.policies.tuned import Pair, Standing, Tuned
@@ -21,8 +22,7 @@ _ENDED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Searched:
+class Searched(Struct, frozen=True):
     """What was searched for."""
 
     name: str
@@ -53,7 +53,7 @@ def tuning_data(tuned: Tuned, search: Searched) -> dict[str, object]:
 def scores_of(tuned: Tuned) -> dict[str, object]:
     """How the reference, what there was before and what was found did, on both kinds of orders."""
     pairs = {"reference": tuned.reference, "before": tuned.before, "after": tuned.after}
-    return {who: None if pair is None else asdict(pair) for who, pair in pairs.items()}
+    return {who: None if pair is None else to_builtins(pair) for who, pair in pairs.items()}
 
 
 def content_of(profile: Profile) -> dict[str, object]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Placed, Rejection
@@ -34,8 +35,7 @@ _OBSTACLES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(Struct, frozen=True):
     """What `why` tells of one workload."""
 
     workload: Workload

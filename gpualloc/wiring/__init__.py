@@ -9,10 +9,11 @@ import os
 import pwd
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
+
+from msgspec import Struct, field
 
 from gpualloc.config.load import Loaded, load
 from gpualloc.config.settings import Config
@@ -52,8 +53,7 @@ SIM_VARIABLE = "GPUALLOC_SIM"
 SPEED_VARIABLE = "GPUALLOC_SIM_SPEED"
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
+class Options(Struct, frozen=True):
     """What the command line says about which world to work on; None and empty leave it to the environment."""
 
     config: Path | None = None

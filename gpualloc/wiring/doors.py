@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,11 +69,11 @@ def recorded_fleet(path: Path, speed: float | None) -> RecordedFleet:
     at = os.environ.get(AT_VARIABLE)
     at_s = parse_duration_s(at) if at else 0.0
     recording = Recording(path)
-    try:
-        return RecordedFleet(recording, at_s=at_s, speed=speed or 1.0)
-    except BaseException:
-        recording.close()
-        raise
+    with ExitStack() as if_unfit:
+        if_unfit.callback(recording.close)
+        fleet = RecordedFleet(recording, at_s=at_s, speed=speed or 1.0)
+        if_unfit.pop_all()
+    return fleet
 
 
 def recorded_playback(path: Path) -> RecordedPlayback:

@@ -3,12 +3,12 @@
 import sys
 from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from fakes.memory_context import memory_context
+from msgspec import Struct
 
 from gpualloc.adapters.workers import Workers
 from gpualloc.cli.app import main
@@ -18,8 +18,7 @@ from gpualloc.store.paths import StatePaths
 from gpualloc.store.profiles import SavedProfiles
 
 
-@dataclass(frozen=True)
-class Ran:
+class Ran(Struct, frozen=True):
     """How a command ended."""
 
     code: int
@@ -27,8 +26,7 @@ class Ran:
     err: str
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Struct, frozen=True):
     """As `wiring.Options`."""
 
     config: Path | None

@@ -2,12 +2,12 @@
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes.sample_world import HOSTILE, NOW_S
 from fakes.webhook_receiver import receiver, status
+from msgspec.structs import replace
 
 from gpualloc.adapters.alert_channels import ChannelMessenger
 from gpualloc.adapters.webhook import sign

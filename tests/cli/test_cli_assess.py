@@ -129,7 +129,7 @@ def page_of(path):
 def hostile(world):
     """Owners and names that would be markup, on devices that were sampled."""
     work = sample_world.WORKLOADS[1]
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from gpualloc.model.allocation import Allocation, Grant, Share
     from gpualloc.model.workload import WorkloadState

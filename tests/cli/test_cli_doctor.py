@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from fakes.memory_context import MemoryFleet, memory_context
+from msgspec.structs import replace
 
 from gpualloc.engine.doctor import LocalFacts
 from gpualloc.model.inventory import CgroupSupport, Node, NodeSpec, NodeState, Snapshot

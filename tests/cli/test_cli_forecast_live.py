@@ -2,11 +2,11 @@
 
 import json
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 from fakes.memory_context import MemoryFleet, memory_context
 from fakes.sample_world import device
+from msgspec.structs import replace
 
 from gpualloc.cli.forecast_live import horizons_to
 from gpualloc.forecast.registry import load

@@ -9,11 +9,11 @@ import subprocess
 import sys
 import threading
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes.memory_context import memory_context
+from msgspec.structs import replace
 
 from gpualloc.adapters.fleet import LinkedFleet
 from gpualloc.adapters.simulated import SimulatedNodes

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from fakes.hostile_wire import AT_S, HOSTILE, SPEC, answers, decoded, harm_in, hostile_answers, texts, with_text
 from fakes.memory_context import MemoryFleet, memory_context
+from msgspec.structs import replace
 
 from gpualloc.adapters.fields import MalformedError
 from gpualloc.adapters.fleet import LinkedFleet

@@ -12,7 +12,7 @@ from gpualloc.errors import BrokenInputError, GpuallocError
 @pytest.fixture
 def file(tmp_path):
     """A plan file as `plan -o` leaves it."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     from gpualloc.planning.base import base_digest
 

@@ -1,8 +1,7 @@
 """Requests from flags and files."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.model.workload import Preemption, Request
 from gpualloc.views.workloads import workload_in_full, workload_text

@@ -1,9 +1,8 @@
 """`run`: codes passed through, interrupts, and what is said on stderr."""
 
-from dataclasses import replace
-
 import pytest
 from fakes import sample_world
+from msgspec.structs import replace
 
 from gpualloc.cli import run as verb
 from gpualloc.errors import StepError

@@ -1,11 +1,11 @@
 """`scale` as scripts and people call it."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from fakes import sample_world
 from fakes.memory_context import MemoryFleet, memory_context
+from msgspec.structs import replace
 
 from gpualloc.engine.context import Settings
 from gpualloc.model.inventory import NodeState

@@ -10,12 +10,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from fakes.sample_world import SNAPSHOT
+from msgspec.structs import replace
 
 from gpualloc.cli.completions import described
 from gpualloc.model.health import Condition, Severity, Trouble

@@ -2,13 +2,13 @@
 
 import json
 import sys
-from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 from fakes import sample_world
 from fakes.memory_context import MemoryFleet, MemoryJournal, memory_context
+from msgspec.structs import replace
 
 from gpualloc.cli.app import main
 from gpualloc.cli.plan_file import write_plan

@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fakes.forked import fork_server
 from fakes.nvml_stub import FakeGpu, environment, write_state
 
 CGROUP_ROOTS = ("/sys/fs/cgroup",)
+PROGRAM = (sys.executable, "-m", "gpualloc")
 NVML_DEADLINE_S = "8"
 """What the GPUs of tests that hang get to answer: on a busy machine healthy ones may take long too."""
 
@@ -29,7 +31,7 @@ class Command:
 
     root: Path
     extra_env: dict[str, str] = field(default_factory=dict)
-    program: tuple[str, ...] = (sys.executable, "-m", "gpualloc")
+    program: tuple[str, ...] = PROGRAM
     patience_s: float = 100
     """How long a command may take unless a test says otherwise."""
 
@@ -73,16 +75,19 @@ class Command:
         self, *args: str, timeout_s: float | None = None, check: int | None = 0
     ) -> subprocess.CompletedProcess[str]:
         """Run gpualloc; its exit code must be `check` (None: any)."""
-        done = subprocess.run(
-            [*self.program, *args],
-            env=self.env,
-            text=True,
-            capture_output=True,
-            timeout=timeout_s or self.patience_s,
-            stdin=subprocess.DEVNULL,
-            errors="replace",
-            check=False,
-        )
+        if self.program == PROGRAM:
+            done = fork_server().run(args, self.env, timeout_s or self.patience_s)
+        else:
+            done = subprocess.run(
+                [*self.program, *args],
+                env=self.env,
+                text=True,
+                capture_output=True,
+                timeout=timeout_s or self.patience_s,
+                stdin=subprocess.DEVNULL,
+                errors="replace",
+                check=False,
+            )
         if check is not None:
             assert done.returncode == check, f"{args}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr, done.stderr
@@ -93,17 +98,6 @@ class Command:
         verb = 2 if args[0] == "mig" else 1
         done = self.run(*args[:verb], "--json", *args[verb:], check=check)
         return json.loads(done.stdout)["data"]
-
-    def python(self, script: Path, *args: str, timeout_s: float = 100) -> subprocess.CompletedProcess[str]:
-        """Run a script of the tests in the same world."""
-        return subprocess.run(
-            [sys.executable, str(script), *args],
-            env={**self.env, "PYTHONPATH": str(Path(__file__).parents[1])},
-            text=True,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-        )
 
     def start(self, *args: str) -> subprocess.Popen[str]:
         """Start gpualloc and leave it running."""

@@ -1,8 +1,7 @@
 """Nodes with every reading there is, with none, and with texts meant to do harm: for whatever passes readings on."""
 
-from dataclasses import replace
-
 from fakes import sample_world as world
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Claim, Share
 from gpualloc.model.health import KernelMessage, Trouble

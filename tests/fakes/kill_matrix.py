@@ -6,8 +6,10 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.engine.adopt import Wanted, adopt
 from gpualloc.engine.apply import apply
@@ -48,8 +50,7 @@ DEFAULT_POWER_W = 700.0
 STRANGER_PID = 3999
 
 
-@dataclass(frozen=True)
-class World:
+class World(Struct, frozen=True):
     """A simulated cluster with state of its own."""
 
     root: Path
@@ -85,8 +86,7 @@ class World:
         file.write_text(json.dumps(cluster))
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Struct, frozen=True):
     """How a run with a step of the kind comes about."""
 
     begin: Callable[[Context, Path], list[str]]

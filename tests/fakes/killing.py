@@ -1,8 +1,7 @@
 """gpualloc that dies by SIGKILL at a named point of a step of a named kind.
 
-`killing.py POINT KIND ARGUMENT...` runs one command line. `killing.py serve` has everything imported and runs each
-that it reads (JSON lines) in a fork of itself, which is twenty times faster. The points are the gaps of intent, do,
-read back and result.
+Run as a script it has everything imported and carries out each command line that it reads (JSON lines) in a fork of
+itself. The points are the gaps of intent, do, read back and result.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc import wiring
 from gpualloc.cli.app import main as gpualloc
@@ -31,7 +31,7 @@ class KillServer:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__, "serve"],
+            [sys.executable, __file__],
             env={**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(__file__))},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -154,13 +154,10 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["serve"]:
-        # What a command imports only when it needs it.
-        from gpualloc.adapters import crew, fleet, simulated  # noqa: F401
-        from gpualloc.cli import apply, rebalance, recover, release  # noqa: F401
-        from gpualloc.config import schema, simfile  # noqa: F401
-        from gpualloc.store import state_migrations  # noqa: F401
+    # What a command imports only when it needs it.
+    from gpualloc.adapters import crew, fleet, local, simulated  # noqa: F401
+    from gpualloc.cli import apply, rebalance, recover, release, resume, suspend  # noqa: F401
+    from gpualloc.config import schema, simfile  # noqa: F401
+    from gpualloc.store import state_migrations  # noqa: F401
 
-        serve()
-    else:
-        sys.exit(main(*sys.argv[1:]))
+    serve()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pynvml
+from msgspec import Struct
 
 THROTTLES = (
     "idle",
@@ -29,8 +29,7 @@ COUNT_MAX = 1 << 48
 RATES = ("nvlink_rx_bytes_per_s", "nvlink_tx_bytes_per_s")
 
 
-@dataclass(frozen=True)
-class Why:
+class Why(Struct, frozen=True):
     """The reason why a value is not told."""
 
     word: str

@@ -139,4 +139,4 @@ _OF_A_LINK = {
     pynvml.NVML_FI_DEV_NVLINK_ERROR_DL_RECOVERY: "recoveries",
     pynvml.NVML_FI_DEV_NVLINK_ERROR_DL_CRC: "crc",
 }
-assert all(name in Link.__dataclass_fields__ for name in _OF_A_LINK.values())
+assert all(name in Link.__struct_fields__ for name in _OF_A_LINK.values())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 SWITCH = "switch"
 """The other end of an NVLink that is no GPU."""
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(Struct, frozen=True):
     """One NVLink."""
 
     up: bool = True
@@ -23,8 +22,7 @@ class Link:
     data_crc: int | None = 0
 
 
-@dataclass(frozen=True)
-class Sensors:
+class Sensors(Struct, frozen=True):
     """The rest of what a GPU tells."""
 
     memory_temperature_c: int | None = None

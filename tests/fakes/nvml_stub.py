@@ -18,13 +18,13 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pynvml
 from fakes.nvml_library_settings import COMPUTE_MODES
 from fakes.nvml_sensors import NOTHING, Sensors
 from fakes.nvml_stub_lines import known, milli, sensor_lines
+from msgspec import Struct
 
 from gpualloc.sim.catalog import ENGINES, MigProfile
 from gpualloc.sim.gpu import GpuModel
@@ -50,8 +50,7 @@ FAULTS = (None, "hang", "lost", "needs-reset", "no-permission")
 from every call and from the look-up by index or UUID; `needs-reset` and `no-permission`: readings answer that code."""
 
 
-@dataclass(frozen=True)
-class FakeMigProfile:
+class FakeMigProfile(Struct, frozen=True):
     """A GPU instance profile as the driver describes it; None is not told."""
 
     name: str
@@ -71,8 +70,7 @@ class FakeMigProfile:
     ofa: int | None = 0
 
 
-@dataclass(frozen=True)
-class FakeMigInstance:
+class FakeMigInstance(Struct, frozen=True):
     """A GPU instance with its one compute instance."""
 
     uuid: str
@@ -89,8 +87,7 @@ class FakeMigInstance:
     """Whether the compute instance is there."""
 
 
-@dataclass(frozen=True)
-class FakeGpu:
+class FakeGpu(Struct, frozen=True):
     """One GPU of the library. `index` must be its position in the list given to `write_state`."""
 
     index: int

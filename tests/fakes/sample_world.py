@@ -1,6 +1,6 @@
 """A small world for tests of what is shown: every kind of trouble once, and names meant to do harm."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation, Claim, Gang, Grant, HeldBy, Hold, Member, Share, WorkloadEnd
 from gpualloc.model.audit import AuditEntry

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -68,6 +70,27 @@ def ssh_command(names: Sequence[str], *, as_root: bool = False) -> Iterator[SshC
             yield command
         finally:
             command.stop_everything()
+
+
+@contextlib.contextmanager
+def locked(node: FarmNode) -> Iterator[None]:
+    """Hold the node's lock, as another program at work there would."""
+    path = node.state / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        os.chown(path, path.parent.stat().st_uid, -1)
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def waits_for(node: FarmNode) -> bool:
+    """Whether a node program on that node has come to the lock."""
+    lock = str(node.state / "lock")
+    for pid in node.sessions():
+        with contextlib.suppress(OSError):
+            if lock in [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]:
+                return True
+    return False
 
 
 def gpu(number: int, index: int, **more: object) -> FakeGpu:

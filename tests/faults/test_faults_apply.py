@@ -1,14 +1,10 @@
 """SIGKILL of an apply at every gap of every kind of step: the next write command brings it to the same end."""
 
-from pathlib import Path
-
 import pytest
-from fakes import killing
 from fakes.command import Command, wait_until
 from fakes.killing import POINTS
 from fakes.nvml_stub import FakeGpu
 
-SCRIPT = Path(killing.__file__)
 pytestmark = pytest.mark.root
 
 
@@ -38,7 +34,7 @@ def final(world, identity, starts):
         "state": row["state"],
         "devices": row["devices"],
         "held_by": row["held_by"],
-        "claims": world.claims(),
+        "claims": [claim.replace(identity, "ID") for claim in world.claims()],
         "groups": len(world.groups([identity])),
         "starts": starts.read_text() if starts.exists() else "",
         "open": world.json("status").get("open_runs"),
@@ -46,35 +42,32 @@ def final(world, identity, starts):
     }
 
 
-def undisturbed(world):
-    identity, starts = submit(world)
-    world.run("rebalance")
-    wait_until(starts.exists, "the work started")
-    seen = final(world, identity, starts)
-    return {**seen, "claims": [claim.replace(identity, "ID") for claim in seen["claims"]]}
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """How an apply ends that nobody disturbed."""
+    world = Command(tmp_path_factory.mktemp("undisturbed"))
+    world.gpus(FakeGpu(0), FakeGpu(1))
+    try:
+        identity, starts = submit(world)
+        world.run("rebalance")
+        wait_until(starts.exists, "the work started")
+        return final(world, identity, starts)
+    finally:
+        world.stop_everything()
 
 
 @pytest.mark.parametrize("kind", ["claim", "limit", "start"])
 @pytest.mark.parametrize("point", POINTS)
-def test_a_killed_apply_ends_as_an_undisturbed_one(tmp_path_factory, world, point, kind):
-    reference = Command(tmp_path_factory.mktemp("undisturbed"))
-    reference.gpus(FakeGpu(0), FakeGpu(1))
-    try:
-        wanted = undisturbed(reference)
-    finally:
-        reference.stop_everything()
-
+def test_a_killed_apply_ends_as_an_undisturbed_one(server, undisturbed, world, point, kind):
     identity, starts = submit(world)
-    killed = world.python(SCRIPT, point, kind, "rebalance")
-    assert killed.returncode == -9, killed.stderr
+    assert server.run(point, kind, ["rebalance"], world.env) == -9
 
     world.run("rebalance")
 
     wait_until(starts.exists, "the work started")
-    seen = final(world, identity, starts)
-    assert {**seen, "claims": [claim.replace(identity, "ID") for claim in seen["claims"]]} == wanted
-    assert wanted["starts"] == "started\n"
-    assert wanted["state"] == "running"
+    assert final(world, identity, starts) == undisturbed
+    assert undisturbed["starts"] == "started\n"
+    assert undisturbed["state"] == "running"
 
     world.run("release", identity)
     assert world.workload(identity)["state"] == "released"
@@ -84,13 +77,12 @@ def test_a_killed_apply_ends_as_an_undisturbed_one(tmp_path_factory, world, poin
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_killed_release_ends_released(world, point):
+def test_a_killed_release_ends_released(server, world, point):
     identity, starts = submit(world)
     world.run("rebalance")
     wait_until(starts.exists, "the work started")
 
-    killed = world.python(SCRIPT, point, "stop", "release", identity)
-    assert killed.returncode == -9, killed.stderr
+    assert server.run(point, "stop", ["release", identity], world.env) == -9
     world.run("rebalance")
 
     assert world.workload(identity)["state"] == "released"

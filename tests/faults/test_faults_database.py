@@ -25,7 +25,7 @@ SERIES = 20
 
 WRITER = """
 import sys
-from dataclasses import replace
+from msgspec.structs import replace
 from pathlib import Path
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.sample import Sample, SeriesKey, SeriesKind

@@ -1,17 +1,14 @@
 """SIGKILL while a real node program changes a device: gone on with it ends as undisturbed, taken back as it began."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
-
 import pytest
-from fakes import killing
 from fakes.command import Command
 from fakes.nvml_stub import fake_gpu, instances, with_plan, without_plans, write_state
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.sim.catalog import find
 from gpualloc.sim.gpu import GpuModel
 
-SCRIPT = Path(killing.__file__)
 pytestmark = pytest.mark.root
 
 DEVICE = "GPU-00000000-0000-0000-0000-000000000000"
@@ -24,8 +21,7 @@ def laid_out(layout):
     return ("mig", "apply", "--device", DEVICE, "--layout", layout, "--yes")
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Struct, frozen=True):
     """A command whose run has a step of the kind, and what comes before it."""
 
     args: tuple[str, ...]
@@ -77,13 +73,12 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.fixture
-def killed(tmp_path):
+def killed(server, tmp_path):
     """A function that gives a world in which the row's command was killed at the point."""
 
     def kill(kind, point):
         world = make_world(tmp_path / "world", ROWS[kind])
-        done = world.python(SCRIPT, point, kind, *ROWS[kind].args)
-        assert done.returncode == -9, done.stderr
+        assert server.run(point, kind, list(ROWS[kind].args), world.env) == -9
         return world
 
     return kill

@@ -1,8 +1,7 @@
 """A node that went away in the middle of a step is doubtful: nothing new goes there until somebody has looked."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.cordon import uncordon
 from gpualloc.engine.drift import drift

@@ -2,7 +2,7 @@
 
 import pytest
 from fakes.kill_matrix import make_world, picture
-from fakes.killing import POINTS, KillServer
+from fakes.killing import POINTS
 
 from gpualloc.engine.open_runs import look_again
 from gpualloc.engine.rebalance import rebalance
@@ -14,13 +14,6 @@ NOWHERE = ("after-done", "no such kind")
 GIVEN = [f"{kind}@{node}" for kind in ("claim", "limit", "start") for node in ("n1", "n2")]
 TAKEN = [f"{kind}@{node}" for kind in ("stop", "unclaim") for node in ("n1", "n2")]
 SOME = ("after-intent", "mid-effect", "after-effect", "before-done")
-
-
-@pytest.fixture(scope="module")
-def server():
-    made = KillServer()
-    yield made
-    made.close()
 
 
 def begun(folder, *, running=False):

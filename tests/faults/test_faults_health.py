@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 
 import pytest
 from fakes.memory_context import memory_context
+from msgspec.structs import replace
 
 from gpualloc.adapters.fleet import LinkedFleet
 from gpualloc.adapters.simulated import SimulatedNodes

@@ -8,7 +8,7 @@ import os
 
 import pytest
 from fakes.kill_matrix import ROWS, STRANGER_PID, make_world, picture
-from fakes.killing import POINTS, KillServer
+from fakes.killing import POINTS
 
 from gpualloc.engine.doubt import doubtful_nodes
 from gpualloc.engine.open_runs import look_again
@@ -20,13 +20,6 @@ NOWHERE = ("after-done", "no such kind")
 GONE_ON = {"resume": ["apply", "--resume", "latest"], "rebalance": ["rebalance"]}
 SOME = POINTS if os.environ.get("KILL_MATRIX") == "full" else ("after-intent", "mid-effect", "before-done")
 KINDS = sorted((kind for kind in ROWS if ROWS[kind].goes_on), key=lambda kind: kind.value)
-
-
-@pytest.fixture(scope="module")
-def server():
-    made = KillServer()
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 from fakes.nvml_program import NodeProgram, running
 from fakes.nvml_sensors import MISSING, Sensors
 from fakes.nvml_stub import FakeGpu, environment, write_state
+from msgspec.structs import replace
 
 GPUS = [
     FakeGpu(

@@ -1,13 +1,13 @@
 """Random plans, deaths, resumes, rollbacks and givings-up: what is live is what is desired, or it is listed."""
 
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import replace
 
 from gpualloc.engine.doubt import doubtful
 from gpualloc.engine.observe import look

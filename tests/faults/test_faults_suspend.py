@@ -1,13 +1,9 @@
 """SIGKILL of a suspension and of a resumption at every gap of every step: saying it again brings it to the same end."""
 
-from pathlib import Path
-
 import pytest
-from fakes import killing_suspend
 from fakes.cuda_world import HERE, MIB, THERE, CudaWorld
 from fakes.killing import POINTS
 
-SCRIPT = Path(killing_suspend.__file__)
 pytestmark = pytest.mark.root
 
 GAPS = ("after-intent", "mid-effect", "after-effect")
@@ -26,8 +22,14 @@ def world(tmp_path):
     made.stop_everything()
 
 
-def kill(world, *args):
-    assert world.python(SCRIPT, *args).returncode == -9
+@pytest.fixture
+def kill(server, world):
+    """A function that runs a command line which is killed at the point."""
+
+    def kill(point, kind, *args):
+        assert server.run(point, kind, list(args), world.env) == -9
+
+    return kill
 
 
 def assert_settled(world, identity, state, devices):
@@ -40,9 +42,9 @@ def assert_settled(world, identity, state, devices):
 
 
 @pytest.mark.parametrize(("kind", "point"), gaps("suspend", "unclaim"))
-def test_a_killed_suspension_ends_as_an_undisturbed_one(world, point, kind):
+def test_a_killed_suspension_ends_as_an_undisturbed_one(world, kill, point, kind):
     identity, pid = world.begin()
-    kill(world, point, kind, "suspend", identity)
+    kill(point, kind, "suspend", identity)
     world.run("suspend", identity)
     assert_settled(world, identity, "suspended", [])
     assert world.cuda.state(pid) == "checkpointed"
@@ -50,10 +52,10 @@ def test_a_killed_suspension_ends_as_an_undisturbed_one(world, point, kind):
 
 
 @pytest.mark.parametrize(("kind", "point"), gaps("resume", "claim"))
-def test_a_killed_resumption_ends_as_an_undisturbed_one(world, point, kind):
+def test_a_killed_resumption_ends_as_an_undisturbed_one(world, kill, point, kind):
     identity, pid = world.begin()
     world.run("suspend", identity)
-    kill(world, point, kind, "resume", identity, THERE)
+    kill(point, kind, "resume", identity, "--device", THERE)
     world.run("resume", identity, "--device", THERE)
     assert_settled(world, identity, "running", [THERE])
     assert world.cuda.memory(pid) == {THERE: MIB}
@@ -61,9 +63,9 @@ def test_a_killed_resumption_ends_as_an_undisturbed_one(world, point, kind):
 
 
 @pytest.mark.parametrize("verb", ["release", "rebalance"])
-def test_any_write_command_finishes_a_killed_suspension_first(world, verb):
+def test_any_write_command_finishes_a_killed_suspension_first(world, kill, verb):
     identity, pid = world.begin()
-    kill(world, "after-intent", "suspend", "suspend", identity)
+    kill("after-intent", "suspend", "suspend", identity)
     world.run(*((verb, identity) if verb == "release" else (verb,)))
     if verb == "rebalance":
         assert_settled(world, identity, "suspended", [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import select
 import subprocess
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from fakes.hostile_wire import harm_in
+from msgspec import structs
 from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -31,7 +31,7 @@ TESTS = Path(__file__).resolve().parent.parent
 HOSTILE = "\x1b]0;owned\x07[bold red]x[/] \u202eevil\u2066 \r\n\x9b31m{0} 漢字 שלום"
 LIMIT_S = 60.0
 CRASHING = """
-import dataclasses
+from msgspec import structs
 from tui.fleet_fixture import fleet
 from gpualloc.tui.app import run_top
 from gpualloc.tui.options import TopOptions
@@ -43,7 +43,7 @@ def look():
     if world.looks == 3:
         raise ZeroDivisionError("a defect")
 
-run_top(world.context(), dataclasses.replace(world.source(), look=look), TopOptions(every_s=0.5))
+run_top(world.context(), structs.replace(world.source(), look=look), TopOptions(every_s=0.5))
 """
 
 
@@ -66,7 +66,7 @@ class Hung:
 @pytest.mark.parametrize(("name", "of"), [("device", f"a100-01/{uuid('a100-01', 0)}"), ("forecast", ""), ("audit", "")])
 async def test_a_question_that_never_returns_holds_up_neither_keys_nor_the_exit(name: str, of: str) -> None:
     world, hung = fleet(), Hung()
-    ctx = dataclasses.replace(world.context(), history=hung, journal=hung, events=hung)  # type: ignore[arg-type]
+    ctx = structs.replace(world.context(), history=hung, journal=hung, events=hung)  # type: ignore[arg-type]
     app = TopApp(ctx, world.source(), OPTIONS, title="gpualloc top", meter=FrozenMeter())
     async with app.run_test(size=(120, 40)) as pilot:
         await until_drawn(pilot)
@@ -124,9 +124,9 @@ def test_a_defect_in_a_thread_gives_the_terminal_back_and_is_printed() -> None:
 
 
 async def test_dialogs_and_lines_draw_hostile_text_as_text(tmp_path: Path) -> None:
-    model = dataclasses.replace(device("n1", 0, A100), model=HOSTILE)
+    model = structs.replace(device("n1", 0, A100), model=HOSTILE)
     one = node("n1", (model, device("n1", 1, A100)), reason=HOSTILE)
-    one = dataclasses.replace(one, spec=dataclasses.replace(one.spec, name=HOSTILE))
+    one = structs.replace(one, spec=structs.replace(one.spec, name=HOSTILE))
     works = (workload("w00000000", HOSTILE, HOSTILE, WorkloadState.PENDING, reason=HOSTILE),)
     app = FrozenWorld((one,), works, specs=(one.spec,)).app()
     async with app.run_test(size=(200, 50)) as pilot:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gc
 import threading
 import tracemalloc
 from collections.abc import Iterator
 
+from msgspec import structs
 from textual.pilot import Pilot
 from tui.fleet_fixture import A100, EVERY_S, NOW_S, FrozenMeter, FrozenWorld, device, fleet, large_fleet, node
 from tui.steering import fleet_table, go, no_defect, screen_text, text_of, until, until_drawn, whole_text
@@ -39,11 +39,11 @@ class Paced:
 
     def look(self) -> Iterator[Node]:
         self._begin.acquire()
-        yield from (dataclasses.replace(one, at_s=self.world.now_s) for one in self.world.nodes)
+        yield from (structs.replace(one, at_s=self.world.now_s) for one in self.world.nodes)
         self.world.looks += 1
 
     def app(self) -> TopApp:
-        source = dataclasses.replace(self.world.source(), look=self.look, judge=self._judge.judge)
+        source = structs.replace(self.world.source(), look=self.look, judge=self._judge.judge)
         return TopApp(self.ctx, source, TopOptions(every_s=0.001), title="gpualloc top", meter=FrozenMeter())
 
     async def looked(self, pilot: Pilot[None], times: int = 1) -> None:
@@ -106,7 +106,7 @@ async def test_a_thousand_nodes_at_once_are_few_drawings_and_keys_go_on() -> Non
                 go_on.wait()
             yield one
 
-    source = dataclasses.replace(world.source(), look=look)
+    source = structs.replace(world.source(), look=look)
     app = TopApp(world.context(), source, TopOptions(every_s=3600.0), title="gpualloc top", meter=FrozenMeter())
     drawn = 0
     show_live = app.show_live
@@ -159,7 +159,7 @@ async def test_a_clock_that_jumps_leaves_ages_and_views_right() -> None:
 
 async def test_a_node_whose_own_clock_is_an_hour_off_is_as_old_as_its_answer() -> None:
     made = [(name, node(name, (device(name, 0, A100),))) for name in ("early", "late")]
-    nodes = tuple(dataclasses.replace(one, clock_offset_s=3600.0 if name == "early" else -3600.0) for name, one in made)
+    nodes = tuple(structs.replace(one, clock_offset_s=3600.0 if name == "early" else -3600.0) for name, one in made)
     world = FrozenWorld(nodes, specs=tuple(one.spec for one in nodes))
     async with world.app(options=TopOptions(every_s=0.05)).run_test(size=(160, 30)) as pilot:
         await until(pilot, lambda: "2/2 nodes ok" in text_of(pilot, "#summary"))
@@ -172,7 +172,7 @@ async def test_a_node_whose_own_clock_is_an_hour_off_is_as_old_as_its_answer() -
 def test_two_thousand_looks_keep_little_more_than_two_hundred() -> None:
     one = node("gpu01", tuple(device("gpu01", index, A100, ratio=0.5) for index in range(8)))
     world = FrozenWorld((one,), specs=(one.spec,))
-    source = dataclasses.replace(world.source(), judge=Judge(world.context()).judge)
+    source = structs.replace(world.source(), judge=Judge(world.context()).judge)
     watcher, recent = Watcher(source, EVERY_S, lambda _: None), Recent()
     state = State.of(watcher.seen(), Moment(world.ticks_s, world.now_s, EVERY_S))
 
@@ -181,7 +181,7 @@ def test_two_thousand_looks_keep_little_more_than_two_hundred() -> None:
         for _ in range(times):
             world.ticks_s += EVERY_S
             world.now_s += EVERY_S
-            world.nodes = (dataclasses.replace(one, at_s=world.now_s),)
+            world.nodes = (structs.replace(one, at_s=world.now_s),)
             watcher._look(world.ticks_s)
             state = state.then(watcher.seen(), Moment(world.ticks_s, world.now_s, EVERY_S))
             recent.take([seen.node for seen in state.seen.nodes if seen.node is not None])

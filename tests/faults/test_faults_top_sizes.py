@@ -12,6 +12,7 @@ from tui.steering import go, no_defect, until, until_drawn, views, whole_text
 
 from gpualloc.tui.actions.action import Ask
 from gpualloc.tui.actions.catalog import ACTIONS
+from gpualloc.tui.actions.offers import Offer
 from gpualloc.tui.cells import cell
 from gpualloc.tui.screens.choice import Choice, ChoiceScreen
 from gpualloc.tui.screens.confirm import ConfirmScreen, Question
@@ -71,7 +72,7 @@ def _form(pilot: Pilot[None]) -> None:
 
 
 def _menu(pilot: Pilot[None]) -> None:
-    pilot.app.push_screen(MenuScreen("a100-01", ACTIONS, None))
+    pilot.app.push_screen(MenuScreen("a100-01", [Offer(one, (), is_first=True) for one in ACTIONS], None))
 
 
 def _confirm(pilot: Pilot[None]) -> None:

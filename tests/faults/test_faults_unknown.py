@@ -1,8 +1,7 @@
 """Steps of unknown outcome, because the node went away at a bad moment: nothing is started twice or forgotten."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.apply import failure
 from gpualloc.engine.rebalance import rebalance

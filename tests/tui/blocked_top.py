@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Iterator
 
+from msgspec import structs
 from tui.fleet_fixture import fleet
 
 from gpualloc.model.inventory import Node
@@ -20,7 +20,7 @@ def main() -> None:
         yield from world.nodes[:3]
         threading.Event().wait()
 
-    run_top(world.context(), dataclasses.replace(world.source(), look=look), TopOptions(every_s=1.0))
+    run_top(world.context(), structs.replace(world.source(), look=look), TopOptions(every_s=1.0))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from msgspec import structs
 from textual.pilot import Pilot
 from tui.fleet_fixture import NOW_S
 from tui.steering import until, until_drawn
@@ -60,7 +60,7 @@ class SlowHistory:
 def slow(app: TopApp) -> SlowHistory:
     """Make the history of a dashboard slow."""
     history = SlowHistory(app.shell.ctx.history)
-    app.shell.ctx = dataclasses.replace(app.shell.ctx, history=history)  # type: ignore[arg-type]
+    app.shell.ctx = structs.replace(app.shell.ctx, history=history)  # type: ignore[arg-type]
     return history
 
 

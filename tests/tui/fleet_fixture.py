@@ -6,8 +6,10 @@ import atexit
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from gpualloc.engine.context import Context
 from gpualloc.model.allocation import Allocation, Claim, Grant, HeldBy, Hold, Share
@@ -54,8 +56,7 @@ class FrozenMeter:
         return self.first
 
 
-@dataclass
-class FrozenWorld:
+class FrozenWorld(Struct):
     """Nodes and workloads that stay as they are, on a clock that the test moves."""
 
     nodes: tuple[Node, ...]
@@ -65,7 +66,7 @@ class FrozenWorld:
     simulated: bool = False
     specs: tuple[NodeSpec, ...] = ()
     printed: bytes = b"epoch 1 loss 2.31\nepoch 2 loss 1.87\n"
-    looks: int = field(default=0, init=False)
+    looks: int = 0
 
     def look(self) -> Iterator[Node]:
         self.looks += 1
@@ -396,7 +397,7 @@ def fleet() -> FrozenWorld:
 
 def bare_machine() -> FrozenWorld:
     """One local node without a GPU or a driver."""
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     here = node("laptop", (), transport="local", cpu_ratio=0.11)
     here = replace(

@@ -13,11 +13,12 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from unittest.mock import patch
 
+from msgspec.structs import replace
 from textual.pilot import Pilot
 from tui.fleet_fixture import NOW_S, FrozenClock, FrozenFleet, FrozenMeter, FrozenWorld, fleet, workload
 from tui.steering import until

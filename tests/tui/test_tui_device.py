@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from textual.pilot import Pilot
 from tui.charted_world import device_key, go, graph, graphs, slow, store, titles
 from tui.fleet_fixture import NOW_S, FrozenWorld, fleet
@@ -155,7 +155,7 @@ async def test_steps_of_long_windows_have_a_band_from_the_lowest_to_the_highest(
 
 async def test_what_is_expected_stands_behind_now_where_enough_is_known() -> None:
     app = fleet().app()
-    app.shell.ctx = dataclasses.replace(app.shell.ctx, forecaster=load("auto"))
+    app.shell.ctx = structs.replace(app.shell.ctx, forecaster=load("auto"))
     store(app.shell.ctx, device_key(BUSY), range(14_400, 0, -60), lambda _: {"gpu_utilization_ratio": 0.5})
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot, "device", BUSY)
@@ -245,7 +245,7 @@ async def test_a_device_that_is_gone_is_said_to_be() -> None:
         await go(pilot, "device", BUSY)
         await until(pilot, lambda: titles(pilot))
         first, *others = world.nodes
-        world.nodes = (dataclasses.replace(first, devices=first.devices[1:], at_s=first.at_s + 1), *others)
+        world.nodes = (structs.replace(first, devices=first.devices[1:], at_s=first.at_s + 1), *others)
         await until(pilot, lambda: "not there any more" in text_of(pilot, "#figures"))
         assert not pilot.app.screen.query_one("#all").display
         await pilot.press("plus", "left", "v", "escape")
@@ -256,8 +256,8 @@ async def test_past_moments_end_the_charts_there() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot, "device", BUSY)
         await until(pilot, lambda: titles(pilot))
-        then = dataclasses.replace(
-            app.shell.state, moment=dataclasses.replace(app.shell.state.moment, now_s=NOW_S - 1200), live=False
+        then = structs.replace(
+            app.shell.state, moment=structs.replace(app.shell.state.moment, now_s=NOW_S - 1200), live=False
         )
         app.watcher.pause(True)
         await until(pilot, lambda: _shown_at(app, then) and titles(pilot) and graphs(pilot)[0].end_s == NOW_S - 1200)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from gpualloc.errors import GpuallocError, UsageError
 from gpualloc.tui.export import as_csv, as_json, copied, write_export
@@ -22,14 +22,14 @@ from gpualloc.tui.rows import Moment
 AT = Moment(50.0, 1_790_000_000.0, 2.0)
 
 
-@dataclass(frozen=True)
-class Thing:
+class Thing(Struct, frozen=True):
     name: str = "a"
     users: tuple[str, ...] | None = ("ann", "bob")
     ratio: Value = 0.25
     since_s: Value = 1_789_999_940.0
 
 
+THING = Thing()
 THINGS: Listing[Thing] = Listing(
     "things",
     (
@@ -98,7 +98,7 @@ def test_a_moment_outside_the_calendar_is_written_as_a_number() -> None:
     assert json.loads(copied(THINGS, Thing(since_s=4e18), AT))["since"] == 4e18
 
 
-def write(path: Path | str, rows: Any = (Thing(),), picture: str = "<svg/>") -> str:
+def write(path: Path | str, rows: Any = (THING,), picture: str = "<svg/>") -> str:
     return write_export(str(path), THINGS, rows, AT, picture, simulated=False)
 
 

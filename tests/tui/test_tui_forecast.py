@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from textual.pilot import Pilot
 from textual.widgets import Input
 from tui.charted_world import device_key, graphs, slow, store
@@ -36,7 +36,7 @@ MOMENT = Moment(TICKS_S, NOW_S, 2.0)
 def app_with_past() -> TopApp:
     """Two devices with five hours of samples, a third with some minutes."""
     app = fleet().app()
-    app.shell.ctx = dataclasses.replace(app.shell.ctx, forecaster=load("auto"))
+    app.shell.ctx = structs.replace(app.shell.ctx, forecaster=load("auto"))
     for name, ratio in ((BUSY, 0.8), (OTHER, 0.3)):
         store(app.shell.ctx, device_key(name), range(5 * 3600, 0, -150), lambda _, ratio=ratio: {USE: ratio})  # type: ignore[misc]
     store(app.shell.ctx, device_key("h100-01/GPU-h100-01-0"), range(900, 0, -150), lambda _: {USE: 0.9})
@@ -218,7 +218,7 @@ async def test_a_past_that_is_shown_is_not_what_is_looked_ahead_from() -> None:
         view = await forecast(pilot)
         assert "not from the past" not in text_of(pilot, "#asked")
         app.watcher.pause(True)
-        app.shell.state = dataclasses.replace(app.shell.state, live=False)
+        app.shell.state = structs.replace(app.shell.state, live=False)
         view.redraw()
         assert "not from the past that is shown" in text_of(pilot, "#asked")
 
@@ -236,7 +236,7 @@ async def test_every_size_is_drawn(size: tuple[int, int]) -> None:
 
 def row(**changes: object) -> ForeseenRow:
     whole = ForeseenRow(0, "n", "n", Unit.MIB, 1.0, {900: Band(8_300.0, 12_600.0, 20_480.0)}, ("m",), 30, 24, ())
-    return dataclasses.replace(whole, **changes)  # type: ignore[arg-type]
+    return structs.replace(whole, **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

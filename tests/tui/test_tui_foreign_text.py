@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes.hostile_wire import decoded, harm_in, hostile_answers
+from msgspec.structs import replace
 from rich.cells import cell_len
 from textual.pilot import Pilot
 from tui.fleet_fixture import A100, HELD, NOW_S, FrozenWorld, claim, device, node, process, workload

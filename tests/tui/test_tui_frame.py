@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from textual.binding import Binding
 from textual.pilot import Pilot
-from tui.fleet_fixture import fleet
+from tui.fleet_fixture import bare_machine, fleet
 from tui.steering import screen_text, text_of, until, until_drawn
 from tui.world_fixture import BUILT, WHOLE_FLEET, list_of, simulated, type_text, until_looked, until_view
 
@@ -15,6 +15,7 @@ from gpualloc.tui.app import TopApp
 from gpualloc.tui.keys import key_name
 from gpualloc.tui.messages import Go
 from gpualloc.tui.screens.catalog import PLACES, place
+from gpualloc.tui.screens.fleet import FleetView
 
 DIGITS = tuple(one for one in WHOLE_FLEET if one.key is not None and one.key.isdigit())
 ABOUT = {"node": "h100-01", "device": "h100-01/GPU-h100-01-4", "workload": "w2k7m0q4r"}
@@ -137,6 +138,27 @@ def _is_ours(node: object, binding: Binding) -> bool:
     return any(binding.key in [key.strip() for key in one.key.split(",")] for one in declared)
 
 
+@pytest.mark.parametrize("there", [True, False], ids=["gpus", "no-gpu"])
+async def test_help_tells_only_keys_that_work_where_it_was_called_from(*, there: bool) -> None:
+    async with (fleet() if there else bare_machine()).app().run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: top(pilot).shell.state.seen.looks and isinstance(pilot.app.screen, FleetView))
+        await until(pilot, lambda: pilot.app.screen.has_class("bare") is not there)
+        await pilot.press("question_mark")
+        await until_view(pilot, "help")
+        here, _, elsewhere = text_of(pilot, "#help-lines").partition("Commands behind :")
+        titles = [line for line in here.splitlines() if line[:1].strip()]
+        if there:
+            assert titles == ["Fleet view", "Heat grid", "Lists", "Every view"]
+        else:
+            assert titles == ["Welcome", "Every view"]
+        assert ("Lists of other views" in elsewhere) is not there
+        assert "equals_sign" not in elsewhere
+        others = [one for one in PLACES if one.name not in ("fleet", "help") and vars(one.kind()).get("BINDINGS")]
+        assert len(others) > 5
+        for one in others:
+            assert f"{one.kind().HEADING} view (:{one.name})" in elsewhere
+
+
 async def test_help_tells_every_view_and_command() -> None:
     async with fleet().app().run_test(size=(100, 30)) as pilot:
         await until_drawn(pilot)
@@ -172,6 +194,12 @@ async def test_views_sorts_columns_filters_and_the_theme_are_remembered(tmp_path
         await until_drawn(pilot)
         await pilot.press("2")
         await until_view(pilot, "nodes")
+        await pilot.press("3")
+        await until_view(pilot, "processes")
+        await pilot.press("v", "v")
+        await until(pilot, lambda: "by node" in text_of(pilot, "#crumb"))
+        await pilot.press("2")
+        await until_view(pilot, "nodes")
         nodes = list_of(pilot)
         nodes.sort_by("util")
         nodes.memory.columns = ("node", "driver")
@@ -193,6 +221,11 @@ async def test_views_sorts_columns_filters_and_the_theme_are_remembered(tmp_path
         assert pilot.app.theme == "mono"
         assert [(sort.field, sort.descends) for sort in nodes.sorts] == [("util", True)]
         assert [column.key for column in nodes.columns(120)] == ["node", "driver"]
+        await pilot.press("3")
+        await until_view(pilot, "processes")
+        await until(pilot, lambda: "by node" in text_of(pilot, "#crumb"))
+        await pilot.press("2")
+        await until_view(pilot, "nodes")
         assert len(nodes.rows) == 6  # a filter is for the run; what is saved is its text
         await pilot.press("slash")
         await type_text(pilot, "@well")
@@ -206,7 +239,9 @@ async def test_remembered_fields_that_are_gone_are_done_without(tmp_path: Path) 
 
     path = tmp_path / "top.json"
     look = ListLook(("colour",), (("colour", True),))
-    Memory(path).keep(Remembered(view="nodes", lists={"nodes": look, "fleet": look}))
+    Memory(path).keep(
+        Remembered(view="nodes", lists={"nodes": look, "fleet": look, "processes": ListLook(gathered="hat")})
+    )
     async with fleet().app(options=TopOptions(remembered=path)).run_test(size=(100, 24)) as pilot:
         await until_looked(pilot)
         await until_view(pilot, "nodes")
@@ -215,6 +250,10 @@ async def test_remembered_fields_that_are_gone_are_done_without(tmp_path: Path) 
         assert len(list_of(pilot).columns(100)) > 3
         await pilot.press("S", "escape")
         await until_view(pilot, "nodes")
+        await pilot.press("3")
+        await until_view(pilot, "processes")
+        await until(pilot, lambda: list_of(pilot).rows)
+        assert "by " not in text_of(pilot, "#crumb")
 
 
 async def test_a_simulated_world_is_said_to_be_one(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -26,7 +25,7 @@ def ascii_only() -> Iterator[None]:
 
 
 def texts(drawn: Glyphs) -> dict[str, str]:
-    found = {field.name: getattr(drawn, field.name) for field in fields(Glyphs)}
+    found = {name: getattr(drawn, name) for name in Glyphs.__struct_fields__}
     steps = {f"heat {step}": text for step, text in enumerate(found.pop("heat"))}
     return {name: text for name, text in {**found, **steps}.items() if isinstance(text, str)}
 

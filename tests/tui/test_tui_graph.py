@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gpualloc.tui.cells import Cell, Role, width_of
 from gpualloc.tui.fields import Unit
@@ -67,7 +67,7 @@ def plot_of(lines: Sequence[Cell], drawing: Drawing = UNICODE) -> list[str]:
 
 def simple(points: Sequence[tuple[float, float | None]], **changes: object) -> Graph:
     graph = Graph("util", Unit.RATIO, (Curve(points, Role.UTILIZATION),), T, T + 600)
-    return dataclasses.replace(graph, **changes)  # type: ignore[arg-type]
+    return structs.replace(graph, **changes)  # type: ignore[arg-type]
 
 
 @drawings
@@ -88,8 +88,8 @@ def test_any_graph_fills_any_size_exactly(
 
 @given(graphs(), st.integers(1, 120), st.integers(1, 30))
 def test_without_unicode_only_ascii_is_drawn(graph: Graph, width: int, height: int) -> None:
-    named = dataclasses.replace(graph, title="t", marks=(), unit=Unit.WATT)
-    named = dataclasses.replace(named, curves=tuple(dataclasses.replace(curve, name="n") for curve in graph.curves))
+    named = structs.replace(graph, title="t", marks=(), unit=Unit.WATT)
+    named = structs.replace(named, curves=tuple(structs.replace(curve, name="n") for curve in graph.curves))
     assert all(text_of(line).replace("…", "").isascii() for line in graph_lines(named, width, height, ASCII))
 
 
@@ -134,7 +134,7 @@ def test_a_gap_between_points_stays_open() -> None:
     row = next(row for row in plot_of(graph_lines(simple(points, low=0, high=1), 70, 9)) if row.strip(EMPTY))
     assert row[: len(row) * 19 // 60].strip(EMPTY) == row[: len(row) * 19 // 60]
     assert row[len(row) * 21 // 60 : len(row) * 39 // 60].strip(EMPTY) == ""
-    bridged = dataclasses.replace(simple(points).curves[0], apart_s=math.inf)
+    bridged = structs.replace(simple(points).curves[0], apart_s=math.inf)
     rows = plot_of(graph_lines(simple(points, low=0, high=1, curves=(bridged,)), 70, 9))
     assert all(any(row[x] not in EMPTY for row in rows) for x in range(len(rows[0]) * 59 // 60))
 
@@ -162,7 +162,7 @@ def test_a_line_hides_the_band_and_a_rule_but_not_another_line() -> None:
     assert set(roles[middle][7:]) == {Role.UTILIZATION}
     assert set(roles[1][7:]) == {Role.TRACK, Role.DIM}
     both = (*graph.curves, Curve([(at_s, 0.55) for at_s, _ in flat], Role.MEMORY))
-    drawn = text_of(graph_lines(dataclasses.replace(graph, curves=both), 60, 9)[middle])
+    drawn = text_of(graph_lines(structs.replace(graph, curves=both), 60, 9)[middle])
     assert drawn != text_of(lines[middle])
 
 

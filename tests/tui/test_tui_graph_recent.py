@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tracemalloc
 from itertools import pairwise
 
@@ -10,6 +9,7 @@ import pytest
 from fakes.sample_world import device
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gpualloc.model.inventory import Device, Node, NodeSpec, NodeState
 from gpualloc.model.sample import SeriesKey, SeriesKind
@@ -101,14 +101,14 @@ def test_room_and_time_are_kept_to(steps: list[float], devices: int, budget: int
 
 def test_eight_thousand_gpus_take_less_than_20_mb_and_a_small_fleet_keeps_an_hour() -> None:
     nodes = [
-        node(T, *(dataclasses.replace(gpu(0), uuid=f"GPU-{number}-{index}") for index in range(8)), name=f"n{number}")
+        node(T, *(structs.replace(gpu(0), uuid=f"GPU-{number}-{index}") for index in range(8)), name=f"n{number}")
         for number in range(250)
     ]
     tracemalloc.start()
     # A quarter of such a fleet, with a quarter of the room.
     recent = Recent(budget_bytes=15 * 1024 * 1024 // 4)
     for at in range(120):
-        recent.take([dataclasses.replace(one, at_s=T + 10 * at) for one in nodes])
+        recent.take([structs.replace(one, at_s=T + 10 * at) for one in nodes])
     held = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert held < 5_000_000

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from textual.app import ComposeResult
 from textual.geometry import Region
 from textual.pilot import Pilot
@@ -78,7 +77,7 @@ async def test_only_lines_that_changed_are_drawn_again(monkeypatch: pytest.Monke
         monkeypatch.setattr(charts(pilot), "refresh", lambda *regions: drawn.extend(regions))
         charts(pilot).show([graph("one"), graph("two")])
         assert drawn == []
-        charts(pilot).show([graph("one"), dataclasses.replace(graph("two"), title="other")])
+        charts(pilot).show([graph("one"), structs.replace(graph("two"), title="other")])
         assert drawn == [Region(0, 10, 60, 1)]
 
 

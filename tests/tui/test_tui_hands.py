@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tui.hands_world import (
     asked,
     comes,
@@ -120,16 +120,16 @@ async def test_the_menu_offers_what_fits(tmp_path: Path) -> None:
             await seen_once(pilot)
             await pilot.press("a")
             await on_top(pilot, MenuScreen)
-            offered = [row.name for row in app.screen.query_one(ActionTable).rows]
+            offered = [row.action.name for row in app.screen.query_one(ActionTable).rows]
             assert offered == ["submit", "cordon", "uncordon", "drain", "power", "rebalance"]
             await pilot.press("down", "enter")
             await on_top(pilot, FormScreen)
-            assert app.screen.title_text() == "cordon birch01: take no new work; what runs runs on"
+            assert app.screen.title_text() == "cordon node birch01: take no new work; what runs runs on"
             await pilot.press("escape", "a")
             await on_top(pilot, MenuScreen)
             await pilot.press("D")
             await on_top(pilot, FormScreen)
-            assert app.screen.title_text() == "drain birch01: take no new work, and let what is there go"
+            assert app.screen.title_text() == "drain node birch01: take no new work, and let what is there go"
 
 
 async def test_several_rows_are_acted_upon_at_once(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ async def test_several_rows_are_acted_upon_at_once(tmp_path: Path) -> None:
             await until(pilot, lambda: "was not cordoned" in dialog_text(pilot))
             await pilot.press("escape")
             await pilot.press("m")
-            await comes(pilot, lambda: "mig takes one GPU; selected: 2 GPUs" in notice(pilot))
+            await comes(pilot, lambda: "mig takes one GPU; selected: birch01 GPU 0, 1" in notice(pilot))
 
 
 async def test_nothing_is_done_where_nothing_may_be_changed(tmp_path: Path) -> None:

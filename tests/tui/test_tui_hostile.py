@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from fakes.hostile_wire import decoded, harm_in, hostile_answers
+from msgspec import structs
 from textual.pilot import Pilot
 from tui.fleet_fixture import A100, FrozenWorld, device, node, process, uuid, workload
 from tui.steering import go, no_defect, screen_text, until, until_drawn, views, whole_text
@@ -35,11 +34,11 @@ async def test_nothing_a_node_says_steers_the_terminal(name: str) -> None:
 def _hostile_world() -> FrozenWorld:
     made = node(
         "n1",
-        (dataclasses.replace(device("n1", 0, A100), model=HOSTILE, reason=HOSTILE), device("n1", 1, A100)),
+        (structs.replace(device("n1", 0, A100), model=HOSTILE, reason=HOSTILE), device("n1", 1, A100)),
         processes=(process("n1", 0, 7, HOSTILE, 5, None, HOSTILE),),
         reason=HOSTILE,
     )
-    made = dataclasses.replace(made, hostname=HOSTILE, spec=dataclasses.replace(made.spec, labels={HOSTILE: HOSTILE}))
+    made = structs.replace(made, hostname=HOSTILE, spec=structs.replace(made.spec, labels={HOSTILE: HOSTILE}))
     work = workload("w00000000", HOSTILE, HOSTILE, WorkloadState.PENDING, reason=HOSTILE)
     return FrozenWorld((made,), (work,), specs=(made.spec,))
 
@@ -72,7 +71,7 @@ async def test_hostile_text_is_drawn_as_text_in_a_window() -> None:
 async def test_what_work_prints_is_drawn_as_text() -> None:
     world = _hostile_world()
     claimed = workload("w00000000", "x", "ann", WorkloadState.RUNNING, ("n1", (0,)))
-    world = dataclasses.replace(world, workloads=(claimed,), printed=HOSTILE.encode() + b"\xff\xfe\n")
+    world = structs.replace(world, workloads=(claimed,), printed=HOSTILE.encode() + b"\xff\xfe\n")
     async with world.app().run_test(size=SIZE) as pilot:
         await until_drawn(pilot)
         await go(pilot, "workload", "w00000000")
@@ -82,7 +81,7 @@ async def test_what_work_prints_is_drawn_as_text() -> None:
 
 async def test_a_node_with_a_hostile_name_has_its_place_in_the_grid() -> None:
     made = node("n1", tuple(device("n1", index, A100) for index in range(2)))
-    named = dataclasses.replace(made, spec=dataclasses.replace(made.spec, name=HOSTILE))
+    named = structs.replace(made, spec=structs.replace(made.spec, name=HOSTILE))
     async with FrozenWorld((named,), specs=(named.spec,)).app().run_test(size=SIZE) as pilot:
         await until_drawn(pilot)
         await pilot.press("shift+tab", "l", "h")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import select
 import signal
@@ -13,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from msgspec import structs
 from tui.fleet_fixture import A100, EVERY_S, TICKS_S, FrozenMeter, FrozenWorld, device, fleet, large_fleet
 from tui.steering import fleet_table, screen_text, text_of, until, until_drawn
 
@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def _app(world: FrozenWorld, every_s: float = EVERY_S, **changes: object) -> TopApp:
-    source = dataclasses.replace(world.source(), **changes)  # type: ignore[arg-type]
+    source = structs.replace(world.source(), **changes)  # type: ignore[arg-type]
     return TopApp(world.context(), source, TopOptions(every_s=every_s), title="gpualloc top", meter=FrozenMeter())
 
 
@@ -57,7 +57,7 @@ async def test_a_node_that_never_answers_holds_up_nobody() -> None:
 async def test_a_hung_device_ages_alone() -> None:
     world = fleet()
     nodes = iter([world.nodes, world.nodes])
-    well = dataclasses.replace(
+    well = structs.replace(
         world.nodes[1], devices=tuple(device("h100-01", index, A100, ratio=0.5) for index in range(8))
     )
     looked = threading.Semaphore(1)

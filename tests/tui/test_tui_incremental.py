@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tui.fleet_fixture import NOW_S, TICKS_S, fleet
 
 from gpualloc.model.inventory import DeviceState, Node, NodeState
 from gpualloc.model.workload import Workload
-from gpualloc.tui.rows import FleetRow, FleetRows, Moment, Standing, fleet_rows
+from gpualloc.tui.rows import FleetRow, FleetRows, Moment, Standing
 from gpualloc.tui.seen import Seen, SeenNode
 from gpualloc.tui.state import State
 from gpualloc.tui.totals import FleetTotals, sums, totals
@@ -58,7 +58,7 @@ def test_rows_say_whose_work_it_is_when_that_changes_without_a_word_of_the_node(
     renamed = tuple(replace(one, name=f"{one.name}-again") for one in WORLD.workloads)
     for workloads in (WORLD.workloads, renamed, ()):
         seen = _seen(workloads)
-        assert made.of(seen) == fleet_rows(seen)
+        assert made.of(seen) == FleetRows().of(seen)
 
 
 def test_a_node_that_is_gone_has_no_rows() -> None:
@@ -66,7 +66,7 @@ def test_a_node_that_is_gone_has_no_rows() -> None:
     seen = _seen()
     made.of(seen)
     fewer = replace(seen, nodes=seen.nodes[1:])
-    assert made.of(fewer) == fleet_rows(fewer)
+    assert made.of(fewer) == FleetRows().of(fewer)
 
 
 @st.composite
@@ -101,7 +101,7 @@ def test_what_is_kept_is_what_would_be_made_anew(
     for at, node, at_s in looks:
         seen = _with(seen, at, node, at_s)
         rows = made.of(seen)
-        assert rows == fleet_rows(seen)
+        assert rows == FleetRows().of(seen)
         for passed_s in (0.0, 0.0, 1.0, later_s, 0.0):
             moment = _moment(at_s + passed_s)
             _check_totals(counted, seen, rows, moment)
@@ -131,7 +131,7 @@ def test_a_state_goes_on_from_the_one_before() -> None:
     first = State.of(_seen(), _moment())
     seen = _with(first.seen, 0, WORLD.nodes[0], 2.0)
     second = first.then(seen, _moment(2.0))
-    assert second.rows == fleet_rows(seen)
+    assert second.rows == FleetRows().of(seen)
     assert second.rows[-1] is first.rows[-1]
     assert State.of(seen, _moment(), live=False).then(seen, _moment()).live
     assert second.totals == totals(seen, second.rows, _moment(2.0))

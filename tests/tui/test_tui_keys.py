@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Iterator
 
 import pytest
+from msgspec import structs
 from textual.events import Key
 from textual.pilot import Pilot
 from tui.fleet_fixture import TICKS_S, FrozenMeter, FrozenWorld, fleet, uuid
@@ -201,7 +201,7 @@ async def test_p_stops_looking_and_goes_on() -> None:
         allowed.acquire()
         yield from world.nodes
 
-    source = dataclasses.replace(world.source(), look=look)
+    source = structs.replace(world.source(), look=look)
     app = TopApp(world.context(), source, TopOptions(every_s=0.05), title="top", meter=FrozenMeter())
     async with app.run_test(size=(80, 24)) as pilot:
         await until_drawn(pilot)
@@ -303,7 +303,7 @@ async def test_rows_dim_and_tell_their_age_after_three_periods() -> None:
 
 
 async def test_simulated_is_said_in_every_view() -> None:
-    world = dataclasses.replace(fleet(), simulated=True)
+    world = structs.replace(fleet(), simulated=True)
     async with world.app().run_test(size=(80, 24)) as pilot:
         await until_drawn(pilot)
         for name in views():

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tui.fleet_fixture import A100, EVERY_S, NOW_S, TICKS_S, device, fleet, node, process, workload
 
 from gpualloc.model.audit import AuditEntry
-from gpualloc.model.inventory import Node, Process
+from gpualloc.model.inventory import Node, NodeState, Process
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.tui.fields import Field
 from gpualloc.tui.listing import Listing
@@ -44,6 +43,13 @@ def users_of(state: State) -> dict[str, UserRow]:
 def told(listing: Listing, name: str, row: object) -> object:  # type: ignore[type-arg]
     field: Field[object] = listing.field(name)
     return field.value(row, AT)
+
+
+def shown(listing: Listing, name: str, row: object) -> str:  # type: ignore[type-arg]
+    """What the list draws."""
+    draw = listing.field(name).draw
+    assert draw is not None
+    return "".join(span.text for span in draw(row, AT, 40))
 
 
 @pytest.mark.parametrize("listing", ALL, ids=lambda one: one.name)
@@ -141,7 +147,46 @@ def test_a_user_has_the_processes_of_their_work_whatever_account_it_runs_as() ->
     ann, eve = users["ann"], users["eve"]
     assert (len(ann.gpus), ann.idle, ann.memory_mib, len(ann.processes), len(ann.strangers)) == (2, 1, 300, 1, 0)
     assert (len(eve.gpus), len(eve.strangers), eve.running) == (1, 1, 0)
-    assert ann.nodes == {"n1"}
+    assert ann.nodes == ("n1",)
+
+
+def test_what_a_user_holds_where_nobody_answers_is_told_as_seen_last() -> None:
+    told_of = {name: (process(name, 0, 1, "ann", 100, None, "x"),) for name in ("n1", "n2")}
+    nodes = tuple(node(name, (device(name, 0, A100),), processes=told_of[name]) for name in told_of)
+    gone = replace(nodes[1], state=NodeState.UNREACHABLE, devices=(), processes=())
+    before = tuple(SeenNode(one.spec).after(one, TICKS_S - 40, 0.0) for one in nodes)
+
+    def row_of(*seen: SeenNode) -> UserRow:
+        return users_of(State.of(Seen(seen, (), 1), AT))["ann"]
+
+    heard = before[0].after(nodes[0], TICKS_S, 0.0)
+    fresh = row_of(heard, before[1].after(nodes[1], TICKS_S, 0.0))
+    assert not USERS.stale(fresh, AT)
+    assert shown(USERS, "node", fresh) == "n1, n2"
+    assert shown(USERS, "age", fresh) == "<3s"
+    partly = row_of(heard, before[1].after(gone, TICKS_S, 0.0))
+    assert not USERS.stale(partly, AT)
+    assert shown(USERS, "node", partly) == "last seen: n2; n1"
+    assert shown(USERS, "age", partly) == "40s"
+    wholly = row_of(before[0], before[1].after(gone, TICKS_S, 0.0))
+    assert USERS.stale(wholly, AT)
+    assert shown(USERS, "node", wholly) == "last seen: n1, n2"
+    assert (len(wholly.gpus), wholly.memory_mib) == (2, 200)
+    nobody = users_of(state_of((), (workload("w1", "train", "ann", WorkloadState.PENDING),)))["ann"]
+    assert not USERS.stale(nobody, AT)
+    assert shown(USERS, "age", nobody) == ""
+
+
+def test_processes_where_nobody_answers_are_told_as_seen_last() -> None:
+    one = node("n1", (), processes=(process("n1", 0, 1, "ann", 100, None, "x"),))
+    seen = SeenNode(one.spec).after(one, TICKS_S - 1, 0.0)
+    gone = seen.after(replace(one, state=NodeState.UNREACHABLE, processes=()), TICKS_S, 0.0)
+    for there, stale, text in ((seen, False, "n1"), (gone, True, "n1 silent 1s")):
+        rows = process_rows((there,), {}, {})
+        group = gathered(rows, Gathering.USER)[0]
+        assert [PROCESSES.stale(row, AT) for row in (*rows, group)] == [stale, stale]
+        assert shown(PROCESSES, "node", rows[0]) == text
+        assert PROCESSES.field("node").draw(rows[0], AT, 8)[-1].text == (" !" if stale else "n1")
 
 
 def test_a_user_who_only_waits_has_nothing() -> None:

@@ -45,6 +45,25 @@ async def test_a_list_is_filtered_while_it_is_typed_and_as_before_when_it_is_lef
         assert found.memory.filter == "user:ann"
 
 
+async def test_a_filter_is_told_in_words_with_the_units_of_its_numbers() -> None:
+    async with fleet().app().run_test(size=(80, 24)) as pilot:
+        await open_view(pilot, "3", "processes")
+        found = list_of(pilot)
+        await until(pilot, lambda: len(found.rows) == 9)
+        await pilot.press("slash")
+        await type_text(pilot, "mem>60000")
+        await until(pilot, lambda: text_of(pilot, "#prompt-hint") == "mem above 58.6 TiB")
+        await type_text(pilot, " user:ann util>=5")
+        await until(pilot, lambda: text_of(pilot, "#prompt-hint").startswith("…"))
+        assert text_of(pilot, "#prompt-hint").endswith(" and util at least 5 %")
+        await pilot.press("enter")
+        await until(pilot, lambda: "0 of 9" in text_of(pilot, "#crumb"))
+        assert "(mem above 58.6 TiB and user contains ann and util at least 5 %)" in found.absent
+        await pilot.press("escape", "slash")
+        await type_text(pilot, "us")
+        await until(pilot, lambda: "user:" in text_of(pilot, "#prompt-hint"))
+
+
 async def test_what_is_no_filter_is_told_and_keeps_the_one_before() -> None:
     async with fleet().app().run_test(size=(120, 30)) as pilot:
         await open_view(pilot, "2", "nodes")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from itertools import pairwise
 
 import pytest
+from msgspec import structs
 from tui.charted_world import device_key, go, graph, slow, store, titles
 from tui.fleet_fixture import NOW_S, fleet
 from tui.steering import text_of, until
@@ -136,7 +136,7 @@ def test_where_nothing_is_known_of_any_there_is_a_gap() -> None:
 
 
 def test_times_of_the_mean_ascend_and_none_is_there_twice() -> None:
-    found = averaged([past((0, 0.1), (7, 0.2)), past((3, 0.3), (7, 0.4)), dataclasses.replace(past())])
+    found = averaged([past((0, 0.1), (7, 0.2)), past((3, 0.3), (7, 0.4)), structs.replace(past())])
     times = [reading.at_s for reading in found.readings]
     assert times == [0, 3, 7]
     assert all(before < after for before, after in pairwise(times))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from gpualloc.tui.fields import Field, Unit
 from gpualloc.tui.listing import Listing, Sort, Tree
@@ -16,8 +15,7 @@ from gpualloc.tui.rows import Moment
 AT = Moment(0.0, 0.0, 2.0)
 
 
-@dataclass(frozen=True)
-class Leaf:
+class Leaf(Struct, frozen=True):
     name: str
     above: str | None = None
     size: float | None = 1.0

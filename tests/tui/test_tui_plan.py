@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from textual.pilot import Pilot
 from tui.plan_steering import FOREVER, answered, plan_view, world
 from tui.steering import screen_text, text_of, until

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 from fakes.sample_world import step
+from msgspec.structs import replace
 from tui.steering import plain_text
 
 from gpualloc.engine.chain import Report
@@ -121,6 +121,15 @@ def test_rows_are_exported_with_their_values() -> None:
     lines = as_csv(PLAN, rows, MOMENT, simulated=True).splitlines()
     assert lines[0].startswith("simulated,step (count),state,do,node,workload")
     assert lines[2].startswith("True,2,pending,limit,gpu01,bert") or ",2,pending,limit,gpu01,bert" in lines[2]
+
+
+def test_models_are_listed_without_their_maker() -> None:
+    step = replace(three()[0], target="GPU 6,7 (NVIDIA A100-SXM4-80GB, NVIDIA H100 80GB HBM3)")
+    [row] = plan_rows(Draft(plan(step), Origin.PLAN), None)
+    target = PLAN.field("target")
+    assert target.draw is not None
+    assert plain_text((target.draw(row, MOMENT, 30),)) == "GPU 6,7 (A100-SXM4-80GB, H100 80GB HBM3)"
+    assert target.value(row, MOMENT) == step.target
 
 
 def test_untrusted_texts_are_escaped_wherever_they_are_drawn() -> None:

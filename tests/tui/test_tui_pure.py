@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections import Counter
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from fakes import sample_world
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from rich.cells import cell_len
 from tui.fleet_fixture import NOW_S, TICKS_S, fleet
 
@@ -29,7 +29,7 @@ from gpualloc.tui.listings.users import USERS
 from gpualloc.tui.listings.workloads import WORKLOADS, WorkRow, weakest_first, work_rows
 from gpualloc.tui.order import arranged
 from gpualloc.tui.query import parse
-from gpualloc.tui.rows import FleetRow, Moment, Standing, fleet_rows, state_words
+from gpualloc.tui.rows import FleetRow, FleetRows, Moment, Standing, state_words
 from gpualloc.tui.seen import Seen, SeenNode
 from gpualloc.tui.shell import ListMemory
 from gpualloc.tui.text import age_text, clip, clip_middle, plain
@@ -47,7 +47,7 @@ def _seen() -> Seen:
 
 
 def _rows() -> tuple[FleetRow, ...]:
-    return fleet_rows(_seen())
+    return FleetRows().of(_seen())
 
 
 @given(ANY_TEXT, st.integers(1, 80))
@@ -208,7 +208,7 @@ def test_standing_of_every_device_is_counted_once() -> None:
 
 
 def test_silent_devices_are_in_no_sum() -> None:
-    late = dataclasses.replace(MOMENT, ticks_s=TICKS_S + 60)
+    late = structs.replace(MOMENT, ticks_s=TICKS_S + 60)
     counted = totals(_seen(), _rows(), late)
     assert counted.sums.memory_used_mib is None
     assert counted.sums.power_w is None
@@ -256,11 +256,11 @@ def test_holds_in_words() -> None:
 
 def test_a_cordon_is_a_word_on_the_row_it_is_about() -> None:
     node = next(node for node in fleet().nodes if node.state is NodeState.OK and node.devices)
-    cordoned = dataclasses.replace(
-        node, cordon="new disks", devices=(dataclasses.replace(node.devices[0], cordon="fan noise"), *node.devices[1:])
+    cordoned = structs.replace(
+        node, cordon="new disks", devices=(structs.replace(node.devices[0], cordon="fan noise"), *node.devices[1:])
     )
     seen = SeenNode(node.spec).after(cordoned, TICKS_S, 0.0)
-    words = [state_words(row, MOMENT) for row in fleet_rows(Seen((seen,), (), looks=1))]
+    words = [state_words(row, MOMENT) for row in FleetRows().of(Seen((seen,), (), looks=1))]
     assert [word.whole == "cordoned" for word in words[:2]] == [True, cordoned.devices[0].state is DeviceState.OK]
     assert "cordoned" not in [word.whole for word in words[2:]]
     assert len(words[0].short) <= FLEET.field("state").least
@@ -268,7 +268,7 @@ def test_a_cordon_is_a_word_on_the_row_it_is_about() -> None:
 
 def _work_row(**changes: Any) -> WorkRow:
     held = next(one for one in sample_world.WORKLOADS if one.allocation is not None)
-    return work_rows((dataclasses.replace(held, **changes),), {}, {}, {})[0]
+    return work_rows((structs.replace(held, **changes),), {}, {}, {})[0]
 
 
 def _drawn(row: WorkRow, name: str) -> str:
@@ -286,7 +286,7 @@ def test_progress_has_a_column_and_a_line_when_work_tells_it() -> None:
     row = _work_row()
     told = Progress(50.0, 100.0, None, "train", 1.0)
     assert _drawn(row, "progress") == ""
-    assert _drawn(dataclasses.replace(row, progress=told), "progress") == "50 %"
+    assert _drawn(structs.replace(row, progress=told), "progress") == "50 %"
     entries = workload_sections(row.workload, {}, told)[0].entries
     assert ("progress", cell("step 50 of 100 (50 %), phase train, as it said 1s ago")) in entries
     assert "progress" not in dict(workload_sections(row.workload, {})[0].entries)

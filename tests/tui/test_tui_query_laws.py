@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from fractions import Fraction
 
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import Struct
 from tui.query_rows import FIELDS, GPU, MOMENT, Row, kept
 
 from gpualloc.errors import UsageError
@@ -55,8 +55,7 @@ VALUES = st.fixed_dictionaries(
 """Name to value; `Naive` knows as much of these fields as it takes."""
 
 
-@dataclass(frozen=True)
-class Naive:
+class Naive(Struct, frozen=True):
     """A term as text, and whether it is true of a row, false, or neither (None), told in the slowest way."""
 
     text: str

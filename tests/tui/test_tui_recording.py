@@ -8,9 +8,9 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from tui.fleet_fixture import NOW_S, fleet
 
 from gpualloc.adapters.recorded_playback import RecordedPlayback

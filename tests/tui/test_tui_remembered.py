@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.tui.remembered import (
     MAX_BYTES,
@@ -27,7 +27,11 @@ CHOSEN = Remembered(
     theme="light",
     view="devices",
     heat="memory",
-    lists={"devices": ListLook(("node", "util"), (("util", True), ("node", False))), "users": ListLook()},
+    lists={
+        "devices": ListLook(("node", "util"), (("util", True), ("node", False))),
+        "processes": ListLook(gathered="user"),
+        "users": ListLook(),
+    },
     filters={"hot": "temp>80 model:h100", "mine": "user:ann"},
 )
 NAMES = st.text("abcdefghij-_ é", min_size=1, max_size=12)
@@ -35,6 +39,7 @@ LOOKS = st.builds(
     ListLook,
     columns=st.none() | st.lists(NAMES, min_size=1, max_size=5).map(tuple),
     sort=st.lists(st.tuples(NAMES, st.booleans()), max_size=3).map(tuple),
+    gathered=st.none() | NAMES,
 )
 ANY = st.builds(
     Remembered,

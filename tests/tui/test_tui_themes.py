@@ -12,7 +12,7 @@ import pytest
 from rich.color import Color, ColorSystem
 from textual.pilot import Pilot
 from tui.fleet_fixture import EVERY_S, FrozenMeter, fleet, uuid
-from tui.steering import fleet_table, go, until_drawn, views, whole_text
+from tui.steering import fleet_table, go, until, until_drawn, views, whole_text
 
 from gpualloc.tui import glyphs
 from gpualloc.tui.app import TopApp
@@ -309,3 +309,22 @@ async def test_where_only_ascii_is_drawn_every_view_and_window_is_ascii(name: st
     finally:
         glyphs.use(glyphs.UNICODE)
     assert {char for char in text if not char.isascii()} == set()
+
+
+@pytest.mark.parametrize(
+    ("theme", "colours"), [("mono", Colours.MANY), (None, Colours.NONE), (None, Colours.SIXTEEN), (None, Colours.MANY)]
+)
+@pytest.mark.parametrize(("size", "framed"), [((80, 24), True), ((120, 40), True), ((80, 12), False)])
+async def test_a_dialog_is_framed_and_the_view_stays_in_sight(
+    theme: str | None, colours: Colours, size: tuple[int, int], *, framed: bool
+) -> None:
+    app = top_in(theme, colours)
+    async with app.run_test(size=size) as pilot:
+        await until_drawn(pilot)
+        await pilot.press("a")
+        await until(pilot, lambda: "What to do" in whole_text(pilot) and "cordon" in whole_text(pilot))
+        window = pilot.app.screen.query_one(".window")
+        assert bool(window.styles.border_top[0]) is framed
+        # Without a frame, where there is little room, nothing of the view is between the lines of the dialog.
+        has_view = "nodes ok" in whole_text(pilot)
+        assert has_view if framed else not (app.native_ansi_color and has_view)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from tui.fleet_fixture import fleet
 
 from gpualloc.engine.past_look import PastLook
@@ -17,7 +17,7 @@ from gpualloc.errors import NotFoundError, StateError, UsageError
 from gpualloc.model.inventory import NodeState
 from gpualloc.tui.messages import Crashed
 from gpualloc.tui.past import Past, PastArrived, PastFailed, PastLeft, place_of, today_of
-from gpualloc.tui.rows import fleet_rows
+from gpualloc.tui.rows import FleetRows
 from gpualloc.tui.seen import Seen, SeenNode
 from gpualloc.tui.timeline import IN_A_ROW_S, Presses, Stride, Timeline
 from gpualloc.tui.totals import totals
@@ -129,8 +129,9 @@ def test_without_anything_stored_there_is_no_past():
 def test_what_the_banner_says():
     assert Timeline(SPAN).words(NOW_S) == ""
     assert Timeline(SPAN, NOW_S - 7200).words(NOW_S) == "PAST 2026-09-21 12:13:20, 2h ago"
-    assert Timeline(SPAN, OLDEST_S, 60.0).words(NOW_S) == "PAST 2026-09-20 13:13:20, 1d ago, 60x, oldest stored"
-    assert Timeline(SPAN, NOW_S - 7200).at_speed(-2.0).to(None).speed == 0
+    assert Timeline(SPAN, OLDEST_S).words(NOW_S) == "PAST 2026-09-20 13:13:20, 1d ago, oldest stored"
+    assert Timeline(SPAN, NEWEST_S - 60).words(NOW_S, recorded=True) == "PAST 2026-09-21 14:12:10, 60s before its end"
+    assert Timeline(SPAN, NEWEST_S).words(NOW_S, recorded=True) == "PAST 2026-09-21 14:13:10, its end"
 
 
 def test_whoever_holds_the_key_goes_faster():
@@ -221,6 +222,37 @@ def test_steps_go_from_tick_to_tick_and_back_to_live(past, heard):
     assert place(heard) == NEWEST_S - 60
 
 
+def test_who_would_go_beyond_an_end_is_told(past, heard):
+    def beyond():
+        return heard.get(timeout=30).place.beyond
+
+    past.go(OLDEST_S - 1)
+    assert beyond() == -1
+    past.step(-1)
+    assert beyond() == -1
+    past.step(1)
+    assert beyond() == 0
+    past.shift(-60)
+    assert beyond() == -1
+    past.go(NEWEST_S + 1)
+    assert beyond() == 1
+    past.go(NEWEST_S)
+    assert beyond() == 0
+
+
+def test_at_the_end_of_a_recording_steps_forth_stay_there(chronicle, heard):
+    past = Past(lambda: chronicle, heard.put, ends=True)
+    try:
+        past.step(-2)
+        assert place(heard) == NEWEST_S - 10
+        for move in (lambda: past.step(5), lambda: past.shift(60)):
+            move()
+            message = heard.get(timeout=30)
+            assert (message.place.look.at_s, message.place.beyond) == (NEWEST_S, 1)
+    finally:
+        past.stop()
+
+
 def test_whoever_holds_the_key_does_not_queue_up_looks(past, heard, chronicle):
     chronicle.gate.clear()
     past.step(-1)
@@ -285,7 +317,7 @@ def test_views_draw_a_moment_as_if_it_were_now(past, heard):
     past.go(NOW_S - 1000)
     there = heard.get(timeout=30).place
     assert there.span == SPAN
-    rows = fleet_rows(there.seen)
+    rows = FleetRows().of(there.seen)
     assert (there.moment.now_s, there.moment.period_s) == (NOW_S - 1000, 10.0)
     assert [row.node.name for row in rows if row.device is None] == [node.name for node in nodes]
     assert totals(there.seen, rows, there.moment).running == 0
@@ -294,7 +326,7 @@ def test_views_draw_a_moment_as_if_it_were_now(past, heard):
 def test_a_node_that_was_not_sampled_is_never_fresh():
     node = replace(fleet().nodes[0], state=NodeState.STALE, reason="no sample of it is kept of that time")
     there = place_of(PastLook(NOW_S, NOW_S, 10.0, (node,)), SPAN)
-    rows = fleet_rows(there.seen)
+    rows = FleetRows().of(there.seen)
     assert all(there.moment.is_stale(row) for row in rows)
     assert totals(there.seen, rows, there.moment).sums.power_w is None
 

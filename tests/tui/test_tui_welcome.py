@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
 import os
 import select
@@ -17,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from textual.pilot import Pilot
 from tui.fleet_fixture import FrozenWorld, bare_machine, fleet, node
 from tui.steering import fleet_table, text_of, until, whole_text
@@ -82,7 +82,7 @@ async def test_commands_are_copied_and_not_started() -> None:
 
 async def test_it_gives_way_as_soon_as_a_gpu_is_seen() -> None:
     world = bare_machine()
-    full = dataclasses.replace(fleet(), nodes=world.nodes)
+    full = structs.replace(fleet(), nodes=world.nodes)
     app = full.app(options=TopOptions(every_s=0.05))
     async with app.run_test(size=(80, 24)) as pilot:
         await _welcomed(pilot)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
+from msgspec.structs import replace
 from textual.pilot import Pilot
 from tui.steering import screen_text, text_of, until
 from tui.world_fixture import list_of, simulated, until_looked, until_view

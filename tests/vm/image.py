@@ -19,9 +19,9 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import Struct
 from vm.qemu import COMMAND_LINE, HARDWARE, keep_booted
 
 SUITE = "bookworm"
@@ -61,8 +61,7 @@ _SUDO = 'Defaults env_keep += "GPUALLOC_FAKE_NVML GPUALLOC_NVML_DEADLINE_S"\n'
 """What the driver library of the tests shows is seen by every session, and by what it starts as root."""
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(Struct, frozen=True):
     """A finished build: files in one folder."""
 
     folder: Path

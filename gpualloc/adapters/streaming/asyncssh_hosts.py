@@ -8,15 +8,15 @@ import hmac
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec import Struct
 
 _HASHED = "|1|"
 _MARKERS = ("@cert-authority", "@revoked")
 
 
-@dataclass(frozen=True, slots=True)
-class KnownKeys:
+class KnownKeys(Struct, frozen=True):
     """What is known of one host; keys as they are written, such as `ssh-ed25519 AAAA...`."""
 
     trusted: tuple[str, ...]
@@ -25,8 +25,7 @@ class KnownKeys:
     """Whether a certificate authority is trusted for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     marker: str | None
     hosts: str
     """Patterns with commas between them, in lower case; or, hashed, as written."""

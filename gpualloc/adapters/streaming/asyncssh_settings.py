@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 _ON = ("yes", "true")
 _OFF = ("no", "false", "none")
@@ -43,8 +44,7 @@ class NeedsSsh(Exception):
     """Only ssh itself can serve this host; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Jump:
+class Jump(Struct, frozen=True):
     """A host to go through."""
 
     host: str
@@ -52,8 +52,7 @@ class Jump:
     port: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HostSettings:
+class HostSettings(Struct, frozen=True):
     """How to reach one host and what to believe on the way."""
 
     host: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _FIRST, _SPAN = 0.15, 0.5
 """Nodes tell in this part of the period, so that what is heard a little late still belongs to its tick."""
@@ -13,8 +14,7 @@ _SPARE_S = 2.0
 """How much longer than its period a node may need: a GPU that hangs costs it its deadline once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(Struct, frozen=True):
     """The period of a stream, seconds, and what follows from it."""
 
     every_s: float

@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.adapters.fields import Fields, MalformedError
 from gpualloc.adapters.link import Failure, Message

@@ -6,7 +6,8 @@ import asyncio
 import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gpualloc.adapters.backoff import BackOff
 from gpualloc.adapters.fields import MalformedError
@@ -29,8 +30,7 @@ _SOON_S = 1.0
 """After a pause as short as this nobody need take a node for lost."""
 
 
-@dataclass(slots=True)
-class Counts:
+class Counts(Struct):
     """What all streams of a watch did together."""
 
     received_bytes: int = 0
@@ -41,8 +41,7 @@ class Counts:
     streaming: int = 0
 
 
-@dataclass(slots=True)
-class Shared:
+class Shared(Struct):
     """What the streams of one watch have in common."""
 
     pace: Pace

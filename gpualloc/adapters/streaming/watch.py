@@ -7,7 +7,8 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.adapters.streaming.blocking import in_thread
 from gpualloc.adapters.streaming.channel import Dial
@@ -24,8 +25,7 @@ _CLOSE_S = 0.9
 _MIN_POLL_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Watched:
+class Watched(Struct, frozen=True):
     """One node of a watch."""
 
     spec: NodeSpec

@@ -6,11 +6,11 @@ stopped by counts of nodes, never by a clock, so that equal programmes have equa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 from gpualloc.errors import ConfigError, InfeasibleError
 
@@ -24,8 +24,7 @@ UNBOUNDED = float("inf")
 """No limit on a column or a row."""
 
 
-@dataclass(frozen=True, slots=True)
-class Solution:
+class Solution(Struct, frozen=True):
     """The best values found."""
 
     gain: float

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+
+class Rules(Struct, frozen=True):
     """Bounds of a pool's size and of how often it changes."""
 
     min_nodes: int = 1
@@ -20,8 +20,7 @@ class Rules:
     """Seconds from the order of a node until work runs there; nothing is given back while a node is on its way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """What is known of a pool at one moment."""
 
     at_s: float
@@ -64,8 +63,7 @@ class Standing:
         return -int(-(gpus - 1e-9) // self.gpus_per_node)
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """How many nodes a policy would have."""
 
     nodes: int
@@ -89,8 +87,7 @@ class ScalingPolicy(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """What is to be done about a pool's size."""
 
     nodes: int

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpualloc.policies.scaling.pool import ScalingPolicy, Standing, Wish
 
 
-@dataclass(frozen=True, slots=True)
-class Predictive:
+class Predictive(Struct, frozen=True):
     """Up for what is to be expected soon, down only when nothing until the forecast horizon stands against it.
 
     What is to be expected is in the standing (`soon_gpus`, `later_gpus`), with the risk taken already in it.

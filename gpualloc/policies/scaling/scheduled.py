@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpualloc.model.scaling import Hours
 from gpualloc.policies.scaling.pool import Standing, Wish
 
 
-@dataclass(frozen=True, slots=True)
-class Scheduled:
+class Scheduled(Struct, frozen=True):
     """The first hours that hold count; outside of them the pool is as small as the demand lets it be."""
 
     hours: tuple[Hours, ...]

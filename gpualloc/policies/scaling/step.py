@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpualloc.policies.scaling.pool import Standing, Wish
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """Nodes by the load that is passed; down one at a time."""
 
     steps: tuple[tuple[float, int], ...]

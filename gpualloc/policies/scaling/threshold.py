@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpualloc.policies.scaling.pool import Standing, Wish
 
 
-@dataclass(frozen=True, slots=True)
-class Threshold:
+class Threshold(Struct, frozen=True):
     """One node at a time. The load counts work that waits and nodes on their way."""
 
     up_ratio: float

@@ -8,9 +8,9 @@ are highest the linear programme over all ways to fill a device raises it furthe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.errors import ConfigError
 from gpualloc.policies.temporal.case import TINY
@@ -27,8 +27,7 @@ _MOST_ROUNDED = 400_000
 _NOISE = 1e-6
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceBound:
+class DeviceBound(Struct, frozen=True):
     """Devices that are needed at least."""
 
     devices: int

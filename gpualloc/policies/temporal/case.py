@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.policies.temporal.problem import NOWHERE, Flags, Places, Prices, TemporalProblem, Values
 
@@ -15,8 +15,7 @@ TINY = 1e-9
 """What sums of floating-point numbers may be beyond a limit."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Case:
+class Case(Struct, frozen=True, eq=False):
     """Items are sorted by name, devices are those that can matter, in their order."""
 
     hours: Values

@@ -8,9 +8,9 @@ items of the best one respond to each other, and may.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.policies.temporal.bill import costs_of
 from gpualloc.policies.temporal.case import Case, case_of
@@ -32,8 +32,7 @@ _DISSOLVED = 3
 """Devices that a mutation takes apart, the least filled first."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Plan:
+class _Plan(Struct, frozen=True, eq=False):
     """One of the population; the lower the better."""
 
     place: Places

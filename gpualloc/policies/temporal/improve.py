@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.policies.temporal.case import Case
 from gpualloc.policies.temporal.effort import Effort
@@ -23,8 +23,7 @@ PASSES = 12
 """Most times that all items respond."""
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(Struct, frozen=True):
     """What items reckon with beside their own costs."""
 
     most: int | None = None
@@ -33,8 +32,7 @@ class Terms:
     """Device of which each item on it pays its part, so that all leave when that is cheaper; NOWHERE: of none."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Routes:
+class Routes(Struct, frozen=True, eq=False):
     """The ways of one item over devices and intervals, and their costs."""
 
     case: Case

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+from msgspec.structs import replace
 
 from gpualloc.policies.temporal.case import case_of, part_of
 from gpualloc.policies.temporal.finish import finish

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from gpualloc.policies.temporal.problem import Places
 
@@ -23,8 +24,7 @@ class Cause(StrEnum):
     """The whole plan costs less with it, for none of these reasons alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True):
     """An item goes from one device to another."""
 
     item: int
@@ -44,8 +44,7 @@ class Move:
     is asked of the target with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Costs:
+class Costs(Struct, frozen=True):
     """The cost of a plan, by parts; prices are those of the problem."""
 
     needed: int
@@ -59,8 +58,7 @@ class Costs:
     """All parts at their prices."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TemporalPlan:
+class TemporalPlan(Struct, frozen=True, eq=False):
     """A valid answer to a `TemporalProblem`: no device holds more memory than it has.
 
     The one exception are items that are on a device already: where nothing else has room they stay, and what that

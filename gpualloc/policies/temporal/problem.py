@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct
 
 Values = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -15,8 +14,7 @@ NOWHERE = -1
 """Stands in places for: on no device."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prices:
+class Prices(Struct, frozen=True):
     """What things cost beside devices that are on and moves, in one unit, such as GPU-hours."""
 
     overload: float = 10.0
@@ -25,8 +23,7 @@ class Prices:
     """Of each device of the most that are on at once: what it costs to own one more."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TemporalProblem:
+class TemporalProblem(Struct, frozen=True, eq=False):
     """Items over T intervals, and the devices that they can be on.
 
     Memory is a hard limit, compute is shared: the items of a device may together ask for more than it has, at a price.

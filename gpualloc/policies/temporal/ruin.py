@@ -7,9 +7,8 @@ left out, which makes it more urgent, is that of Christiaens and Vanden Berghe 2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.policies.temporal.case import TINY
 from gpualloc.policies.temporal.effort import Effort
@@ -23,8 +22,7 @@ _BLINK = 0.02
 """Part of the devices that an item does not see when it looks for one."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Window:
+class Window(Struct, frozen=True, eq=False):
     """Items and devices of one window."""
 
     sizes: Values

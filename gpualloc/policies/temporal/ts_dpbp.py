@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import numpy as np
+from msgspec.structs import replace
 
 from gpualloc.policies.temporal.bill import costs_of
 from gpualloc.policies.temporal.case import Case, alike, case_of

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gpualloc.sim.traces.result import DecisionTimes, Failures
 
 
-@dataclass(frozen=True, slots=True)
-class Waits:
+class Waits(Struct, frozen=True):
     """How long the tasks of one kind waited for their place, in seconds."""
 
     tasks: int
@@ -28,8 +27,7 @@ class Waits:
     """Of all tasks of the kind whenever they arrived; one that never got a place counts until the last task left."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(Struct, frozen=True):
     """The means of a part of the time from the first to the last arrival."""
 
     at_s: float
@@ -42,8 +40,7 @@ class Moment:
     """Expected fragment in percent of all GPUs, at the end of the part; None when nothing happened in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Migrations:
+class Migrations(Struct, frozen=True):
     """What was moved."""
 
     moves: int
@@ -54,8 +51,7 @@ class Migrations:
     """Moved tasks for which the policy had no other place, so that they waited."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChurnResult:
+class ChurnResult(Struct, frozen=True):
     """What came of one run."""
 
     policy: str
@@ -97,7 +93,7 @@ class ChurnResult:
     """The first of them in words."""
     refusals_that_fitted: int
     """Answers that there is no place although there was one."""
-    decision_us: NDArray[np.float64] = field(repr=False)
+    decision_us: NDArray[np.float64]
     """Time of each decision in microseconds, refusals included."""
 
     @property

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal
+
+from msgspec import Struct
 
 from gpualloc.sim.traces.curve import REPORTED_PCT
 from gpualloc.sim.traces.published import Published
@@ -15,8 +16,7 @@ Kind = Literal["run", "published", "bound"]
 LOADS = tuple(map(str, REPORTED_PCT))
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
+class Spread(Struct, frozen=True):
     """A figure over several runs."""
 
     mean: float
@@ -24,8 +24,7 @@ class Spread:
     """Of the sample; None with a single run."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunFigures:
+class RunFigures(Struct, frozen=True):
     """What only a run of our own tells, as means over the orders."""
 
     fragmentation_pct: Spread | None
@@ -46,8 +45,7 @@ class RunFigures:
     """Load in percent, ascending, and the mean unallocated percent; loads that every run has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One line of a comparison."""
 
     name: str

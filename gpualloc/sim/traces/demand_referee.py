@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gpualloc.sim.traces.demand import Demand
@@ -14,8 +13,7 @@ _TINY = 1e-6
 """What sums may be beyond a limit, in GPUs or GiB."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Verdict:
+class Verdict(Struct, frozen=True, eq=False):
     """What a plan comes to."""
 
     on: NDArray[np.int64]

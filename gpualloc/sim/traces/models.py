@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.errors import BrokenInputError
 from gpualloc.sim.traces.cells import ALTERNATIVES, shown
@@ -15,8 +15,7 @@ MAX_ROWS_TOLD = 5
 _MODELS_TOLD = 20
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownModel:
+class UnknownModel(Struct, frozen=True):
     """A GPU model that tasks ask for and no node has."""
 
     model: str

@@ -8,17 +8,16 @@ taken to have the sockets that PWR falls back to, since traces do not name CPUs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 
 from gpualloc.model.shapes import GPU_MILLI
 from gpualloc.sim.traces.referee import Referee
 from gpualloc.sim.traces.trace import TraceNode
 
 
-@dataclass(frozen=True, slots=True)
-class Watts:
+class Watts(Struct, frozen=True):
     """What one part draws."""
 
     idle: int
@@ -43,8 +42,7 @@ CORE_CPU_MILLI = 2000
 """CPU of a trace that is one core, in 1/1000 of a CPU."""
 
 
-@dataclass(frozen=True, slots=True)
-class Power:
+class Power(Struct, frozen=True):
     """What the whole cluster draws at one moment, in kW."""
 
     gpus_kw: float | None

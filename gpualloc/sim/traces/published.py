@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.errors import BrokenInputError
 from gpualloc.sim.traces.cells import WrongCell, milli, name, whole
@@ -15,8 +16,7 @@ PUBLISHED = Layout("published figures", ("trace", "policy", "seed", *_LOADS))
 _ALL_MILLI_PCT = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(Struct, frozen=True):
     """One published run."""
 
     policy: str

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gpualloc.model.shapes import GPU_MILLI, Shape
@@ -14,8 +13,7 @@ KINDS = ("cpu_only", "fractional", "single", "multi")
 """Kinds of tasks, as results tell them apart."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failures:
+class Failures(Struct, frozen=True):
     """Tasks that got no place, by kind."""
 
     cpu_only: int = 0
@@ -29,8 +27,7 @@ class Failures:
         return self.cpu_only + self.fractional + self.single + self.multi
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionTimes:
+class DecisionTimes(Struct, frozen=True):
     """How long decisions took, in microseconds."""
 
     mean_us: float
@@ -43,8 +40,7 @@ class DecisionTimes:
         return 1e6 / self.mean_us if self.mean_us > 0 else None
 
 
-@dataclass(frozen=True, slots=True)
-class PackingResult:
+class PackingResult(Struct, frozen=True):
     """What came of one run."""
 
     policy: str
@@ -75,9 +71,9 @@ class PackingResult:
     power_at_end: Power
     without_figures: tuple[str, ...]
     """GPU models of which nobody told what they draw."""
-    decision_us: NDArray[np.float64] = field(repr=False)
+    decision_us: NDArray[np.float64]
     """Time of each decision in microseconds, in the order of arrival."""
-    placements: tuple[tuple[int, str, tuple[int, ...]], ...] = field(repr=False, default=())
+    placements: tuple[tuple[int, str, tuple[int, ...]], ...] = ()
     """Task row, node (empty: no place) and GPU indices of each arrival; empty unless asked for."""
 
     @property

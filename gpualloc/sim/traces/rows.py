@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import chain
+
+from msgspec import Struct
 
 from gpualloc.errors import BrokenInputError
 from gpualloc.sim.traces.cells import ALTERNATIVES, MAX_NAME_CHARS, WrongCell, shown
 from gpualloc.sim.traces.lines import MAX_LINE_BYTES
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """The columns of one kind of file."""
 
     name: str
@@ -30,8 +30,7 @@ class Layout:
         return self.required + self.optional
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """One row of a text."""
 
     number: int

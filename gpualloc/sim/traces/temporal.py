@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from gpualloc.sim.traces.demand import Demand
 from gpualloc.sim.traces.demand_referee import Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class MoveTold:
+class MoveTold(Struct, frozen=True):
     """A move and why it was made."""
 
     at_s: float
@@ -29,8 +28,7 @@ class MoveTold:
     asked of the target with it."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Played:
+class Played(Struct, frozen=True, eq=False):
     """What one policy came to."""
 
     policy: str
@@ -41,8 +39,7 @@ class Played:
     """False when the deadline cut its search short."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TemporalResult:
+class TemporalResult(Struct, frozen=True, eq=False):
     """What a policy came to, and what stands beside it."""
 
     demand: Demand

@@ -9,9 +9,9 @@ nothing.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gpualloc.errors import BrokenInputError, UsageError
@@ -33,8 +33,7 @@ _WIDEST = 1e12
 Times = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Timetable:
+class Timetable(Struct, frozen=True, eq=False):
     """The arrivals of a run, in their order."""
 
     rows: NDArray[np.int64]
@@ -60,8 +59,7 @@ class Timetable:
         return float(self.arrives_s[-1])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Recorded:
+class _Recorded(Struct, frozen=True, eq=False):
     """The tasks with known times, in the order in which they came."""
 
     rows: NDArray[np.int64]

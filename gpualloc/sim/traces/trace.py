@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from gpualloc.model.shapes import Shape
 
 
-@dataclass(frozen=True, slots=True)
-class TraceNode:
+class TraceNode(Struct, frozen=True):
     """A node of a trace, empty. All its GPUs are of one model."""
 
     name: str
@@ -27,8 +26,7 @@ class TraceNode:
     """Memory of each GPU; None when the trace does not tell."""
 
 
-@dataclass(frozen=True, slots=True)
-class TraceTask:
+class TraceTask(Struct, frozen=True):
     """One row of a task file."""
 
     row: int
@@ -66,8 +64,7 @@ class TraceTask:
         return self.shape.models
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Tasks:
+class Tasks(Struct, frozen=True, eq=False):
     """All tasks of a trace, by row, in some 40 bytes each: for files of millions of rows."""
 
     source: str

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
+
+from msgspec import Struct
 
 from gpualloc.engine.chain import OnStep
 from gpualloc.engine.context import Context
@@ -14,15 +15,13 @@ from gpualloc.tui.cells import Cell
 from gpualloc.tui.state import State
 
 
-@dataclass(frozen=True, slots=True)
-class NodeTarget:
+class NodeTarget(Struct, frozen=True):
     """A node."""
 
     node: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceTarget:
+class DeviceTarget(Struct, frozen=True):
     """A device of a node."""
 
     node: str
@@ -31,8 +30,7 @@ class DeviceTarget:
     model: str
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessTarget:
+class ProcessTarget(Struct, frozen=True):
     """A process on a device of a node."""
 
     node: str
@@ -45,8 +43,7 @@ class ProcessTarget:
     """Id of the workload it belongs to; None for a stranger."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkloadTarget:
+class WorkloadTarget(Struct, frozen=True):
     """A workload of our books."""
 
     id: str
@@ -54,8 +51,7 @@ class WorkloadTarget:
     owner: str
 
 
-@dataclass(frozen=True, slots=True)
-class AlertTarget:
+class AlertTarget(Struct, frozen=True):
     """An alert: a rule that holds at a place."""
 
     rule: str
@@ -68,8 +64,7 @@ Answers = Mapping[str, str]
 """What was answered, by the name of what was asked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """Something that must be known before an action can be proposed."""
 
     name: str
@@ -83,8 +78,7 @@ class Ask:
     """Texts that complete what is typed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
+class Scene(Struct, frozen=True):
     """What an action is worked out from."""
 
     ctx: Context
@@ -92,8 +86,7 @@ class Scene:
     """What the dashboard has seen, whoever it was that looked."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """What an action would do, to be confirmed by whoever wants it."""
 
     title: str
@@ -113,8 +106,7 @@ class Change:
     """Whether it ends work or destroys something: then nothing but `y` confirms it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """Something hands can do. Its module is imported when it is first wanted."""
 
     name: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
+
+from msgspec import Struct
 
 from gpualloc.engine.chain import OnStep
 from gpualloc.engine.context import Context
@@ -35,8 +36,7 @@ _FATES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
+class _Group(Struct, frozen=True):
     """Places that one command takes."""
 
     nodes: tuple[str, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from gpualloc.model.inventory import Device
 from gpualloc.tui.cells import (
@@ -190,9 +191,13 @@ def _age_cell(row: FleetRow, moment: Moment, _: int) -> Cell:
     return cell(moment.age_words(row), Role.WARN if moment.is_stale(row) else Role.DIM)
 
 
+MAKER = "NVIDIA "
+"""What the product names of drivers begin with."""
+
+
 def short_model(model: str) -> str:
     """The product name without its maker, which every model carries; safe to draw."""
-    return plain(model.removeprefix("NVIDIA "), 80)
+    return plain(model.removeprefix(MAKER), 80)
 
 
 def models_text(devices: Sequence[Device]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.forecast.run_times import ClassRunTime
 from gpualloc.model.forecast import Band
@@ -23,8 +24,7 @@ HORIZONS_S = (900, 1800, 3600, 10_800, 21_600, 43_200, 86_400)
 _LEAST_BAND, _MOST_BAND, _EDGES = 14, 20, 10
 
 
-@dataclass(frozen=True, slots=True)
-class ForeseenRow:
+class ForeseenRow(Struct, frozen=True):
     """One series."""
 
     place: int

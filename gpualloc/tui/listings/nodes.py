@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.health import Condition, Severity
 from gpualloc.model.inventory import HostReading, Node
@@ -20,8 +21,7 @@ _WHOLE_FROM = 16
 _SEVERE = Severity.ERROR.rank
 
 
-@dataclass(frozen=True, slots=True)
-class NodeRow:
+class NodeRow(Struct, frozen=True):
     """A node with what its devices and its troubles come to."""
 
     row: FleetRow

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.engine.undo import Stays
 from gpualloc.model.decision import Rejection
@@ -13,6 +14,7 @@ from gpualloc.tui.cells import Cell, Role, Span, cell
 from gpualloc.tui.drafts import Course, Draft
 from gpualloc.tui.fields import Field, Unit
 from gpualloc.tui.listing import Listing
+from gpualloc.tui.listings.fleet import MAKER
 from gpualloc.tui.rows import Moment
 from gpualloc.tui.text import plain
 from gpualloc.views.plan import glyph_of
@@ -40,8 +42,7 @@ _STATE_ROLES = {
 _GLYPH_ROLES = {"+": Role.GOOD, "~": Role.WARN, "-": Role.BAD}
 
 
-@dataclass(frozen=True, slots=True)
-class PlanRow:
+class PlanRow(Struct, frozen=True):
     """A step of a plan, or something that the plan does not do."""
 
     key: str
@@ -184,6 +185,12 @@ def _target(row: PlanRow, _: Moment) -> str | None:
     return f"{step.place} of {step.target}" if step.place else step.target
 
 
+def _target_cell(row: PlanRow, moment: Moment, _: int) -> Cell:
+    """Models without their maker, as in other lists: `GPU 6,7 (H100 80GB HBM3)`."""
+    text = _target(row, moment) or ""
+    return cell(plain(text.replace(f"({MAKER}", "(").replace(f", {MAKER}", ", ")))
+
+
 def _work(row: PlanRow, _: Moment) -> str | None:
     return row.name or row.workload
 
@@ -221,7 +228,7 @@ FIELDS: tuple[Field[PlanRow], ...] = (
     Field("do", "DO", "what is done", lambda row, _: row.what, draw=_what, least=10, most=14, priority=1),
     Field("node", "NODE", "on which node", _node, draw=_or_blank(_node), least=8, most=16, priority=4),
     Field("workload", "WORKLOAD", "for whom", _work, draw=_or_blank(_work), least=10, most=22, priority=3),
-    Field("target", "TARGET", "what is changed", _target, draw=_or_blank(_target), least=20, most=30, priority=7),
+    Field("target", "TARGET", "what is changed", _target, draw=_target_cell, least=24, most=30, priority=7),
     Field("why", "WHY", "reason of it", lambda row, _: row.why, draw=_why, least=34, most=200, priority=5),
     Field(
         "back",

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from gpualloc.model.inventory import Process
-from gpualloc.tui.cells import Cell, Role, cell, number
+from gpualloc.tui.cells import Cell, Role, Span, cell, number
 from gpualloc.tui.fields import Field, Unit, Value
 from gpualloc.tui.listing import Listing, Sort, Tree
 from gpualloc.tui.rows import Moment
 from gpualloc.tui.seen import SeenNode
-from gpualloc.tui.text import plain
+from gpualloc.tui.text import age_text, plain
 
 
 class Gathering(StrEnum):
@@ -35,8 +37,7 @@ class Gathering(StrEnum):
         return all_of_them[(all_of_them.index(self) + 1) % len(all_of_them)]
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessRow:
+class ProcessRow(Struct, frozen=True):
     """A process with what is known of it elsewhere."""
 
     process: Process
@@ -52,10 +53,13 @@ class ProcessRow:
     above: str | None = None
     """Key of the row that it stands under."""
     depth: int = 0
+    heard_s: float | None = None
+    """Ticks at which its node told of it."""
+    failing: bool = False
+    """Whether its node fails to answer since."""
 
 
-@dataclass(frozen=True, slots=True)
-class GroupRow:
+class GroupRow(Struct, frozen=True):
     """Processes that belong together."""
 
     name: str
@@ -93,6 +97,8 @@ def process_rows(
             None if process.workload is None else plain(names.get(process.workload, process.workload)),
             owner_of(process, owners or {}),
             f"{node.name}/{process.device}/{process.mig_instance}/{process.started_at_s}/{process.pid}",
+            heard_s=node.heard_s,
+            failing=node.failing,
         )
         for node in nodes
         for process in node.processes
@@ -135,6 +141,21 @@ def _sum_once(value: Callable[[ProcessRow], float | None]) -> Callable[[GroupRow
 
 def _all(value: Callable[[ProcessRow], str | None]) -> Callable[[GroupRow], Value]:
     return lambda group: tuple(dict.fromkeys(text for row in group.members if (text := value(row)) is not None))
+
+
+def _is_stale(row: Row, moment: Moment) -> bool:
+    """Whether it is what was seen last, on nodes that do not answer."""
+    rows = row.members if isinstance(row, GroupRow) else (row,)
+    return all(moment.is_past(one.heard_s, failing=one.failing) for one in rows)
+
+
+def _node_cell(row: Row, moment: Moment, width: int) -> Cell:
+    if isinstance(row, GroupRow):
+        return cell(", ".join(plain(name) for name in dict.fromkeys(one.node for one in row.members)))
+    if not _is_stale(row, moment):
+        return cell(plain(row.node))
+    name, silent = plain(row.node), f" silent {age_text(moment.age_s(row.heard_s))}"
+    return (Span(name), Span(silent if len(name) + len(silent) <= width else " !", Role.WARN))
 
 
 def _gpus(group: GroupRow) -> Value:
@@ -204,9 +225,11 @@ FIELDS: tuple[Field[Row], ...] = (
         "NODE",
         "its node",
         _of(lambda row: row.node, _all(lambda row: row.node)),
+        draw=_node_cell,
         least=8,
         most=20,
         priority=7,
+        keeps=True,
     ),
     Field(
         "gpu",
@@ -366,6 +389,7 @@ PROCESSES: Listing[Row] = Listing(
         parent=lambda row: None if isinstance(row, GroupRow) else row.above,
         heading=lambda row: isinstance(row, GroupRow),
     ),
+    stale=_is_stale,
     absent="no process is on a GPU",
 )
 """Processes, the largest first."""

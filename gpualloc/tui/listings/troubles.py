@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.alert import Alert, AlertRule, AlertState, Silence
 from gpualloc.model.health import Condition, Event, Severity
@@ -23,8 +24,7 @@ SEVERITY_ROLES = {
 _MAX_WHAT = 400
 
 
-@dataclass(frozen=True, slots=True)
-class TroubleRow:
+class TroubleRow(Struct, frozen=True):
     """Something that is wrong, or that happened, with the index of its device for display."""
 
     about: Condition | Event
@@ -196,8 +196,7 @@ EVENTS: Listing[TroubleRow] = Listing(
 """What happened, the newest first."""
 
 
-@dataclass(frozen=True, slots=True)
-class AlertRow:
+class AlertRow(Struct, frozen=True):
     """An alert with its rule and what silences it."""
 
     alert: Alert

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from gpualloc.model.workload import Workload, WorkloadState
-from gpualloc.tui.cells import Cell, Role, cell
+from gpualloc.tui.cells import Cell, Role, Span, cell
 from gpualloc.tui.fields import Field, Unit, Value
 from gpualloc.tui.listing import Listing, Sort
 from gpualloc.tui.listings.processes import owner_of
 from gpualloc.tui.rows import BUSY_RATIO, FleetRow, Moment
 from gpualloc.tui.state import State
+from gpualloc.tui.text import plain
 from gpualloc.tui.values import UNKNOWN
 
 
-@dataclass(slots=True)
-class UserRow:
+class UserRow(Struct):
     """What one user has, over the whole fleet; a GPU that several share counts for each of them."""
 
     user: str
-    gpus: set[str] = field(default_factory=set)
-    """UUIDs of devices with work or processes of this user."""
+    gpus: dict[str, FleetRow] = field(default_factory=dict)
+    """Devices with work or processes of this user, by UUID."""
     idle: int = 0
     """How many of them do nothing."""
     memory_mib: int = 0
@@ -37,7 +39,20 @@ class UserRow:
     """Those that nobody booked."""
     running: int = 0
     waiting: int = 0
-    nodes: set[str] = field(default_factory=set)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Names of the nodes of these devices, each once."""
+        return tuple(sorted({row.node.name for row in self.gpus.values()}))
+
+    @property
+    def oldest(self) -> FleetRow | None:
+        """The device that was not heard for the longest time; None without any."""
+        return min(self.gpus.values(), key=lambda row: -math.inf if row.heard_s is None else row.heard_s, default=None)
+
+    def is_silent(self, node: str, moment: Moment) -> bool:
+        """Whether of a device on that node that is shown that was seen last."""
+        return any(row.node.name == node and moment.is_stale(row) for row in self.gpus.values())
 
 
 def user_rows(state: State) -> tuple[UserRow, ...]:
@@ -79,8 +94,7 @@ def _add_work(found: dict[str, UserRow], workloads: Iterable[Workload], devices:
 def _add_device(one: UserRow, row: FleetRow | None) -> None:
     if row is None or row.device is None or row.device.uuid in one.gpus:
         return
-    one.gpus.add(row.device.uuid)
-    one.nodes.add(row.node.name)
+    one.gpus[row.device.uuid] = row
     ratio = row.device.gpu_utilization_ratio
     if ratio is not None:
         one.ratios.append(ratio)
@@ -96,6 +110,25 @@ def _mean(row: UserRow, _: Moment) -> Value:
 def _power(row: UserRow, _: Moment) -> Value:
     """Nobody's GPUs draw none; it is unknown where no driver tells it."""
     return sum(row.powers_w) if row.powers_w or not row.gpus else None
+
+
+def _age(row: UserRow, moment: Moment) -> Value:
+    return None if row.oldest is None else moment.age_s(row.oldest.heard_s)
+
+
+def _age_cell(row: UserRow, moment: Moment, _: int) -> Cell:
+    oldest = row.oldest
+    if oldest is None:
+        return ()
+    return cell(moment.age_words(oldest), Role.WARN if moment.is_stale(oldest) else Role.DIM)
+
+
+def _nodes_cell(row: UserRow, moment: Moment, _: int) -> Cell:
+    """Those that are silent come first: what is shown of them was seen last."""
+    silent = [name for name in row.nodes if row.is_silent(name, moment)]
+    others = ", ".join(plain(name) for name in row.nodes if name not in silent)
+    told = f"last seen: {', '.join(plain(name) for name in silent)}" if silent else ""
+    return (Span(told, Role.WARN), Span("; " if told and others else ""), Span(others))
 
 
 def _idle_cell(row: UserRow, _: Moment, width: int) -> Cell:
@@ -153,7 +186,7 @@ FIELDS: tuple[Field[UserRow], ...] = (
         Unit.WATT,
         least=6,
         most=8,
-        priority=8,
+        priority=9,
         descends=True,
     ),
     Field(
@@ -186,7 +219,7 @@ FIELDS: tuple[Field[UserRow], ...] = (
         Unit.COUNT,
         least=5,
         most=6,
-        priority=9,
+        priority=10,
         descends=True,
     ),
     Field(
@@ -198,11 +231,32 @@ FIELDS: tuple[Field[UserRow], ...] = (
         draw=_strangers_cell,
         least=8,
         most=8,
-        priority=7,
+        priority=8,
         descends=True,
     ),
     Field(
-        "node", "NODES", "nodes of these GPUs", lambda row, _: tuple(sorted(row.nodes)), least=8, most=60, priority=10
+        "age",
+        "AGE",
+        "the longest time since readings of these GPUs were true",
+        _age,
+        Unit.SECONDS,
+        draw=_age_cell,
+        least=5,
+        most=5,
+        priority=7,
+        descends=True,
+        keeps=True,
+    ),
+    Field(
+        "node",
+        "NODES",
+        "nodes of these GPUs; those that do not answer first",
+        lambda row, _: row.nodes,
+        draw=_nodes_cell,
+        least=8,
+        most=60,
+        priority=11,
+        keeps=True,
     ),
 )
 
@@ -211,6 +265,7 @@ USERS: Listing[UserRow] = Listing(
     FIELDS,
     key=lambda row: row.user,
     sorts=(Sort("gpus", descends=True), Sort("user")),
+    stale=lambda row, moment: bool(row.gpus) and all(moment.is_stale(one) for one in row.gpus.values()),
     absent="nobody uses a GPU and no work waits",
 )
 """Every user, the one with most GPUs first."""

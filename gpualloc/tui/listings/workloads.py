@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.model.allocation import HeldBy, Hold
 from gpualloc.model.progress import Progress
@@ -41,8 +42,7 @@ _NOW_S = 1.0
 """A start that is no further away than this could be now."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkRow:
+class WorkRow(Struct, frozen=True):
     """A workload with what is known of it elsewhere."""
 
     workload: Workload

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib import import_module
+
+from msgspec import Struct
 
 from gpualloc.tui.screens.view import View
 from gpualloc.tui.shell import Shell
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A view that can be gone to."""
 
     name: str
@@ -28,10 +27,14 @@ class Place:
     needs: bool = False
     """Whether it is about one thing, named behind the name: `:node gpu01`."""
 
+    def kind(self) -> type[View]:
+        """The class of its screen."""
+        found: type[View] = getattr(import_module(f"gpualloc.tui.screens.{self.module}"), self.screen)
+        return found
+
     def make(self, shell: Shell, of: str) -> View:
         """A new screen of it."""
-        found: Callable[[Shell, str], View] = getattr(import_module(f"gpualloc.tui.screens.{self.module}"), self.screen)
-        return found(shell, of)
+        return self.kind()(shell, of)
 
 
 PLACES: tuple[Place, ...] = (

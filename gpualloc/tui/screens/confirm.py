@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
+from msgspec import Struct
 from textual.binding import Binding, BindingType
 
 from gpualloc.tui.cells import Cell, Role, Span, cell
@@ -18,8 +18,7 @@ from gpualloc.tui.widgets.press import Press
 _COMMAND_CHARS = 2000
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """What is asked."""
 
     title: str

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 
 from gpualloc.model.inventory import Device
-from gpualloc.tui.actions.action import DeviceTarget, ProcessTarget, Target
+from gpualloc.tui.actions.action import DeviceTarget, NodeTarget, ProcessTarget, Target, Targets
 from gpualloc.tui.cells import Cell, Role, Span, bar, cell, memory_pair, memory_ratio, watts
 from gpualloc.tui.charts import DEVICE_CHARTS, About
 from gpualloc.tui.facts.device import device_sections, happened_section
@@ -68,6 +68,14 @@ class DeviceView(ChartedView):
         processes: ListTable[Row] = self.query_one("#processes", ListTable)
         if processes.selected or processes.has_focus:
             return process_targets(processes.chosen)
+        return self._own
+
+    def around(self) -> tuple[Targets, ...]:
+        """The device, then its node."""
+        return (self._own, (NodeTarget(self._row.node.name),)) if self._row is not None else ()
+
+    @property
+    def _own(self) -> tuple[Target, ...]:
         row = self._row
         if row is None or row.device is None:
             return ()

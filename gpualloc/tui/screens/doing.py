@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import ClassVar
 
+from msgspec import Struct, field
 from textual.binding import Binding, BindingType
 
 from gpualloc.errors import GpuallocError
@@ -28,8 +28,7 @@ _ROLES = {
 }
 
 
-@dataclass(slots=True)
-class Doing:
+class Doing(Struct):
     """Something that is being done, or was."""
 
     title: str

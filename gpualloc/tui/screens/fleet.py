@@ -9,13 +9,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Horizontal
 
-from gpualloc.tui.actions.action import DeviceTarget, NodeTarget, Target
+from gpualloc.tui.actions.action import DeviceTarget, NodeTarget, Target, Targets
 from gpualloc.tui.cells import Cell, Role, Span, fitted, width_of
 from gpualloc.tui.heat import METRICS, Block, Metric, Order, blocks, blocks_of, metric_after, metric_named
 from gpualloc.tui.heat_line import legend
 from gpualloc.tui.keys import shown_keys
 from gpualloc.tui.listings.fleet import FLEET, holders_cell
-from gpualloc.tui.listings.processes import ON_NODE, process_rows
+from gpualloc.tui.listings.processes import ON_NODE, Row, process_rows
 from gpualloc.tui.messages import Go
 from gpualloc.tui.rows import FleetRow, Moment, state_words
 from gpualloc.tui.screens.listed import ListedView
@@ -90,7 +90,21 @@ class FleetView(ListedView):
         self.query_one(KeyLine).show_keys(shown_keys(self))
 
     def targets(self) -> tuple[Target, ...]:
-        """Nodes and devices."""
+        """The processes that are selected, or whose list the keys go to; else nodes and devices."""
+        processes: ListTable[Row] = self.query_one("#processes", ListTable)
+        if not (processes.selected or processes.has_focus):
+            return self._places
+        # The view of a device is imported when somebody wants it.
+        from gpualloc.tui.screens.device import process_targets
+
+        return process_targets(processes.chosen)
+
+    def around(self) -> tuple[Targets, ...]:
+        """The nodes and devices that are selected, else the one whose processes are shown."""
+        return (self._places,)
+
+    @property
+    def _places(self) -> tuple[Target, ...]:
         return tuple(fleet_target(row) for row in self._fleet.chosen)
 
     def on_table_moved(self, event: Table.Moved) -> None:

@@ -10,10 +10,12 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+from textual.widget import Widget
 
 from gpualloc.tui.cells import Cell, Role, Span, cell
 from gpualloc.tui.commands import Command
 from gpualloc.tui.keys import bindings_of, key_name
+from gpualloc.tui.screens.catalog import PLACES
 from gpualloc.tui.screens.listed import ListedView
 from gpualloc.tui.screens.view import View
 from gpualloc.tui.state import State
@@ -23,6 +25,9 @@ from gpualloc.tui.widgets.table import Table
 
 _KEY_WIDTH = 16
 _LEAST_TEXT = 20
+_LISTS = (ListedView, ListTable, Table)
+_LIST_KEYS = [one for kind in _LISTS for one in bindings_of(kind)]
+_Group = tuple[str, Sequence[Binding]]
 _WORD = re.compile("([A-Z])")
 NOTES = (
     "n/a is a reading that nobody could take; Enter on the row tells why. It is never shown as 0.",
@@ -31,7 +36,7 @@ NOTES = (
 )
 
 
-def key_lines(groups: Iterable[tuple[str, Sequence[Binding]]], width: int) -> list[Cell]:
+def key_lines(groups: Iterable[_Group], width: int) -> list[Cell]:
     """Bindings under the title of their group, in lines of that width; nothing of a group without any."""
     lines: list[Cell] = []
     for title, bindings in groups:
@@ -45,9 +50,9 @@ def key_lines(groups: Iterable[tuple[str, Sequence[Binding]]], width: int) -> li
     return lines
 
 
-def _entry(name: str, what: str, width: int) -> list[Cell]:
-    """A name and what it means; what is too long goes on below its own beginning."""
-    head = f"  {name:<{_KEY_WIDTH}}"
+def _entry(name: str, what: str, width: int, room: int = _KEY_WIDTH) -> list[Cell]:
+    """A name in its room, and what it means; what is too long goes on below its own beginning."""
+    head = f"  {name:<{room}}"
     first, *more = textwrap.wrap(what, max(_LEAST_TEXT, width - len(head))) or [""]
     return [(Span(head, Role.KEY), Span(first)), *(cell(" " * len(head) + text) for text in more)]
 
@@ -69,15 +74,36 @@ def _title_of(kind: type) -> str:
 def command_lines(commands: Iterable[Command], width: int) -> list[Cell]:
     """Commands and what they do, in lines of that width."""
     lines: list[Cell] = [cell("Commands behind :", Role.NAME)]
-    for command in commands:
-        name = f":{command.name} {command.argument}".rstrip()
+    named = [(f":{command.name} {command.argument}".rstrip(), command) for command in commands]
+    room = max((len(name) + 2 for name, _ in named), default=_KEY_WIDTH)
+    for name, command in named:
         also = f"  (also {', '.join(command.aliases)})" if command.aliases else ""
-        lines += _entry(name, f"{command.what}{also}", width)
+        lines += _entry(name, f"{command.what}{also}", width, room)
     return [*lines, ()]
 
 
+def _own(kind: type[View]) -> list[Binding]:
+    """The keys of a view itself."""
+    return [one for declares in _declaring(kind, *_LISTS, View) for one in bindings_of(declares)]
+
+
+def _elsewhere(below: View) -> list[_Group]:
+    """Keys of the views that can be gone to from that one."""
+    kinds = [one.kind() for one in PLACES if one.name != below.NAME]
+    lists: _Group = ("Lists of other views", [] if _has_list(below) else _LIST_KEYS)
+    return [*((f"{kind.HEADING} view (:{kind.NAME})", _own(kind)) for kind in kinds if kind is not HelpView), lists]
+
+
+def _has_list(view: View) -> bool:
+    return any(_in_sight(table) for table in view.query(ListTable))
+
+
+def _in_sight(widget: Widget) -> bool:
+    return all(one.display for one in widget.ancestors_with_self if isinstance(one, Widget))
+
+
 class HelpView(View):
-    """Keys of the view that it was called from, of lists, and of every view; the views; the commands."""
+    """Keys that work where it was called from, the commands, and the keys of the other views."""
 
     NAME = "help"
     HEADING = "Help"
@@ -97,20 +123,26 @@ class HelpView(View):
         """Write it down."""
         views = [screen for screen in self.app.screen_stack if isinstance(screen, View) and screen is not self]
         below = views[-1] if views else self
-        lists = (ListedView, ListTable, Table)
-        parts = dict.fromkeys(kind for widget in below.query("*") for kind in _declaring(type(widget), *lists))
-        own = _declaring(type(below), *lists, View)
-        groups = [
-            (f"{below.HEADING} view", [one for kind in own for one in bindings_of(kind)]),
-            *((_title_of(kind), bindings_of(kind)) for kind in parts),
-            ("Lists", [one for kind in lists for one in bindings_of(kind)]),
-            ("Every view", [one for kind in (*_declaring(type(self.app)), View) for one in bindings_of(kind)]),
-        ]
         width = self.query_one("#help-body").scrollable_content_region.width
-        lines = [*key_lines(groups, width), *command_lines(self.shell.commands().all, width)]
+        lines = [*key_lines(self._here(below), width), *command_lines(self.shell.commands().all, width)]
         lines.append(cell("Reading the screen", Role.NAME))
         lines += [cell(f"  {text}") for note in NOTES for text in textwrap.wrap(note, max(_LEAST_TEXT, width - 2))]
+        lines += [(), *key_lines(_elsewhere(below), width)]
         self.query_one("#help-lines", Lines).show(lines)
+
+    def _here(self, below: View) -> list[_Group]:
+        """What works in the view below, as it stands."""
+        shown = [widget for widget in below.query("*") if _in_sight(widget)]
+        parts = dict.fromkeys(kind for widget in shown for kind in _declaring(type(widget), *_LISTS))
+        allows = below.check_action
+        offered = [one for one in _own(type(below)) if allows(one.action.partition("(")[0], ()) is not False]
+        every = (*_declaring(type(self.app)), View)
+        return [
+            (f"{below.HEADING} view", offered),
+            *((_title_of(kind), bindings_of(kind)) for kind in parts),
+            ("Lists", _LIST_KEYS if _has_list(below) else []),
+            ("Every view", [one for kind in every for one in bindings_of(kind)]),
+        ]
 
     def action_scroll(self, by: int) -> None:
         """Scroll by lines."""

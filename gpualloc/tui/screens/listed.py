@@ -106,7 +106,7 @@ class ListedView(View):
 
         names = " ".join(field.name for field in table.listing.chosen(None)[:5])
         self._before = (table, table.memory.filter)
-        prompt = Prompt("filter", "filter", f"a text, or a field: {names} ...", continuations, live=True)
+        prompt = Prompt("filter", "filter", f"a text, or a field: {names} ...", continuations, True, table.filter_words)
         self.ask(prompt, table.memory.filter, lambda text: self._took_filter(table, text))
 
     def on_prompt_line_edited(self, event: PromptLine.Edited) -> None:

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 
 from gpualloc.model.inventory import HostReading
-from gpualloc.tui.actions.action import NodeTarget, Target
+from gpualloc.tui.actions.action import NodeTarget, Target, Targets
 from gpualloc.tui.cells import Role, Span, cell
 from gpualloc.tui.charts import NODE_CHARTS, About
 from gpualloc.tui.facts.device import happened_section
@@ -65,8 +65,17 @@ class NodeView(ChartedView):
         processes: ListTable[Row] = self.query_one("#processes", ListTable)
         if processes.selected or processes.has_focus:
             return process_targets(processes.chosen)
-        devices: ListTable[FleetRow] = self.query_one("#devices", ListTable)
-        return tuple(fleet_target(row) for row in devices.chosen) or (NodeTarget(self.of),)
+        return tuple(fleet_target(row) for row in self._devices.chosen) or (NodeTarget(self.of),)
+
+    def around(self) -> tuple[Targets, ...]:
+        """The devices that are selected, or whose list the keys go to; then the node."""
+        devices = self._devices
+        meant = devices.chosen if devices.selected or devices.has_focus else ()
+        return (tuple(fleet_target(row) for row in meant), (NodeTarget(self.of),))
+
+    @property
+    def _devices(self) -> ListTable[FleetRow]:
+        return self.query_one("#devices", ListTable)
 
     def about(self) -> About | None:
         """The node, with what its host has."""

@@ -33,7 +33,9 @@ class ProcessesView(ListedView):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._by = Gathering.NOTHING
+        remembered = self.shell.memory("processes").gathered
+        # It may be of a version that gathers by something else.
+        self._by = Gathering(remembered) if remembered in set(Gathering) else Gathering.NOTHING
         self._made_of: tuple[tuple[FleetRow, ...] | None, Gathering] = (None, self._by)
         self._rows: tuple[Row, ...] = ()
 
@@ -75,6 +77,7 @@ class ProcessesView(ListedView):
     def action_gather(self) -> None:
         """Gather by the next."""
         self._by = self._by.following
+        self.shell.memory("processes").gathered = None if self._by is Gathering.NOTHING else self._by.value
         self.redraw()
 
     def action_device(self) -> None:

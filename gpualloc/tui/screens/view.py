@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widget import Widget
 
-from gpualloc.tui.actions.action import Target
+from gpualloc.tui.actions.action import Target, Targets
 from gpualloc.tui.cells import Cell, Role, Span, cell, width_of
 from gpualloc.tui.keys import shown_keys
 from gpualloc.tui.messages import Said
@@ -75,6 +75,10 @@ class View(Screen[None]):
 
     def targets(self) -> tuple[Target, ...]:
         """What an action would act upon: what is selected, else what the cursor is on."""
+        return ()
+
+    def around(self) -> tuple[Targets, ...]:
+        """What an action would act upon that takes nothing of `targets`: what the view is about, nearest first."""
         return ()
 
     # The frame.

@@ -10,7 +10,7 @@ from textual.containers import Horizontal, VerticalScroll
 
 from gpualloc.engine.why import why
 from gpualloc.model.workload import Workload, WorkloadState
-from gpualloc.tui.actions.action import Target, WorkloadTarget
+from gpualloc.tui.actions.action import DeviceTarget, NodeTarget, Target, Targets, WorkloadTarget
 from gpualloc.tui.cells import Cell, Role, cell
 from gpualloc.tui.facts.work import workload_sections
 from gpualloc.tui.messages import Go
@@ -66,6 +66,16 @@ class WorkloadView(View):
         """The workload."""
         found = self._workload
         return () if found is None else (WorkloadTarget(found.id, found.name, found.owner),)
+
+    def around(self) -> tuple[Targets, ...]:
+        """The GPUs that it runs on, then their node."""
+        found = self._workload
+        if found is None or found.allocation is None or found.state is not WorkloadState.RUNNING:
+            return ()
+        node = found.allocation.node
+        devices = (self.shell.state.device(node, grant.device) for grant in found.allocation.grants)
+        held = (DeviceTarget(node, one.uuid, one.index, one.model) for one in devices if one is not None)
+        return (tuple(dict.fromkeys(held)), (NodeTarget(node),))
 
     @property
     def _workload(self) -> Workload | None:

@@ -117,16 +117,6 @@ class HeatGrid(ScrollView, can_focus=True):
         self._bring_into_view()
         self._redraw_changed()
 
-    @property
-    def line_count(self) -> int:
-        """How many lines there are."""
-        return len(self._layout.lines)
-
-    @property
-    def size_in_all(self) -> int:
-        """How many characters there are."""
-        return sum(size for _, size in self._shapes)
-
     # Where things stand.
 
     def _lay(self) -> None:

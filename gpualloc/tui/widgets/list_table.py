@@ -15,6 +15,7 @@ from gpualloc.tui.fields import Field
 from gpualloc.tui.listing import Listing, Sort
 from gpualloc.tui.order import arranged, in_tree_order
 from gpualloc.tui.query import parse
+from gpualloc.tui.query_help import explain
 from gpualloc.tui.rows import Moment
 from gpualloc.tui.shell import ListMemory
 from gpualloc.tui.text import plain
@@ -130,6 +131,13 @@ class ListTable(Table[Row]):
             return error.message
         return ""
 
+    def filter_words(self, text: str) -> str:
+        """What a filter keeps, in plain words with the unit of each number; empty when it is none of this list."""
+        try:
+            return explain(parse(text), self.listing.fields) if text.strip() else ""
+        except UsageError:
+            return ""
+
     def _filter(self) -> Callable[[Row, Moment], bool] | None:
         if self.memory.filter != self._kept_as:
             self._kept_as = self.memory.filter
@@ -146,7 +154,9 @@ class ListTable(Table[Row]):
     def absent(self) -> str:
         """Why there is no row."""
         if self._all and self.memory.filter.strip():
-            return f"no row passes the filter {plain(self.memory.filter, 60)}; Esc clears it"
+            words = plain(self.filter_words(self.memory.filter), 80)
+            said = f" ({words})" if words else ""
+            return f"no row passes the filter {plain(self.memory.filter, 60)}{said}; Esc clears it"
         return self.listing.absent if self._unknown is None else f"n/a: {plain(self._unknown)}"
 
     def columns(self, width: int) -> Sequence[Column]:  # noqa: ARG002 (the same in every width)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from msgspec import Struct
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -19,8 +19,7 @@ _SHOWN = 8
 """So many continuations are named."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(Struct, frozen=True):
     """What is asked for."""
 
     name: str
@@ -31,6 +30,8 @@ class Prompt:
     """Whole texts that the typed one could become, the likeliest first."""
     live: bool = False
     """Whether every change is told, not only the end."""
+    says: Callable[[str], str] = lambda _: ""
+    """What a text means in plain words, safe to draw; empty where that is not known."""
 
 
 class _PromptInput(Input):
@@ -50,7 +51,7 @@ class _PromptInput(Input):
 
 
 class PromptLine(Horizontal):
-    """Hidden until it asks; the line above it names what the text could become."""
+    """Hidden until it asks; names what the text could become, and what it means where it is whole."""
 
     class Edited(Message):
         """The text of a live prompt is another one."""
@@ -182,7 +183,13 @@ class PromptLine(Horizontal):
         found = self._continuations()
         words = [text.rsplit(" ", 1)[-1] for text in found[:_SHOWN]]
         more = " …" if len(found) > _SHOWN else ""
-        self.query_one("#prompt-hint", Lines).show([(Span("  ".join(words) + more, Role.DIM),)])
+        line = self.query_one("#prompt-hint", Lines)
+        said = "" if words or self._prompt is None else self._prompt.says(self._input.value)
+        # What is typed last is at the end.
+        room = max(1, line.size.width - 1)
+        line.show(
+            [(Span("  ".join(words) + more or (said if len(said) <= room else f"…{said[1 - room :]}"), Role.DIM),)]
+        )
 
 
 def _common(texts: tuple[str, ...]) -> str:

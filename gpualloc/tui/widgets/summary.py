@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from gpualloc.tui.cells import Cell, Role, Span, bar, cell, gib, memory_ratio, width_of
 from gpualloc.tui.cost import Cost
@@ -21,8 +22,7 @@ _BLANKS = 3
 """Cells of a line that stay blank: one at each end and one between left and right."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heading:
+class Heading(Struct, frozen=True):
     """What the header says beside the sums."""
 
     title: str

@@ -7,7 +7,6 @@ import os
 import random
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from fakes import nvml_moves
 from fakes.nvml_library import NvmlLibrary, installed
 from fakes.nvml_sensors import MISSING, SWITCH, Link, Sensors
 from fakes.nvml_stub import environment, fake_gpu, write_state
+from msgspec.structs import replace
 
 from gpualloc.sim.catalog import find
 from gpualloc.sim.gpu import GpuModel, GpuProcess

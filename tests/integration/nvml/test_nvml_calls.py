@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes.nvml_program import counted, running
 from fakes.nvml_sensors import SWITCH, Link, Sensors
 from fakes.nvml_stub import FakeGpu, environment, write_state
+from msgspec.structs import replace
 
 from gpualloc.node.groups import EVERY_S
 

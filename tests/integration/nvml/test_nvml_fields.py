@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import pynvml
@@ -15,6 +14,7 @@ from fakes.nvml_library import NvmlLibrary, installed
 from fakes.nvml_sensors import MISSING, SWITCH, Link, Sensors
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.model.readings import Activity, Board, Ecc, Pcie, Throttle
 from gpualloc.node.costs import Costs
@@ -151,7 +151,7 @@ def test_rates_and_means_come_with_the_second_look(sensors: Sensors, more: tuple
             kb = None if sensors.pcie_kb is None else sensors.pcie_kb[place]
             plausible = Why("not supported") if kb is None else kb * 1000 if kb <= 2**30 * 1.024 else Why("implausible")
             assert second[name] == plausible
-        for place, name in enumerate(Activity.__slots__):
+        for place, name in enumerate(Activity.__struct_fields__):
             percent = None if sensors.activity is None else sensors.activity[place]
             ratio = Why("not supported") if percent is None else percent / 100
             assert second[f"activity.{name}"] == (Why("implausible") if percent in (100.5, -1.0) else ratio)
@@ -170,7 +170,7 @@ def test_the_words_and_parts_are_those_of_the_model() -> None:
         (sample, "activity", Activity),
         (inventory, "board", Board),
     ):
-        assert set(row[part]) == set(noun.__slots__)
+        assert set(row[part]) == set(noun.__struct_fields__)
 
 
 def test_dear_readings_stand_for_ten_seconds_and_no_longer() -> None:

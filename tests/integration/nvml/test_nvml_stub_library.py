@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes.nvml_stub import FakeGpu, FakeMigInstance, FakeMigProfile, environment, without_plans, write_state
+from msgspec.structs import replace
 
 READER = Path(__file__).parent / "nvml_reader.py"
 PROFILE_1G = FakeMigProfile("1g.5gb", 0, 19, 1, 7, 14, 4864, tuple((start, 1) for start in range(7)), nvdec=0)

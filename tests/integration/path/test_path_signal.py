@@ -1,7 +1,5 @@
 """`gpualloc signal`: real processes, here and behind real sshd, with what the audit trail keeps of it."""
 
-import contextlib
-import fcntl
 import json
 import os
 import pty
@@ -12,7 +10,7 @@ import sys
 import pytest
 from fakes.command import wait_until
 from fakes.nvml_stub import FakeGpu
-from fakes.ssh_command import ssh_command
+from fakes.ssh_command import locked, ssh_command, waits_for
 
 pytestmark = pytest.mark.root
 
@@ -203,7 +201,7 @@ def test_what_was_cut_off_is_asked_about_later_and_never_sent_late(remote, begin
     node = remote.farm["n1"]
     process = begin(user=node.user, group=65534, extra_groups=[])
     remote.run("nodes")
-    with locked(node.state / "lock"):
+    with locked(node):
         command = remote.start("signal", "n1", str(process.pid), "--signal", "KILL", "--yes")
         wait_until(lambda: waits_for(node), "it is under way")
         for pid in node.sessions():
@@ -215,23 +213,3 @@ def test_what_was_cut_off_is_asked_about_later_and_never_sent_late(remote, begin
     assert remote.json("status")["open_runs"] == []
     assert process.poll() is None
     assert entries(remote, "signal") == []
-
-
-@contextlib.contextmanager
-def locked(path):
-    """Hold the node's lock, as another program at work there would."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        os.chown(path, path.parent.stat().st_uid, -1)
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def waits_for(node):
-    """Whether a node program on that node has come to the lock."""
-    lock = str(node.state / "lock")
-    for pid in node.sessions():
-        with contextlib.suppress(OSError):
-            if lock in [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]:
-                return True
-    return False

@@ -1,7 +1,5 @@
 """From submit to release over real ssh: two sshd as two nodes, each with state, GPUs and an account of its own."""
 
-import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -9,7 +7,7 @@ import signal
 import pytest
 from fakes.command import Command, wait_until
 from fakes.own_mounts import another_controller, own_mounts
-from fakes.ssh_command import gpu, ssh_command
+from fakes.ssh_command import gpu, locked, ssh_command, waits_for
 
 pytestmark = pytest.mark.root
 
@@ -149,7 +147,7 @@ def test_a_connection_cut_in_the_middle_of_a_start(world, program):
     script = f"echo started >> {starts}; exec sleep 600"
     identity = submit(world, "--gpus", "0", "--", "/bin/sh", "-c", script)
     assert world.json("plan", "--policy", "first-fit")["steps"][0]["node"] == "n1"
-    with locked(node.state / "lock"):
+    with locked(node):
         apply = world.start("apply", "--yes", "--policy", "first-fit")
         wait_until(lambda: waits_for(node), "the start is under way")
         if program == "is killed":
@@ -178,25 +176,6 @@ def test_a_connection_cut_in_the_middle_of_a_start(world, program):
     assert [entry["kind"] for entry in world.json("audit")["entries"] if entry["workload"] == identity] == [
         *("submit", "start")
     ]
-
-
-@contextlib.contextmanager
-def locked(path):
-    """Hold the node's lock, as another program at work there would."""
-    with path.open("a") as file:
-        os.chown(path, path.parent.stat().st_uid, -1)
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def waits_for(node):
-    """Whether a node program on that node has come to the lock."""
-    lock = str(node.state / "lock")
-    for pid in node.sessions():
-        with contextlib.suppress(OSError):
-            if lock in [os.readlink(entry.path) for entry in os.scandir(f"/proc/{pid}/fd")]:
-                return True
-    return False
 
 
 @pytest.fixture

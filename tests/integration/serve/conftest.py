@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -48,13 +49,14 @@ class Served:
         return self.printed(r"http://\S+")
 
     def printed(self, pattern):
-        """What matches in the first such line that was not asked for yet; waits for it."""
+        """What matches in the first such line that was not asked for yet; waits for it, but not for ever."""
         while True:
             for at, line in enumerate(self._unasked):
                 if found := re.search(pattern, line):
                     del self._unasked[at]
                     return found[0]
-            self._unasked.append(self.process.stdout.readline())
+            assert select.select([self.process.stdout], [], [], PATIENCE_S)[0], f"the server did not print {pattern}"
+            self._unasked.append(self.process.stdout.readline().decode())
             assert self._unasked[-1], f"the server ended without {pattern}"
 
     def children(self):
@@ -83,7 +85,7 @@ def serve(tmp_path):
                 env=env,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                text=True,
+                bufsize=0,  # what was read but not asked for would not be waited for
             )
         started.append(process)
         return Served(process, log)

@@ -172,7 +172,7 @@ def test_every_reading_that_is_not_told_has_its_reason(place):
             "minor": "not seen",
         }
         for part in (device.activity, device.ecc, device.pcie, device.board):
-            for name in part.__slots__:
+            for name in part.__struct_fields__:
                 if getattr(part, name) is None:
                     assert f"{type(part).__name__.lower()}.{name}" in device.unavailable
     assert "not seen" in (seen.kernel_log_reason or "")

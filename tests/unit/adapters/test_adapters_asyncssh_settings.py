@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 
 import pytest
+from msgspec import structs
 
 from gpualloc.adapters.streaming.asyncssh_settings import Jump, NeedsSsh, read_settings
 
@@ -125,4 +125,4 @@ def test_what_makes_no_sense_is_left_to_ssh(text):
 
 def test_nothing_is_told_that_is_not_read():
     """Each field comes from the text: none has a value of our own."""
-    assert all(field.default is dataclasses.MISSING for field in dataclasses.fields(settings()))
+    assert all(field.required for field in structs.fields(settings()))

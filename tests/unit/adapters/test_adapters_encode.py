@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
+from msgspec import structs
 
 from gpualloc.adapters.encode import encode_call
 from gpualloc.errors import StepError
@@ -80,14 +79,14 @@ def test_each_kind_carries_what_the_wire_says(kind, more):
 
 
 def test_a_start_of_a_workload_that_the_state_lost_is_refused():
-    call = dataclasses.replace(call_of(StepKind.START), workload=None)
+    call = structs.replace(call_of(StepKind.START), workload=None)
     with pytest.raises(StepError, match="no longer knows"):
         encode_call(call, grace_s=7.0)
 
 
 def test_a_claim_without_an_allocation_is_refused():
     call = call_of(StepKind.CLAIM)
-    call = dataclasses.replace(call, step=dataclasses.replace(call.step, allocation=None))
+    call = structs.replace(call, step=structs.replace(call.step, allocation=None))
     with pytest.raises(StepError, match="no allocation"):
         encode_call(call, grace_s=7.0)
 
@@ -95,8 +94,8 @@ def test_a_claim_without_an_allocation_is_refused():
 def test_limits_that_must_be_hard_are_said_to_be():
     call = call_of(StepKind.LIMIT)
     assert call.workload is not None
-    hard = dataclasses.replace(call.workload, request=dataclasses.replace(call.workload.request, require="hard"))
-    assert encode_call(dataclasses.replace(call, workload=hard), 10.0)["step"]["require"] == "hard"
+    hard = structs.replace(call.workload, request=structs.replace(call.workload.request, require="hard"))
+    assert encode_call(structs.replace(call, workload=hard), 10.0)["step"]["require"] == "hard"
     assert "require" not in encode_call(call, 10.0)["step"]
 
 
@@ -105,9 +104,9 @@ def env_of(gang: Gang, *pairs: tuple[str, str]) -> dict[str, str]:
     call = call_of(StepKind.START)
     assert call.step.allocation is not None
     assert call.workload is not None
-    step = dataclasses.replace(call.step, allocation=dataclasses.replace(call.step.allocation, gang=gang))
-    workload = dataclasses.replace(call.workload, request=dataclasses.replace(call.workload.request, env=pairs))
-    env = encode_call(dataclasses.replace(call, step=step, workload=workload), 10.0)["step"]["env"]
+    step = structs.replace(call.step, allocation=structs.replace(call.step.allocation, gang=gang))
+    workload = structs.replace(call.workload, request=structs.replace(call.workload.request, env=pairs))
+    env = encode_call(structs.replace(call, step=step, workload=workload), 10.0)["step"]["env"]
     assert isinstance(env, dict)
     return env
 
@@ -146,12 +145,10 @@ def test_a_resize_carries_what_its_command_needs_and_passes_the_node_s_checks() 
     call = call_of(StepKind.CLAIM)
     assert call.workload is not None
     to = Allocation("w0123abcd", "n1", (Grant("GPU-1", Share.EXCLUSIVE), Grant("GPU-2", Share.EXCLUSIVE)))
-    step = dataclasses.replace(call.step, kind=StepKind.RESIZE, allocation=to, devices_before=("GPU-1",))
-    request = dataclasses.replace(
-        call.workload.request, gpus_max=4, resize_command=("tell", "it"), checkpoint_grace_s=9.0
-    )
-    workload = dataclasses.replace(call.workload, request=request)
-    encoded = encode_call(dataclasses.replace(call, step=step, workload=workload, controller="c" * 32), grace_s=7.0)
+    step = structs.replace(call.step, kind=StepKind.RESIZE, allocation=to, devices_before=("GPU-1",))
+    request = structs.replace(call.workload.request, gpus_max=4, resize_command=("tell", "it"), checkpoint_grace_s=9.0)
+    workload = structs.replace(call.workload, request=request)
+    encoded = encode_call(structs.replace(call, step=step, workload=workload, controller="c" * 32), grace_s=7.0)
     told = {name: encoded["step"][name] for name in ("devices_before", "command", "env", "cwd", "user", "grace_s")}
     assert told == {
         "devices_before": ["GPU-1"],
@@ -165,4 +162,4 @@ def test_a_resize_carries_what_its_command_needs_and_passes_the_node_s_checks() 
     assert [grant["device"] for grant in checked["grants"]] == ["GPU-1", "GPU-2"]
     assert {name: checked[name] for name in told} == told
     with pytest.raises(StepError, match="no longer knows"):
-        encode_call(dataclasses.replace(call, step=step, workload=None), grace_s=7.0)
+        encode_call(structs.replace(call, step=step, workload=None), grace_s=7.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 import re
@@ -12,6 +11,7 @@ import time
 
 import pytest
 from fakes.scripted_node import scripted_archive
+from msgspec import structs
 
 from gpualloc.adapters.link import Failure
 from gpualloc.adapters.loader import KEEP_S, installed_program
@@ -113,7 +113,7 @@ def test_a_host_name_cannot_be_an_option_or_a_command(host):
 
 def test_what_the_configuration_says_reaches_ssh_as_arguments_of_its_own(tmp_path):
     target = SshTarget("gpu1", user="ada", port=2222, options=(("ProxyJump", "a b;c"), ("BatchMode", "no")))
-    target = dataclasses.replace(target, command=("/usr/bin/ssh", "-F", "none"))
+    target = structs.replace(target, command=("/usr/bin/ssh", "-F", "none"))
     argv = SshLaunch(target, runtime_dir=tmp_path / ("long" * 30)).argv(NONCE)
     assert argv[2:7] == ["/usr/bin/ssh", "-F", "none", "-o", "BatchMode=yes"]
     assert "ProxyJump=a b;c" in argv

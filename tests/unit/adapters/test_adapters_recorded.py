@@ -1,11 +1,11 @@
 """A recording as a fleet: it follows its clock, ends as it stood, and cannot be changed."""
 
 import threading
-from dataclasses import replace
 
 import pytest
 from fakes import fleet_readings as fleet
 from fakes import sample_world
+from msgspec.structs import replace
 
 from gpualloc.adapters.recorded import RecordedFleet
 from gpualloc.adapters.recorded_nodes import Recording

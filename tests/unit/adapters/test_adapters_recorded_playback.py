@@ -2,12 +2,12 @@
 
 import gzip
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 from fakes import fleet_readings as fleet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.adapters.recorded_nodes import Recording
 from gpualloc.adapters.recorded_playback import RecordedPlayback

@@ -7,12 +7,12 @@ import resource
 import stat
 import tracemalloc
 import zlib
-from dataclasses import replace
 
 import pytest
 from fakes import fleet_readings as fleet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.adapters import recorded_file, recorded_nodes
 from gpualloc.adapters.recorded_nodes import Recording

@@ -1,11 +1,11 @@
 """What is changed ahead of demand: power limits in troughs, MIG instances, and what an emptied device is worth."""
 
 import math
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.engine.ahead import made_ahead
 from gpualloc.engine.observe import look

@@ -1,10 +1,10 @@
 """Alerts of a look: kept before they are told, told once, and delivered whatever the state or a channel does."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from fakes.memory_context import MemoryFleet, memory_context
+from msgspec.structs import replace
 
 from gpualloc.engine.alerting import alerting, raise_alerts, send_test, silence, standing_now, unsilence
 from gpualloc.engine.alerts_notice import MAX_ALERTS, MAX_TEXT_CHARS, notices_of

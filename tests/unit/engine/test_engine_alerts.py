@@ -1,11 +1,11 @@
 """Alerts from look to look: when they fire, when they are resolved, and what leaves them as they are."""
 
 import random
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.engine.alerts import GAP_S, Seen, step
 from gpualloc.engine.alerts_readings import OF_DEVICES

@@ -1,8 +1,7 @@
 """A pool with a power budget: work starts with lower limits, and the limits come back when it is gone."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.context import Settings
 from gpualloc.engine.drift import drift

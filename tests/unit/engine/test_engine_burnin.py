@@ -1,10 +1,10 @@
 """What a burn-in makes of what a node tells, and in which order it tests; nothing is called healthy that is unknown."""
 
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 from fakes.memory_context import MemoryFleet, MemoryJournal, memory_context
+from msgspec.structs import replace
 
 from gpualloc.engine.burnin import burnin
 from gpualloc.engine.burnin_checks import clock, device_checks, kernel_log, memory_checks, node_checks

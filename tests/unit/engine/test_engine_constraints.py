@@ -1,8 +1,7 @@
 """Labels, paths and NUMA nodes from the request to the start, over simulated nodes."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.apply import apply
 from gpualloc.engine.plan import make_plan

@@ -1,8 +1,7 @@
 """Cordons and drains: nothing new goes there, and what is there goes as it asked to."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.cordon import cordon, uncordon
 from gpualloc.engine.devices import device_of

@@ -1,11 +1,11 @@
 """The whole cycle: what was asked for is reached, nothing is given twice, and a second cycle has nothing to do."""
 
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.engine.apply import apply, failure
 from gpualloc.engine.observe import look

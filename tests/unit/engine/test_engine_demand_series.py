@@ -1,11 +1,11 @@
 """Demand and arrivals from the books, against a plain loop; which series a piece of work belongs to."""
 
 import math
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.engine.demand_series import gpu_milli, pool_of, series_at
 from gpualloc.model.allocation import Allocation, Gang, Grant, Member, Share

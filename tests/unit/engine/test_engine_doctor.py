@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.doctor import NETWORK_FILE_SYSTEMS, LocalFacts, diagnose, healthy
 from gpualloc.engine.doctor_finding import Finding, Verdict

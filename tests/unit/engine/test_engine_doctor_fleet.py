@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from fakes.memory_context import MemoryFleet, memory_context
+from msgspec.structs import replace
 
 from gpualloc.engine.doctor_cost import reading_costs
 from gpualloc.engine.doctor_fleet import END_OF_LIFE, ENDED, fleet_findings

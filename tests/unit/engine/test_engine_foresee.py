@@ -3,11 +3,11 @@
 import math
 from array import array
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 from fakes.memory_context import MemoryFleet, memory_context
 from fakes.sample_world import device
+from msgspec.structs import replace
 
 from gpualloc.engine.context import Settings
 from gpualloc.engine.foresee import PAST_S, foresee, least_ticks, remember

@@ -1,8 +1,7 @@
 """Gangs over the simulated cluster: started, ended, released, drained and lost as one."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.drain import drain
 from gpualloc.engine.drift import drift

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes.sample_world import device
+from msgspec.structs import replace
 
 from gpualloc.engine.churn import simulate_churn
 from gpualloc.engine.churn_trial import ChurnTrial

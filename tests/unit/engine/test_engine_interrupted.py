@@ -1,8 +1,7 @@
 """Runs that do not go straight to their end: stopped by a signal, held by hooks, too many victims, given up."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.adapters.crew import ThreadCrew
 from gpualloc.engine.apply import apply, failure

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 from fakes.memory_context import memory_context
+from msgspec.structs import replace
 
 from gpualloc.engine.events import record
 from gpualloc.engine.judging import Judge

@@ -1,8 +1,7 @@
 """Looks over nodes that tell of themselves: each node once, failing ones included, and never longer than a period."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.observe import Listening
 from gpualloc.model.desired import Cordon

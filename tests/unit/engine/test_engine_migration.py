@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import permutations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Struct
 
 from gpualloc.engine.migration import MOST_MOVED, moves_for
 from gpualloc.model.shapes import Shape
@@ -19,8 +19,7 @@ NODES = tuple(TraceNode(name, 6_000, 8_192, 2, model) for name, model in (("a", 
 NAMES = ("a", "b", "c")
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(Struct, frozen=True):
     """A task with its place."""
 
     arrival: int

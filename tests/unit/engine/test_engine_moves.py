@@ -2,9 +2,9 @@
 
 import itertools
 from array import array
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.past import past_of
 from gpualloc.engine.rebalance import rebalance

@@ -1,10 +1,10 @@
 """Whatever runs and waits: moves keep the rules, nothing is given twice, and it comes to rest."""
 
 from array import array
-from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.engine.observe import look
 from gpualloc.engine.rebalance import rebalance

@@ -1,8 +1,7 @@
 """What a step's success or failure makes of its workload."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.outcome import after_failure, after_success, after_undo
 from gpualloc.errors import StepError, UnreachableError

@@ -1,10 +1,9 @@
 """What a step makes of what its device is meant to be, and what taking it back makes of that."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.engine.outcome_device import desired_after, desired_before
 from gpualloc.model.desired import DesiredDevice, DeviceSettings

@@ -1,8 +1,7 @@
 """What was wrong at a moment, out of events: begun, worse and over; what only happened is no condition."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.past_conditions import PastConditions
 from gpualloc.model.health import Condition, Event, Severity, Trouble

@@ -1,7 +1,6 @@
 """The fleet as it was: out of a real history, a real journal and real events, and nothing that nobody knew."""
 
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +9,8 @@ from fakes import fleet_readings as fleet
 from fakes.memory_context import MemoryFleet, memory_context
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import Struct
+from msgspec.structs import replace
 
 from gpualloc.adapters.recording import Recorder
 from gpualloc.engine.events import record
@@ -85,11 +86,11 @@ def stored(ctx, metric, at_s, key):
 
 def every_none(value, prefix=""):
     """Names of the readings of a device that are None."""
-    for each in fields(value):
-        inner, name = getattr(value, each.name), prefix + each.name
+    for field in value.__struct_fields__:
+        inner, name = getattr(value, field), prefix + field
         if inner is None:
             yield name
-        elif is_dataclass(inner):
+        elif isinstance(inner, Struct):
             yield from every_none(inner, f"{name}.")
 
 
@@ -128,8 +129,8 @@ def test_each_reading_that_is_none_has_a_reason(ctx, at_s):
     keep(ctx, FULL, AT_S)
     board = {"state", "reason", "cordon", "minor", "architecture", "cpus", "numa_node"}
     board |= {"power_limit_default_w", "power_limit_min_w", "power_limit_max_w", "pcie.generation_max"}
-    board |= {"pcie.width_max", *(f"board.{each.name}" for each in fields(fleet.FULL.board))}
-    board |= {f"settings.{each.name}" for each in fields(fleet.FULL.settings)}
+    board |= {"pcie.width_max", *(f"board.{name}" for name in fleet.FULL.board.__struct_fields__)}
+    board |= {f"settings.{name}" for name in fleet.FULL.settings.__struct_fields__}
     for device in the_node(ctx, at_s).devices:
         none = set(every_none(device)) - board
         assert none <= device.unavailable.keys()

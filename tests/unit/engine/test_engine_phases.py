@@ -1,11 +1,11 @@
 """Phases and demand of a workload from samples in a real history."""
 
 import math
-from dataclasses import replace
 
 import pytest
 from fakes import sample_world as world
 from fakes.memory_context import MemoryJournal, memory_context
+from msgspec.structs import replace
 
 from gpualloc.engine.phases import HORIZONS_S, demand_of, phases_of
 from gpualloc.errors import NotFoundError

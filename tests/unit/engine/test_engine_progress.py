@@ -1,6 +1,6 @@
 """How far simulated work says it is, through the node server and the wire."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from gpualloc.engine.observe import look
 from gpualloc.engine.progress import progress_of

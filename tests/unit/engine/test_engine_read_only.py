@@ -1,9 +1,9 @@
 """A context that only looks: every way to change something is refused, and nothing is changed by trying."""
 
 import inspect
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine import read_only
 from gpualloc.engine.adopt import Wanted, adopt

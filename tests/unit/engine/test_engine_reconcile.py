@@ -1,8 +1,7 @@
 """A foreign hand changes what gpualloc made: drift shows it, and reconcile makes it again."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.apply import apply, failure
 from gpualloc.engine.drift import drift

@@ -1,8 +1,7 @@
 """What happened between two pictures of a node, and nothing else."""
 
-from dataclasses import replace
-
 from fakes import fleet_readings as fleet
+from msgspec.structs import replace
 
 from gpualloc.engine.replay import happened, replay
 from gpualloc.model.health import KernelMessage, Severity, Trouble

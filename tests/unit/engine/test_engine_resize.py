@@ -1,9 +1,9 @@
 """Work with a range of devices, over the simulated cluster: it gives some up, gets more, and all under the guards."""
 
 from array import array
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.moving import spare_of
 from gpualloc.engine.open_runs import roll_back

@@ -1,8 +1,7 @@
 """Which runs tell how long work runs."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.run_times import label_of, past_runs, told_before
 from gpualloc.forecast.run_times import PastRun

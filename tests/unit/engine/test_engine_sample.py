@@ -1,8 +1,7 @@
 """What is sampled by cron does not grow for ever."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.context import Settings
 from gpualloc.engine.sample import sample

@@ -1,8 +1,7 @@
 """Sampling for ever: what is heard lands in its tick, gaps are told, and nothing that goes wrong ends it."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.sample import sample_every
 from gpualloc.errors import LockedError, StateError

@@ -1,9 +1,9 @@
 """The size of real pools: measured, decided, drained, ordered from programs, and remembered in the audit trail."""
 
 import sys
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.adapters.scale_hook import ProgramScaleHook
 from gpualloc.engine.cordon import cordon, uncordon

@@ -1,13 +1,13 @@
 """The past of one device for a chart, over a real database: how finely it is read, gaps, and what was seen since."""
 
 from contextlib import closing
-from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 from fakes.memory_context import MemoryFleet, memory_context
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.engine.context import Settings
 from gpualloc.engine.series import PER_COLUMN, Past, Reading, grain_of, joined, past_of

@@ -1,8 +1,7 @@
 """What a node's record of an end makes of the workload."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.settle import settle
 from gpualloc.model.allocation import Allocation, Claim, Share, WorkloadEnd, WorkloadRecord

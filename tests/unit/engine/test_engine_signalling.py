@@ -1,8 +1,7 @@
 """Signals through the engine: who gets one is settled before anybody agrees, and nobody else ever gets it."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.doubt import doubtful_nodes
 from gpualloc.engine.observe import look

@@ -2,10 +2,10 @@
 
 import math
 from array import array
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.scale_pilots import Budget
 from gpualloc.engine.simulate_scale import ScaleTrial, simulate_scale

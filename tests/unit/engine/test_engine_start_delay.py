@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from fakes import scenes
+from msgspec.structs import replace
 
 from gpualloc.engine import start_delay
 from gpualloc.engine.start_delay import start_delay_s

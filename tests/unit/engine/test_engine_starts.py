@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from fakes import scenes
 from fakes.memory_context import MemoryJournal, memory_context
+from msgspec.structs import replace
 
 from gpualloc.engine.starts import predicted_starts
 from gpualloc.model.inventory import Snapshot

@@ -1,11 +1,11 @@
 """Suspending and resuming over the simulated cluster behind the real node server."""
 
 from contextlib import suppress
-from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.engine.observe import look
 from gpualloc.engine.plan import make_plan

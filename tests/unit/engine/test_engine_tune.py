@@ -1,8 +1,7 @@
 """Searches over real runs on a tiny cluster: what they find, that they repeat, and when they end."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.adapters.workers import Workers
 from gpualloc.engine.measure import Figures, Measure, Run, check_load

@@ -1,8 +1,7 @@
 """A finished run taken back by a plan of its own, over the simulated cluster and the real databases."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.apply import apply, failure
 from gpualloc.engine.mig import Wish, layout_of_device, layout_plan

@@ -1,6 +1,5 @@
 """Model values survive the trip through JSON, and nothing wrong gets in."""
 
-import dataclasses
 import json
 import types
 import typing
@@ -59,7 +58,7 @@ def values_of(kind):
     if issubclass(kind, Enum):
         return st.sampled_from(list(kind))
     hints = typing.get_type_hints(kind)
-    return st.builds(kind, **{field.name: values_of(hints[field.name]) for field in dataclasses.fields(kind)})
+    return st.builds(kind, **{name: values_of(hints[name]) for name in kind.__struct_fields__})
 
 
 def through_json(value):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from fakes import scenes
+from msgspec.structs import replace
 
 from gpualloc.model.inventory import Node
 from gpualloc.planning.base import base_digest, base_facts, drift

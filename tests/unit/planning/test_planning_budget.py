@@ -1,11 +1,10 @@
 """The power budget of a pool: never exceeded by what a plan starts, and no cap is lower than it must be."""
 
-from dataclasses import replace
-
 import pytest
 from fakes import scenes
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation, Gang, Grant, Member, Share
 from gpualloc.model.decision import Decision, RejectionReason
@@ -51,6 +50,11 @@ def test_without_a_budget_nothing_is_looked_at():
 def test_what_fits_starts_as_it_is():
     made, caps = kept(fleet(), start("a", 0, 1))
     assert (len(made.allocations), caps) == (1, ())
+
+
+def test_a_watt_too_much_is_capped_too():
+    made, caps = kept(fleet(), start("a", 0, 1), budgets={"main": 1398.0})
+    assert (len(made.allocations), watts(caps)) == (1, {0: 699.0, 1: 699.0})
 
 
 def gang(name, *nodes):

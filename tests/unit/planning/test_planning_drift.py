@@ -1,11 +1,10 @@
 """Desired against live: every difference is told once, and nothing else is."""
 
-from dataclasses import replace
-
 import pytest
 from fakes import scenes
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation, Claim, Grant, HeldBy, Hold, Limits, Share, WorkloadEnd, WorkloadRecord
 from gpualloc.model.desired import ComputeMode, DesiredDevice, DeviceSettings

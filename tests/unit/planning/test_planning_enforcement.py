@@ -1,10 +1,9 @@
 """Who is on a device that was not given to them, and when something may be done about it."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Claim, Share
 from gpualloc.model.enforcement import EnforceMode, Rules

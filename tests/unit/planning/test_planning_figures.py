@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from fakes import scenes
+from msgspec.structs import replace
 
 from gpualloc.engine.decide import decide
 from gpualloc.model.allocation import Allocation

@@ -1,8 +1,7 @@
 """Gangs planned: everything is given before anything starts, where the members meet, and how they are ended."""
 
-from dataclasses import replace
-
 from fakes import scenes
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation, Gang, HeldBy, Hold, Member, WorkloadEnd
 from gpualloc.model.decision import Decision

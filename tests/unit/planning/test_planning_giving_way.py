@@ -1,11 +1,10 @@
 """How work gives way: by its own rule, as gently as its node can do it."""
 
-from dataclasses import replace
-
 import pytest
 from fakes import scenes
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation, Grant, Share
 from gpualloc.model.plan import StepKind, StepReason

@@ -1,12 +1,12 @@
 """What the guards let through never breaks a rule, whatever is proposed."""
 
 from collections import Counter
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.model.rebalancing import DISRUPTIVE, FreezeWindow, Move, MoveKind, RebalanceRules
 from gpualloc.model.workload import Request, Workload, WorkloadState

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
 
 import pytest
 from fakes import mig_tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.errors import InfeasibleError, UsageError
 from gpualloc.model.mig import Layout, MigProfile, Place, layout_of, parse_layout, room_of

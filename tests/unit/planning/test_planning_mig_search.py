@@ -8,12 +8,12 @@ no more. `bench/mig_search.py` leaves nothing to chance: every layout to every t
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from itertools import chain, combinations
 from random import Random
 
 import pytest
 from fakes import mig_tables
+from msgspec.structs import replace
 
 from gpualloc.errors import InfeasibleError
 from gpualloc.model.mig import Layout

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from fakes import mig_tables, scenes
+from msgspec.structs import replace
 
 from gpualloc.errors import InfeasibleError, UsageError
 from gpualloc.model.inventory import MigInstance, Node, Process

@@ -1,11 +1,10 @@
 """Repairs: what is ours is made again, and nothing else is touched."""
 
-from dataclasses import replace
-
 import pytest
 from fakes import scenes
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation, Claim, Grant, HeldBy, Hold, Limits, Share, WorkloadRecord
 from gpualloc.model.desired import DesiredDevice, DeviceSettings

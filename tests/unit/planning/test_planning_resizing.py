@@ -1,8 +1,7 @@
 """The step of a resize, what waits for it, and the way back."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.engine.outcome import after_success, after_undo
 from gpualloc.model.allocation import Allocation, Grant, Share

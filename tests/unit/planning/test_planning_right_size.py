@@ -1,10 +1,9 @@
 """What a request should have asked for: far from use, measured long enough, and never less than what was used."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Share
 from gpualloc.model.workload import Request, check_request

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from graphlib import CycleError
 
 import pytest
 from fakes import scenes
+from msgspec.structs import replace
 
 from gpualloc.model.plan import BlastRadius, StepKind, StepReason
 from gpualloc.planning.order import joined, ordered

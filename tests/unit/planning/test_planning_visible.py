@@ -7,7 +7,7 @@ import pytest
 from gpualloc.errors import InfeasibleError
 from gpualloc.model.allocation import Grant, Share
 from gpualloc.model.inventory import MigInstance
-from gpualloc.model.visible import SEVERAL_MIG_OPEN_FILES, check_visible, driver_branch, open_files_needed
+from gpualloc.model.visible import check_visible, driver_branch
 
 NEW, OLD = "570.86.15", "565.57.01"
 
@@ -29,14 +29,12 @@ SEEN = [instance("MIG-a", 0), instance("MIG-b", 1), instance("MIG-c", None), ins
 @pytest.mark.parametrize("grants", [[], [WHOLE], [WHOLE, SLICE], [mig("MIG-a")]])
 def test_whole_gpus_and_one_instance_are_seen_with_every_driver(grants: list[Grant], driver: str | None) -> None:
     check_visible(grants, driver, SEEN)
-    assert open_files_needed(grants) is None
 
 
 @pytest.mark.parametrize("driver", [NEW, "570.1", "1000.00.01"])
 @pytest.mark.parametrize("grants", [[mig("MIG-a"), mig("MIG-b")], [mig("MIG-c"), mig("MIG-a"), mig("MIG-d")]])
 def test_several_instances_of_one_gpu_are_seen_from_r570(grants: list[Grant], driver: str) -> None:
     check_visible(grants, driver, SEEN)
-    assert open_files_needed(grants) == SEVERAL_MIG_OPEN_FILES > 1024
 
 
 @pytest.mark.parametrize(

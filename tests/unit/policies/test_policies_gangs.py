@@ -1,11 +1,10 @@
 """Where gangs go: fewest nodes, one rack, one model, even members, near CPUs; and why they wait."""
 
-from dataclasses import replace
-
 import pytest
 from fakes import scenes
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.model.decision import Rejection

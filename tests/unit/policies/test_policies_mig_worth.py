@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fakes import mig_tables, scenes
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Share
 from gpualloc.model.inventory import Device, MigInstance, Node

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from fakes import scenes
+from msgspec.structs import replace
 
 from gpualloc.engine.decide import decide
 from gpualloc.model.allocation import Allocation

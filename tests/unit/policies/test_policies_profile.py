@@ -1,11 +1,11 @@
 """Profiles as text, what is refused in them, and policies that decide by them."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.errors import BrokenInputError, ConfigError
 from gpualloc.policies.evolved import AS_PACK, Evolved, content_of_expressions

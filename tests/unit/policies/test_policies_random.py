@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 from fakes import scenes
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Allocation
 from gpualloc.policies.random_fit import Random

@@ -1,11 +1,10 @@
 """Sums over time kept up to date, simpler packings, and windows packed anew."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.policies.temporal import Prices, TemporalProblem
 from gpualloc.policies.temporal.bill import costs_of

@@ -1,12 +1,12 @@
 """Plans over time: limits, determinism, fixed points, deadlines, unknowns, and how far from the optimum."""
 
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.policies.temporal import Cause, Prices, TemporalProblem, solve
 from gpualloc.policies.temporal.genetic import solve_genetic

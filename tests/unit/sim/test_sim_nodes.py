@@ -10,13 +10,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.adapters.simulated import SimulatedNodes
 from gpualloc.errors import (
@@ -203,14 +203,6 @@ def test_faults_of_the_file_come_and_go(tmp_path: Path, wall: Wall) -> None:
     assert raised.value.message == "n2: simulated fault since 1970-01-12T13:46:50Z"
 
 
-def test_a_fault_can_be_added_while_it_runs_and_is_seen_by_others(tmp_path: Path, wall: Wall) -> None:
-    nodes, other = SimulatedNodes(tmp_path, SPEC, wall=wall), SimulatedNodes(tmp_path, SPEC, wall=wall)
-    nodes.add_fault(Fault("n1", FaultKind.NEEDS_RESET, gpu=0))
-    assert ok(other, "inventory")["devices"][0]["state"] == "needs reset"
-    with pytest.raises(ConfigError):
-        nodes.add_fault(Fault("n1", FaultKind.NEEDS_RESET, gpu=9))
-
-
 def test_the_demo_starts_the_same_everywhere(tmp_path: Path, wall: Wall) -> None:
     def start_of(folder: str) -> Any:
         nodes = SimulatedNodes(tmp_path / folder, demo_cluster(), wall=wall)
@@ -322,8 +314,8 @@ def test_a_read_only_folder_can_be_observed_and_refuses_steps(unwritable: Path) 
     nodes = SimulatedNodes(unwritable, SPEC, speed=60.0)
     assert len(ok(nodes, "sample")["devices"]) == 2
     assert ask(nodes, "do", call("limit"))["error"]["reason"] == "disk"
-    with pytest.raises(StateError, match="fault"):
-        nodes.add_fault(Fault("n1", FaultKind.LOST, gpu=0))
+    with pytest.raises(StateError, match="reboot"):
+        nodes.reboot("n1")
 
 
 def test_a_cluster_that_cannot_be_read_is_named(tmp_path: Path) -> None:
@@ -338,7 +330,7 @@ def test_a_lock_held_for_long_is_told_and_looking_goes_on(tmp_path: Path, monkey
     with (tmp_path / "cluster.lock").open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(LockedError, match=r"cluster\.json"):
-            nodes.add_fault(Fault("n1", FaultKind.LOST, gpu=0))
+            nodes.reboot("n1")
         assert len(ok(nodes, "sample")["devices"]) == 2
 
 
@@ -411,11 +403,11 @@ def test_a_process_killed_while_it_writes_leaves_the_old_state(tmp_path: Path) -
     killed = in_process(
         tmp_path,
         "os.fsync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)",
-        "nodes.add_fault(Fault('n1', FaultKind.LOST, gpu=0))",
+        "nodes.reboot('n1')",
     )
     assert killed.returncode == -9
     assert json.loads((tmp_path / "cluster.json").read_text()) == before
-    SimulatedNodes(tmp_path, SPEC).add_fault(Fault("n1", FaultKind.LOST, gpu=0))
+    SimulatedNodes(tmp_path, SPEC).reboot("n1")
 
 
 MOVES = st.tuples(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from contextlib import closing, nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.adapters.fleet import LinkedFleet
 from gpualloc.adapters.simulated import SimulatedNodes
@@ -69,7 +69,7 @@ def test_every_reading_that_is_null_says_why(tmp_path: Path, wall: Wall, key: st
     missing = {name for name in SCALARS if getattr(device, name) is None}
     for part in ("ecc", "pcie", "activity", "board"):
         row = getattr(device, part)
-        missing |= {f"{part}.{name}" for name in row.__slots__ if getattr(row, name) is None}
+        missing |= {f"{part}.{name}" for name in row.__struct_fields__ if getattr(row, name) is None}
     assert missing <= set(device.unavailable)
     assert set(device.unavailable.values()) <= set(UNAVAILABLE)
     told = {name for name in device.unavailable if "." in name and not name.startswith("settings.")}

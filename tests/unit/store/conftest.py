@@ -5,10 +5,10 @@ import sqlite3
 import subprocess
 import tempfile
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from sqlite_utils.migrations import Migrations
 
 from gpualloc.model.allocation import Allocation, Grant, Share

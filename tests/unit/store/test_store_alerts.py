@@ -2,11 +2,11 @@
 
 import sqlite3
 from contextlib import closing, suppress
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.engine.alerts import Seen, step
 from gpualloc.errors import StateError

@@ -1,10 +1,10 @@
 """Cordons and what devices are meant to be: stored whole, one for each place, gone when removed."""
 
 from contextlib import closing
-from dataclasses import replace
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.model.desired import ComputeMode, Cordon, DesiredDevice, DeviceSettings
 from gpualloc.store.state import SqliteJournal

@@ -125,7 +125,7 @@ def test_sampling_until_the_disk_is_full(small):
 
 LIMITED = """
 import resource, sys
-from dataclasses import replace
+from msgspec.structs import replace
 from pathlib import Path
 from gpualloc.errors import StateError
 from gpualloc.model.audit import AuditEntry

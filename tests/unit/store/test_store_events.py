@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.errors import StateError
 from gpualloc.model.health import Condition, Event, Heard, Looked, SeenDevice, Severity, Trouble

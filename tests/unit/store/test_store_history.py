@@ -5,11 +5,11 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.errors import NotFoundError
 from gpualloc.model.sample import METRICS, Metric, Sample, Series, SeriesKey, SeriesKind

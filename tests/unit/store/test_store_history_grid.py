@@ -2,13 +2,13 @@
 
 import math
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.errors import NotFoundError
 from gpualloc.model.foresight import Steps

@@ -2,13 +2,13 @@
 
 import math
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.model.sample import METRICS, Level, Sample, SeriesKey, SeriesKind
 from gpualloc.store.history import SqliteHistory

@@ -1,13 +1,13 @@
 """Of a moment that which was kept comes back, wherever it lies by now; and moments are found, whatever lies between."""
 
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.model.sample import Level, Sample, SeriesKey, SeriesKind
 from gpualloc.store.history import SqliteHistory

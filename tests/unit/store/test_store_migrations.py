@@ -4,10 +4,10 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from sqlite_utils.migrations import Migrations
 
 from gpualloc.errors import StateError

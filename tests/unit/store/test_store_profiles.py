@@ -2,9 +2,9 @@
 
 import os
 import stat
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from gpualloc.errors import BrokenInputError, NotFoundError, StateError, UsageError
 from gpualloc.policies.profile import Profile, write_profile

@@ -3,11 +3,11 @@
 import os
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.errors import BrokenInputError, LockedError, NotFoundError, StalePlanError, StateError
 from gpualloc.model.audit import AuditEntry

@@ -1,8 +1,7 @@
 """Who holds MIG instances and drained places, strangers named; and what a step that stands alone is about."""
 
-from dataclasses import replace
-
 from fakes import sample_world as world
+from msgspec.structs import replace
 
 from gpualloc.model.allocation import Share
 from gpualloc.model.inventory import Process

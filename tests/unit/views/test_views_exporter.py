@@ -2,13 +2,13 @@
 
 import re
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes import fleet_readings as fleet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gpualloc.model.desired import Cordon
 from gpualloc.model.health import Condition, Event, Severity, Trouble

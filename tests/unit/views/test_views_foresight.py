@@ -3,10 +3,10 @@
 import json
 import math
 from array import array
-from dataclasses import replace
 
 import pytest
 from fakes.sample_world import HOSTILE
+from msgspec.structs import replace
 
 from gpualloc.forecast.run_times import ClassRunTime, RunTime
 from gpualloc.model.forecast import Forecasts, Grid

@@ -1,10 +1,10 @@
 """The JSON that scripts rely on, key by key. A key may be added; none may go or change its meaning."""
 
 import json
-from dataclasses import replace
 
 import pytest
 from fakes import sample_world as world
+from msgspec.structs import replace
 
 from gpualloc.errors import UnreachableError
 from gpualloc.policies.free import FreeRoom

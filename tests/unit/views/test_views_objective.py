@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from fakes import scenes
+from msgspec.structs import replace
 
 from gpualloc.model.decision import Placed, Ranked
 from gpualloc.model.objective import Objective
