@@ -88,14 +88,22 @@ class Launcher:
         if lock_fd is None:
             # Its keeper is at work, begun by a node program that did not live to see it start.
             self._await_same_attempt(folder, attempt)
-        else:
+            facts = self._told(folder, attempt)
+            if facts is not None:
+                return facts
+            # Nor did that program live to tell it what to start.
+            lock_fd = folder.hold()
+        if lock_fd is not None:
             try:
                 self._refuse_survivors(folder)
                 folder.clear()
                 self._spawn(folder, lock_fd, self._spec(step))
             finally:
                 os.close(lock_fd)
-        return self._await(folder, attempt)
+        facts = self._told(folder, attempt)
+        if facts is None:
+            raise self._untold(folder)
+        return facts
 
     def stop(self, folder: "Folder", grace_s: float, *, checkpoint: bool = False) -> "dict[str, Any] | None":
         """End a workload: its checkpoint hook if asked, TERM, grace, KILL.
@@ -185,8 +193,11 @@ class Launcher:
         if started is not None and folder.end() is None and self._workloads.survivors(folder):
             raise Refused("failed", "attempt %d of %s still runs" % (started["attempt"], folder.workload))
 
-    def _await(self, folder: "Folder", attempt: int) -> "dict[str, Any]":
-        """Wait for the keeper to tell how the start went; a keeper that tells nothing is ended."""
+    def _told(self, folder: "Folder", attempt: int) -> "dict[str, Any] | None":
+        """Wait for the keeper to tell how the start went: the facts, or None when it ended without a word.
+
+        A keeper that neither tells nor ends is killed. Raises Refused.
+        """
         until_s = time.monotonic() + START_WAIT_S
         gone = False
         while True:
@@ -195,14 +206,17 @@ class Launcher:
                 return facts
             self._raise_failure(folder, attempt)
             if gone:
-                break
+                return None
             gone = _is_free(folder)
             if time.monotonic() > until_s:
                 self._kill_keeper(folder)
-                break
+                raise self._untold(folder)
             time.sleep(_POLL_S)
+
+    def _untold(self, folder: "Folder") -> Refused:
+        """Nothing is left of a start of which nobody told."""
         self._forget(folder)
-        raise Refused("failed", "the keeper of %s ended before the command was executed" % folder.workload)
+        return Refused("failed", "the keeper of %s ended before the command was executed" % folder.workload)
 
     def _forget(self, folder: "Folder") -> None:
         """Leave nothing of a start that failed."""

@@ -1,5 +1,6 @@
 """The keeper: whatever is killed, a workload runs once and its end is told."""
 
+import fcntl
 import json
 import os
 import signal
@@ -138,6 +139,24 @@ def test_a_start_whose_node_program_is_killed_happens_once(node, delay_s):
     assert alive(told["ok"]["pid"])
     node.until((node.state_dir.parent / "count").exists)
     assert (node.state_dir.parent / "count").read_text() == "started\n"
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.05, 0.3])
+def test_a_keeper_that_was_never_told_what_to_start_is_followed_by_another(node, delay_s):
+    """Its node program was killed in between; the next one finds it still there, or not any more."""
+    program = node.program()
+    program.ask("claims")
+    workload = node.workload()
+    folder = node.state_dir / "workloads" / workload
+    folder.mkdir(parents=True, mode=0o700)
+    step = dict(NOTHING_ASKED, kind="start", workload=workload, attempt=1, command=["echo", "started"], cwd=None)
+    with (folder / "keeper").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        program.send("do", call={"run": "r", "seq": 1, "fence": 1, "controller": "c" * 32, "step": step})
+        time.sleep(delay_s)
+    assert program.receive()["ok"]["pid"] > 0
+    assert program.end(workload)["exit_code"] == 0
+    assert program.output(workload) == "started\n"
 
 
 def test_output_beyond_the_cap_drops_the_oldest(node):
