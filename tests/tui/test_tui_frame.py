@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from textual.binding import Binding
+from textual.geometry import Region
 from textual.pilot import Pilot
+from textual.widget import Widget
 from tui.fleet_fixture import bare_machine, fleet
 from tui.steering import screen_text, text_of, until, until_drawn
 from tui.world_fixture import BUILT, WHOLE_FLEET, list_of, simulated, type_text, until_looked, until_view
@@ -105,6 +107,36 @@ async def test_every_view_is_drawn_in_every_size(size: tuple[int, int]) -> None:
             lines = screen_text(pilot)
             assert all(len(line) >= size[0] for line in lines)
             assert size[1] < 24 or any(one.name[:4] in line.lower() or "gpu" in line.lower() for line in lines[2:])
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 60)])
+async def test_what_stays_as_it_is_is_not_laid_out_again(
+    size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Laying out draws everything; with many GPUs that is most of what a dashboard costs."""
+    laid_out: list[str] = []
+    refresh = Widget.refresh
+
+    def counting(self: Widget, *regions: Region, layout: bool = False, **more: bool) -> Widget:
+        if layout:
+            laid_out.append(f"{type(self).__name__} {self.id}")
+        return refresh(self, *regions, layout=layout, **more)
+
+    monkeypatch.setattr(Widget, "refresh", counting)
+    async with fleet().app().run_test(size=size) as pilot:
+        await until_drawn(pilot)
+        for one in BUILT:
+            top(pilot).post_message(Go(one.name, ABOUT.get(one.name, "")))
+            await until_view(pilot, one.name)
+            await until(pilot, lambda: not laid_out_again(top(pilot), laid_out))
+
+
+def laid_out_again(app: TopApp, laid_out: list[str]) -> list[str]:
+    """What is laid out when the view on top is drawn once more."""
+    assert app.view is not None
+    laid_out.clear()
+    app.view.redraw()
+    return list(laid_out)
 
 
 async def test_help_tells_every_key_of_the_view_below() -> None:

@@ -25,6 +25,7 @@ from gpualloc.tui.text import plain
 from gpualloc.tui.widgets.facts import Facts
 from gpualloc.tui.widgets.lines import Lines
 from gpualloc.tui.widgets.list_table import ListTable
+from gpualloc.tui.widgets.measure import set_measure
 from gpualloc.tui.widgets.pane import Pane
 
 WIDE_FROM = 120
@@ -122,7 +123,7 @@ class DeviceView(ChartedView):
         pane = self.query_one("#on-device", Pane)
         pane.entitle((Span(" Processes", Role.NAME), Span(f"  {len(found)}")))
         room = self.query_one("#beside").size.height
-        pane.styles.height = "1fr" if self.nothing_known else max(3, min(len(found) + 2, room // 3))
+        set_measure(pane, "height", "1fr" if self.nothing_known else max(3, min(len(found) + 2, room // 3)))
 
     def _draw_events(self, state: State) -> None:
         pane, events = self.query_one("#happened-here", Pane), self.events
@@ -131,7 +132,7 @@ class DeviceView(ChartedView):
             indices: dict[str, int | None] = {**state.indices}
             self.query_one("#events", ListTable).show_rows(trouble_rows(events, indices), state.moment)
             pane.entitle((Span(" What happened here", Role.NAME), Span(f"  {len(events)}")))
-            pane.styles.height = min(len(events), _MOST_EVENTS) + 2
+            set_measure(pane, "height", min(len(events), _MOST_EVENTS) + 2)
 
     def action_facts(self) -> None:
         """Every reading, or back."""

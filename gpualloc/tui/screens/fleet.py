@@ -26,6 +26,7 @@ from gpualloc.tui.widgets.heat import HeatGrid
 from gpualloc.tui.widgets.key_line import KeyLine
 from gpualloc.tui.widgets.lines import Lines
 from gpualloc.tui.widgets.list_table import ListTable
+from gpualloc.tui.widgets.measure import set_measure
 from gpualloc.tui.widgets.pane import Pane
 from gpualloc.tui.widgets.table import Table
 from gpualloc.tui.widgets.welcome import Welcome
@@ -77,7 +78,7 @@ class FleetView(ListedView):
         self.set_class(self.size.height < _PROCESSES_FROM, "low")
         fleet = self._fleet
         fleet.show_rows(state.rows, state.moment)
-        fleet.styles.max_height = None if wide else max(2, len(fleet.rows) + 1)
+        set_measure(fleet, "max_height", None if wide else max(2, len(fleet.rows) + 1))
         self._draw_heat(state)
         self._draw_processes(state)
 

@@ -37,6 +37,7 @@ from gpualloc.tui.text import age_text, plain
 from gpualloc.tui.widgets.graph import Graphs
 from gpualloc.tui.widgets.lines import Lines
 from gpualloc.tui.widgets.list_table import ListTable
+from gpualloc.tui.widgets.measure import set_measure
 from gpualloc.tui.widgets.prompt_line import Prompt
 from gpualloc.tui.widgets.table import Table
 from gpualloc.views.forecast import span
@@ -118,7 +119,8 @@ class ForecastView(ListedView):
             classes.show_rows(() if found is None else found.classes, state.moment)
         else:
             series.show_rows(self._rows, state.moment)
-            series.styles.height = max(2, min(len(self._rows) + 1, self.query_one("#body").size.height * 2 // 5))
+            most = self.query_one("#body").size.height * 2 // 5
+            set_measure(series, "height", max(2, min(len(self._rows) + 1, most)))
         self._draw_chart()
         self._explain(found)
 

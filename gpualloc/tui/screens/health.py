@@ -24,6 +24,7 @@ from gpualloc.tui.section import Section
 from gpualloc.tui.state import State
 from gpualloc.tui.text import age_text, date_time_text, plain
 from gpualloc.tui.widgets.list_table import ListTable
+from gpualloc.tui.widgets.measure import set_measure
 from gpualloc.tui.widgets.pane import Pane
 from gpualloc.tui.widgets.table import Table
 
@@ -63,7 +64,7 @@ class EventsView(ListedView):
         wrong = trouble_rows(state.seen.judged.conditions, indices)
         conditions = self.query_one("#conditions", ListTable)
         conditions.show_rows(wrong, state.moment)
-        self.query_one("#wrong").styles.max_height = max(3, len(wrong) + 3)
+        set_measure(self.query_one("#wrong"), "max_height", max(3, len(wrong) + 3))
         self.query_one("#wrong", Pane).entitle(_title("Wrong now", len(wrong), ""))
         kept = {event.key: event for event in (*self._found.events, *state.seen.judged.events)}
         since_s = state.moment.now_s - _SPANS[self._span][1]

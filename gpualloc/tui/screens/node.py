@@ -27,6 +27,7 @@ from gpualloc.tui.topology import topology_lines
 from gpualloc.tui.widgets.facts import Facts
 from gpualloc.tui.widgets.lines import Lines
 from gpualloc.tui.widgets.list_table import ListTable
+from gpualloc.tui.widgets.measure import set_measure
 from gpualloc.tui.widgets.pane import Pane
 from gpualloc.tui.widgets.table import Table
 
@@ -99,7 +100,7 @@ class NodeView(ChartedView):
         devices = self.query_one("#devices", ListTable)
         own = rows[1:]
         devices.show_rows(own, state.moment)
-        devices.styles.max_height = max(2, len(own) + 1)
+        set_measure(devices, "max_height", max(2, len(own) + 1))
         self._draw_topology(rows[0])
         found = process_rows((rows[0].node,), state.indices, state.names)
         self.query_one("#processes", ListTable).show_rows(found, state.moment, unknown=state.unlisted)
@@ -112,7 +113,8 @@ class NodeView(ChartedView):
         charts, pane = self.query_one("#charts"), self.query_one("#on-node", Pane)
         charts.display = is_high is not self.has_class("turned")
         pane.display = is_high or not charts.display
-        pane.styles.height = min(processes + 2, max(4, self.size.height // 4)) if charts.display else "1fr"
+        least = min(processes + 2, max(4, self.size.height // 4))
+        set_measure(pane, "height", least if charts.display else "1fr")
         if charts.display:
             self.draw_charts(state)
 

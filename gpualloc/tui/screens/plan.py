@@ -26,6 +26,7 @@ from gpualloc.tui.state import State
 from gpualloc.tui.text import plain
 from gpualloc.tui.widgets.lines import Lines
 from gpualloc.tui.widgets.list_table import ListTable
+from gpualloc.tui.widgets.measure import set_measure
 from gpualloc.tui.widgets.prompt_line import Prompt
 from gpualloc.tui.widgets.table import Table
 from gpualloc.views.text import plural
@@ -105,7 +106,8 @@ class PlanView(RunsView):
         self._take_in_rows()
         table = self._steps
         table.show_rows(self._rows, moment)
-        table.styles.max_height = None if self.has_class("wide") or self.has_class("low") else len(self._rows) + 2
+        beside = self.has_class("wide") or self.has_class("low")
+        set_measure(table, "max_height", None if beside else len(self._rows) + 2)
         self._follow(table)
         self._draw_details()
 

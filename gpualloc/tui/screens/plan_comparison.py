@@ -20,6 +20,7 @@ from gpualloc.tui.cells import Cell, Role, Span, cell
 from gpualloc.tui.columns import Column, PlacedColumn
 from gpualloc.tui.text import plain
 from gpualloc.tui.widgets.lines import Lines
+from gpualloc.tui.widgets.measure import set_measure
 from gpualloc.tui.widgets.table import Table
 from gpualloc.views.pareto import SHOWN, UNKNOWN
 from gpualloc.views.text import plural
@@ -117,7 +118,7 @@ class ComparisonScreen(ModalScreen[Choice | None]):
     def _draw(self) -> None:
         table = self.query_one(ComparedTable)
         table.show(self._rows)
-        table.styles.max_height = len(self._rows) + 1
+        set_measure(table, "max_height", len(self._rows) + 1)
         self._draw_difference()
 
     def on_table_moved(self, event: Table.Moved) -> None:
