@@ -102,7 +102,10 @@ class FieldLine(Vertical):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Leave out what was pasted and cannot be drawn."""
         event.stop()
-        event.input.value = printable(event.value)
+        # What it tells of may be past: more is typed meanwhile, and must stay where it is.
+        typed = event.input.value
+        if not typed.isprintable():
+            event.input.value = printable(typed)
 
     def complain(self, text: str) -> None:
         """Say what is wrong; empty says nothing is."""

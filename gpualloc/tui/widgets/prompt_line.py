@@ -158,16 +158,17 @@ class PromptLine(Horizontal):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Tell the screen, and name what could come next."""
         event.stop()
-        shown = printable(event.value)
-        if shown != event.value:
+        # What it tells of may be past: more is typed meanwhile, and must stay where it is.
+        typed = self._input.value
+        if not typed.isprintable():
             # It was pasted, and comes again without what cannot be drawn.
-            self._input.value = shown
+            self._input.value = printable(typed)
             return
         if self._prompt is None:
             return
         self._hint()
         if self._prompt.live:
-            self.post_message(self.Edited(self._prompt, event.value))
+            self.post_message(self.Edited(self._prompt, typed))
 
     def on_descendant_blur(self, _: events.DescendantBlur) -> None:
         """A prompt that nobody types into is in the way."""
