@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 from msgspec.structs import replace
@@ -12,7 +13,7 @@ from gpualloc.model.allocation import Allocation, Limits, Member, WorkloadEnd
 from gpualloc.model.audit import AuditEntry
 from gpualloc.model.ending import seen_exit_code, verdict
 from gpualloc.model.gang import falling, gang_end, living_parts, members_of, with_members
-from gpualloc.model.inventory import NodeState, Snapshot
+from gpualloc.model.inventory import Node, NodeState, Snapshot
 from gpualloc.model.workload import Workload, WorkloadState
 from gpualloc.ports import JournalWriter
 
@@ -20,6 +21,8 @@ SHOWN_AFTER_END_S = 86400.0
 """How long ended work stays in listings."""
 
 _UNSEEN = "whether it still runs is not known: its records are in"
+_AFTER_START_S = 5.0
+"""How much later than the start of work a node must have looked for its having no record to mean anything."""
 _ON_NODES = (WorkloadState.RUNNING, WorkloadState.SUSPENDED)
 """States in which a node has processes of the work."""
 
@@ -240,4 +243,14 @@ def _end_on(part: Allocation, workload: Workload, snapshot: Snapshot) -> Workloa
     if unseen(workload, part, snapshot) is not None:
         # Root's program was installed or removed meanwhile: each sees its own work alone.
         return None
+    if not _is_after_start(part, workload, node):
+        return None
     return WorkloadEnd(exit_code=255, at_s=snapshot.at_s, reason="no-record")
+
+
+def _is_after_start(part: Allocation, workload: Workload, node: Node) -> bool:
+    """Whether the node looked when the work was there already: what is heard after a start may be from before it."""
+    started_s = workload.started_at_s if part.gang is None else part.gang.members[0].started_at_s
+    begun_s = -math.inf if started_s is None else started_s - (node.clock_offset_s or 0.0)
+    # What was adopted runs for longer than it is known.
+    return node.at_s >= max(begun_s, workload.submitted_at_s) + _AFTER_START_S

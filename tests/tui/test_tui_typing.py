@@ -1,4 +1,4 @@
-"""What is typed stays as it was typed, however late the dashboard hears of it, and holds nothing that cannot be drawn."""
+"""What is typed stays as it was typed, however late the dashboard hears of it, without what cannot be drawn."""
 
 from __future__ import annotations
 

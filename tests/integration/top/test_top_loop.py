@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -117,7 +118,7 @@ def _plan_and_apply(top: Terminal) -> None:
 def _suspend(world: SshCommand, top: Terminal) -> None:
     _use_cuda(world, _work(world))
     top.press("4")
-    top.shows("Workloads", "running")
+    top.until(lambda screen: re.search(r"^ ?w\w+ +sleep .*running", screen, re.MULTILINE), "the row of the work")
     top.press("z")
     top.shows("$ gpualloc", "suspend w")
     top.press("y")

@@ -76,6 +76,26 @@ def test_a_reached_node_without_a_record_lost_the_work():
     assert changed[0].exit_code is None
 
 
+@pytest.mark.parametrize(
+    ("offset_s", "times", "lost"),
+    [
+        (None, {"started_at_s": 99.0}, False),
+        (None, {"started_at_s": 101.0}, False),
+        (None, {"started_at_s": 90.0}, True),
+        (3600.0, {"started_at_s": 3699.0}, False),
+        (3600.0, {"started_at_s": 3690.0}, True),
+        (-3600.0, {"started_at_s": -3501.0}, False),
+        (None, {"started_at_s": 2.0, "submitted_at_s": 99.0, "adopted": True}, False),
+        (None, {"started_at_s": 2.0, "submitted_at_s": 90.0, "adopted": True}, True),
+    ],
+)
+def test_what_a_node_told_before_a_start_is_no_end(offset_s, times, lost):
+    """A dashboard hears of nodes while another command starts work there, and clocks of nodes may be off."""
+    node = replace(seen().nodes[0], clock_offset_s=offset_s)
+    changed, _ = settle([running(**times)], Snapshot(100.0, (node,)))
+    assert [work.state for work in changed] == ([WorkloadState.LOST] if lost else [])
+
+
 def test_a_claim_that_stands_keeps_it_though_the_record_is_out_of_sight():
     claim = Claim("GPU-1", "w00000001", CONTROLLER, Share.EXCLUSIVE, None, 1.0, None, 2.0)
     snapshot = seen()
