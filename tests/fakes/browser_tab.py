@@ -4,6 +4,7 @@ import asyncio
 import time
 
 PATIENCE_S = 100
+_LEFT = "Inspected target navigated or closed"
 # xterm.js keeps its terminal to itself; the page's object shows itself when it is given its first part.
 FIND_TERMINAL = """
 Object.defineProperty(Object.prototype, "fitAddon", {configurable: true, set(part) {
@@ -49,6 +50,9 @@ class Tab:
         while True:
             message = await self._socket.receive_json(timeout=PATIENCE_S)
             if message.get("id") == self._number:
+                if message.get("error", {}).get("message") == _LEFT:
+                    # Another page is opened just then: it is asked instead.
+                    return await self.do(method, **parameters)
                 assert "error" not in message, message
                 return message["result"]
             self._note(message)

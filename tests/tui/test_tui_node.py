@@ -73,7 +73,7 @@ async def test_memory_is_what_is_not_available() -> None:
         assert {value for _, value in found.curves[0].points[:-1] if value is not None} == {1_000_000.0}
         assert found.curves[0].points[-1][1] == pytest.approx(1_031_000 - 780_000)
         assert found.high == 1_031_000
-        assert graph(pilot, "disk used").high == 3_600_000
+        await until(pilot, lambda: graph(pilot, "disk used").high == 3_600_000)
 
 
 async def test_gpu_use_is_the_mean_between_the_lowest_and_the_highest_device() -> None:
